@@ -1,0 +1,2 @@
+//! The verbs of `ctr-copy`.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! `ctr-copy`.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The first program in a container.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The verbs of `ctr-run`.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! `ctr-run`.
+fn main() {}

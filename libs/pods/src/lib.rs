@@ -1,0 +1,2 @@
+//! `pods`.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Typed Linux calls.
+#![no_std]

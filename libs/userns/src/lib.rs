@@ -1,0 +1,2 @@
+//! `userns`.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The end-to-end test harness.
+#![forbid(unsafe_code)]
