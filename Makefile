@@ -1,0 +1,53 @@
+# Two commands do all the set-up: `make hello` builds, installs and runs a first container; `make test` runs every test.
+#
+#   PREFIX   where to install (default ~/.local)      DESTDIR  put before PREFIX by packagers
+#   NAME     the name of the front program (default ctr; containerd's debug client has that name too)
+
+PREFIX ?= $(HOME)/.local
+DESTDIR ?=
+NAME ?= ctr
+export PREFIX DESTDIR NAME
+
+.PHONY: help hello build install uninstall test check fuzz bench generated clean
+
+help:
+	@echo 'make hello     build, install to PREFIX and run a first container'
+	@echo 'make test      set up, then run every check and test (as root: as an unprivileged user it makes)'
+	@echo 'make check     format, lints, licences and sources of dependencies'
+	@echo 'make fuzz      a bounded run of every fuzz target (SECONDS=10 each)'
+	@echo 'make bench     compare with bwrap and podman, print the ratios'
+	@echo 'make install   PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) NAME=$(NAME)'
+	@echo 'make generated man pages and completions anew from the commands'
+
+hello:
+	@scripts/set-up hello
+	@$(MAKE) --no-print-directory build
+	@scripts/install
+	"$(PREFIX)/bin/$(NAME)" run --rm localhost/hello
+
+build:
+	cargo build --release --locked -p ctr-run -p ctr-copy
+
+install: build
+	@scripts/install
+
+uninstall:
+	@scripts/install --remove
+
+test:
+	@scripts/test
+
+check:
+	@scripts/check
+
+fuzz:
+	@scripts/fuzz
+
+bench: build
+	@bench/run
+
+generated:
+	UPDATE=1 cargo test --locked -p ctr-tests --test arch generated
+
+clean:
+	cargo clean
