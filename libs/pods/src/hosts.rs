@@ -1,0 +1,165 @@
+//! `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf` and `/run/.containerenv` of a container: text made from facts.
+
+use std::net::IpAddr;
+
+/// `--add-host` or a host name cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostsError {
+    /// Not `name[;name…]:address`.
+    #[error("unable to parse host entry {0:?}: incorrect format")]
+    Format(String),
+    /// No name before the colon.
+    #[error("hostname in host entry {0:?} is empty")]
+    NoName(String),
+    /// Not an address.
+    #[error("IP address {address:?} in host entry {entry:?} is invalid")]
+    Address {
+        /// What stands after the colon.
+        address: String,
+        /// The whole value.
+        entry: String,
+    },
+    /// The gateway to the host needs a network.
+    #[error("--add-host {0} is not supported yet: no network here reaches the host by an address of its own")]
+    Gateway(String),
+    /// No host name.
+    #[error("invalid hostname {0:?}")]
+    Hostname(String),
+}
+
+/// Names of one address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostEntry {
+    /// The address.
+    pub address: IpAddr,
+    /// Its names.
+    pub names: Vec<String>,
+}
+
+/// Parses one `--add-host`.
+///
+/// # Errors
+/// Refuses what is malformed.
+pub fn parse_entry(text: &str) -> Result<HostEntry, HostsError> {
+    let (names, address) = text.split_once(':').ok_or_else(|| HostsError::Format(text.to_owned()))?;
+    let names: Vec<String> = names.split(';').map(str::to_owned).collect();
+    if names.iter().any(String::is_empty) {
+        return Err(HostsError::NoName(text.to_owned()));
+    }
+    if !names.iter().all(|name| name.bytes().all(|byte| byte > b' ' && byte != b'#' && byte != 0x7f)) {
+        return Err(HostsError::Format(text.to_owned()));
+    }
+    if address == "host-gateway" {
+        return Err(HostsError::Gateway(text.to_owned()));
+    }
+    let bare = address.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(address);
+    let address = bare
+        .parse()
+        .map_err(|_not_one| HostsError::Address { address: bare.to_owned(), entry: text.to_owned() })?;
+    Ok(HostEntry { address, names })
+}
+
+/// Checks a host name: what the kernel takes, and what stays one word of a file.
+///
+/// # Errors
+/// Refuses the empty name, a long one and blanks.
+pub fn check_hostname(name: &str) -> Result<(), HostsError> {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    if name.is_empty() || name.len() > 64 || !plain || name.starts_with(['-', '.']) {
+        return Err(HostsError::Hostname(name.to_owned()));
+    }
+    Ok(())
+}
+
+/// The text of `/etc/hosts`: the user's entries first, then the host's own that they do not replace, then the names of
+/// the container itself.
+#[must_use]
+pub fn hosts_file(host: &str, extra: &[HostEntry], own_names: &[&str]) -> String {
+    let mut text = String::with_capacity(host.len() + 256);
+    for entry in extra {
+        push(&mut text, &entry.address.to_string(), entry.names.iter().map(String::as_str));
+    }
+    let replaced: Vec<&str> = extra.iter().flat_map(|entry| &entry.names).map(String::as_str).collect();
+    let mut localhost = false;
+    for line in host.lines() {
+        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        let Some(address) = words.next().filter(|word| word.parse::<IpAddr>().is_ok()) else { continue };
+        let names: Vec<&str> =
+            words.filter(|name| !replaced.contains(name) && !own_names.contains(name)).collect();
+        localhost |= names.contains(&"localhost");
+        if !names.is_empty() {
+            push(&mut text, address, names.into_iter());
+        }
+    }
+    if !localhost && !replaced.contains(&"localhost") {
+        push(&mut text, "127.0.0.1", ["localhost"].into_iter());
+        push(&mut text, "::1", ["localhost"].into_iter());
+    }
+    let own: Vec<&str> = own_names.iter().copied().filter(|name| !replaced.contains(name)).collect();
+    if !own.is_empty() {
+        push(&mut text, "127.0.0.1", own.into_iter());
+    }
+    text
+}
+
+fn push<'a>(text: &mut String, address: &str, names: impl Iterator<Item = &'a str>) {
+    text.push_str(address);
+    text.push('\t');
+    for (at, name) in names.enumerate() {
+        if at > 0 {
+            text.push(' ');
+        }
+        text.push_str(name);
+    }
+    text.push('\n');
+}
+
+/// What `/run/.containerenv` says to a privileged container; any other gets an empty file.
+#[must_use]
+pub fn containerenv(version: &str, name: &str, id: &str, image: &str, image_id: &str) -> String {
+    format!(
+        "engine=\"podman-{version}\"\nname={name:?}\nid={id:?}\nimage={image:?}\nimageid={image_id:?}\nrootless=1\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_names_and_an_address() {
+        let entry = parse_entry("a;b.c:10.0.0.1").unwrap();
+        assert_eq!(
+            (entry.names, entry.address),
+            (vec!["a".to_owned(), "b.c".to_owned()], "10.0.0.1".parse().unwrap())
+        );
+        assert_eq!(parse_entry("a:::1").unwrap().address, "::1".parse::<IpAddr>().unwrap());
+        assert_eq!(parse_entry("a:[::1]").unwrap().address, "::1".parse::<IpAddr>().unwrap());
+        for bad in
+            ["", "a", ":1.2.3.4", "a;:1.2.3.4", "a:", "a:1.2.3", "a b:1.2.3.4", "a\nb:1.2.3.4", "a#:1.2.3.4"]
+        {
+            assert!(parse_entry(bad).is_err(), "{bad:?}");
+        }
+        assert!(matches!(parse_entry("h:host-gateway"), Err(HostsError::Gateway(_))));
+    }
+
+    #[test]
+    fn hostnames_are_one_word() {
+        for good in ["a", "a.b-c_d", "0", &"a".repeat(64)] {
+            assert_eq!(check_hostname(good), Ok(()), "{good}");
+        }
+        for bad in ["", "a b", "a\n", "-a", ".a", "a/b", &"a".repeat(65)] {
+            assert!(check_hostname(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_file_keeps_what_is_not_replaced() {
+        let host = "127.0.0.1 localhost # loopback\n# comment\n::1 localhost ip6-localhost\n10.1.1.1 db cache me\nnonsense x\n";
+        let extra = [parse_entry("db:10.2.2.2").unwrap()];
+        let text = hosts_file(host, &extra, &["me", "name"]);
+        let want = "10.2.2.2\tdb\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n10.1.1.1\tcache\n127.0.0.1\tme name\n";
+        assert_eq!(text, want);
+        assert_eq!(hosts_file("", &[], &["me"]), "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.0.1\tme\n");
+    }
+}
