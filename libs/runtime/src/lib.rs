@@ -1,2 +1,5 @@
 //! `runtime`.
 #![forbid(unsafe_code)]
+
+pub mod caps;
+pub mod seccomp;

@@ -1,0 +1,1 @@
+//! Compiles seccomp profiles to the classic BPF programs that the kernel runs.
