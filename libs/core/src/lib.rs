@@ -1,4 +1,29 @@
-//! The words that every other crate speaks, and the few ways in which it touches the disk.
+//! The vocabulary that every other crate of `ctr` speaks.
+//!
+//! Digests, image references, platforms, views of OCI documents, identifiers, rooted and atomic files, locks,
+//! the identity of a boot and of a process, and the table of limits. Nothing in here prints, reads the
+//! environment or ends the process.
 #![forbid(unsafe_code)]
 
+pub mod atomic;
+pub mod boot;
+pub mod digest;
+pub mod errno;
+pub mod file;
+pub mod foreign;
+pub mod id;
+pub mod limits;
+pub mod lock;
+pub mod name;
+pub mod oci;
+pub mod paths;
+pub mod platform;
+pub mod process;
+pub mod reference;
 pub mod rooted;
+
+pub use digest::Digest;
+pub use file::FileError;
+pub use foreign::Foreign;
+pub use platform::Platform;
+pub use reference::Reference;

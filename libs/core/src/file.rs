@@ -1,0 +1,86 @@
+//! Small files of our own: bounded reads, and the error that every file operation of ours returns.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+/// An operation on a file failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct FileError {
+    /// The verb that fits after "cannot".
+    pub action: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    pub source: std::io::Error,
+}
+
+impl FileError {
+    /// Names the action and the file of an error.
+    pub fn new(action: &'static str, path: impl Into<PathBuf>, source: impl Into<std::io::Error>) -> Self {
+        Self { action, path: path.into(), source: source.into() }
+    }
+
+    /// Returns whether the file was not there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.source.kind() == std::io::ErrorKind::NotFound
+    }
+}
+
+/// A file was larger than the table of limits allows.
+#[derive(Debug, thiserror::Error)]
+#[error("larger than the limit of {limit} bytes")]
+pub struct TooLarge {
+    /// The limit, of [`crate::limits`].
+    pub limit: u64,
+}
+
+/// Reads a stream to its end, refusing more than `limit` bytes.
+///
+/// # Errors
+/// An error of kind `FileTooLarge` that holds [`TooLarge`], else those of the stream.
+pub fn read_stream(stream: &mut impl Read, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    stream.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, TooLarge { limit }));
+    }
+    Ok(bytes)
+}
+
+/// Reads a file, refusing more than `limit` bytes.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let mut file = File::open(path).map_err(|error| FileError::new("open", path, error))?;
+    read_stream(&mut file, limit).map_err(|error| FileError::new("read", path, error))
+}
+
+/// Reads a text file, refusing more than `limit` bytes and what is not UTF-8.
+pub fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
+    let bytes = read(path, limit)?;
+    String::from_utf8(bytes).map_err(|error| {
+        FileError::new("read", path, std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+    })
+}
+
+/// Reads a JSON file of ours.
+pub fn read_json<T: DeserializeOwned>(path: &Path, limit: u64) -> Result<T, FileError> {
+    let bytes = read(path, limit)?;
+    serde_json::from_slice(&bytes).map_err(|error| FileError::new("understand", path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_at_the_limit_passes_and_one_byte_more_does_not() {
+        assert_eq!(read_stream(&mut &b"four"[..], 4).unwrap(), b"four");
+        let error = read_stream(&mut &b"fives"[..], 4).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::FileTooLarge);
+    }
+}

@@ -1,0 +1,53 @@
+//! One table of every bound on foreign input.
+//!
+//! Whatever arrives from outside (an archive, a registry, a rootfs, a terminal) is read through one of these;
+//! a limit that is not in this file does not exist. Each says whose habit it leaves room for.
+
+/// Bytes of an image manifest or index: the registries' own limit.
+pub const MANIFEST: u64 = 4 << 20;
+/// Bytes of an image config: histories of thousands of steps stay far below.
+pub const CONFIG: u64 = 8 << 20;
+/// Bytes of `oci-layout`, `repositories`, `VERSION` and other one-line files of archives.
+pub const ARCHIVE_NOTE: u64 = 64 << 10;
+/// Bytes of `manifest.json` of a docker archive, which lists every image in it.
+pub const ARCHIVE_MANIFEST: u64 = 16 << 20;
+/// Entries of one archive of images.
+pub const ARCHIVE_ENTRIES: u64 = 100_000;
+/// Layers of one image; overlay itself stops at 500.
+pub const LAYERS: usize = 500;
+/// Manifests in one index.
+pub const INDEX_ENTRIES: usize = 1_000;
+/// Depth of indexes within indexes.
+pub const INDEX_DEPTH: usize = 4;
+/// Bytes of an image reference as typed or found in an archive.
+pub const REFERENCE: usize = 4 << 10;
+/// Bytes of the name part of a reference, as every registry has it.
+pub const REFERENCE_NAME: usize = 255;
+/// Bytes of a tag.
+pub const TAG: usize = 128;
+/// Bytes of a path inside a layer.
+pub const LAYER_PATH: usize = 4 << 10;
+/// Bytes of the extended headers before one entry of a layer.
+pub const LAYER_HEADERS: u64 = 1 << 20;
+/// Entries of one layer.
+pub const LAYER_ENTRIES: u64 = 16 << 20;
+/// Bytes of one layer's unpacked stream; a bomb stops here, a real layer never gets near.
+pub const LAYER_BYTES: u64 = 1 << 40;
+/// Extended attributes of one file in a layer, names and values together.
+pub const LAYER_XATTRS: usize = 64 << 10;
+/// Bytes of a passwd or group file of an image.
+pub const PASSWD: u64 = 4 << 20;
+/// Bytes of one line of passwd or group.
+pub const PASSWD_LINE: usize = 64 << 10;
+/// Bytes of an environment or label file handed in by the user.
+pub const ENV_FILE: u64 = 16 << 20;
+/// Bytes of a seccomp profile handed in by the user.
+pub const SECCOMP_PROFILE: u64 = 4 << 20;
+/// Bytes of a record of ours: a container, an image's plan, a layer's meta.
+pub const RECORD: u64 = 16 << 20;
+/// Bytes of a template of the user's.
+pub const TEMPLATE: usize = 1 << 20;
+/// Bytes of a line of a log.
+pub const LOG_LINE: usize = 16 << 10;
+/// Bytes of a small file of the kernel's or the system's: /proc/PID/stat, /etc/subuid, …
+pub const SYSTEM_FILE: u64 = 16 << 20;

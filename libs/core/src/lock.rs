@@ -1,0 +1,248 @@
+//! Locks on files, freed by the kernel with the process that holds them.
+//!
+//! # Theory of operation
+//! A lock is `flock` on a file that exists for nothing else. The file may be removed by whoever holds it
+//! exclusively, so a fresh lock is checked to be on the file that the path names now, and else taken again.
+//! The kernel has no timed `flock`: the first second is spent asking again, then a callback hears who holds the
+//! lock (libraries do not print), and from there on the wait is the kernel's.
+//!
+//! # Invariants
+//! No lock of ours is held across slow work: a network, unpacking, somebody's process.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use crate::file::FileError;
+
+/// How long a wait stays silent.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// With whom a lock is shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// With everybody who shares it too.
+    Shared,
+    /// With nobody.
+    Exclusive,
+}
+
+/// A lock that is held until this is dropped.
+#[derive(Debug)]
+#[must_use = "the lock is free again when this is dropped"]
+pub struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+/// A wait that has lasted for a second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The lock.
+    pub path: PathBuf,
+    /// Who holds it, as far as the kernel tells.
+    pub holders: Vec<Holder>,
+}
+
+/// A process that holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its id.
+    pub pid: u32,
+    /// Its command line, where that can be read; foreign text.
+    pub command: crate::Foreign,
+}
+
+impl Lock {
+    /// Takes the lock, waiting for it; `on_wait` hears once who holds it when that takes a second.
+    pub fn acquire(path: &Path, mode: Mode, on_wait: &mut dyn FnMut(&Waiting)) -> Result<Self, FileError> {
+        loop {
+            let file = open(path)?;
+            if !take(&file, mode, path)? {
+                wait(&file, mode, path, on_wait)?;
+            }
+            if let Some(lock) = Self::still_named(file, path)? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    /// Takes the lock if it is free now.
+    pub fn try_acquire(path: &Path, mode: Mode) -> Result<Option<Self>, FileError> {
+        loop {
+            let file = open(path)?;
+            if !take(&file, mode, path)? {
+                return Ok(None);
+            }
+            if let Some(lock) = Self::still_named(file, path)? {
+                return Ok(Some(lock));
+            }
+        }
+    }
+
+    /// Returns whether somebody holds the lock; a file that is not there is held by nobody.
+    pub fn is_held(path: &Path) -> Result<bool, FileError> {
+        match File::open(path) {
+            Ok(file) => Ok(!take(&file, Mode::Shared, path)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(FileError::new("open", path, error)),
+        }
+    }
+
+    fn still_named(file: File, path: &Path) -> Result<Option<Self>, FileError> {
+        let ours = file.metadata().map_err(|error| FileError::new("inspect", path, error))?;
+        match std::fs::metadata(path) {
+            Ok(now) if (now.dev(), now.ino()) == (ours.dev(), ours.ino()) => {
+                Ok(Some(Self { file, path: path.to_owned() }))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(FileError::new("inspect", path, error)),
+        }
+    }
+
+    /// Removes the lock's file, then frees the lock. Only for one that is held exclusively.
+    pub fn remove(self) -> Result<(), FileError> {
+        crate::atomic::remove(&self.path)
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+fn open(path: &Path) -> Result<File, FileError> {
+    std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| FileError::new("open the lock", path, error))
+}
+
+fn take(file: &File, mode: Mode, path: &Path) -> Result<bool, FileError> {
+    let operation = match mode {
+        Mode::Shared => FlockOperation::NonBlockingLockShared,
+        Mode::Exclusive => FlockOperation::NonBlockingLockExclusive,
+    };
+    loop {
+        match flock(file, operation) {
+            Ok(()) => return Ok(true),
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(FileError::new("lock", path, error)),
+        }
+    }
+}
+
+fn wait(file: &File, mode: Mode, path: &Path, on_wait: &mut dyn FnMut(&Waiting)) -> Result<(), FileError> {
+    let start = Instant::now();
+    let mut pause = Duration::from_micros(200);
+    while start.elapsed() < PATIENCE {
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+        if take(file, mode, path)? {
+            return Ok(());
+        }
+    }
+    on_wait(&Waiting { path: path.to_owned(), holders: holders(file) });
+    let operation = match mode {
+        Mode::Shared => FlockOperation::LockShared,
+        Mode::Exclusive => FlockOperation::LockExclusive,
+    };
+    loop {
+        match flock(file, operation) {
+            Ok(()) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(FileError::new("lock", path, error)),
+        }
+    }
+}
+
+/// Asks the kernel who holds a lock on the file; nobody is named where /proc does not say.
+fn holders(file: &File) -> Vec<Holder> {
+    let (Ok(meta), Ok(table)) = (file.metadata(), std::fs::read_to_string("/proc/locks")) else {
+        return Vec::new();
+    };
+    let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
+    parse_holders(&table, &format!("{major:02x}:{minor:02x}:{}", meta.ino()))
+        .into_iter()
+        .map(|pid| Holder { pid, command: crate::process::command_line(pid) })
+        .collect()
+}
+
+/// Lines are `1: FLOCK  ADVISORY  WRITE 1234 fe:01:5678 0 EOF`; those of waiters begin with an arrow.
+fn parse_holders(table: &str, file: &str) -> Vec<u32> {
+    let holder = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        match fields[..] {
+            [_, "FLOCK", _, _, pid, object, ..] if object == file => pid.parse().ok().filter(|pid| *pid != 0),
+            _ => None,
+        }
+    };
+    table.lines().filter_map(holder).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn silent(_: &Waiting) {}
+
+    #[test]
+    fn shared_and_exclusive() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("lock");
+        assert!(!Lock::is_held(&path).unwrap());
+        let one = Lock::acquire(&path, Mode::Shared, &mut silent).unwrap();
+        let two = Lock::try_acquire(&path, Mode::Shared).unwrap();
+        assert!(two.is_some());
+        assert!(Lock::try_acquire(&path, Mode::Exclusive).unwrap().is_none());
+        drop((one, two));
+        let all = Lock::try_acquire(&path, Mode::Exclusive).unwrap().unwrap();
+        assert!(Lock::is_held(&path).unwrap());
+        all.remove().unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_waiter_hears_who_holds_and_gets_the_lock_then() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("lock");
+        let held = std::cell::Cell::new(Some(Lock::acquire(&path, Mode::Exclusive, &mut silent).unwrap()));
+        let mut heard = Vec::new();
+        let _lock = Lock::acquire(&path, Mode::Exclusive, &mut |waiting: &Waiting| {
+            heard.clone_from(&waiting.holders);
+            drop(held.take());
+        })
+        .unwrap();
+        assert_eq!(heard.len(), 1);
+        assert_eq!(heard[0].pid, std::process::id());
+        assert!(!heard[0].command.as_bytes().is_empty());
+    }
+
+    #[test]
+    fn a_removed_file_is_no_lock() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("lock");
+        let old = File::create(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(Lock::still_named(old, &path).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_kernels_table() {
+        let table = "1: FLOCK  ADVISORY  WRITE 12 fe:01:34 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 13 fe:01:34 0 EOF\n\
+                     2: POSIX  ADVISORY  READ 14 fe:01:34 0 EOF\n3: FLOCK  ADVISORY  READ 15 fe:01:35 0 EOF\n";
+        assert_eq!(parse_holders(table, "fe:01:34"), [12]);
+    }
+}

@@ -1,0 +1,128 @@
+//! The identity of a process: a pid alone is reused, a pid with its start time and boot is not.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::{Deserialize, Serialize};
+
+use crate::boot::{BootId, boot_id};
+use crate::file::{self, FileError};
+use crate::foreign::Foreign;
+
+/// Which process, for good.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// Its id, in the pid namespace of who wrote this.
+    pub pid: u32,
+    /// When it started, in ticks since boot.
+    pub start_time: u64,
+    /// The boot it ran in.
+    pub boot_id: BootId,
+}
+
+impl Identity {
+    /// Identifies a process that lives now.
+    pub fn of(pid: u32) -> Result<Self, FileError> {
+        let path = PathBuf::from(format!("/proc/{pid}/stat"));
+        let stat = file::read(&path, 16 << 10)?;
+        let start_time = parse_start_time(&stat).ok_or_else(|| {
+            FileError::new("understand", &path, std::io::Error::from(std::io::ErrorKind::InvalidData))
+        })?;
+        Ok(Self { pid, start_time, boot_id: boot_id()?.clone() })
+    }
+
+    /// Identifies this process.
+    pub fn current() -> Result<Self, FileError> {
+        Self::of(std::process::id())
+    }
+
+    /// Opens the process, or returns nothing when it is gone, be its pid in use by another one or not.
+    pub fn open(&self) -> Result<Option<OwnedFd>, FileError> {
+        if !self.boot_id.is_current()? {
+            return Ok(None);
+        }
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+        let fd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::SRCH) => return Ok(None),
+            Err(error) => return Err(FileError::new("open", format!("/proc/{}", self.pid), error)),
+        };
+        // Asked after the open: from here on the pid cannot pass to another process unnoticed.
+        match Self::of(self.pid) {
+            Ok(now) if now == *self => Ok(Some(fd)),
+            Ok(_) => Ok(None),
+            Err(error)
+                if error.is_missing() || error.source.raw_os_error() == Some(Errno::SRCH.raw_os_error()) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns whether the process lives (a zombie does, until it is waited for).
+    pub fn is_alive(&self) -> Result<bool, FileError> {
+        self.open().map(|fd| fd.is_some())
+    }
+}
+
+/// Field 22 of /proc/PID/stat; the second one, the name, may hold blanks and parentheses.
+fn parse_start_time(stat: &[u8]) -> Option<u64> {
+    let after_name = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(stat.get(after_name + 1..)?).ok()?;
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// Returns the command line of a process with blanks between its words; empty where it cannot be read.
+#[must_use]
+pub fn command_line(pid: u32) -> Foreign {
+    let mut bytes = file::read(&PathBuf::from(format!("/proc/{pid}/cmdline")), 64 << 10).unwrap_or_default();
+    while bytes.last() == Some(&0) {
+        bytes.pop();
+    }
+    for byte in &mut bytes {
+        if *byte == 0 {
+            *byte = b' ';
+        }
+    }
+    Foreign::new(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ourselves() {
+        let identity = Identity::current().unwrap();
+        assert!(identity.open().unwrap().is_some());
+        let json = serde_json::to_string(&identity).unwrap();
+        assert_eq!(serde_json::from_str::<Identity>(&json).unwrap(), identity);
+    }
+
+    #[test]
+    fn another_start_time_is_another_process() {
+        let mut identity = Identity::current().unwrap();
+        identity.start_time += 1;
+        assert!(!identity.is_alive().unwrap());
+    }
+
+    #[test]
+    fn a_process_that_ended() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let identity = Identity::of(child.id()).unwrap();
+        assert!(identity.is_alive().unwrap(), "a zombie is still there");
+        child.wait().unwrap();
+        assert!(!identity.is_alive().unwrap());
+    }
+
+    #[test]
+    fn names_with_parentheses() {
+        let stat = b"12 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20";
+        assert_eq!(parse_start_time(stat), Some(4242));
+        assert_eq!(parse_start_time(b"12 (a"), None);
+        assert_eq!(parse_start_time(b""), None);
+    }
+}
