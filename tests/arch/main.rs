@@ -1,0 +1,7 @@
+//! The shape of the code: what may depend on what, where unsafe code may be, and that nothing is forgotten.
+#![expect(clippy::panic, reason = "a test's tools end the test")]
+
+mod fences;
+mod layers;
+mod members;
+mod source;

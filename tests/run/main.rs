@@ -1,0 +1,1 @@
+//! `ctr run` and what goes with it, from the outside.
