@@ -4,6 +4,7 @@
 pub mod command;
 pub mod device;
 pub mod env;
+pub mod hello;
 pub mod hosts;
 pub mod mounts;
 pub mod namespaces;
