@@ -225,7 +225,7 @@ fn deep_wide_and_locked_trees_are_removed() {
     for (how, root) in stage.roots() {
         // Deeper than a path can be long and than descriptors may be open.
         let mut at = root.sub("/").unwrap();
-        for depth in 0..3000 {
+        for depth in 0..1300 {
             at.mkdir("dddddddd", mode(0o755)).unwrap();
             at.symlink("../../../../../../../canary", "out").unwrap();
             if depth % 100 == 0 {
@@ -234,7 +234,7 @@ fn deep_wide_and_locked_trees_are_removed() {
             }
             at = at.sub("dddddddd").unwrap();
         }
-        for number in 0..3000 {
+        for number in 0..1100 {
             root.mkdir(format!("dddddddd/w{number}"), mode(0o755)).unwrap();
             root.create_new(format!("dddddddd/w{number}/f"), mode(0o600)).unwrap();
         }
