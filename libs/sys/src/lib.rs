@@ -1,2 +1,4 @@
 //! Typed Linux calls.
 #![no_std]
+
+pub mod userns;
