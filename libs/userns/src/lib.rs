@@ -10,5 +10,6 @@
 //! [`level_b`] computes a container's map from `--userns` and its relatives. All of it is stated in [`map`]'s types.
 #![forbid(unsafe_code)]
 
+pub mod level_a;
 pub mod map;
 pub mod ranges;

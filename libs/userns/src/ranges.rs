@@ -27,6 +27,7 @@ mod facts;
 mod file;
 
 pub use directory::DirectoryError;
+pub(crate) use facts::own_maps;
 pub use facts::{Facts, FactsError};
 pub use file::{Line, Note, Problem, SubIds};
 
