@@ -1,4 +1,5 @@
 //! Typed Linux calls.
 #![no_std]
 
+pub mod signals;
 pub mod userns;
