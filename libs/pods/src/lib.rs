@@ -2,14 +2,19 @@
 #![forbid(unsafe_code)]
 
 pub mod command;
+pub mod containers;
 pub mod device;
 pub mod env;
 pub mod hello;
 pub mod hosts;
 pub mod mounts;
 pub mod namespaces;
+pub mod record;
+pub mod request;
 pub mod security;
+pub mod supervise;
 pub mod sysctl;
+pub mod terminal;
 pub mod ulimit;
 pub mod units;
 pub mod user;

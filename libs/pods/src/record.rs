@@ -1,0 +1,181 @@
+//! What is known about a container: one JSON file that says what was asked for, one that says what became of it.
+//!
+//! Desired state is on disk, observed state comes from the kernel: whether a container runs is never read from here, but
+//! asked of the process that [`State`] names.
+
+use std::path::PathBuf;
+
+use ctr_core::id::ContainerId;
+use ctr_core::process::Identity;
+use serde::{Deserialize, Serialize};
+
+/// The format of [`Record`]; a higher one is left alone.
+pub const VERSION: u32 = 1;
+
+/// Nanoseconds since 1970.
+pub type Time = u64;
+
+/// The image a container was made from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// The name it was found by, in full.
+    pub name: String,
+    /// Its id, 64 digits.
+    pub id: String,
+    /// Digest of its manifest.
+    pub digest: String,
+}
+
+/// Something mounted into a container, as `inspect` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountRecord {
+    /// bind, tmpfs, devpts.
+    pub kind: String,
+    /// On the host.
+    pub source: String,
+    /// In the container.
+    pub destination: String,
+    /// Options that are neither ro, rw nor propagation.
+    pub options: Vec<String>,
+    /// It can be written to.
+    pub rw: bool,
+    /// How later mounts travel.
+    pub propagation: String,
+}
+
+/// A limit, as `inspect` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UlimitRecord {
+    /// `RLIMIT_…`.
+    pub name: String,
+    /// Soft limit.
+    pub soft: u64,
+    /// Hard limit.
+    pub hard: u64,
+}
+
+/// The process that was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessRecord {
+    /// The whole argument vector.
+    pub args: Vec<String>,
+    /// Its part that is the entry point.
+    pub entrypoint: Vec<String>,
+    /// Its part that is not.
+    pub cmd: Vec<String>,
+    /// The environment.
+    pub env: Vec<String>,
+    /// User as it was written.
+    pub user: String,
+    /// Where it starts.
+    pub workdir: String,
+    /// It has a terminal.
+    pub terminal: bool,
+    /// Standard input stays open.
+    pub interactive: bool,
+    /// Name or number of the signal that stops it.
+    pub stop_signal: i32,
+    /// Mask of new files.
+    pub umask: u32,
+    /// An init runs before it.
+    pub init: bool,
+    /// `--group-add`, as it was written.
+    pub groups: Vec<String>,
+}
+
+/// What a container may do, and whose it shares.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRecord {
+    /// private or host.
+    pub pid: String,
+    /// private or host.
+    pub ipc: String,
+    /// private or host.
+    pub uts: String,
+    /// private or host.
+    pub cgroup: String,
+    /// none or host.
+    pub network: String,
+    /// `--userns`.
+    pub userns: String,
+    /// `inner:outer:length` of users, outer ids being A's.
+    pub uid_map: Vec<String>,
+    /// `inner:outer:length` of groups.
+    pub gid_map: Vec<String>,
+    /// `--cap-add`.
+    pub cap_add: Vec<String>,
+    /// `--cap-drop`.
+    pub cap_drop: Vec<String>,
+    /// What it may do at the start.
+    pub effective_caps: Vec<String>,
+    /// What it may ever do.
+    pub bounding_caps: Vec<String>,
+    /// `--privileged`.
+    pub privileged: bool,
+    /// `--read-only`.
+    pub read_only: bool,
+    /// `--security-opt`.
+    pub security_opt: Vec<String>,
+    /// `--add-host`.
+    pub extra_hosts: Vec<String>,
+    /// Size of /dev/shm.
+    pub shm_size: u64,
+    /// Limits.
+    pub ulimits: Vec<UlimitRecord>,
+    /// `--device`: host and container path.
+    pub devices: Vec<(String, String)>,
+}
+
+/// A container as it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Who it is.
+    pub id: ContainerId,
+    /// What people call it.
+    pub name: String,
+    /// When it was made.
+    pub created: Time,
+    /// It goes away when it ends.
+    pub auto_remove: bool,
+    /// Its image; empty with `--rootfs`.
+    pub image: ImageRecord,
+    /// `--rootfs`.
+    pub rootfs: Option<PathBuf>,
+    /// Layers of the store that it stands on: what gc marks from.
+    pub layers: Vec<String>,
+    /// Its name for itself.
+    pub hostname: String,
+    /// Metadata.
+    pub labels: Vec<(String, String)>,
+    /// Metadata of the specification.
+    pub annotations: Vec<(String, String)>,
+    /// What runs.
+    pub process: ProcessRecord,
+    /// What it may do.
+    pub host: HostRecord,
+    /// What is mounted beyond the image.
+    pub mounts: Vec<MountRecord>,
+    /// `--cidfile`, absolute.
+    pub cidfile: Option<PathBuf>,
+    /// `--pidfile`, absolute.
+    pub pidfile: Option<PathBuf>,
+    /// `--tz`.
+    pub timezone: String,
+    /// `--timeout` in seconds.
+    pub timeout: u64,
+    /// The command line that made it.
+    pub command_line: Vec<String>,
+}
+
+/// What became of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Its init.
+    pub init: Identity,
+    /// Who waits for it.
+    pub supervisor: Identity,
+    /// When init was started.
+    pub started: Time,
+}
