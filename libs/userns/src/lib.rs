@@ -11,5 +11,6 @@
 #![forbid(unsafe_code)]
 
 pub mod level_a;
+pub mod level_b;
 pub mod map;
 pub mod ranges;

@@ -11,7 +11,7 @@ mod notation;
 use std::fmt;
 use std::str::FromStr;
 
-pub use notation::{Kind, NotationError, parse, parse_additional};
+pub use notation::{Kind, NotationError, parse, parse_additional, restated};
 
 /// The kernel takes no more lines than this for one map.
 pub const MAX_LINES: usize = 340;
@@ -38,12 +38,12 @@ impl Extent {
     }
 
     /// The ids inside, as a range that cannot overflow.
-    fn inner_range(&self) -> std::ops::Range<u64> {
+    pub(crate) fn inner_range(&self) -> std::ops::Range<u64> {
         u64::from(self.inner)..u64::from(self.inner) + u64::from(self.len)
     }
 
     /// The ids outside.
-    fn outer_range(&self) -> std::ops::Range<u64> {
+    pub(crate) fn outer_range(&self) -> std::ops::Range<u64> {
         u64::from(self.outer)..u64::from(self.outer) + u64::from(self.len)
     }
 

@@ -65,6 +65,13 @@ impl User {
     }
 }
 
+/// Copies a file by another process: while a test of another thread forks, a descriptor of ours that is open for writing
+/// would be open in its child as well, and the file could not be run (ETXTBSY).
+fn install(from: &Path, to: &Path, mode: &str) {
+    let status = Command::new("install").arg("-m").arg(mode).arg(from).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
 impl Place {
     fn new() -> Option<Self> {
         let user = match User::find() {
@@ -77,8 +84,7 @@ impl Place {
         let dir = tempfile::Builder::new().prefix("ctr-userns-").tempdir_in("/tmp").unwrap();
         let place = Self { dir, user };
         // The build may lie where the user cannot look.
-        fs::copy(env!("CARGO_BIN_EXE_userns-probe"), place.probe()).unwrap();
-        fs::set_permissions(place.probe(), fs::Permissions::from_mode(0o755)).unwrap();
+        install(Path::new(env!("CARGO_BIN_EXE_userns-probe")), &place.probe(), "755");
         fs::set_permissions(place.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(place.run()).unwrap();
         if place.user.change {
@@ -135,18 +141,19 @@ impl Place {
         (text("kind"), text("error"))
     }
 
-    fn write(&self, name: &str, text: &str, mode: u32) -> String {
+    fn write(&self, name: &str, text: &str, mode: &str) -> String {
         let path = self.dir.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let draft = path.with_extension("draft");
+        fs::write(&draft, text).unwrap();
+        install(&draft, &path, mode);
         path.to_str().unwrap().to_owned()
     }
 
     /// A directory with two helpers of this text.
     fn helpers(&self, script: &str) -> String {
-        self.write("helpers/newuidmap", script, 0o755);
-        self.write("helpers/newgidmap", script, 0o755);
+        self.write("helpers/newuidmap", script, "755");
+        self.write("helpers/newgidmap", script, "755");
         self.dir.path().join("helpers").to_str().unwrap().to_owned()
     }
 
@@ -307,7 +314,7 @@ fn userns_changed_ranges_are_a_second_namespace() {
     let whole = place.start(&[]);
     let first = whole.told()["source_maps"]["uid"][1]["outer"].as_u64().unwrap();
     // newuidmap lets us have a part of what the real file grants.
-    let part = place.write("subids", &format!("{}:{first}:1000\n", place.user.name), 0o644);
+    let part = place.write("subids", &format!("{}:{first}:1000\n", place.user.name), "644");
     let changed = place.start(&["--subids", &part]);
     assert_eq!(changed.told()["fresh"], true);
     assert_ne!(changed.told()["inner"], whole.told()["inner"]);
@@ -318,7 +325,7 @@ fn userns_changed_ranges_are_a_second_namespace() {
 #[test]
 fn userns_no_ranges_is_said() {
     let Some(place) = Place::new() else { return };
-    let none = place.write("subids", "somebody:1:1\n", 0o644);
+    let none = place.write("subids", "somebody:1:1\n", "644");
     let (_, error) = place.failure(&["--subids", &none]);
     assert_eq!(error, format!("user {} has no subordinate UIDs", place.user.name));
 }
@@ -326,7 +333,7 @@ fn userns_no_ranges_is_said() {
 #[test]
 fn userns_ranges_that_are_not_granted_are_refused_in_the_helpers_words() {
     let Some(place) = Place::new() else { return };
-    let more = place.write("subids", &format!("{}:5:10\n", place.user.name), 0o644);
+    let more = place.write("subids", &format!("{}:5:10\n", place.user.name), "644");
     let (kind, error) = place.failure(&["--subids", &more]);
     assert!(kind.starts_with("Refused"), "{kind}");
     assert!(error.contains("not allowed"), "{error}");
@@ -346,8 +353,7 @@ fn userns_a_helper_without_its_set_uid_bit_is_named() {
     let helpers = place.dir.path().join("helpers");
     fs::create_dir(&helpers).unwrap();
     for name in ["newuidmap", "newgidmap"] {
-        fs::copy(Path::new("/usr/bin").join(name), helpers.join(name)).unwrap();
-        fs::set_permissions(helpers.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        install(&Path::new("/usr/bin").join(name), &helpers.join(name), "755");
     }
     let (kind, error) = place.failure(&["--helpers", helpers.to_str().unwrap()]);
     assert_eq!(kind, "Unprivileged", "{error}");
@@ -431,7 +437,7 @@ fn in_container(place: &Place, before: &str, arguments: &[&str]) -> Value {
 #[test]
 fn userns_root_of_a_container_writes_its_map_itself() {
     let Some(place) = Place::new() else { return };
-    let none = place.write("subids", "", 0o644);
+    let none = place.write("subids", "", "644");
     let told = in_container(&place, "", &["--subids", &none, "--helpers", "/nonexistent"]);
     assert_eq!(told["fresh"], true, "{told}");
     assert_eq!(told["source_maps"]["uid"][0], serde_json::json!({"inner": 0, "outer": 0, "len": 65_537}));
@@ -441,7 +447,7 @@ fn userns_root_of_a_container_writes_its_map_itself() {
 #[test]
 fn userns_a_masked_proc_is_no_obstacle() {
     let Some(place) = Place::new() else { return };
-    let none = place.write("subids", "", 0o644);
+    let none = place.write("subids", "", "644");
     let mask = "set -e; for f in keys interrupts timer_list; do [ ! -e /proc/$f ] || mount --bind /dev/null /proc/$f; done; \
                 mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys; mount -t tmpfs -o ro none /proc/fs;";
     let told = in_container(&place, mask, &["--subids", &none, "--mounts"]);
@@ -451,7 +457,7 @@ fn userns_a_masked_proc_is_no_obstacle() {
 #[test]
 fn userns_without_cap_setfcap_root_cannot_be_mapped_and_that_is_said() {
     let Some(place) = Place::new() else { return };
-    let none = place.write("subids", "", 0o644);
+    let none = place.write("subids", "", "644");
     let drop = "exec setpriv --bounding-set -setfcap --inh-caps -setfcap \"$@\";";
     let told = in_container(&place, drop, &["--subids", &none]);
     let error = told["error"].as_str().unwrap_or_else(|| panic!("it went well: {told}"));

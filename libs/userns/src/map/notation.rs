@@ -161,7 +161,7 @@ fn read([inner, outer, len]: [&str; 3], entry: &str, kind: Kind, a: &IdMap) -> R
     };
     parsed.extents = match outer.strip_prefix('@') {
         None => vec![Extent::new(inner, number(outer)?, len)],
-        Some(host) if mine => from_host(Extent::new(inner, number(host)?, len), a)
+        Some(host) if mine => restated(Extent::new(inner, number(host)?, len), a)
             .map_err(|id| NotationError::NotOurs { kind, entry: entry.to_owned(), id })?,
         Some(host) => {
             number(host)?;
@@ -171,8 +171,11 @@ fn read([inner, outer, len]: [&str; 3], entry: &str, kind: Kind, a: &IdMap) -> R
     Ok(parsed)
 }
 
-/// An extent whose outer ids are those of U, restated in the ids of A; or the first id that A lacks.
-pub(crate) fn from_host(wanted: Extent, a: &IdMap) -> Result<Vec<Extent>, u32> {
+/// An extent whose outer ids are those of U, restated in the ids of A.
+///
+/// # Errors
+/// The first id that A lacks.
+pub fn restated(wanted: Extent, a: &IdMap) -> Result<Vec<Extent>, u32> {
     let mut found = Vec::new();
     let mut done = 0;
     while done < wanted.len {
