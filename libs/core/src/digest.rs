@@ -102,6 +102,23 @@ impl Digest {
         Self::from_hex(Algorithm::Sha256, hex)
     }
 
+    /// Wraps a SHA-256 that was computed.
+    #[must_use]
+    pub const fn from_sha256(hash: [u8; 32]) -> Self {
+        let mut bytes = [0; 64];
+        bytes.split_at_mut(32).0.copy_from_slice(&hash);
+        Self { algorithm: Algorithm::Sha256, bytes }
+    }
+
+    /// Returns the hash, if it is a SHA-256.
+    #[must_use]
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        match self.algorithm {
+            Algorithm::Sha256 => self.bytes.first_chunk().copied(),
+            Algorithm::Sha512 => None,
+        }
+    }
+
     /// Returns the algorithm.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {

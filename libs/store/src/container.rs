@@ -1,0 +1,68 @@
+//! What containers need of the store: which image and which layers they stand on.
+//!
+//! Records of containers are written by the pods crate, one directory each with a `record.json`; of those this
+//! module reads nothing but the claims. Records that persist lie under DATA, those of this boot under RUN.
+
+use ctr_core::Digest;
+use ctr_core::boot::BootId;
+use ctr_core::file;
+use ctr_core::limits;
+use serde::Deserialize;
+
+use crate::{ImageId, Store, StoreError, names_in};
+
+/// The name of a record in its directory.
+pub const RECORD: &str = "record.json";
+
+/// What a container needs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Claim {
+    /// The container.
+    pub id: String,
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// The image that it was made from; containers of a root file system have none.
+    #[serde(default)]
+    pub image: Option<ImageId>,
+    /// The layers below it.
+    #[serde(default)]
+    pub layers: Vec<Digest>,
+    /// The boot that it belongs to, where it does not outlive one.
+    #[serde(default)]
+    pub boot_id: Option<BootId>,
+}
+
+impl Store {
+    /// Returns the claims of all containers. A record that is not understood claims nothing: there is nothing to
+    /// start it from.
+    pub fn claims(&self) -> Result<Vec<Claim>, StoreError> {
+        let mut claims = Vec::new();
+        for (folder, transient) in
+            [(self.layout().containers(), false), (self.layout().run_containers(), true)]
+        {
+            for name in names_in(&folder)? {
+                let path = folder.join(name).join(RECORD);
+                let bytes = match file::read(&path, limits::RECORD) {
+                    Ok(bytes) => bytes,
+                    Err(error) if error.is_missing() => continue,
+                    Err(error) => return Err(error.into()),
+                };
+                let Ok(claim) = serde_json::from_slice::<Claim>(&bytes) else { continue };
+                let void =
+                    transient && claim.boot_id.as_ref().is_some_and(|id| !id.is_current().unwrap_or(true));
+                if !void {
+                    claims.push(claim);
+                }
+            }
+        }
+        Ok(claims)
+    }
+
+    /// Returns the containers that were made from an image.
+    pub fn users_of(&self, id: ImageId) -> Result<Vec<Claim>, StoreError> {
+        let mut claims = self.claims()?;
+        claims.retain(|claim| claim.image == Some(id));
+        Ok(claims)
+    }
+}

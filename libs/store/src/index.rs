@@ -1,0 +1,66 @@
+//! Indexes: one name for the images of several platforms, not all of which need be here.
+//!
+//! # Layout
+//! `indexes/<digest>/index` are the raw bytes, `here.json` says which entries are in the store and as what.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use ctr_core::file;
+use ctr_core::oci::{Document, Index};
+use ctr_core::{Digest, atomic, limits};
+
+use crate::layer::folder_name;
+use crate::refs::{Target, damaged};
+use crate::{Store, StoreError};
+
+/// An index of the store.
+#[derive(Debug, Clone)]
+pub struct StoredIndex {
+    /// The document.
+    pub index: Index,
+    /// The document, raw.
+    pub bytes: Vec<u8>,
+    /// Which entries are here, by the digests of their manifests.
+    pub here: BTreeMap<String, Target>,
+}
+
+impl Store {
+    pub(crate) fn index_path(&self, digest: &Digest) -> PathBuf {
+        self.layout().indexes().join(folder_name(digest))
+    }
+
+    /// Reads an index.
+    pub fn index(&self, digest: &Digest) -> Result<StoredIndex, StoreError> {
+        let folder = self.index_path(digest);
+        let path = folder.join("index");
+        let bytes = file::read(&path, limits::MANIFEST)?;
+        digest.verify(&bytes).map_err(|error| damaged(path.clone(), error))?;
+        let index = match ctr_core::oci::parse(&bytes, None).map_err(|error| damaged(path.clone(), error))? {
+            Document::Index(index) => *index,
+            Document::Manifest(_) => return Err(damaged(path, "it is the manifest of one image")),
+        };
+        let here = match file::read_json(&folder.join("here.json"), limits::RECORD) {
+            Ok(here) => here,
+            Err(error) if error.is_missing() => BTreeMap::new(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(StoredIndex { index, bytes, here })
+    }
+
+    pub(crate) fn write_index(
+        &self,
+        bytes: &[u8],
+        digest: Digest,
+        here: &[(Digest, Target)],
+    ) -> Result<(), StoreError> {
+        let folder = self.index_path(&digest);
+        let mut known = self.index(&digest).map(|stored| stored.here).unwrap_or_default();
+        known.extend(here.iter().map(|(digest, target)| (digest.to_string(), *target)));
+        atomic::private_directory(&folder)?;
+        let record = serde_json::to_vec(&known).map_err(|error| damaged(folder.clone(), error))?;
+        atomic::write_durable(&folder.join("here.json"), &record)?;
+        atomic::write_durable(&folder.join("index"), bytes)?;
+        Ok(atomic::sync_directory(&self.layout().indexes())?)
+    }
+}
