@@ -14,3 +14,4 @@ pub mod level_a;
 pub mod level_b;
 pub mod map;
 pub mod ranges;
+pub mod remedy;
