@@ -32,12 +32,37 @@ names! {
     HOSTUNREACH => "EHOSTUNREACH", ALREADY => "EALREADY", INPROGRESS => "EINPROGRESS", STALE => "ESTALE",
     DQUOT => "EDQUOT", NOKEY => "ENOKEY", KEYEXPIRED => "EKEYEXPIRED", KEYREVOKED => "EKEYREVOKED",
     KEYREJECTED => "EKEYREJECTED", NOMEDIUM => "ENOMEDIUM", CANCELED => "ECANCELED",
+    ADV => "EADV", BADE => "EBADE", BADFD => "EBADFD", BADR => "EBADR", BADRQC => "EBADRQC",
+    BADSLT => "EBADSLT", BFONT => "EBFONT", CHRNG => "ECHRNG", COMM => "ECOMM", DOTDOT => "EDOTDOT",
+    HWPOISON => "EHWPOISON", IDRM => "EIDRM", ISNAM => "EISNAM", L2HLT => "EL2HLT", L2NSYNC => "EL2NSYNC",
+    L3HLT => "EL3HLT", L3RST => "EL3RST", LIBACC => "ELIBACC", LIBBAD => "ELIBBAD", LIBEXEC => "ELIBEXEC",
+    LIBMAX => "ELIBMAX", LIBSCN => "ELIBSCN", LNRNG => "ELNRNG", MEDIUMTYPE => "EMEDIUMTYPE",
+    MULTIHOP => "EMULTIHOP", NAVAIL => "ENAVAIL", NETRESET => "ENETRESET", NOANO => "ENOANO",
+    NOCSI => "ENOCSI", NOLINK => "ENOLINK", NOMSG => "ENOMSG", NONET => "ENONET", NOPKG => "ENOPKG",
+    NOSR => "ENOSR", NOSTR => "ENOSTR", NOTNAM => "ENOTNAM", NOTRECOVERABLE => "ENOTRECOVERABLE",
+    NOTUNIQ => "ENOTUNIQ", OWNERDEAD => "EOWNERDEAD", PFNOSUPPORT => "EPFNOSUPPORT", REMCHG => "EREMCHG",
+    REMOTE => "EREMOTE", REMOTEIO => "EREMOTEIO", RESTART => "ERESTART", RFKILL => "ERFKILL",
+    SHUTDOWN => "ESHUTDOWN", SOCKTNOSUPPORT => "ESOCKTNOSUPPORT", SRMNT => "ESRMNT", STRPIPE => "ESTRPIPE",
+    TIME => "ETIME", TOOMANYREFS => "ETOOMANYREFS", UCLEAN => "EUCLEAN", UNATCH => "EUNATCH",
+    XFULL => "EXFULL",
 }
 
 /// Returns the symbol of an errno (`EPERM`), or nothing for a number without a name.
 #[must_use]
 pub fn name(errno: i32) -> Option<&'static str> {
     NAMES.iter().find(|(known, _)| known.raw_os_error() == errno).map(|(_, text)| *text)
+}
+
+/// Returns the number of a symbol, that of a second name of an errno too.
+#[must_use]
+pub fn number(name: &str) -> Option<i32> {
+    let name = match name {
+        "EWOULDBLOCK" => "EAGAIN",
+        "EDEADLOCK" => "EDEADLK",
+        "ENOTSUP" => "EOPNOTSUPP",
+        name => name,
+    };
+    NAMES.iter().find(|(_, text)| *text == name).map(|(known, _)| known.raw_os_error())
 }
 
 /// Returns the symbol in the error, where it came from the kernel.
@@ -112,6 +137,10 @@ mod tests {
         assert_eq!(name(1), Some("EPERM"));
         assert_eq!(name(28), Some("ENOSPC"));
         assert_eq!(name(0), None);
+        assert_eq!((1..=133).filter(|&errno| name(errno).is_none()).collect::<Vec<_>>(), [41, 58]);
+        assert_eq!(number("EHWPOISON"), Some(133));
+        assert_eq!(number("EWOULDBLOCK"), number("EAGAIN"));
+        assert_eq!(number("ENOSUCH"), None);
         assert_eq!(name(4095), None);
         assert_eq!(name_of(&std::io::Error::from_raw_os_error(13)), Some("EACCES"));
         assert_eq!(name_of(&std::io::Error::other("x")), None);
