@@ -3,6 +3,7 @@
 
 pub mod command;
 pub mod containers;
+pub mod create;
 pub mod device;
 pub mod env;
 pub mod hello;

@@ -1,12 +1,15 @@
 //! What is known about a container: one JSON file that says what was asked for, one that says what became of it.
 //!
 //! Desired state is on disk, observed state comes from the kernel: whether a container runs is never read from here, but
-//! asked of the process that [`State`] names.
+//! asked of the process that [`State`] names. What the store reads of it is [`ctr_store::container::Claim`].
 
 use std::path::PathBuf;
 
+use ctr_core::Digest;
+use ctr_core::boot::BootId;
 use ctr_core::id::ContainerId;
 use ctr_core::process::Identity;
+use ctr_store::ImageId;
 use serde::{Deserialize, Serialize};
 
 /// The format of [`Record`]; a higher one is left alone.
@@ -14,17 +17,6 @@ pub const VERSION: u32 = 1;
 
 /// Nanoseconds since 1970.
 pub type Time = u64;
-
-/// The image a container was made from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageRecord {
-    /// The name it was found by, in full.
-    pub name: String,
-    /// Its id, 64 digits.
-    pub id: String,
-    /// Digest of its manifest.
-    pub digest: String,
-}
 
 /// Something mounted into a container, as `inspect` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,12 +131,18 @@ pub struct Record {
     pub created: Time,
     /// It goes away when it ends.
     pub auto_remove: bool,
-    /// Its image; empty with `--rootfs`.
-    pub image: ImageRecord,
+    /// The boot it belongs to: nothing of it outlives one.
+    pub boot_id: BootId,
+    /// Its image; none with `--rootfs`.
+    pub image: Option<ImageId>,
+    /// The name that image was found by, in full.
+    pub image_name: String,
+    /// Digest of that image's manifest.
+    pub image_digest: Option<Digest>,
     /// `--rootfs`.
     pub rootfs: Option<PathBuf>,
     /// Layers of the store that it stands on: what gc marks from.
-    pub layers: Vec<String>,
+    pub layers: Vec<Digest>,
     /// Its name for itself.
     pub hostname: String,
     /// Metadata.

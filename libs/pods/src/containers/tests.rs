@@ -1,5 +1,5 @@
 use super::*;
-use crate::record::{HostRecord, ImageRecord, ProcessRecord};
+use crate::record::{HostRecord, ProcessRecord};
 use ctr_core::process::Identity;
 
 struct Place {
@@ -20,7 +20,10 @@ fn record(claim: &Claim, created: u64) -> Record {
         name: claim.name.clone(),
         created,
         auto_remove: true,
-        image: ImageRecord::default(),
+        boot_id: ctr_core::boot::boot_id().unwrap().clone(),
+        image: None,
+        image_name: String::new(),
+        image_digest: None,
         rootfs: None,
         layers: vec![],
         hostname: String::new(),

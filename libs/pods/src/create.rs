@@ -1,0 +1,243 @@
+//! From a request and an image to what a runtime is told: Podman's defaults, with the request on top.
+//!
+//! [`spec`] is pure: all that it needs of the machine is in [`Facts`], so each feature has a golden test.
+//!
+//! # Not here
+//! Ids and maps ([`ctr_userns`]), opening sources of binds and making the files that are bound ([`crate::run`]).
+
+mod mounts;
+mod security;
+
+use std::collections::BTreeMap;
+
+use ctr_core::oci::RunConfig;
+use ctr_runtime::caps::CapError;
+use ctr_runtime::spec::{
+    ConsoleSize, IdMapping, Linux, Namespace, NamespaceKind, Process, Rlimit, Root, Spec, User, VERSION,
+};
+
+pub use mounts::CopyUp;
+pub use security::{MASKED, READ_ONLY};
+
+use crate::command::{self, NoCommand};
+use crate::env::{self, EnvError};
+use crate::namespaces::Mode;
+use crate::request::Request;
+use crate::sysctl::{self, SysctlError};
+use crate::ulimit::Ulimit;
+use crate::user::Identity;
+
+/// A request cannot be turned into a container.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// Nothing to run.
+    #[error(transparent)]
+    Command(#[from] NoCommand),
+    /// A variable.
+    #[error(transparent)]
+    Env(#[from] EnvError),
+    /// A kernel parameter.
+    #[error(transparent)]
+    Sysctl(#[from] SysctlError),
+    /// A capability.
+    #[error(transparent)]
+    Cap(#[from] CapError),
+    /// An argument with a byte that none can hold.
+    #[error("the argument {0:?} holds a NUL byte")]
+    Nul(String),
+    /// The image's working directory is no absolute path.
+    #[error("the working directory {0:?} is invalid, it needs to be an absolute path")]
+    Workdir(String),
+    /// A later version brings it.
+    #[error("--security-opt {0} is not supported yet")]
+    NotYet(String),
+    /// Not something SELinux or AppArmor could do here.
+    #[error("--security-opt {option}: this host has no {what}")]
+    NoModule {
+        /// The option.
+        option: String,
+        /// What is missing.
+        what: &'static str,
+    },
+}
+
+/// Files of ours that appear in the container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnFile {
+    /// In the container.
+    pub target: &'static str,
+    /// On the host.
+    pub source: String,
+}
+
+/// What of the machine and the image a specification depends on.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    /// The image's part of the configuration.
+    pub image: &'a RunConfig,
+    /// Who the process is.
+    pub identity: &'a Identity,
+    /// Groups beyond those of the identity.
+    pub more_groups: &'a [u32],
+    /// The container's name for itself; with the host's namespace it is not set.
+    pub hostname: &'a str,
+    /// Home when neither the image's passwd nor the environment says it.
+    pub home: &'a str,
+    /// Limits, with our own taken into account.
+    pub limits: &'a [Ulimit],
+    /// Lines of the map of users, outer ids being A's.
+    pub uid_map: &'a [IdMapping],
+    /// Lines of the map of groups.
+    pub gid_map: &'a [IdMapping],
+    /// Files of ours: hosts and the like.
+    pub files: &'a [OwnFile],
+    /// Device nodes of the host that a privileged container gets.
+    pub host_devices: &'a [String],
+    /// The host has SELinux.
+    pub selinux: bool,
+    /// The host has AppArmor.
+    pub apparmor: bool,
+    /// The size of the user's terminal.
+    pub terminal_size: Option<ConsoleSize>,
+}
+
+/// A specification, and what must be done for it besides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Created {
+    /// For the runtime.
+    pub spec: Spec,
+    /// Memory that starts with what the image has there.
+    pub copy_up: Vec<CopyUp>,
+}
+
+/// Makes the specification.
+///
+/// # Errors
+/// What was asked for contradicts itself or the image.
+pub fn spec(request: &Request, facts: &Facts<'_>) -> Result<Created, CreateError> {
+    security::check_modules(&request.privileges.security, facts)?;
+    let caps = security::capabilities(request, facts)?;
+    let privileged = request.privileges.privileged;
+    let (mounts, copy_up) = mounts::all(request, facts);
+    let spec = Spec {
+        oci_version: VERSION.to_owned(),
+        process: Process {
+            terminal: request.process.terminal,
+            console_size: facts.terminal_size,
+            user: user(request, facts),
+            args: args(request, facts.image)?,
+            env: environment(request, facts)?,
+            cwd: workdir(request, facts.image)?,
+            capabilities: Some(caps),
+            rlimits: facts.limits.iter().map(rlimit).collect(),
+            no_new_privileges: request.privileges.security.no_new_privileges,
+            oom_score_adj: None,
+        },
+        root: Root { path: String::new(), readonly: request.storage.read_only },
+        hostname: if request.namespaces.uts == Mode::Private {
+            facts.hostname.to_owned()
+        } else {
+            String::new()
+        },
+        domainname: String::new(),
+        mounts,
+        annotations: request.annotations.iter().cloned().collect(),
+        linux: Linux {
+            uid_mappings: facts.uid_map.to_vec(),
+            gid_mappings: facts.gid_map.to_vec(),
+            sysctl: sysctls(request)?,
+            namespaces: namespaces(request),
+            devices: Vec::new(),
+            seccomp: None,
+            rootfs_propagation: String::new(),
+            masked_paths: security::masked(&request.privileges.security, privileged),
+            readonly_paths: security::read_only(&request.privileges.security, privileged),
+        },
+    };
+    Ok(Created { spec, copy_up })
+}
+
+fn user(request: &Request, facts: &Facts<'_>) -> User {
+    let identity = facts.identity;
+    let mut groups: Vec<u32> = identity.groups.iter().chain(facts.more_groups).copied().collect();
+    groups.retain(|group| *group != identity.gid);
+    groups.sort_unstable();
+    groups.dedup();
+    User {
+        uid: identity.uid,
+        gid: identity.gid,
+        umask: Some(request.process.umask.unwrap_or(0o022)),
+        additional_gids: groups,
+    }
+}
+
+/// The words that run, and that they can be words of a process.
+fn args(request: &Request, image: &RunConfig) -> Result<Vec<String>, CreateError> {
+    let words =
+        |list: &Option<ctr_core::oci::Words>| list.as_ref().map(|words| words.0.clone()).unwrap_or_default();
+    let (entrypoint, cmd) = (words(&image.entrypoint), words(&image.cmd));
+    let process = &request.process;
+    let args = command::build(&entrypoint, &cmd, process.entrypoint.as_deref(), &process.words)?;
+    match args.iter().find(|arg| arg.contains('\0')) {
+        Some(arg) => Err(CreateError::Nul(arg.clone())),
+        None => Ok(args),
+    }
+}
+
+/// The environment, with the names that every process expects.
+fn environment(request: &Request, facts: &Facts<'_>) -> Result<Vec<String>, EnvError> {
+    let process = &request.process;
+    let mut env = env::build(&facts.image.env, &process.env, &process.host_env)?;
+    if !facts.hostname.is_empty() {
+        env.set_default("HOSTNAME", facts.hostname);
+    }
+    // An image that sets it to nothing means nothing by it.
+    if env.get("HOME").is_none_or(str::is_empty) {
+        env.set("HOME", facts.identity.home.as_deref().unwrap_or(facts.home));
+    }
+    env.entries()
+}
+
+/// Where the process starts.
+fn workdir(request: &Request, image: &RunConfig) -> Result<String, CreateError> {
+    let dir = request.process.workdir.as_deref().unwrap_or(&image.working_dir);
+    match dir {
+        "" => Ok("/".to_owned()),
+        dir if dir.starts_with('/') && !dir.contains('\0') => Ok(dir.to_owned()),
+        // Docker takes an image's relative one as below the root.
+        dir if request.process.workdir.is_none() && !dir.contains('\0') => Ok(format!("/{dir}")),
+        dir => Err(CreateError::Workdir(dir.to_owned())),
+    }
+}
+
+fn rlimit(limit: &Ulimit) -> Rlimit {
+    Rlimit { kind: limit.oci_name(), hard: limit.hard, soft: limit.soft }
+}
+
+fn sysctls(request: &Request) -> Result<BTreeMap<String, String>, SysctlError> {
+    let mut all = BTreeMap::new();
+    for text in &request.privileges.sysctls {
+        let sysctl = sysctl::parse(text, &request.namespaces)?;
+        all.insert(sysctl.name, sysctl.value);
+    }
+    Ok(all)
+}
+
+/// The namespaces that are the container's own, all new.
+fn namespaces(request: &Request) -> Vec<Namespace> {
+    let modes = request.namespaces;
+    let own = [
+        (NamespaceKind::User, Mode::Private),
+        (NamespaceKind::Mount, Mode::Private),
+        (NamespaceKind::Pid, modes.pid),
+        (NamespaceKind::Ipc, modes.ipc),
+        (NamespaceKind::Uts, modes.uts),
+        (NamespaceKind::Cgroup, modes.cgroup),
+        (NamespaceKind::Network, modes.network),
+    ];
+    let private = own.into_iter().filter(|(_, mode)| *mode == Mode::Private);
+    private.map(|(kind, _)| Namespace { kind, path: None }).collect()
+}
+
+#[cfg(test)]
+mod tests;

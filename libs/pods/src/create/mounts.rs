@@ -1,0 +1,224 @@
+//! What is mounted: Podman's defaults, files of ours, then what was asked for.
+
+use ctr_runtime::spec::Mount as SpecMount;
+
+use super::Facts;
+use crate::mounts::{Access, Bind, Devpts, Mount, Overlay, Tmpfs, What};
+use crate::namespaces::Mode;
+use crate::request::Request;
+
+/// Memory that starts with what the image has there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyUp {
+    /// In the container.
+    pub target: String,
+    /// Its mode was given, so it is not that of the image's directory.
+    pub fixed_mode: bool,
+}
+
+/// All mounts in the order in which they are made, and which of them start as copies.
+pub(super) fn all(request: &Request, facts: &Facts<'_>) -> (Vec<SpecMount>, Vec<CopyUp>) {
+    let mut mounts = system(request, facts);
+    let mut copy_up = Vec::new();
+    if request.storage.read_only && request.storage.read_only_tmpfs {
+        for target in ["/run", "/tmp", "/var/tmp"] {
+            mounts.push(mount(target, "tmpfs", "tmpfs", &["rw", "nosuid", "nodev", "rprivate"]));
+            copy_up.push(CopyUp { target: target.to_owned(), fixed_mode: false });
+        }
+    }
+    for file in facts.files {
+        mounts.push(mount(file.target, "bind", &file.source, &["bind", "rprivate", "nosuid", "nodev"]));
+    }
+    for device in &request.storage.devices {
+        let source = device.source.to_string_lossy();
+        mounts.push(mount(device.target.as_str(), "bind", &source, DEVICE_OPTIONS));
+    }
+    if request.privileges.privileged {
+        for device in facts.host_devices {
+            mounts.push(mount(device, "bind", device, DEVICE_OPTIONS));
+        }
+    }
+    for asked in &request.storage.mounts {
+        // What is asked for takes the place of a default.
+        mounts.retain(|default| default.destination != asked.target.as_str());
+        copy_up.retain(|default: &CopyUp| default.target != asked.target.as_str());
+        mounts.push(user_mount(asked, facts));
+        if let What::Tmpfs(tmpfs) = &asked.what
+            && !tmpfs.no_copy_up
+        {
+            copy_up
+                .push(CopyUp { target: asked.target.as_str().to_owned(), fixed_mode: tmpfs.mode.is_some() });
+        }
+    }
+    // Parents first; what is on one level keeps its order.
+    mounts.sort_by_key(|mount| mount.destination.bytes().filter(|byte| *byte == b'/').count());
+    (mounts, copy_up)
+}
+
+/// A device node that is bound: its file system may be one without devices.
+const DEVICE_OPTIONS: &[&str] = &["bind", "rprivate", "nosuid", "noexec"];
+
+fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> SpecMount {
+    SpecMount {
+        destination: destination.to_owned(),
+        kind: kind.to_owned(),
+        source: source.to_owned(),
+        options: options.iter().map(|option| (*option).to_owned()).collect(),
+    }
+}
+
+/// /proc, /dev, /sys and what lies in them.
+fn system(request: &Request, facts: &Facts<'_>) -> Vec<SpecMount> {
+    let modes = request.namespaces;
+    let storage = &request.storage;
+    let sealed = storage.read_only && !storage.read_only_tmpfs;
+    let mut proc = if modes.pid == Mode::Private {
+        mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])
+    } else {
+        mount("/proc", "bind", "/proc", &["rbind", "nosuid", "noexec", "nodev"])
+    };
+    proc.options.extend(request.privileges.security.proc_opts.iter().cloned());
+
+    let mut dev = mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]);
+    let mut pts = mount(
+        "/dev/pts",
+        "devpts",
+        "devpts",
+        &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
+    );
+    if maps(facts, 5) {
+        pts.options.push("gid=5".to_owned());
+    }
+    let mut shm = shm(modes.ipc, storage.shm_size);
+    if sealed {
+        for mount in [&mut dev, &mut shm] {
+            mount.options.push("ro".to_owned());
+        }
+    }
+    let mqueue = if modes.ipc == Mode::Private {
+        mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])
+    } else {
+        mount("/dev/mqueue", "bind", "/dev/mqueue", &["bind", "nosuid", "noexec", "nodev"])
+    };
+    let mut mounts = vec![proc, dev, pts, shm, mqueue];
+    mounts.extend(sys(request));
+    mounts
+}
+
+fn shm(ipc: Mode, size: u64) -> SpecMount {
+    if ipc == Mode::Host {
+        return mount("/dev/shm", "bind", "/dev/shm", &["bind", "nosuid", "noexec", "nodev"]);
+    }
+    let mut shm = mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777"]);
+    if size > 0 {
+        shm.options.push(format!("size={size}"));
+    }
+    shm
+}
+
+/// /sys belongs to the network namespace: with the host's it is the host's, bound.
+fn sys(request: &Request) -> Vec<SpecMount> {
+    let access = if request.privileges.privileged { "rw" } else { "ro" };
+    let cgroup_access = if request.privileges.security.unmasks("/sys/fs/cgroup") { "rw" } else { access };
+    if request.namespaces.network == Mode::Host {
+        let options = ["rprivate", "nosuid", "noexec", "nodev", access, "rbind"];
+        return vec![mount("/sys", "bind", "/sys", &options)];
+    }
+    vec![
+        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]),
+        mount(
+            "/sys/fs/cgroup",
+            "cgroup",
+            "cgroup",
+            &["rprivate", "nosuid", "noexec", "nodev", "relatime", cgroup_access],
+        ),
+    ]
+}
+
+/// A group that the container has.
+fn maps(facts: &Facts<'_>, gid: u32) -> bool {
+    facts.gid_map.iter().any(|line| gid >= line.container_id && gid - line.container_id < line.size)
+}
+
+fn user_mount(asked: &Mount, facts: &Facts<'_>) -> SpecMount {
+    let target = asked.target.as_str();
+    match &asked.what {
+        What::Bind(bind) => bound(target, bind),
+        What::Overlay(Overlay { source, .. }) => {
+            mount(target, "bind", &source.to_string_lossy(), &["bind", "rprivate", "nosuid", "nodev"])
+        }
+        What::Tmpfs(tmpfs) => memory(target, tmpfs, facts),
+        What::Devpts(devpts) => terminals(target, devpts),
+    }
+}
+
+fn bound(target: &str, bind: &Bind) -> SpecMount {
+    let mut options = vec![if bind.recursive { "rbind" } else { "bind" }.to_owned()];
+    let propagation = match (bind.propagation, bind.recursive) {
+        (Some(propagation), _) => propagation.name(),
+        (None, true) => "rprivate",
+        (None, false) => "private",
+    };
+    options.push(propagation.to_owned());
+    // A bind of the user's own files: programs with other ids and devices in there are not meant, unless said.
+    options.extend(access_options(bind.access, Some(true), Some(false), Some(false)));
+    SpecMount {
+        destination: target.to_owned(),
+        kind: "bind".to_owned(),
+        source: bind.source.to_string_lossy().into_owned(),
+        options,
+    }
+}
+
+/// The words for each choice; `None` is the kernel's.
+fn access_options(access: Access, exec: Option<bool>, suid: Option<bool>, dev: Option<bool>) -> Vec<String> {
+    let word =
+        |choice: Option<bool>, yes: &str, no: &str| choice.map(|on| if on { yes } else { no }.to_owned());
+    [
+        word(access.read_only, "ro", "rw"),
+        word(access.exec.or(exec), "exec", "noexec"),
+        word(access.suid.or(suid), "suid", "nosuid"),
+        word(access.dev.or(dev), "dev", "nodev"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn memory(target: &str, tmpfs: &Tmpfs, facts: &Facts<'_>) -> SpecMount {
+    // Podman's `--tmpfs` runs programs unless told not to; Docker's does not. Both forbid the other two.
+    let mut options = access_options(tmpfs.access, None, Some(false), Some(false));
+    options.push(tmpfs.propagation.map_or("rprivate", crate::mounts::Propagation::name).to_owned());
+    if let Some(size) = &tmpfs.size {
+        options.push(format!("size={size}"));
+    }
+    if let Some(mode) = tmpfs.mode {
+        options.push(format!("mode={mode:o}"));
+    }
+    if tmpfs.noatime {
+        options.push("noatime".to_owned());
+    }
+    if tmpfs.chown {
+        options.push(format!("uid={}", facts.identity.uid));
+        options.push(format!("gid={}", facts.identity.gid));
+    }
+    SpecMount {
+        destination: target.to_owned(),
+        kind: "tmpfs".to_owned(),
+        source: "tmpfs".to_owned(),
+        options,
+    }
+}
+
+fn terminals(target: &str, devpts: &Devpts) -> SpecMount {
+    let mut terminals = mount(target, "devpts", "devpts", &["nosuid", "noexec", "newinstance"]);
+    let options = [
+        devpts.uid.map(|uid| format!("uid={uid}")),
+        devpts.gid.map(|gid| format!("gid={gid}")),
+        Some(format!("mode={:04o}", devpts.mode.unwrap_or(0o620))),
+        Some(format!("ptmxmode={:04o}", devpts.ptmxmode.unwrap_or(0o666))),
+        devpts.max.map(|max| format!("max={max}")),
+    ];
+    terminals.options.extend(options.into_iter().flatten());
+    terminals
+}

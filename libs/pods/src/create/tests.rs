@@ -1,0 +1,247 @@
+use super::*;
+use crate::device;
+use crate::mounts::{arrange, parse_mount, parse_tmpfs, parse_volume};
+use crate::namespaces::Namespaces;
+use crate::request::{
+    HostsRequest, PasswdRequest, Privileges, ProcessRequest, Source, Storage, UsernsRequest,
+};
+use crate::security::Security;
+use crate::user::UserSpec;
+use ctr_runtime::caps::CapSet;
+
+fn request() -> Request {
+    Request {
+        source: Source::Image("app".to_owned()),
+        platform: None,
+        name: None,
+        hostname: None,
+        labels: vec![],
+        annotations: vec![],
+        process: ProcessRequest::default(),
+        passwd: PasswdRequest::default(),
+        storage: Storage::default(),
+        privileges: Privileges::default(),
+        namespaces: Namespaces::default(),
+        userns: UsernsRequest::default(),
+        hosts: HostsRequest::default(),
+        timezone: None,
+        cidfile: None,
+        pidfile: None,
+        timeout: None,
+        sig_proxy: true,
+        command_line: vec![],
+    }
+}
+
+fn image() -> RunConfig {
+    RunConfig {
+        env: vec!["PATH=/bin".to_owned(), "A=1".to_owned()],
+        entrypoint: Some(ctr_core::oci::Words(vec!["/entry".to_owned()])),
+        cmd: Some(ctr_core::oci::Words(vec!["serve".to_owned()])),
+        working_dir: "/srv".to_owned(),
+        ..RunConfig::default()
+    }
+}
+
+fn root() -> Identity {
+    crate::user::identify(&UserSpec::default(), &crate::user::Accounts::default()).unwrap()
+}
+
+fn someone() -> Identity {
+    crate::user::identify(&UserSpec::parse("1000:100").unwrap(), &crate::user::Accounts::default()).unwrap()
+}
+
+fn make(request: &Request, image: &RunConfig, identity: &Identity) -> Result<Created, CreateError> {
+    let map = [IdMapping { container_id: 0, host_id: 0, size: 65_537 }];
+    let limits = [Ulimit { name: "nofile", soft: 1024, hard: 4096 }];
+    let files = [OwnFile { target: "/etc/hosts", source: "/run/x/hosts".to_owned() }];
+    spec(
+        request,
+        &Facts {
+            image,
+            identity,
+            more_groups: &[],
+            hostname: "0123456789ab",
+            home: "/",
+            limits: &limits,
+            uid_map: &map,
+            gid_map: &map,
+            files: &files,
+            host_devices: &["/dev/fuse".to_owned()],
+            selinux: false,
+            apparmor: true,
+            terminal_size: None,
+        },
+    )
+}
+
+fn lines(created: &Created) -> Vec<String> {
+    created
+        .spec
+        .mounts
+        .iter()
+        .map(|mount| {
+            format!("{} {} {} {}", mount.destination, mount.kind, mount.source, mount.options.join(","))
+        })
+        .collect()
+}
+
+fn mount_of(created: &Created, target: &str) -> String {
+    lines(created).into_iter().find(|line| line.starts_with(&format!("{target} "))).unwrap_or_default()
+}
+
+#[test]
+fn the_default_is_podmans() {
+    let created = make(&request(), &image(), &root()).unwrap();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&created.spec).unwrap());
+    assert!(created.copy_up.is_empty());
+}
+
+#[test]
+fn privileged_hides_nothing_and_may_everything() {
+    let mut request = request();
+    request.privileges.privileged = true;
+    request.privileges.security = Security::parse(&["mask=/proc/x".to_owned()]).unwrap();
+    let created = make(&request, &image(), &root()).unwrap();
+    let linux = &created.spec.linux;
+    assert_eq!((linux.masked_paths.clone(), linux.readonly_paths.len()), (vec!["/proc/x".to_owned()], 0));
+    assert_eq!(created.spec.process.capabilities.unwrap().effective, ctr_runtime::caps::CapSet::ALL);
+    assert_eq!(mount_of(&created, "/dev/fuse"), "/dev/fuse bind /dev/fuse bind,rprivate,nosuid,noexec");
+    assert!(mount_of(&created, "/sys").ends_with("rw"));
+}
+
+#[test]
+fn capabilities_of_another_user_are_only_those_added() {
+    let mut request = request();
+    request.privileges.cap_add = vec!["net_raw".to_owned()];
+    let created = make(&request, &image(), &someone()).unwrap();
+    let caps = created.spec.process.capabilities.unwrap();
+    let added = CapSet::EMPTY.with("CAP_NET_RAW".parse().unwrap());
+    assert_eq!(
+        (caps.effective, caps.permitted, caps.inheritable, caps.ambient),
+        (added, added, added, added)
+    );
+    assert_eq!(caps.bounding, ctr_runtime::caps::DEFAULT.union(added));
+
+    request.privileges.cap_add.clear();
+    let caps = make(&request, &image(), &someone()).unwrap().spec.process.capabilities.unwrap();
+    assert!(caps.effective.is_empty() && caps.ambient.is_empty() && caps.inheritable.is_empty());
+    request.privileges.cap_drop = vec!["all".to_owned()];
+    let caps = make(&request, &image(), &root()).unwrap().spec.process.capabilities.unwrap();
+    assert!(caps.bounding.is_empty() && caps.effective.is_empty());
+    assert!(caps.inheritable.is_empty() && caps.ambient.is_empty());
+}
+
+#[test]
+fn an_image_can_ask_for_less() {
+    let mut less = image();
+    less.labels.insert("io.containers.capabilities".to_owned(), "chown, setuid".to_owned());
+    let caps = make(&request(), &less, &root()).unwrap().spec.process.capabilities.unwrap();
+    assert_eq!(caps.bounding.names(), ["CAP_CHOWN", "CAP_SETUID"]);
+    less.labels.insert("io.containers.capabilities".to_owned(), "SYS_ADMIN".to_owned());
+    let caps = make(&request(), &less, &root()).unwrap().spec.process.capabilities.unwrap();
+    assert_eq!(caps.bounding, ctr_runtime::caps::DEFAULT, "never for more");
+}
+
+#[test]
+fn what_is_asked_for_takes_the_place_of_a_default() {
+    let mut request = request();
+    let mounts = ["/h:/etc/hosts:ro", "./src:/a/b:Z,exec,suid,dev,rslave", "/x:/dev/shm"];
+    let mut mounts: Vec<_> = mounts.iter().map(|text| parse_volume(text).unwrap()).collect();
+    mounts.push(parse_tmpfs("/a:size=1m,mode=700").unwrap());
+    mounts.push(parse_mount("type=devpts,dst=/dev/pts,gid=7").unwrap());
+    request.storage.mounts = arrange(mounts).unwrap();
+    request.storage.devices = vec![device::parse("/dev/zero:/dev/nul").unwrap()];
+    let created = make(&request, &image(), &someone()).unwrap();
+    insta::assert_snapshot!(lines(&created).join("\n"));
+    assert_eq!(created.copy_up, [CopyUp { target: "/a".to_owned(), fixed_mode: true }]);
+}
+
+#[test]
+fn read_only_containers_have_memory_to_write_to() {
+    let mut request = request();
+    request.storage.read_only = true;
+    let created = make(&request, &image(), &root()).unwrap();
+    assert!(created.spec.root.readonly);
+    assert_eq!(created.copy_up.len(), 3);
+    assert!(mount_of(&created, "/tmp").contains("tmpfs"));
+    assert!(!mount_of(&created, "/dev/shm").ends_with(",ro"));
+
+    request.storage.read_only_tmpfs = false;
+    let created = make(&request, &image(), &root()).unwrap();
+    assert!(created.copy_up.is_empty() && mount_of(&created, "/tmp").is_empty());
+    assert!(mount_of(&created, "/dev").ends_with(",ro") && mount_of(&created, "/dev/shm").ends_with(",ro"));
+}
+
+#[test]
+fn the_hosts_namespaces_are_bound() {
+    let mut request = request();
+    request.namespaces = Namespaces {
+        pid: Mode::Host,
+        ipc: Mode::Host,
+        uts: Mode::Host,
+        cgroup: Mode::Host,
+        network: Mode::Host,
+    };
+    let created = make(&request, &image(), &root()).unwrap();
+    let own: Vec<_> = created.spec.linux.namespaces.iter().map(|namespace| namespace.kind).collect();
+    assert_eq!(own, [NamespaceKind::User, NamespaceKind::Mount]);
+    assert_eq!(created.spec.hostname, "");
+    for (target, line) in [
+        ("/proc", "/proc bind /proc rbind,nosuid,noexec,nodev"),
+        ("/sys", "/sys bind /sys rprivate,nosuid,noexec,nodev,ro,rbind"),
+        ("/dev/shm", "/dev/shm bind /dev/shm bind,nosuid,noexec,nodev"),
+        ("/dev/mqueue", "/dev/mqueue bind /dev/mqueue bind,nosuid,noexec,nodev"),
+    ] {
+        assert_eq!(mount_of(&created, target), line);
+    }
+    request.privileges.sysctls = vec!["net.core.somaxconn=1".to_owned()];
+    assert!(matches!(make(&request, &image(), &root()), Err(CreateError::Sysctl(_))));
+}
+
+#[test]
+fn groups_limits_and_places_come_from_the_request() {
+    let mut request = request();
+    request.process.umask = Some(0o77);
+    request.process.words = vec!["hi".to_owned()];
+    request.process.workdir = Some("/w".to_owned());
+    request.privileges.security =
+        Security::parse(&["no-new-privileges".to_owned(), "unmask=/proc/a*".to_owned()]).unwrap();
+    let created = make(&request, &image(), &someone()).unwrap();
+    let process = &created.spec.process;
+    assert_eq!((process.user.uid, process.user.gid, process.user.umask), (1000, 100, Some(0o77)));
+    assert_eq!(
+        (process.args.clone(), process.cwd.as_str()),
+        (vec!["/entry".to_owned(), "hi".to_owned()], "/w")
+    );
+    assert!(process.no_new_privileges);
+    assert!(!created.spec.linux.masked_paths.iter().any(|path| path == "/proc/acpi"));
+    assert!(!created.spec.linux.readonly_paths.iter().any(|path| path == "/proc/asound"));
+    assert!(
+        process.env.contains(&"HOME=/".to_owned())
+            && process.env.contains(&"HOSTNAME=0123456789ab".to_owned())
+    );
+}
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    let bare = RunConfig::default();
+    assert!(matches!(make(&request(), &bare, &root()), Err(CreateError::Command(_))));
+    let refused = |options: &str| {
+        let mut request = request();
+        request.privileges.security = Security::parse(&[options.to_owned()]).unwrap();
+        make(&request, &image(), &root()).unwrap_err().to_string()
+    };
+    assert_eq!(refused("label=type:x"), "--security-opt label=type:x: this host has no SELinux");
+    assert_eq!(refused("apparmor=x"), "--security-opt apparmor=x is not supported yet");
+    let mut harmless = request();
+    harmless.privileges.security =
+        Security::parse(&["label=disable".to_owned(), "apparmor=unconfined".to_owned()]).unwrap();
+    assert!(make(&harmless, &image(), &root()).is_ok());
+    let mut nul = image();
+    nul.cmd = Some(ctr_core::oci::Words(vec!["a\0b".to_owned()]));
+    assert!(matches!(make(&request(), &nul, &root()), Err(CreateError::Nul(_))));
+    let mut nul = image();
+    nul.working_dir = "\0".to_owned();
+    assert!(matches!(make(&request(), &nul, &root()), Err(CreateError::Workdir(_))));
+}
