@@ -35,7 +35,7 @@ mod syscalls;
 use std::borrow::Cow;
 use std::fmt;
 
-use bpf::Instruction;
+use bpf::{Instruction, low_and_high};
 use graph::{Compare, Graph, Id, Test, Word};
 pub use profile::{
     Action, ArchMap, Condition, Flag, Kernel, KernelError, Operator, Profile, ProfileError, Rule, Text, When,
@@ -171,7 +171,7 @@ static DEFAULT: &[u8] = include_bytes!("default.bpf");
 /// default set among them. The file is written anew by `CTR_BLESS=1 cargo test -p ctr-runtime seccomp`.
 pub fn default_program(facts: &Facts) -> Option<Program> {
     let built_in = moby::ASKED_FOR.intersection(facts.caps) == moby::BUILT_IN && facts.kernel >= moby::KERNEL;
-    built_in.then(|| Program { bytes: Cow::Borrowed(DEFAULT), flags: flag::SPEC_ALLOW, notifies: false })
+    built_in.then_some(Program { bytes: Cow::Borrowed(DEFAULT), flags: flag::SPEC_ALLOW, notifies: false })
 }
 
 /// Compiles a profile for one container.
@@ -322,11 +322,11 @@ impl Builder {
         let default = self.graph.answer(self.default);
         let newer = self.graph.answer(self.newer);
         let mut ids = Vec::with_capacity(calls.verdicts().len());
-        for (number, verdict) in calls.verdicts().iter().enumerate() {
+        for (number, verdict) in (0..).zip(calls.verdicts()) {
             ids.push(match verdict {
                 Verdict::Always(answer) => self.graph.answer(*answer),
                 Verdict::Cases(cases) => self.cases(cases, calls.abi, default)?,
-                Verdict::Unnamed if syscalls::is_newer(number as u32, calls.abi) => newer,
+                Verdict::Unnamed if syscalls::is_newer(number, calls.abi) => newer,
                 Verdict::Unnamed => default,
             });
         }
@@ -352,12 +352,8 @@ impl Builder {
         use Operator::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, MaskedEqual, NotEqual};
         let Checked { argument, operator, mask, value } = *condition;
         let graph = &mut self.graph;
-        let half = |word, shift: u32, compare| Test {
-            word,
-            mask: (mask >> shift) as u32,
-            compare,
-            value: (value >> shift) as u32,
-        };
+        let (low_mask, high_mask) = low_and_high(mask);
+        let (low_value, high_value) = low_and_high(value);
         // The negated operators are the others with the ends swapped.
         let (compare, yes, no) = match operator {
             Equal | MaskedEqual => (Compare::Equal, yes, no),
@@ -367,25 +363,23 @@ impl Builder {
             GreaterOrEqual => (Compare::GreaterOrEqual, yes, no),
             Less => (Compare::GreaterOrEqual, no, yes),
         };
-        let low =
-            if mask as u32 == 0 { yes } else { graph.ask(half(Word::low(argument), 0, compare), yes, no) };
-        if abi != Abi::Amd64 || mask >> 32 == 0 {
+        let low = Test { word: Word::low(argument), mask: low_mask, compare, value: low_value };
+        let low = if low_mask == 0 { yes } else { graph.ask(low, yes, no) };
+        if abi != Abi::Amd64 || high_mask == 0 {
             return low;
         }
-        let equal = graph.ask(half(Word::high(argument), 32, Compare::Equal), low, no);
-        if compare == Compare::Equal {
-            return equal;
-        }
-        graph.ask(half(Word::high(argument), 32, Compare::Greater), yes, equal)
+        let high = |compare| Test { word: Word::high(argument), mask: high_mask, compare, value: high_value };
+        let equal = graph.ask(high(Compare::Equal), low, no);
+        if compare == Compare::Equal { equal } else { graph.ask(high(Compare::Greater), yes, equal) }
     }
 
     /// Makes the search for a number among verdicts from 0 on; what is beyond them is newer.
     fn search(&mut self, verdicts: &[Id], mask: u32) -> Id {
         let newer = self.graph.answer(self.newer);
         let mut intervals: Vec<Interval> = Vec::new();
-        for (number, id) in verdicts.iter().copied().chain([newer]).enumerate() {
+        for (start, id) in (0..).zip(verdicts.iter().copied().chain([newer])) {
             if intervals.last().is_none_or(|last| last.id != id) {
-                intervals.push(Interval { start: number as u32, id });
+                intervals.push(Interval { start, id });
             }
         }
         Search { builder: self, mask }.among(&intervals)
