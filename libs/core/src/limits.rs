@@ -33,6 +33,15 @@ pub const LAYER_HEADERS: u64 = 1 << 20;
 pub const LAYER_ENTRIES: u64 = 16 << 20;
 /// Bytes of one layer's unpacked stream; a bomb stops here, a real layer never gets near.
 pub const LAYER_BYTES: u64 = 1 << 40;
+/// Unpacked bytes of a layer for each compressed one, counted beyond [`LAYER_RATIO_FREE`]; gzip cannot even do
+/// twice that, and data that is worth shipping does not come near.
+pub const LAYER_RATIO: u64 = 500;
+/// Unpacked bytes of a layer that are given before the ratio counts: files of zeros are legitimate.
+pub const LAYER_RATIO_FREE: u64 = 8 << 30;
+/// Pieces of one sparse file in a layer.
+pub const SPARSE_PIECES: u64 = 1 << 18;
+/// Bytes of the names of directories that a layer uses without an entry of their own.
+pub const LAYER_IMPLIED: usize = 8 << 20;
 /// Extended attributes of one file in a layer, names and values together.
 pub const LAYER_XATTRS: usize = 64 << 10;
 /// Bytes of a passwd or group file of an image.

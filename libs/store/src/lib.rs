@@ -38,6 +38,7 @@
 //! deleted in A ([`unpack`], [`gc::empty_trash`]).
 #![forbid(unsafe_code)]
 
+pub mod apply;
 pub mod blob;
 pub mod compression;
 pub mod container;
@@ -46,11 +47,15 @@ pub mod image;
 pub mod index;
 pub mod layer;
 mod layout;
+pub mod overlay;
 pub mod refs;
 pub mod resolve;
 pub mod session;
 mod settle;
 pub mod tar;
+
+#[cfg(test)]
+mod testing;
 
 use std::path::{Path, PathBuf};
 

@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use ctr_core::limits;
+
 use super::header::{Dialect, Header, Kind, RawHeader, text};
 use super::pax::{Extended, Reach};
 use super::sparse::{self, Lines, Piece};
@@ -23,7 +25,9 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { name: 4095, extended: 1 << 20, pieces: 1 << 18 }
+        // A path of the kernel's has a NUL at its end.
+        let name = length(limits::LAYER_PATH) - 1;
+        Self { name, extended: limits::LAYER_HEADERS, pieces: limits::SPARSE_PIECES }
     }
 }
 

@@ -1,0 +1,3 @@
+//! Stacking trees of layers into the root file system of a container.
+
+pub mod mark;
