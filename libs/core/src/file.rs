@@ -45,7 +45,8 @@ pub struct TooLarge {
 /// # Errors
 /// An error of kind `FileTooLarge` that holds [`TooLarge`], else those of the stream.
 pub fn read_stream(stream: &mut impl Read, limit: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // Most are small: one read gets them whole, where a growing buffer begins with 32 bytes.
+    let mut bytes = Vec::with_capacity(4096);
     stream.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, TooLarge { limit }));

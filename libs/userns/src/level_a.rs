@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Joining takes no lock: a member's namespace is opened, which keeps it alive whatever becomes of the member, it is
-//! checked to be what the record says (our own, a child of our U, with the map we want), and entered. If no member
+//! checked to be what the record says (the same one, our own, a child of our U), and entered. If no member
 //! lives, the lock is taken, members are looked for again, and only then is A made: the processes that will write the
 //! map are forked first, since from inside A nobody can; the caller moves, opens their gate, and waits for them. That is
 //! the time in which a caller does what needs no map: see [`begin`].
@@ -346,8 +346,7 @@ impl Entered {
 /// Moves into the A of a living member, if there is one.
 fn join(wanted: &Wanted<'_>, key: Key, entered: &mut Entered) -> Result<bool, EnterError> {
     let outer = entered.outer;
-    let found =
-        member::find(wanted.registry, key, outer, wanted.source.maps()).map_err(EnterError::Registry)?;
+    let found = member::find(wanted.registry, key, outer).map_err(EnterError::Registry)?;
     let Some(Found { pid, namespace, inner }) = found else { return Ok(false) };
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::User))
         .map_err(|source| EnterError::Join { pid, source })?;

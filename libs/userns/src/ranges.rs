@@ -249,6 +249,21 @@ fn own_ids(facts: &Facts) -> Option<IdMaps> {
     Some(IdMaps { uid: all(facts.uid, &facts.maps.uid)?, gid: all(facts.gid, &facts.maps.gid)? })
 }
 
+/// Others who are given ids of ours by the text of one of the files: their containers and ours share files.
+#[must_use]
+pub fn sharers(text: &str, facts: &Facts) -> Vec<String> {
+    let ours = SubIds::parse(text, Path::new(""), Some(facts.uid), facts.name.as_deref());
+    let number = facts.uid.to_string();
+    let others = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let shared = others.filter_map(|line| {
+        let owner = line.split(':').next().filter(|owner| !owner.is_empty())?;
+        let own = facts.name.as_deref() == Some(owner) || number == owner;
+        let range = file::range_of(line)?;
+        (!own && ours.ranges.iter().any(|held| held.overlaps(range))).then(|| owner.to_owned())
+    });
+    shared.collect()
+}
+
 /// 65,536 ids that no line of the two files reaches.
 #[must_use]
 pub fn free_range(subuid: &str, subgid: &str) -> std::ops::RangeInclusive<u64> {

@@ -21,7 +21,7 @@ const SYSCTL_FILE: &str = "/etc/sysctl.d/90-ctr.conf";
 const PROFILE_FILE: &str = "/etc/apparmor.d/ctr";
 
 /// What mends something.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Remedy {
     /// A program and its arguments, to be run by root.
     Root(Vec<String>),

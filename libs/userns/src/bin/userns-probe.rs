@@ -26,10 +26,12 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = options();
-    let (result, entered) = match enter(&options) {
+    let start = std::time::Instant::now();
+    let (mut result, entered) = match enter(&options) {
         Ok(a) => (told(&a), Some(a)),
         Err(err) => (refused(err.as_ref()), None),
     };
+    result["microseconds"] = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX).into();
     let mut out = io::stdout();
     writeln!(out, "{result}").and_then(|()| out.flush()).unwrap_or_default();
     let Some(a) = entered else { return ExitCode::FAILURE };

@@ -17,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 
 use super::Identity;
-use crate::map::{IdMap, IdMaps, Key};
+use crate::map::Key;
 
 /// What a record holds.
 #[derive(Debug, Serialize, Deserialize)]
@@ -88,16 +88,11 @@ pub(super) struct Found {
 }
 
 /// Looks for a living member of the A with this map, made from this U.
-pub(super) fn find(
-    registry: &Path,
-    key: Key,
-    outer: Identity,
-    maps: &IdMaps,
-) -> Result<Option<Found>, FileError> {
+pub(super) fn find(registry: &Path, key: Key, outer: Identity) -> Result<Option<Found>, FileError> {
     for entry in entries(&registry.join(key.to_string()))? {
         let Some(record) = read(&entry.path()) else { continue };
         if record.outer == outer
-            && let Some(found) = open(&record, maps)?
+            && let Some(found) = open(&record)?
         {
             return Ok(Some(found));
         }
@@ -105,28 +100,25 @@ pub(super) fn find(
     Ok(None)
 }
 
-/// Opens the namespace of a member, if it lives and is all that its record says.
-fn open(record: &Record, maps: &IdMaps) -> Result<Option<Found>, FileError> {
+/// Opens the namespace of a member, if it lives and is where its record says.
+///
+/// That namespace had the map of its key when the record was made, and a map is written once.
+fn open(record: &Record) -> Result<Option<Found>, FileError> {
     let Some(pidfd) = record.process.open()? else { return Ok(None) };
     let pid = record.process.pid;
     let Ok(namespace) = File::open(format!("/proc/{pid}/ns/user")).map(OwnedFd::from) else {
         return Ok(None);
     };
-    let shown =
-        |which| fs::read_to_string(format!("/proc/{pid}/{which}")).ok().map(|text| IdMap::from_proc(&text));
-    let (uid, gid) = (shown("uid_map"), shown("gid_map"));
     // All of the above went by the number; it was the same process's throughout if that still lives.
     if has_ended(&pidfd) {
         return Ok(None);
     }
-    let same_maps =
-        matches!((uid, gid), (Some(Ok(uid)), Some(Ok(gid))) if uid == maps.uid && gid == maps.gid);
     let ours = ctr_sys::userns::owner(namespace.as_fd()) == Ok(rustix::process::geteuid().as_raw());
     let inner = Identity::of(namespace.as_fd()).ok();
     let child_of_ours = ctr_sys::userns::parent(namespace.as_fd())
         .is_ok_and(|parent| Identity::of(parent.as_fd()).is_ok_and(|parent| parent == record.outer));
     Ok(match inner {
-        Some(inner) if same_maps && ours && child_of_ours && inner == record.inner => {
+        Some(inner) if ours && child_of_ours && inner == record.inner => {
             Some(Found { pid, namespace, inner })
         }
         _ => None,

@@ -28,7 +28,7 @@ impl Range {
         u64::from(self.first) + u64::from(self.len)
     }
 
-    fn overlaps(self, other: Self) -> bool {
+    pub(super) fn overlaps(self, other: Self) -> bool {
         u64::from(self.first) < other.end() && u64::from(other.first) < self.end()
     }
 }
@@ -220,6 +220,11 @@ fn fields(line: &str) -> Result<Range, Problem> {
     Ok(range)
 }
 
+/// The range of a line, whosever it is.
+pub(super) fn range_of(line: &str) -> Option<Range> {
+    fields(line).ok()
+}
+
 /// The first multiple of 65,536 above 100,000 that no line of the file reaches: where a new range can start.
 pub(super) fn first_free(text: &str) -> u64 {
     let ends = text.lines().filter_map(|line| fields(line.trim()).ok()).map(Range::end);
@@ -230,7 +235,7 @@ pub(super) fn first_free(text: &str) -> u64 {
 
 /// Reads a file that is text and not boundless.
 pub(super) fn read_bounded(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(4096);
     File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LIMIT {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB"));

@@ -199,3 +199,9 @@ fn a_free_range_starts_after_all_others() {
     assert_eq!(free_range("", "bob:100000:1\n"), 165_536..=231_071);
     assert_eq!(free_range("", ""), 100_000..=165_535);
 }
+
+#[test]
+fn ids_that_others_have_too_are_found() {
+    let text = "anna:100000:65536\nbob:165535:10\ncarl:165536:10\n1001:500000:1\nbad\ndora:500000:1\n";
+    assert_eq!(sharers(text, &anna()), ["bob", "dora"]);
+}
