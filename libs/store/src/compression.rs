@@ -41,6 +41,11 @@ impl<R: Read> Peeked<R> {
         Ok(Self { start, given: 0, inner })
     }
 
+    /// Returns the stream behind.
+    pub fn into_inner(self) -> R {
+        self.inner
+    }
+
     /// Returns what was read ahead.
     #[must_use]
     pub fn start(&self) -> &[u8] {
@@ -109,6 +114,17 @@ impl<R: Read> Unpacked<R> {
             Self::Zstd(_) => Compression::Zstd,
             Self::Xz(_) => Compression::Xz,
         }
+    }
+
+    /// Returns the packed stream, to look at.
+    pub fn source(&self) -> &R {
+        let peeked = match self {
+            Self::Plain(inner) => inner,
+            Self::Gzip(decoder) => decoder.get_ref().get_ref(),
+            Self::Zstd(decoder) => decoder.get_ref().get_ref(),
+            Self::Xz(decoder) => decoder.inner().get_ref(),
+        };
+        &peeked.inner
     }
 
     /// Returns the packed stream, to read what may follow the packing: a digest covers that too.

@@ -25,6 +25,12 @@ impl ImageId {
         Self(Digest::of(config).sha256().unwrap_or_default())
     }
 
+    /// The image whose config has this SHA-256.
+    #[must_use]
+    pub const fn from_hash(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
     /// Reads the 64 hexadecimal digits.
     pub fn parse(hex: &str) -> Result<Self, DigestError> {
         Digest::from_sha256_hex(hex)?.sha256().map(Self).ok_or(DigestError::Algorithm)

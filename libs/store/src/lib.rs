@@ -39,12 +39,15 @@
 #![forbid(unsafe_code)]
 
 pub mod apply;
+pub mod archive;
 pub mod blob;
 pub mod compression;
 pub mod container;
+pub mod copy;
 pub mod gc;
 pub mod image;
 pub mod index;
+pub mod ingest;
 pub mod layer;
 mod layout;
 pub mod overlay;
@@ -53,6 +56,8 @@ pub mod resolve;
 pub mod session;
 mod settle;
 pub mod tar;
+pub mod transport;
+pub mod worker;
 
 #[cfg(test)]
 mod testing;

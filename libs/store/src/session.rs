@@ -158,7 +158,7 @@ impl Session {
     /// Publishes a staged `fs` as the tree of a layer under a map.
     pub fn publish_tree(
         &self,
-        stage: Stage,
+        stage: &Stage,
         layer: &Digest,
         key: Key,
         size: u64,
@@ -174,7 +174,7 @@ impl Session {
     /// Publishes a staged file `data` as a blob. The caller has verified its digest.
     pub fn publish_blob(
         &self,
-        stage: Stage,
+        stage: &Stage,
         digest: &Digest,
         size: u64,
         diff_id: Digest,
@@ -190,7 +190,7 @@ impl Session {
     /// Renames a staged directory to its place, unless something that can be trusted is there already.
     fn place(
         &self,
-        stage: Stage,
+        stage: &Stage,
         place: &Path,
         trusted: impl Fn(&Store) -> Result<bool, FileError>,
     ) -> Result<(), StoreError> {

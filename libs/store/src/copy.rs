@@ -1,0 +1,317 @@
+//! Carries images from a [`Source`] to a [`Sink`].
+//!
+//! # Theory of operation
+//! The document on offer is an image or an index. Of an index one image is chosen by platform, or all are carried and
+//! the index after them. Manifests pass as the bytes they are; one is written anew only where the sink's format needs
+//! other media types or a flag asks for it, and then the config keeps its bytes, so that the image keeps its id.
+//!
+//! # Invariants
+//! Every blob is checked against its digest while it is copied. What a sink shows under a name is whole: documents
+//! follow what they name.
+
+use std::io;
+
+use ctr_core::digest::Mismatch;
+use ctr_core::oci::media::{self, Compression, Family};
+use ctr_core::oci::{Descriptor, Document, DocumentError, ImageConfig, Index, Manifest};
+use ctr_core::{Digest, Platform, Reference, limits};
+
+use crate::StoreError;
+use crate::archive::ArchiveError;
+use crate::ingest::IngestError;
+use crate::refs::Target;
+use crate::transport::{Offer, Source, TransportError};
+use crate::worker::WorkerError;
+
+pub mod dir_sink;
+pub mod docker_sink;
+pub mod files;
+pub mod layout_sink;
+pub mod store_sink;
+mod unpacked;
+
+/// An image could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The source.
+    #[error(transparent)]
+    Source(#[from] TransportError),
+    /// A layer on its way into the store.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// The child that unpacks.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is written to.
+    #[error("cannot write {what}")]
+    Write {
+        /// What.
+        what: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A document on the way.
+    #[error("cannot use {what}")]
+    Document {
+        /// Which.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: DocumentError,
+    },
+    /// A blob was not what its digest says.
+    #[error("a blob is damaged")]
+    Digest(#[from] Mismatch),
+    /// The index has nothing for the platform.
+    #[error("no image found in image index for architecture \"{}\", variant \"{}\", OS \"{}\"", .0.architecture, .0.variant.as_deref().unwrap_or(""), .0.os)]
+    NoPlatform(Platform),
+    /// The sink's format cannot hold this.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// Copying would change the digest, which a flag forbids.
+    #[error("the manifest would have to be changed, which --preserve-digests forbids: {0}")]
+    WouldChange(&'static str),
+}
+
+impl From<ArchiveError> for CopyError {
+    fn from(error: ArchiveError) -> Self {
+        Self::Source(error.into())
+    }
+}
+
+/// Which of the images of an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// The one for a platform.
+    Platform(Platform),
+    /// All of them, and the index.
+    All,
+    /// The index alone.
+    IndexOnly,
+}
+
+/// How to copy.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Which images of an index.
+    pub choice: Choice,
+    /// The family that manifests shall have; theirs if nothing is said.
+    pub family: Option<Family>,
+    /// Whether a change of a digest is an error.
+    pub preserve_digests: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { choice: Choice::Platform(Platform::host()), family: None, preserve_digests: false }
+    }
+}
+
+/// An image in the hand.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The manifest, raw.
+    pub bytes: Vec<u8>,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The config, raw.
+    pub config: Vec<u8>,
+    /// The config.
+    pub parsed: ImageConfig,
+}
+
+/// Something that a sink has taken.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    /// How an index or a layout names it.
+    pub descriptor: Descriptor,
+    /// What it is in a store.
+    pub target: Option<Target>,
+}
+
+/// Where images go.
+pub trait Sink {
+    /// The family that manifests must have here, if it matters.
+    fn family(&self) -> Option<Family>;
+
+    /// Takes an image. `instance` tells that it is one of several of an index.
+    fn image(&mut self, source: &dyn Source, parts: &Parts, instance: bool) -> Result<Placed, CopyError>;
+
+    /// Takes an index whose images were taken.
+    fn index(&mut self, bytes: &[u8], media_type: &str, placed: &[Placed]) -> Result<Placed, CopyError>;
+
+    /// Gives names to what was taken.
+    fn name(&mut self, placed: &Placed, names: &[Reference]) -> Result<(), CopyError>;
+
+    /// Writes what can only be written at the end.
+    fn finish(&mut self) -> Result<(), CopyError>;
+}
+
+/// Copies what is on offer.
+pub fn copy(
+    source: &dyn Source,
+    offer: &Offer,
+    sink: &mut dyn Sink,
+    options: &Options,
+) -> Result<Placed, CopyError> {
+    let document = |source| CopyError::Document { what: "the manifest", source };
+    match ctr_core::oci::parse(&offer.bytes, offer.media_type.as_deref()).map_err(document)? {
+        Document::Manifest(manifest) => {
+            let parts = parts(source, *manifest, &offer.bytes, offer.digest, offer.media_type.as_deref())?;
+            image(source, parts, sink, options, false)
+        }
+        Document::Index(index) => match &options.choice {
+            Choice::Platform(platform) => {
+                let entry = index.select(platform).ok_or_else(|| CopyError::NoPlatform(platform.clone()))?;
+                let parts = instance(source, entry)?;
+                image(source, parts, sink, options, false)
+            }
+            Choice::All => whole_index(source, *index, offer, sink, options),
+            Choice::IndexOnly => sink.index(&offer.bytes, &media_of_index(&index, offer), &[]),
+        },
+    }
+}
+
+fn media_of_index(index: &Index, offer: &Offer) -> String {
+    let said = index.media_type.clone().or_else(|| offer.media_type.clone());
+    said.filter(|text| media::kind(text).is_some()).unwrap_or_else(|| media::OCI_INDEX.to_owned())
+}
+
+fn whole_index(
+    source: &dyn Source,
+    mut index: Index,
+    offer: &Offer,
+    sink: &mut dyn Sink,
+    options: &Options,
+) -> Result<Placed, CopyError> {
+    let mut placed = Vec::new();
+    let mut changed = false;
+    let media_type = media_of_index(&index, offer);
+    let family =
+        options.family.or_else(|| sink.family()).filter(|family| media::family(&media_type) != Some(*family));
+    for entry in &mut index.manifests {
+        if media::kind(&entry.media_type) == Some(media::Kind::Index) {
+            return Err(CopyError::Unsupported("an index within an index"));
+        }
+        let parts = instance(source, entry)?;
+        let done = image(source, parts, sink, options, true)?;
+        if done.descriptor.digest != entry.digest {
+            changed = true;
+            entry.digest = done.descriptor.digest;
+            entry.size = done.descriptor.size;
+            entry.media_type.clone_from(&done.descriptor.media_type);
+        }
+        placed.push(done);
+    }
+    if !changed && family.is_none() {
+        return sink.index(&offer.bytes, &media_type, &placed);
+    }
+    if options.preserve_digests {
+        return Err(CopyError::WouldChange("the index needs other media types"));
+    }
+    let media_type = family.map_or(media_type, |family| family.index().to_owned());
+    index.media_type = Some(media_type.clone());
+    let document =
+        |source: serde_json::Error| CopyError::Document { what: "the index", source: source.into() };
+    sink.index(&serde_json::to_vec(&index).map_err(document)?, &media_type, &placed)
+}
+
+fn instance(source: &dyn Source, entry: &Descriptor) -> Result<Parts, CopyError> {
+    let bytes = source.document(entry, limits::MANIFEST)?;
+    let announced = Some(entry.media_type.as_str()).filter(|text| !text.is_empty());
+    let document = |source| CopyError::Document { what: "a manifest of the index", source };
+    let manifest = ctr_core::oci::parse_manifest(&bytes, announced).map_err(document)?;
+    parts(source, manifest, &bytes, entry.digest, announced)
+}
+
+fn parts(
+    source: &dyn Source,
+    manifest: Manifest,
+    bytes: &[u8],
+    digest: Digest,
+    announced: Option<&str>,
+) -> Result<Parts, CopyError> {
+    let document = |source| CopyError::Document { what: "the config", source };
+    if !media::is_image_config(&manifest.config.media_type) {
+        return Err(CopyError::Unsupported("it is an artifact, not an image: its config is of another type"));
+    }
+    let config = source.document(&manifest.config, limits::CONFIG)?;
+    manifest.config.digest.verify(&config)?;
+    let parsed = ImageConfig::parse(&config).map_err(document)?;
+    parsed.check_layers(&manifest).map_err(document)?;
+    let guessed =
+        if manifest.config.media_type == media::DOCKER_CONFIG { Family::Docker } else { Family::Oci };
+    let said = manifest.media_type.as_deref().or(announced).filter(|text| media::kind(text).is_some());
+    let media_type = said.unwrap_or_else(|| guessed.manifest()).to_owned();
+    Ok(Parts { bytes: bytes.to_vec(), digest, media_type, manifest, config, parsed })
+}
+
+fn image(
+    source: &dyn Source,
+    parts: Parts,
+    sink: &mut dyn Sink,
+    options: &Options,
+    instance: bool,
+) -> Result<Placed, CopyError> {
+    let wanted = options.family.or_else(|| sink.family());
+    let parts = match wanted {
+        Some(family) if media::family(&parts.media_type) != Some(family) => {
+            if options.preserve_digests {
+                return Err(CopyError::WouldChange("the destination needs other media types"));
+            }
+            convert(parts, family)?
+        }
+        _ => parts,
+    };
+    sink.image(source, &parts, instance)
+}
+
+/// Writes a manifest anew with the media types of another family. The config keeps its bytes.
+pub fn convert(mut parts: Parts, family: Family) -> Result<Parts, CopyError> {
+    parts.manifest.media_type = Some(family.manifest().to_owned());
+    parts.manifest.config.media_type = family.config().to_owned();
+    for layer in &mut parts.manifest.layers {
+        let packed = media::layer_compression(&layer.media_type).unwrap_or(Compression::Gzip);
+        let media_type = family.layer(packed);
+        let media_type = media_type
+            .ok_or(CopyError::Unsupported("layers in zstd, which Docker's manifests cannot name"))?;
+        layer.media_type = media_type.to_owned();
+        if family == Family::Docker {
+            layer.annotations.clear();
+        }
+    }
+    if family == Family::Docker {
+        // Docker's schema has no room for these.
+        parts.manifest.annotations.clear();
+        parts.manifest.subject = None;
+        parts.manifest.artifact_type = None;
+    }
+    rewritten(parts, family)
+}
+
+/// Serialises a manifest that was changed.
+pub(crate) fn rewritten(mut parts: Parts, family: Family) -> Result<Parts, CopyError> {
+    let document =
+        |source: serde_json::Error| CopyError::Document { what: "the manifest", source: source.into() };
+    parts.bytes = serde_json::to_vec(&parts.manifest).map_err(document)?;
+    parts.digest = Digest::of(&parts.bytes);
+    parts.media_type = family.manifest().to_owned();
+    Ok(parts)
+}
+
+/// Describes an image for an index or a layout.
+pub(crate) fn describe(parts: &Parts) -> Descriptor {
+    let mut descriptor = Descriptor::new(parts.media_type.clone(), parts.digest, parts.bytes.len() as u64);
+    if !parts.parsed.os.is_empty() && !parts.parsed.architecture.is_empty() {
+        descriptor.platform = Some((&parts.parsed.platform()).into());
+    }
+    descriptor
+}

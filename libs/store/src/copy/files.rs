@@ -1,0 +1,152 @@
+//! Files that a sink writes: members of an archive, or files in a folder.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use ctr_core::Digest;
+use ctr_core::atomic::Temporary;
+use ctr_core::digest::HashingReader;
+
+use super::CopyError;
+use crate::tar::{Header, Kind, WriteError, Writer};
+
+/// Where a sink's files go. Names are relative and ours: digests and fixed words.
+pub trait Files {
+    /// Writes a file. Of a blob, `digest` is checked before the file has its name, where that is possible.
+    fn put(
+        &mut self,
+        name: &str,
+        size: u64,
+        digest: Option<&Digest>,
+        content: &mut dyn Read,
+    ) -> Result<(), CopyError>;
+
+    /// Returns whether a file is there already.
+    fn has(&self, name: &str) -> bool;
+
+    /// Ends the archive.
+    fn finish(&mut self) -> Result<(), CopyError>;
+}
+
+/// Members of an archive.
+pub struct TarFiles {
+    writer: Option<Writer<Box<dyn Write>>>,
+    names: HashSet<String>,
+}
+
+impl std::fmt::Debug for TarFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TarFiles").field("names", &self.names.len()).finish_non_exhaustive()
+    }
+}
+
+impl TarFiles {
+    /// Writes an archive to a stream.
+    #[must_use]
+    pub fn new(out: Box<dyn Write>) -> Self {
+        Self { writer: Some(Writer::new(out)), names: HashSet::new() }
+    }
+}
+
+fn archive(error: WriteError) -> CopyError {
+    let what = "the archive".to_owned();
+    match error {
+        WriteError::Write(source) | WriteError::Contents { source, .. } => CopyError::Write { what, source },
+        other => CopyError::Write { what, source: io::Error::other(other) },
+    }
+}
+
+impl Files for TarFiles {
+    fn put(
+        &mut self,
+        name: &str,
+        size: u64,
+        digest: Option<&Digest>,
+        content: &mut dyn Read,
+    ) -> Result<(), CopyError> {
+        if !self.names.insert(name.to_owned()) {
+            return Ok(());
+        }
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let header = Header { size, ..Header::new(name, Kind::File, 0o644) };
+        match digest {
+            None => writer.append(&header, content).map_err(archive),
+            Some(digest) => {
+                let mut content = HashingReader::with(content, digest.algorithm());
+                writer.append(&header, &mut content).map_err(archive)?;
+                let (found, _) = content.drain().map_err(|source| reading(name, source))?;
+                Ok(digest.expect(found)?)
+            }
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    fn finish(&mut self) -> Result<(), CopyError> {
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        let mut out = writer.finish().map_err(archive)?;
+        out.flush().map_err(|source| CopyError::Write { what: "the archive".to_owned(), source })
+    }
+}
+
+fn reading(name: &str, source: io::Error) -> CopyError {
+    CopyError::Write { what: name.to_owned(), source }
+}
+
+/// Files in a folder of the user's.
+#[derive(Debug)]
+pub struct FolderFiles {
+    path: PathBuf,
+}
+
+impl FolderFiles {
+    /// Writes into a folder, which is made if it is not there.
+    pub fn new(path: &Path) -> Result<Self, CopyError> {
+        let write = |source| CopyError::Write { what: path.display().to_string(), source };
+        std::fs::create_dir_all(path).map_err(write)?;
+        Ok(Self { path: path.to_owned() })
+    }
+}
+
+impl Files for FolderFiles {
+    fn put(
+        &mut self,
+        name: &str,
+        _size: u64,
+        digest: Option<&Digest>,
+        content: &mut dyn Read,
+    ) -> Result<(), CopyError> {
+        let path = self.path.join(name);
+        let write = |source: io::Error| CopyError::Write { what: path.display().to_string(), source };
+        let file = |error: ctr_core::FileError| CopyError::Store(error.into());
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(write)?;
+        }
+        let temporary = Temporary::create(&path).map_err(file)?;
+        let mut out: &File = temporary.file();
+        match digest {
+            None => _ = io::copy(content, &mut out).map_err(write)?,
+            Some(digest) => {
+                let mut content = HashingReader::with(content, digest.algorithm());
+                io::copy(&mut content, &mut out).map_err(write)?;
+                digest.expect(content.finish().0)?;
+            }
+        }
+        // What others made with their umask in mind shall be readable like it.
+        rustix::fs::fchmod(out, rustix::fs::Mode::from_raw_mode(0o644))
+            .map_err(|error| write(error.into()))?;
+        temporary.publish().map_err(file)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.path.join(name).is_file()
+    }
+
+    fn finish(&mut self) -> Result<(), CopyError> {
+        Ok(())
+    }
+}

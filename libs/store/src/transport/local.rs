@@ -1,0 +1,131 @@
+//! Images of a store, as a source.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+use ctr_core::oci::Descriptor;
+use ctr_core::{Digest, Platform};
+
+use super::{Offer, Source, TransportError};
+use crate::archive::ArchiveError;
+use crate::image::{Damage, ImageError};
+use crate::refs::Target;
+use crate::session::{Session, Stage};
+use crate::worker::Worker;
+use crate::{ImageId, Store};
+
+/// One name or id of a store, to read from.
+#[derive(Debug)]
+pub struct Local<'a> {
+    store: &'a Store,
+    offers: Vec<Offer>,
+    /// Layers whose blobs are gone and that were packed anew.
+    packed: HashMap<Digest, PathBuf>,
+    /// Keeps those.
+    _stages: Vec<Stage>,
+}
+
+/// What packs layers whose blobs are gone.
+#[derive(Debug, Clone, Copy)]
+pub struct Packer<'a> {
+    /// Pins what is read.
+    pub session: &'a Session,
+    /// Reads trees.
+    pub worker: &'a Worker,
+}
+
+impl<'a> Local<'a> {
+    /// Opens an image or index. Layers whose blobs fell to the budget are packed anew; the manifest that is offered
+    /// then is a new one, which [`Local::repacked`] tells.
+    pub fn open(
+        store: &'a Store,
+        text: &str,
+        names: Vec<String>,
+        platform: Option<&Platform>,
+        packer: &Packer<'_>,
+    ) -> Result<Self, TransportError> {
+        let found = store.lookup(text)?;
+        let mut local = Self { store, offers: Vec::new(), packed: HashMap::new(), _stages: Vec::new() };
+        let offer = match (found.target, platform) {
+            (Target::Index { digest }, None) => {
+                let stored = store.index(&digest)?;
+                Offer { names, bytes: stored.bytes, media_type: stored.index.media_type, digest }
+            }
+            (Target::Index { .. }, Some(platform)) => {
+                let image = store.resolve(text, Some(platform))?;
+                local.image(image.id, image.manifest, names, packer)?
+            }
+            (Target::Image { id, manifest }, _) => local.image(id, manifest, names, packer)?,
+        };
+        local.offers.push(offer);
+        Ok(local)
+    }
+
+    /// Returns whether some layer had to be packed anew, so that digests differ from those that came.
+    #[must_use]
+    pub fn repacked(&self) -> bool {
+        !self.packed.is_empty()
+    }
+
+    fn image(
+        &mut self,
+        id: ImageId,
+        digest: Digest,
+        names: Vec<String>,
+        packer: &Packer<'_>,
+    ) -> Result<Offer, TransportError> {
+        let bytes = self.store.manifest_bytes(id, digest)?;
+        let manifest = self.store.manifest(id, digest)?;
+        let missing = |layer: &&Descriptor| matches!(packer.session.pin_blob(&layer.digest), Ok(None));
+        if !manifest.layers.iter().any(|layer| missing(&layer)) {
+            return Ok(Offer { names, bytes, media_type: manifest.media_type, digest });
+        }
+        let lost = manifest.layers.iter().find(missing).map_or(digest, |layer| layer.digest);
+        Err(ImageError::Damaged { id, source: Damage::Layer(lost) }.into())
+    }
+
+    /// Finds the image that has a document.
+    fn holder(&self, digest: &Digest) -> Result<Option<Vec<u8>>, TransportError> {
+        if let Some(hash) = digest.sha256() {
+            let id = ImageId::from_hash(hash);
+            if let Ok(config) = self.store.config_bytes(id) {
+                return Ok(Some(config));
+            }
+        }
+        for listed in self.store.images()? {
+            if self.store.manifests(listed.id)?.contains(digest) {
+                return Ok(Some(self.store.manifest_bytes(listed.id, *digest)?));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Source for Local<'_> {
+    fn offers(&self) -> Result<Vec<Offer>, TransportError> {
+        Ok(self.offers.clone())
+    }
+
+    fn document(&self, descriptor: &Descriptor, _limit: u64) -> Result<Vec<u8>, TransportError> {
+        let found = self.holder(&descriptor.digest)?;
+        found.ok_or_else(|| ArchiveError::Missing { name: descriptor.digest.to_string().into() }.into())
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, TransportError> {
+        if let Some(path) = self.packed.get(&descriptor.digest) {
+            return Ok(Box::new(File::open(path).map_err(ArchiveError::Read)?));
+        }
+        match self.store.blob(&descriptor.digest).map_err(ArchiveError::File)? {
+            Some(blob) => Ok(Box::new(blob.open().map_err(ArchiveError::File)?)),
+            None => Err(ArchiveError::Missing { name: descriptor.digest.to_string().into() }.into()),
+        }
+    }
+
+    fn unpacked_length(&self, diff_id: &Digest) -> Option<u64> {
+        let key = self.store.tree_keys(diff_id).ok()?.into_iter().next()?;
+        let tree = self.store.tree(diff_id, key).ok()??;
+        tree.note.applied.get("stream")?.as_u64()
+    }
+}

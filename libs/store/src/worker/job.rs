@@ -1,0 +1,56 @@
+//! What the child does for each job.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+
+use ctr_core::Digest;
+use ctr_core::digest::HashingReader;
+use ctr_core::rooted::Root;
+use serde::{Deserialize, Serialize};
+
+use super::{Failure, Job};
+use crate::Store;
+use crate::apply;
+pub use crate::apply::Applied;
+
+/// What came of a layer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Unpacked {
+    /// The digest of its stream.
+    pub diff_id: Digest,
+    /// The length of its stream.
+    pub length: u64,
+    /// What unpacking reports.
+    pub applied: Applied,
+}
+
+/// Does a job and answers; whoever does not wait for the answer any more needs none.
+pub(super) fn run(store: &Store, job: Job, descriptors: Vec<OwnedFd>) {
+    let mut descriptors = descriptors.into_iter();
+    let Some(reply) = descriptors.next() else { return };
+    let answer = match job {
+        Job::Unpack => unpack(&mut descriptors).and_then(|done| value(&done)),
+        Job::EmptyTrash => store.empty_trash().map_err(|error| Failure::of(&error)).and_then(|()| value(&())),
+    };
+    let bytes = serde_json::to_vec(&answer).unwrap_or_default();
+    drop(File::from(reply).write_all(&bytes));
+}
+
+fn value(done: &impl Serialize) -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(done).map_err(|error| Failure::of(&error))
+}
+
+fn missing() -> Failure {
+    Failure { message: "a job came without its descriptors".to_owned(), errno: None }
+}
+
+fn unpack(descriptors: &mut impl Iterator<Item = OwnedFd>) -> Result<Unpacked, Failure> {
+    let (stream, tree) = descriptors.next().zip(descriptors.next()).ok_or_else(missing)?;
+    let mut stream = HashingReader::new(File::from(stream));
+    let tree = Root::from_dir(tree);
+    let applied =
+        apply::layer(&mut stream, &tree, &apply::Options::default()).map_err(|e| Failure::of(&e))?;
+    let (diff_id, length) = stream.finish();
+    Ok(Unpacked { diff_id, length, applied })
+}
