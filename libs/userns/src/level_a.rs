@@ -45,7 +45,7 @@ use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::map::{IdMaps, Key, MapError};
-use crate::ranges::{FactsError, Source};
+use crate::ranges::{FactsError, INITIAL_USER_NAMESPACE, Source};
 
 pub use helper::{HelperError, HelperProblem, Helpers, MapWriteError, Standing};
 pub use member::{Live, live};
@@ -92,6 +92,8 @@ pub struct Wanted<'a> {
     pub source: &'a Source,
     /// Also move into a mount namespace of our own, so that mounts stay ours.
     pub own_mounts: bool,
+    /// The user is the machine's root.
+    pub root_of_host: bool,
     /// Where the set-uid helpers are.
     pub helpers: &'a Helpers,
     /// How long a helper may take.
@@ -106,6 +108,7 @@ impl<'a> Wanted<'a> {
             registry,
             source,
             own_mounts: false,
+            root_of_host: false,
             helpers: &Helpers::SYSTEM,
             patience: Duration::from_secs(10),
         }
@@ -193,10 +196,19 @@ pub struct LevelA {
     pub outer: Identity,
     /// Nobody was in A before us.
     pub fresh: bool,
+    /// A's 0 is the machine's root, which containers do not get.
+    pub root_of_host: bool,
     member: Option<Member>,
 }
 
 impl LevelA {
+    /// The user's ids in U, who is 0 here.
+    #[must_use]
+    pub fn user(&self) -> (u32, u32) {
+        // A maps its 0 always: that is how it is made.
+        (self.maps.uid.to_outer(0).unwrap_or_default(), self.maps.gid.to_outer(0).unwrap_or_default())
+    }
+
     /// A user namespace lies in this A: it is A itself, or a child.
     ///
     /// # Errors
@@ -236,11 +248,14 @@ pub fn enter(wanted: &Wanted<'_>, on_wait: &mut dyn FnMut(&Waiting)) -> Result<L
 pub fn current(registry: &Path) -> Result<Option<LevelA>, EnterError> {
     let inner = Identity::own()
         .map_err(|source| EnterError::System { action: "inspect /proc/self/ns/user", source })?;
+    if inner.ino == INITIAL_USER_NAMESPACE {
+        return Ok(None);
+    }
     let Some(found) = member::living_in(registry, inner).map_err(EnterError::Registry)? else {
         return Ok(None);
     };
     let maps = crate::ranges::own_maps()?;
-    let entered = Entered { inner, outer: found.outer, fresh: false };
+    let entered = Entered { inner, outer: found.outer, fresh: false, root_of_host: found.root_of_host };
     entered.registered(registry, found.key, maps).map(Some)
 }
 
@@ -250,17 +265,17 @@ pub fn current(registry: &Path) -> Result<Option<LevelA>, EnterError> {
 ///
 /// # Errors
 /// See [`EnterError`].
-pub fn begin<'a>(wanted: &Wanted<'a>, on_wait: &mut dyn FnMut(&Waiting)) -> Result<Entering<'a>, EnterError> {
+pub fn begin(wanted: &Wanted<'_>, on_wait: &mut dyn FnMut(&Waiting)) -> Result<Entering, EnterError> {
     let outer = Identity::own()
         .map_err(|source| EnterError::System { action: "inspect /proc/self/ns/user", source })?;
     let maps = wanted.source.maps();
     let key = maps.key();
     let mut entering = Entering {
-        registry: wanted.registry,
+        registry: wanted.registry.to_owned(),
         key,
         maps: maps.clone(),
         patience: wanted.patience,
-        entered: Entered { inner: outer, outer, fresh: false },
+        entered: Entered { inner: outer, outer, fresh: false, root_of_host: wanted.root_of_host },
         making: None,
     };
     if join(wanted, key, &mut entering.entered)? {
@@ -281,8 +296,8 @@ pub fn begin<'a>(wanted: &Wanted<'a>, on_wait: &mut dyn FnMut(&Waiting)) -> Resu
 /// A that has been moved into but may lack its map.
 #[derive(Debug)]
 #[must_use = "A has no map before `finish`"]
-pub struct Entering<'a> {
-    registry: &'a Path,
+pub struct Entering {
+    registry: PathBuf,
     key: Key,
     maps: IdMaps,
     patience: Duration,
@@ -297,7 +312,7 @@ struct Making {
     lock: Lock,
 }
 
-impl Entering<'_> {
+impl Entering {
     /// A's maps as they are or will be.
     #[must_use]
     pub const fn maps(&self) -> &IdMaps {
@@ -310,14 +325,14 @@ impl Entering<'_> {
     /// If a helper fails or takes too long.
     pub fn finish(mut self) -> Result<LevelA, EnterError> {
         let Some(Making { writers, lock }) = self.making else {
-            return self.entered.registered(self.registry, self.key, self.maps);
+            return self.entered.registered(&self.registry, self.key, self.maps);
         };
         if !writers.wait(self.patience)? && crate::ranges::own_maps()? != self.maps {
             return Err(EnterError::OtherMap);
         }
         self.entered.inner = Identity::own()
             .map_err(|source| EnterError::System { action: "inspect /proc/self/ns/user", source })?;
-        let entered = self.entered.registered(self.registry, self.key, self.maps);
+        let entered = self.entered.registered(&self.registry, self.key, self.maps);
         drop(lock);
         entered
     }
@@ -329,6 +344,7 @@ struct Entered {
     inner: Identity,
     outer: Identity,
     fresh: bool,
+    root_of_host: bool,
 }
 
 impl Entered {
@@ -337,9 +353,10 @@ impl Entered {
         let namespace = File::open(&path)
             .map_err(|source| EnterError::System { action: "open /proc/self/ns/user", source })?
             .into();
-        let member = Member::register(registry, key, self.inner, self.outer).map_err(EnterError::Registry)?;
-        let Self { inner, outer, fresh } = self;
-        Ok(LevelA { maps, key, namespace, inner, outer, fresh, member: Some(member) })
+        let Self { inner, outer, fresh, root_of_host } = self;
+        let member =
+            Member::register(registry, key, inner, outer, root_of_host).map_err(EnterError::Registry)?;
+        Ok(LevelA { maps, key, namespace, inner, outer, fresh, root_of_host, member: Some(member) })
     }
 }
 
@@ -358,7 +375,7 @@ fn join(wanted: &Wanted<'_>, key: Key, entered: &mut Entered) -> Result<bool, En
 }
 
 /// Moves into a new mount namespace. Mounts of U's arrive there, ours stay.
-fn own_mounts() -> Result<(), EnterError> {
+pub(crate) fn own_mounts() -> Result<(), EnterError> {
     ctr_sys::userns::move_into_new_mounts()
         .map_err(|source| EnterError::Mounts { refusal: Refusal::of(source), source })
 }

@@ -18,6 +18,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
+use crate::level_a::LevelA;
 use crate::map::{
     Extent, IdMap, IdMaps, Key, Kind, Lines, MapError, NotationError, parse, parse_additional, restated,
 };
@@ -226,6 +227,15 @@ pub struct Given<'a> {
     pub in_use: &'a [IdMaps],
     /// Where names have their ranges.
     pub files: &'a Files,
+}
+
+impl<'a> Given<'a> {
+    /// What follows from A; the rest is for `auto`.
+    #[must_use]
+    pub fn new(a: &'a LevelA, files: &'a Files) -> Self {
+        let (user, root_of_host) = (a.user(), a.root_of_host);
+        Self { a: &a.maps, user, root_of_host, ids_of_image: 0, in_use: &[], files }
+    }
 }
 
 /// The map cannot be made.

@@ -10,6 +10,7 @@
 //! [`level_b`] computes a container's map from `--userns` and its relatives. All of it is stated in [`map`]'s types.
 #![forbid(unsafe_code)]
 
+pub mod entry;
 pub mod level_a;
 pub mod level_b;
 pub mod map;

@@ -27,8 +27,8 @@ mod facts;
 mod file;
 
 pub use directory::DirectoryError;
-pub(crate) use facts::own_maps;
 pub use facts::{Facts, FactsError};
+pub(crate) use facts::{INITIAL_USER_NAMESPACE, own_maps};
 pub use file::{Line, Note, Problem, SubIds};
 
 /// Where the ranges are looked for. [`Files::default`] is the system's; tests have their own.

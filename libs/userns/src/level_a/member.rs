@@ -25,6 +25,7 @@ struct Record {
     process: process::Identity,
     inner: Identity,
     outer: Identity,
+    root_of_host: bool,
 }
 
 /// This process on the list; taken off when dropped.
@@ -40,11 +41,12 @@ impl Member {
         key: Key,
         inner: Identity,
         outer: Identity,
+        root_of_host: bool,
     ) -> Result<Self, FileError> {
         let process = process::Identity::current()?;
         let directory = registry.join(key.to_string());
         let path = directory.join(format!("{}.{}", process.pid, process.start_time));
-        let record = Record { process, inner, outer };
+        let record = Record { process, inner, outer, root_of_host };
         let failed = |err| FileError::new("create", &path, err);
         let text = serde_json::to_string(&record).map_err(|err| failed(err.into()))?;
         match symlink(&text, &path) {
@@ -141,6 +143,8 @@ pub struct Live {
     pub inner: Identity,
     /// The U that A was made from.
     pub outer: Identity,
+    /// That U is the host's, and the user its root.
+    pub root_of_host: bool,
 }
 
 /// All living members of all As of this registry.
@@ -172,8 +176,8 @@ fn records(registry: &Path) -> Result<Vec<(PathBuf, Option<Live>)>, FileError> {
         for entry in entries(&directory.path())? {
             let path = entry.path();
             let member = match read(&path) {
-                Some(Record { process, inner, outer }) if process.is_alive()? => {
-                    Some(Live { key, process, inner, outer })
+                Some(Record { process, inner, outer, root_of_host }) if process.is_alive()? => {
+                    Some(Live { key, process, inner, outer, root_of_host })
                 }
                 _ => None,
             };

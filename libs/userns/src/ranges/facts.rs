@@ -10,7 +10,7 @@ use super::file::read_bounded;
 use crate::map::{IdMap, IdMaps, MapError};
 
 /// The inode of the initial user namespace, the same on every kernel (`PROC_USER_INIT_INO`).
-const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+pub(crate) const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
 
 /// The calling user and user namespace.
 #[derive(Debug, Clone)]
