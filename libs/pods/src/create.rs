@@ -16,7 +16,6 @@ use ctr_runtime::spec::{
     ConsoleSize, IdMapping, Linux, Namespace, NamespaceKind, Process, Rlimit, Root, Spec, User, VERSION,
 };
 
-pub use mounts::CopyUp;
 pub use security::{MASKED, READ_ONLY};
 
 use crate::command::{self, NoCommand};
@@ -101,24 +100,14 @@ pub struct Facts<'a> {
     pub terminal_size: Option<ConsoleSize>,
 }
 
-/// A specification, and what must be done for it besides.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Created {
-    /// For the runtime.
-    pub spec: Spec,
-    /// Memory that starts with what the image has there.
-    pub copy_up: Vec<CopyUp>,
-}
-
 /// Makes the specification.
 ///
 /// # Errors
 /// What was asked for contradicts itself or the image.
-pub fn spec(request: &Request, facts: &Facts<'_>) -> Result<Created, CreateError> {
+pub fn spec(request: &Request, facts: &Facts<'_>) -> Result<Spec, CreateError> {
     security::check_modules(&request.privileges.security, facts)?;
     let caps = security::capabilities(request, facts)?;
     let privileged = request.privileges.privileged;
-    let (mounts, copy_up) = mounts::all(request, facts);
     let spec = Spec {
         oci_version: VERSION.to_owned(),
         process: Process {
@@ -140,7 +129,7 @@ pub fn spec(request: &Request, facts: &Facts<'_>) -> Result<Created, CreateError
             String::new()
         },
         domainname: String::new(),
-        mounts,
+        mounts: mounts::all(request, facts),
         annotations: request.annotations.iter().cloned().collect(),
         linux: Linux {
             uid_mappings: facts.uid_map.to_vec(),
@@ -154,7 +143,7 @@ pub fn spec(request: &Request, facts: &Facts<'_>) -> Result<Created, CreateError
             readonly_paths: security::read_only(&request.privileges.security, privileged),
         },
     };
-    Ok(Created { spec, copy_up })
+    Ok(spec)
 }
 
 fn user(request: &Request, facts: &Facts<'_>) -> User {

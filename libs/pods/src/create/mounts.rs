@@ -7,23 +7,12 @@ use crate::mounts::{Access, Bind, Devpts, Mount, Overlay, Tmpfs, What};
 use crate::namespaces::Mode;
 use crate::request::Request;
 
-/// Memory that starts with what the image has there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CopyUp {
-    /// In the container.
-    pub target: String,
-    /// Its mode was given, so it is not that of the image's directory.
-    pub fixed_mode: bool,
-}
-
-/// All mounts in the order in which they are made, and which of them start as copies.
-pub(super) fn all(request: &Request, facts: &Facts<'_>) -> (Vec<SpecMount>, Vec<CopyUp>) {
+/// All mounts in the order in which they are made.
+pub(super) fn all(request: &Request, facts: &Facts<'_>) -> Vec<SpecMount> {
     let mut mounts = system(request, facts);
-    let mut copy_up = Vec::new();
     if request.storage.read_only && request.storage.read_only_tmpfs {
         for target in ["/run", "/tmp", "/var/tmp"] {
-            mounts.push(mount(target, "tmpfs", "tmpfs", &["rw", "nosuid", "nodev", "rprivate"]));
-            copy_up.push(CopyUp { target: target.to_owned(), fixed_mode: false });
+            mounts.push(mount(target, "tmpfs", "tmpfs", &["rw", "nosuid", "nodev", "rprivate", "tmpcopyup"]));
         }
     }
     for file in facts.files {
@@ -41,18 +30,11 @@ pub(super) fn all(request: &Request, facts: &Facts<'_>) -> (Vec<SpecMount>, Vec<
     for asked in &request.storage.mounts {
         // What is asked for takes the place of a default.
         mounts.retain(|default| default.destination != asked.target.as_str());
-        copy_up.retain(|default: &CopyUp| default.target != asked.target.as_str());
         mounts.push(user_mount(asked, facts));
-        if let What::Tmpfs(tmpfs) = &asked.what
-            && !tmpfs.no_copy_up
-        {
-            copy_up
-                .push(CopyUp { target: asked.target.as_str().to_owned(), fixed_mode: tmpfs.mode.is_some() });
-        }
     }
     // Parents first; what is on one level keeps its order.
     mounts.sort_by_key(|mount| mount.destination.bytes().filter(|byte| *byte == b'/').count());
-    (mounts, copy_up)
+    mounts
 }
 
 /// A device node that is bound: its file system may be one without devices.
@@ -194,6 +176,9 @@ fn memory(target: &str, tmpfs: &Tmpfs, facts: &Facts<'_>) -> SpecMount {
     }
     if let Some(mode) = tmpfs.mode {
         options.push(format!("mode={mode:o}"));
+    }
+    if !tmpfs.no_copy_up {
+        options.push("tmpcopyup".to_owned());
     }
     if tmpfs.noatime {
         options.push("noatime".to_owned());

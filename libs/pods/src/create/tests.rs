@@ -51,7 +51,7 @@ fn someone() -> Identity {
     crate::user::identify(&UserSpec::parse("1000:100").unwrap(), &crate::user::Accounts::default()).unwrap()
 }
 
-fn make(request: &Request, image: &RunConfig, identity: &Identity) -> Result<Created, CreateError> {
+fn make(request: &Request, image: &RunConfig, identity: &Identity) -> Result<Spec, CreateError> {
     let map = [IdMapping { container_id: 0, host_id: 0, size: 65_537 }];
     let limits = [Ulimit { name: "nofile", soft: 1024, hard: 4096 }];
     let files = [OwnFile { target: "/etc/hosts", source: "/run/x/hosts".to_owned() }];
@@ -75,9 +75,8 @@ fn make(request: &Request, image: &RunConfig, identity: &Identity) -> Result<Cre
     )
 }
 
-fn lines(created: &Created) -> Vec<String> {
+fn lines(created: &Spec) -> Vec<String> {
     created
-        .spec
         .mounts
         .iter()
         .map(|mount| {
@@ -86,15 +85,14 @@ fn lines(created: &Created) -> Vec<String> {
         .collect()
 }
 
-fn mount_of(created: &Created, target: &str) -> String {
+fn mount_of(created: &Spec, target: &str) -> String {
     lines(created).into_iter().find(|line| line.starts_with(&format!("{target} "))).unwrap_or_default()
 }
 
 #[test]
 fn the_default_is_podmans() {
     let created = make(&request(), &image(), &root()).unwrap();
-    insta::assert_snapshot!(serde_json::to_string_pretty(&created.spec).unwrap());
-    assert!(created.copy_up.is_empty());
+    insta::assert_snapshot!(serde_json::to_string_pretty(&created).unwrap());
 }
 
 #[test]
@@ -103,9 +101,9 @@ fn privileged_hides_nothing_and_may_everything() {
     request.privileges.privileged = true;
     request.privileges.security = Security::parse(&["mask=/proc/x".to_owned()]).unwrap();
     let created = make(&request, &image(), &root()).unwrap();
-    let linux = &created.spec.linux;
+    let linux = &created.linux;
     assert_eq!((linux.masked_paths.clone(), linux.readonly_paths.len()), (vec!["/proc/x".to_owned()], 0));
-    assert_eq!(created.spec.process.capabilities.unwrap().effective, ctr_runtime::caps::CapSet::ALL);
+    assert_eq!(created.process.capabilities.unwrap().effective, ctr_runtime::caps::CapSet::ALL);
     assert_eq!(mount_of(&created, "/dev/fuse"), "/dev/fuse bind /dev/fuse bind,rprivate,nosuid,noexec");
     assert!(mount_of(&created, "/sys").ends_with("rw"));
 }
@@ -115,7 +113,7 @@ fn capabilities_of_another_user_are_only_those_added() {
     let mut request = request();
     request.privileges.cap_add = vec!["net_raw".to_owned()];
     let created = make(&request, &image(), &someone()).unwrap();
-    let caps = created.spec.process.capabilities.unwrap();
+    let caps = created.process.capabilities.unwrap();
     let added = CapSet::EMPTY.with("CAP_NET_RAW".parse().unwrap());
     assert_eq!(
         (caps.effective, caps.permitted, caps.inheritable, caps.ambient),
@@ -124,10 +122,10 @@ fn capabilities_of_another_user_are_only_those_added() {
     assert_eq!(caps.bounding, ctr_runtime::caps::DEFAULT.union(added));
 
     request.privileges.cap_add.clear();
-    let caps = make(&request, &image(), &someone()).unwrap().spec.process.capabilities.unwrap();
+    let caps = make(&request, &image(), &someone()).unwrap().process.capabilities.unwrap();
     assert!(caps.effective.is_empty() && caps.ambient.is_empty() && caps.inheritable.is_empty());
     request.privileges.cap_drop = vec!["all".to_owned()];
-    let caps = make(&request, &image(), &root()).unwrap().spec.process.capabilities.unwrap();
+    let caps = make(&request, &image(), &root()).unwrap().process.capabilities.unwrap();
     assert!(caps.bounding.is_empty() && caps.effective.is_empty());
     assert!(caps.inheritable.is_empty() && caps.ambient.is_empty());
 }
@@ -136,10 +134,10 @@ fn capabilities_of_another_user_are_only_those_added() {
 fn an_image_can_ask_for_less() {
     let mut less = image();
     less.labels.insert("io.containers.capabilities".to_owned(), "chown, setuid".to_owned());
-    let caps = make(&request(), &less, &root()).unwrap().spec.process.capabilities.unwrap();
+    let caps = make(&request(), &less, &root()).unwrap().process.capabilities.unwrap();
     assert_eq!(caps.bounding.names(), ["CAP_CHOWN", "CAP_SETUID"]);
     less.labels.insert("io.containers.capabilities".to_owned(), "SYS_ADMIN".to_owned());
-    let caps = make(&request(), &less, &root()).unwrap().spec.process.capabilities.unwrap();
+    let caps = make(&request(), &less, &root()).unwrap().process.capabilities.unwrap();
     assert_eq!(caps.bounding, ctr_runtime::caps::DEFAULT, "never for more");
 }
 
@@ -154,7 +152,6 @@ fn what_is_asked_for_takes_the_place_of_a_default() {
     request.storage.devices = vec![device::parse("/dev/zero:/dev/nul").unwrap()];
     let created = make(&request, &image(), &someone()).unwrap();
     insta::assert_snapshot!(lines(&created).join("\n"));
-    assert_eq!(created.copy_up, [CopyUp { target: "/a".to_owned(), fixed_mode: true }]);
 }
 
 #[test]
@@ -162,14 +159,14 @@ fn read_only_containers_have_memory_to_write_to() {
     let mut request = request();
     request.storage.read_only = true;
     let created = make(&request, &image(), &root()).unwrap();
-    assert!(created.spec.root.readonly);
-    assert_eq!(created.copy_up.len(), 3);
+    assert!(created.root.readonly);
+    assert_eq!(lines(&created).iter().filter(|line| line.ends_with("tmpcopyup")).count(), 3);
     assert!(mount_of(&created, "/tmp").contains("tmpfs"));
     assert!(!mount_of(&created, "/dev/shm").ends_with(",ro"));
 
     request.storage.read_only_tmpfs = false;
     let created = make(&request, &image(), &root()).unwrap();
-    assert!(created.copy_up.is_empty() && mount_of(&created, "/tmp").is_empty());
+    assert!(mount_of(&created, "/tmp").is_empty());
     assert!(mount_of(&created, "/dev").ends_with(",ro") && mount_of(&created, "/dev/shm").ends_with(",ro"));
 }
 
@@ -184,9 +181,9 @@ fn the_hosts_namespaces_are_bound() {
         network: Mode::Host,
     };
     let created = make(&request, &image(), &root()).unwrap();
-    let own: Vec<_> = created.spec.linux.namespaces.iter().map(|namespace| namespace.kind).collect();
+    let own: Vec<_> = created.linux.namespaces.iter().map(|namespace| namespace.kind).collect();
     assert_eq!(own, [NamespaceKind::User, NamespaceKind::Mount]);
-    assert_eq!(created.spec.hostname, "");
+    assert_eq!(created.hostname, "");
     for (target, line) in [
         ("/proc", "/proc bind /proc rbind,nosuid,noexec,nodev"),
         ("/sys", "/sys bind /sys rprivate,nosuid,noexec,nodev,ro,rbind"),
@@ -208,15 +205,15 @@ fn groups_limits_and_places_come_from_the_request() {
     request.privileges.security =
         Security::parse(&["no-new-privileges".to_owned(), "unmask=/proc/a*".to_owned()]).unwrap();
     let created = make(&request, &image(), &someone()).unwrap();
-    let process = &created.spec.process;
+    let process = &created.process;
     assert_eq!((process.user.uid, process.user.gid, process.user.umask), (1000, 100, Some(0o77)));
     assert_eq!(
         (process.args.clone(), process.cwd.as_str()),
         (vec!["/entry".to_owned(), "hi".to_owned()], "/w")
     );
     assert!(process.no_new_privileges);
-    assert!(!created.spec.linux.masked_paths.iter().any(|path| path == "/proc/acpi"));
-    assert!(!created.spec.linux.readonly_paths.iter().any(|path| path == "/proc/asound"));
+    assert!(!created.linux.masked_paths.iter().any(|path| path == "/proc/acpi"));
+    assert!(!created.linux.readonly_paths.iter().any(|path| path == "/proc/asound"));
     assert!(
         process.env.contains(&"HOME=/".to_owned())
             && process.env.contains(&"HOSTNAME=0123456789ab".to_owned())
