@@ -28,6 +28,7 @@ use ctr_core::limits;
 use ctr_core::lock::{Lock, Mode};
 use ctr_core::paths::Dirs;
 use ctr_core::rooted::{Root, TreeError};
+use ctr_userns::map::IdMaps;
 
 use crate::record::{Record, State, VERSION};
 
@@ -246,6 +247,24 @@ impl Containers {
         }
     }
 
+    /// Keeps others from choosing ids of their own, until it is dropped.
+    ///
+    /// # Errors
+    /// The run directory cannot be written to.
+    pub fn choosing_ids(&self) -> Result<Lock, ContainersError> {
+        Ok(Lock::acquire(&self.records.join("ids.lock"), Mode::Exclusive, &mut |_| {})?)
+    }
+
+    /// The maps of the containers that have ids of their own (outer ids being A's).
+    ///
+    /// # Errors
+    /// The run directory cannot be read.
+    pub fn maps(&self) -> Result<Vec<IdMaps>, ContainersError> {
+        let own = |record: &Record| !matches!(record.host.userns.as_str(), "" | "host" | "private");
+        let all = self.list()?.into_iter().map(|container| container.record).filter(own);
+        Ok(all.filter_map(|record| record.host.maps).collect())
+    }
+
     fn ids(&self) -> Result<Vec<String>, ContainersError> {
         let entries = match std::fs::read_dir(&self.records) {
             Ok(entries) => entries,
@@ -278,6 +297,19 @@ impl Containers {
         }
         let state = file::read_json::<State>(&dir.join("state.json"), limits::RECORD).ok();
         Ok(Some(Container { record, state }))
+    }
+
+    /// Waits until nobody supervises a container any more.
+    ///
+    /// # Errors
+    /// Its lock cannot be waited for.
+    pub fn wait_gone(&self, id: &ContainerId) -> Result<(), ContainersError> {
+        match Lock::acquire(&self.records.join(id.as_str()).join("lock"), Mode::Shared, &mut |_| {}) {
+            // Held by nobody: its supervisor was killed, and what it left is garbage.
+            Ok(_lock) => Ok(()),
+            Err(error) if error.is_missing() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Removes what killed supervisors left. Only from a process in A: upper folders hold files of every id.

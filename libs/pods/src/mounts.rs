@@ -170,6 +170,14 @@ pub struct Mount {
     pub what: What,
 }
 
+impl Mount {
+    /// What is written there is written on the host.
+    #[must_use]
+    pub fn is_of_host(&self) -> bool {
+        matches!(self.what, What::Bind(_))
+    }
+}
+
 /// What is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {

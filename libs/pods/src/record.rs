@@ -9,7 +9,9 @@ use ctr_core::Digest;
 use ctr_core::boot::BootId;
 use ctr_core::id::ContainerId;
 use ctr_core::process::Identity;
+use ctr_runtime::caps::CapSet;
 use ctr_store::ImageId;
+use ctr_userns::map::IdMaps;
 use serde::{Deserialize, Serialize};
 
 /// The format of [`Record`]; a higher one is left alone.
@@ -55,8 +57,6 @@ pub struct ProcessRecord {
     pub entrypoint: Vec<String>,
     /// Its part that is not.
     pub cmd: Vec<String>,
-    /// The environment.
-    pub env: Vec<String>,
     /// User as it was written.
     pub user: String,
     /// Where it starts.
@@ -90,18 +90,12 @@ pub struct HostRecord {
     pub network: String,
     /// `--userns`.
     pub userns: String,
-    /// `inner:outer:length` of users, outer ids being A's.
-    pub uid_map: Vec<String>,
-    /// `inner:outer:length` of groups.
-    pub gid_map: Vec<String>,
+    /// Its maps, outer ids being A's.
+    pub maps: Option<IdMaps>,
     /// `--cap-add`.
     pub cap_add: Vec<String>,
     /// `--cap-drop`.
     pub cap_drop: Vec<String>,
-    /// What it may do at the start.
-    pub effective_caps: Vec<String>,
-    /// What it may ever do.
-    pub bounding_caps: Vec<String>,
     /// `--privileged`.
     pub privileged: bool,
     /// `--read-only`.
@@ -174,6 +168,12 @@ pub struct State {
     pub init: Identity,
     /// Who waits for it.
     pub supervisor: Identity,
+    /// Its environment.
+    pub env: Vec<String>,
+    /// What it may do at the start.
+    pub effective: CapSet,
+    /// What it may ever do.
+    pub bounding: CapSet,
     /// When init was started.
     pub started: Time,
 }

@@ -153,6 +153,15 @@ pub enum GroupAdd {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupRef(Who);
 
+impl std::fmt::Display for GroupRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Who::Id(id) => write!(f, "{id}"),
+            Who::Name(name) => f.write_str(name),
+        }
+    }
+}
+
 impl GroupAdd {
     /// Parses all values of the flag.
     ///

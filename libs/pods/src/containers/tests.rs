@@ -40,6 +40,11 @@ fn record(claim: &Claim, created: u64) -> Record {
     }
 }
 
+fn state(init: Identity) -> State {
+    let none = ctr_runtime::caps::CapSet::EMPTY;
+    State { supervisor: init.clone(), init, env: vec![], effective: none, bounding: none, started: 2 }
+}
+
 #[test]
 fn a_container_is_seen_once_it_is_published_and_until_it_is_discarded() {
     let place = place();
@@ -52,7 +57,7 @@ fn a_container_is_seen_once_it_is_published_and_until_it_is_discarded() {
     assert_eq!(found.record.id, claim.id);
     assert!(!found.is_running().unwrap());
     let me = Identity::current().unwrap();
-    claim.started(&State { init: me.clone(), supervisor: me, started: 2 }).unwrap();
+    claim.started(&state(me)).unwrap();
     assert!(place.containers.find(claim.id.short()).unwrap().is_running().unwrap());
 
     let id = claim.id.clone();

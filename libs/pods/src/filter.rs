@@ -1,0 +1,303 @@
+//! `--filter` of `ps` and `rm`: which containers are meant.
+//!
+//! Values of one key are alternatives, except labels, of which all must fit; different keys must all fit.
+
+use ctr_core::foreign::Foreign;
+use regex_lite::Regex;
+
+use crate::containers::Container;
+
+/// A filter cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FilterError {
+    /// Not `key=value`.
+    #[error("invalid filter: {0:?} must be in the format of filter=value")]
+    Format(String),
+    /// No such key.
+    #[error("{0} is an invalid filter")]
+    Unknown(String),
+    /// A value that the key cannot have.
+    #[error("invalid value {value:?} for the filter {key}")]
+    Value {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+    },
+    /// Not a regular expression.
+    #[error("invalid pattern {0:?}")]
+    Pattern(String, #[source] regex_lite::Error),
+    /// The container of `before` or `since`.
+    #[error("no container with name or ID {0:?} found: no such container")]
+    NoContainer(String),
+}
+
+/// States that `status` can name.
+const STATES: [&str; 10] = [
+    "created",
+    "configured",
+    "initialized",
+    "running",
+    "paused",
+    "stopped",
+    "stopping",
+    "exited",
+    "removing",
+    "unknown",
+];
+
+/// One condition.
+#[derive(Debug)]
+enum Filter {
+    Id(String),
+    Name(Regex),
+    Label(String, Option<String>),
+    NotLabel(String, Option<String>),
+    Status(String),
+    Exited,
+    Ancestor(String),
+    Before(u64),
+    Since(u64),
+    Volume(String),
+    Network(String),
+    Pod,
+    Health(String),
+    Restart(String),
+    Command(Regex),
+    StartOnBoot(bool),
+}
+
+/// All conditions.
+#[derive(Debug, Default)]
+pub struct Filters(Vec<(String, Filter)>);
+
+impl Filters {
+    /// Parses all values of the flag. `all` are the containers that `before` and `since` can name; `moment` reads the
+    /// value of `until` as nanoseconds since 1970.
+    ///
+    /// # Errors
+    /// Refuses what is malformed, and keys nobody knows.
+    pub fn parse(
+        values: &[String],
+        all: &[Container],
+        moment: impl Fn(&str) -> Option<u64>,
+    ) -> Result<Self, FilterError> {
+        let parse = |text: &String| {
+            let (key, value) = text.split_once('=').ok_or_else(|| FilterError::Format(text.clone()))?;
+            Ok((key.trim_end_matches('!').to_owned(), parse_one(key, value, all, &moment)?))
+        };
+        values.iter().map(parse).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// No condition at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a state is asked for, so that those who do not run are meant too.
+    #[must_use]
+    pub fn names_states(&self) -> bool {
+        self.0.iter().any(|(_, filter)| matches!(filter, Filter::Status(_) | Filter::Exited))
+    }
+
+    /// Whether a container is meant.
+    #[must_use]
+    pub fn fit(&self, container: &Container, running: bool) -> bool {
+        let fits = |filter: &Filter| filter.fits(container, running);
+        self.0.iter().all(|(key, filter)| match filter {
+            Filter::Label(..) | Filter::NotLabel(..) => fits(filter),
+            _ => self.0.iter().filter(|(other, _)| other == key).any(|(_, filter)| fits(filter)),
+        })
+    }
+}
+
+fn parse_one(
+    key: &str,
+    value: &str,
+    all: &[Container],
+    moment: &impl Fn(&str) -> Option<u64>,
+) -> Result<Filter, FilterError> {
+    let wrong = || FilterError::Value { key: key.to_owned(), value: value.to_owned() };
+    let pattern = || Regex::new(value).map_err(|error| FilterError::Pattern(value.to_owned(), error));
+    let pair = || match value.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (value.to_owned(), None),
+    };
+    let made = || {
+        let named = |it: &&Container| it.record.name == value || it.record.id.as_str().starts_with(value);
+        let found = all.iter().find(named).filter(|_| !value.is_empty());
+        found.map(|it| it.record.created).ok_or_else(|| FilterError::NoContainer(value.to_owned()))
+    };
+    Ok(match key {
+        "id" => Filter::Id(value.to_owned()),
+        "name" => Filter::Name(pattern()?),
+        "label" => Filter::Label(pair().0, pair().1),
+        "label!" => Filter::NotLabel(pair().0, pair().1),
+        "status" if STATES.contains(&value) => Filter::Status(value.to_owned()),
+        "status" => return Err(wrong()),
+        "exited" if value.parse::<i32>().is_ok() => Filter::Exited,
+        "exited" => return Err(wrong()),
+        "ancestor" => Filter::Ancestor(value.to_owned()),
+        "before" => Filter::Before(made()?),
+        "since" => Filter::Since(made()?),
+        "until" => Filter::Before(moment(value).ok_or_else(wrong)?),
+        "volume" => Filter::Volume(value.to_owned()),
+        "network" => Filter::Network(value.to_owned()),
+        "pod" => Filter::Pod,
+        "health" => Filter::Health(value.to_owned()),
+        "restart-policy" => Filter::Restart(value.to_owned()),
+        "command" => Filter::Command(pattern()?),
+        "should-start-on-boot" => match value {
+            "true" => Filter::StartOnBoot(true),
+            "false" => Filter::StartOnBoot(false),
+            _ => return Err(wrong()),
+        },
+        other => return Err(FilterError::Unknown(Foreign::from(other).for_terminal())),
+    })
+}
+
+impl Filter {
+    fn fits(&self, container: &Container, running: bool) -> bool {
+        let record = &container.record;
+        let has = |key: &str, value: &Option<String>| {
+            let same =
+                |(name, have): &(String, String)| name == key && value.as_ref().is_none_or(|it| it == have);
+            record.labels.iter().any(same)
+        };
+        match self {
+            Self::Id(prefix) => record.id.as_str().starts_with(prefix),
+            Self::Name(pattern) => pattern.is_match(&record.name),
+            Self::Label(key, value) => has(key, value),
+            Self::NotLabel(key, value) => !has(key, value),
+            Self::Status(state) => state == if running { "running" } else { "created" },
+            // What has ended is removed at once here.
+            Self::Exited => false,
+            Self::Ancestor(text) => is_ancestor(container, text),
+            Self::Before(moment) => record.created < *moment,
+            Self::Since(moment) => record.created > *moment,
+            Self::Volume(text) => {
+                record.mounts.iter().any(|mount| mount.source == *text || mount.destination == *text)
+            }
+            Self::Network(name) => record.host.network == *name,
+            Self::Pod => false,
+            Self::Health(state) => state == "none",
+            Self::Restart(policy) => matches!(policy.as_str(), "no" | "never" | "none"),
+            Self::Command(pattern) => record.process.args.first().is_some_and(|arg| pattern.is_match(arg)),
+            Self::StartOnBoot(asked) => !asked,
+        }
+    }
+}
+
+/// The image by id, by its full name, or by its name without a tag, at the boundary of a component.
+fn is_ancestor(container: &Container, text: &str) -> bool {
+    let record = &container.record;
+    let id = record.image.map(|id| id.to_string()).unwrap_or_default();
+    let bare = text.strip_prefix("sha256:").unwrap_or(text);
+    if bare.len() >= 3 && id.starts_with(bare) {
+        return true;
+    }
+    let name = record.image_name.as_str();
+    let untagged = match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    };
+    [name, untagged].into_iter().any(|name| {
+        !text.is_empty() && (name == text || name.strip_suffix(text).is_some_and(|rest| rest.ends_with('/')))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{HostRecord, MountRecord, ProcessRecord, Record, VERSION};
+    use ctr_core::id::ContainerId;
+
+    fn container(id: char, name: &str, created: u64) -> Container {
+        let mount = MountRecord {
+            kind: "bind".to_owned(),
+            source: "/src".to_owned(),
+            destination: "/dst".to_owned(),
+            options: vec![],
+            rw: true,
+            propagation: String::new(),
+        };
+        let record = Record {
+            version: VERSION,
+            id: ContainerId::parse(&id.to_string().repeat(64)).unwrap(),
+            name: name.to_owned(),
+            created,
+            auto_remove: true,
+            boot_id: ctr_core::boot::boot_id().unwrap().clone(),
+            image: ctr_store::ImageId::parse(&"f".repeat(64)).ok(),
+            image_name: "quay.io/team/app:v1".to_owned(),
+            image_digest: None,
+            rootfs: None,
+            layers: vec![],
+            hostname: String::new(),
+            labels: vec![("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())],
+            annotations: vec![],
+            process: ProcessRecord { args: vec!["sleep".to_owned()], ..ProcessRecord::default() },
+            host: HostRecord { network: "none".to_owned(), ..HostRecord::default() },
+            mounts: vec![mount],
+            cidfile: None,
+            pidfile: None,
+            timezone: String::new(),
+            timeout: 0,
+            command_line: vec![],
+        };
+        Container { record, state: None }
+    }
+
+    fn fit(values: &[&str]) -> Result<Vec<String>, FilterError> {
+        let all = [container('a', "web", 10), container('b', "db", 20)];
+        let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+        let filters = Filters::parse(&values, &all, |text| text.parse().ok())?;
+        Ok(all.iter().filter(|it| filters.fit(it, true)).map(|it| it.record.name.clone()).collect())
+    }
+
+    #[test]
+    fn each_key_means_what_podman_means() {
+        let both = ["web", "db"];
+        for (values, want) in [
+            (&["name=^w"][..], &["web"][..]),
+            (&["name=w", "name=d"], &both),
+            (&["id=aa"], &["web"]),
+            (&["label=a=1", "label=b"], &both),
+            (&["label=a=1", "label=c"], &[]),
+            (&["label!=c"], &both),
+            (&["label!=a"], &[]),
+            (&["status=running"], &both),
+            (&["status=exited"], &[]),
+            (&["exited=0"], &[]),
+            (&["ancestor=app"], &both),
+            (&["ancestor=team/app:v1"], &both),
+            (&["ancestor=pp"], &[]),
+            (&["ancestor=fff"], &both),
+            (&["before=db"], &["web"]),
+            (&["since=web"], &["db"]),
+            (&["until=15"], &["web"]),
+            (&["volume=/dst"], &both),
+            (&["network=none", "name=web"], &["web"]),
+            (&["command=sle+p"], &both),
+            (&["should-start-on-boot=true"], &[]),
+        ] {
+            assert_eq!(fit(values).unwrap(), want, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_is_refused() {
+        for (value, message) in [
+            ("name", "invalid filter: \"name\" must be in the format of filter=value"),
+            ("nope=1", "nope is an invalid filter"),
+            ("status=nope", "invalid value \"nope\" for the filter status"),
+            ("exited=x", "invalid value \"x\" for the filter exited"),
+            ("until=x", "invalid value \"x\" for the filter until"),
+            ("before=nope", "no container with name or ID \"nope\" found: no such container"),
+        ] {
+            assert_eq!(fit(&[value]).unwrap_err().to_string(), message);
+        }
+        assert!(matches!(fit(&["name=["]), Err(FilterError::Pattern(..))));
+    }
+}
