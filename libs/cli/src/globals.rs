@@ -1,0 +1,227 @@
+//! The options before the verb.
+//!
+//! They are the same for every verb, so they are read once, by whichever program is started first and again by the
+//! sibling it becomes. Those that podman calls persistent may also follow the verb.
+
+use crate::log::{Level, LevelError};
+use crate::report::CommandError;
+use crate::usage::Flag;
+use crate::voice::Voice;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Options that may also stand after the verb.
+pub(crate) const PERSISTENT: &[Flag] = &[
+    Flag::bool("help", "Help for this program"),
+    Flag::string(
+        "log-level",
+        "Log messages above specified level (trace, debug, info, warn, warning, error, fatal, panic)",
+    )
+    .default("warn"),
+    Flag::path("root", "Path to the graph root directory where images, containers, etc. are stored"),
+    Flag::path("runroot", "Path to the 'run directory' where all state information is stored"),
+    Flag::string(
+        "storage-driver",
+        "Select which storage driver is used to manage storage of images and containers",
+    ),
+    Flag::array("storage-opt", "Used to pass an option to the storage driver"),
+];
+
+/// Options that stand before the verb only.
+pub(crate) const LOCAL: &[Flag] = &[
+    Flag::string("connection", "Connection to use for remote Podman service (CONTAINER_CONNECTION)")
+        .short('c'),
+    Flag::bool("debug", "Docker compatibility, force setting of log-level").short('D').hidden(),
+    Flag::bool("noout", "do not output to stdout").hidden(),
+    Flag::path("out", "Send output (stdout) to a file"),
+    Flag::bool("remote", "Access remote Podman service").short('r'),
+    Flag::string("url", "URL to access Podman service (CONTAINER_HOST)"),
+    Flag::bool("version", "Print the version").short('v'),
+];
+
+/// `-h` before the verb.
+pub(crate) const HELP: &[Flag] = &[Flag::bool("", "").short('h').alias_of("help")];
+
+/// Options of skopeo before the verb.
+pub(crate) const SKOPEO: &[Flag] = &[
+    Flag::bool("help", "help for skopeo").short('h'),
+    Flag::bool("debug", "enable debug output"),
+    Flag::bool("version", "Version for Skopeo").short('v'),
+    Flag::bool("insecure-policy", "run the tool without any policy check"),
+];
+
+/// Podman's options that are not built.
+pub(crate) const REFUSED: &[&[&str]] = &[&[
+    "cdi-spec-dir",
+    "cgroup-manager",
+    "cni-config-dir",
+    "config",
+    "conmon",
+    "context",
+    "cpu-profile",
+    "default-mounts-file",
+    "events-backend",
+    "hooks-dir",
+    "host,H",
+    "identity",
+    "imagestore",
+    "max-workers",
+    "memory-profile",
+    "module",
+    "namespace",
+    "network-backend",
+    "network-cmd-path",
+    "network-config-dir",
+    "pull-option",
+    "registries-conf",
+    "runtime",
+    "runtime-flag",
+    "ssh",
+    "syslog",
+    "tls-ca",
+    "tls-cert",
+    "tls-details",
+    "tls-key",
+    "tmpdir",
+    "trace",
+    "transient-store",
+    "volumepath",
+]];
+
+/// Skopeo's options that are not built.
+pub(crate) const SKOPEO_REFUSED: &[&[&str]] = &[&[
+    "command-timeout",
+    "override-arch",
+    "override-os",
+    "override-variant",
+    "policy",
+    "registries-conf",
+    "registries.d",
+    "tls-details",
+    "tmpdir",
+    "user-agent-prefix",
+]];
+
+/// What the options before the verb say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Globals {
+    /// Where the store lies, if not at its usual place.
+    pub root: Option<PathBuf>,
+    /// Where the run state lies, if not at its usual place.
+    pub runroot: Option<PathBuf>,
+    /// `overlay` or `vfs`, if given.
+    pub storage_driver: Option<String>,
+    /// Options of the storage, as given.
+    pub storage_opts: Vec<String>,
+    /// What is logged.
+    pub level: Level,
+    /// Where standard output goes, if not where it went.
+    pub out: Option<PathBuf>,
+    /// Whether a remote service was asked for.
+    pub remote: Option<&'static str>,
+    /// Whether the version was asked for.
+    pub(crate) version: bool,
+    /// Whether help was asked for.
+    pub(crate) help: bool,
+}
+
+/// Options that were given, in the order of the command line.
+type Given<'a> = &'a [(&'static str, OsString)];
+
+impl Globals {
+    /// Reads what was found before the verb and, of the persistent options, after it.
+    ///
+    /// # Errors
+    /// The level of the log is none.
+    pub(crate) fn of(given: Given<'_>) -> Result<Self, LevelError> {
+        let last = |name: &str| given.iter().rfind(|(known, _)| *known == name).map(|(_, value)| value);
+        let text = |name: &str| last(name).map(|value| value.to_string_lossy().into_owned());
+        let on =
+            |name: &str| last(name).and_then(|value| value.to_str()).is_some_and(crate::usage::parse_bool);
+        let path = |name: &str| last(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let noout = on("noout").then(|| PathBuf::from("/dev/null"));
+        let remote = if on("remote") {
+            Some("--remote")
+        } else if last("url").is_some() {
+            Some("--url")
+        } else {
+            last("connection").map(|_| "--connection")
+        };
+        let opts = given.iter().filter(|(name, _)| *name == "storage-opt");
+        Ok(Self {
+            root: path("root"),
+            runroot: path("runroot"),
+            storage_driver: text("storage-driver").filter(|driver| !driver.is_empty()),
+            storage_opts: opts.map(|(_, value)| value.to_string_lossy().into_owned()).collect(),
+            level: Level::of_options(text("log-level").as_deref(), on("debug"))?,
+            out: noout.or_else(|| path("out")),
+            remote,
+            version: on("version"),
+            help: on("help"),
+        })
+    }
+
+    /// Refuses a remote service: there is none of ours.
+    ///
+    /// # Errors
+    /// One was asked for.
+    pub(crate) fn must_be_local(&self) -> Result<(), CommandError> {
+        match self.remote {
+            Some(flag) => Err(CommandError::not_supported(flag)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The options of a voice before the verb: what is known, and what is known but not built.
+pub(crate) const fn tables(voice: Voice) -> ([&'static [Flag]; 3], &'static [&'static [&'static str]]) {
+    match voice {
+        Voice::Skopeo => ([SKOPEO, &[], &[]], SKOPEO_REFUSED),
+        _ => ([PERSISTENT, LOCAL, HELP], REFUSED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(given: &[(&'static str, &str)]) -> Result<Globals, LevelError> {
+        let given: Vec<_> = given.iter().map(|(name, value)| (*name, OsString::from(value))).collect();
+        Globals::of(&given)
+    }
+
+    #[test]
+    fn the_last_one_wins_and_options_collect() {
+        let globals = of(&[
+            ("root", "/a"),
+            ("root", "/b"),
+            ("storage-opt", "x=1"),
+            ("storage-opt", "y=2"),
+            ("log-level", "info"),
+            ("runroot", ""),
+        ])
+        .expect("options");
+        assert_eq!(globals.root.as_deref(), Some(std::path::Path::new("/b")));
+        assert_eq!(globals.storage_opts, ["x=1", "y=2"]);
+        assert_eq!((globals.level, globals.runroot), (Level::Info, None));
+    }
+
+    #[test]
+    fn a_remote_service_is_refused_by_the_name_of_its_option() {
+        for (name, value, flag) in
+            [("remote", "true", "--remote"), ("url", "tcp:x", "--url"), ("connection", "x", "--connection")]
+        {
+            let error = of(&[(name, value)]).expect("options").must_be_local().expect_err("remote");
+            assert_eq!(error.to_string(), format!("{flag} is not supported yet"));
+        }
+        assert!(of(&[("remote", "false")]).expect("options").must_be_local().is_ok());
+    }
+
+    #[test]
+    fn output_can_be_sent_elsewhere() {
+        assert_eq!(of(&[("noout", "true"), ("out", "/x")]).expect("options").out, Some("/dev/null".into()));
+        assert_eq!(of(&[("out", "/x")]).expect("options").out, Some("/x".into()));
+        assert_eq!(of(&[("debug", "true")]).expect("options").level, Level::Debug);
+        assert!(of(&[("debug", "true"), ("log-level", "panic")]).is_err());
+    }
+}

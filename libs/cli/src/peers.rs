@@ -1,0 +1,116 @@
+//! What the peers say where we say `cannot <verb> <object>: <cause>`.
+//!
+//! Scripts and test suites read these lines, so they are kept word by word: a verb that meets one of its typed errors
+//! attaches the [`Sentence`] with [`CommandError::peer`](crate::report::CommandError::peer).
+
+use crate::voice::Voice;
+
+/// A sentence of podman's, buildah's or skopeo's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sentence {
+    /// No image of that name.
+    NoSuchImage(String),
+    /// No container of that name.
+    NoSuchContainer(String),
+    /// No object of that name, in `inspect`.
+    NoSuchObject(String),
+    /// No pod of that name.
+    NoSuchPod(String),
+    /// No volume of that name.
+    NoSuchVolume(String),
+    /// No network of that name.
+    NoSuchNetwork(String),
+    /// The name of the container is taken.
+    NameInUse {
+        /// The name.
+        name: String,
+        /// The container that has it.
+        id: String,
+    },
+    /// The container's command cannot be found.
+    CommandNotFound(String),
+    /// The container's command cannot be executed.
+    CommandNotExecutable(String),
+    /// A container still runs.
+    ContainerRunning {
+        /// What is being done, as podman spells it (`remove`).
+        id: String,
+    },
+    /// An image is used by a container.
+    ImageInUse {
+        /// The image's identifier.
+        image: String,
+        /// The container's identifier.
+        container: String,
+    },
+    /// Several tags name the image, and it was named by its identifier.
+    ImageHasTags(String),
+    /// A sentence that is made where the error is: for what only one verb can say.
+    Other(String),
+}
+
+impl Sentence {
+    /// The words after `Error: `.
+    #[must_use]
+    pub fn text(&self, voice: Voice) -> String {
+        match self {
+            Self::NoSuchImage(name) => format!("{name}: image not known"),
+            Self::NoSuchContainer(name) if voice == Voice::Buildah => format!("container not known: {name}"),
+            Self::NoSuchContainer(name) => {
+                format!("no container with name or ID \"{name}\" found: no such container")
+            }
+            Self::NoSuchObject(name) => format!("no such object: \"{name}\""),
+            Self::NoSuchPod(name) => format!("no pod with name or ID {name} found: no such pod"),
+            Self::NoSuchVolume(name) => format!("no volume with name \"{name}\" found: no such volume"),
+            Self::NoSuchNetwork(name) => {
+                format!("unable to find network with name or ID {name}: network not found")
+            }
+            Self::NameInUse { name, id } => format!(
+                "creating container storage: the container name \"{name}\" is already in use by {id}. You have to \
+                 remove that container to be able to reuse that name: that name is already in use, or use --replace \
+                 to instruct Podman to do so."
+            ),
+            Self::CommandNotFound(command) => format!(
+                "crun: executable file `{command}` not found in $PATH: No such file or directory: OCI runtime \
+                 attempted to invoke a command that was not found"
+            ),
+            Self::CommandNotExecutable(command) => {
+                format!("crun: open executable: Permission denied: OCI permission denied: {command}")
+            }
+            Self::ContainerRunning { id } => format!(
+                "cannot remove container {id} as it is running - running or paused containers cannot be removed \
+                 without force: container state improper"
+            ),
+            Self::ImageInUse { image, container } => format!(
+                "image used by {container}: image is in use by a container: consider listing external containers \
+                 and force-removing image {image}"
+            ),
+            Self::ImageHasTags(image) => format!(
+                "unable to delete image \"{image}\" by ID with more than one tag: please force removal"
+            ),
+            Self::Other(text) => text.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_are_the_peers() {
+        let found = |sentence: &Sentence| sentence.text(Voice::Podman);
+        assert_eq!(found(&Sentence::NoSuchImage("nosuch".into())), "nosuch: image not known");
+        assert_eq!(
+            found(&Sentence::NoSuchContainer("x".into())),
+            "no container with name or ID \"x\" found: no such container"
+        );
+        assert_eq!(
+            found(&Sentence::NameInUse { name: "c2".into(), id: "abc".into() }),
+            "creating container storage: the container name \"c2\" is already in use by abc. You have to remove that \
+             container to be able to reuse that name: that name is already in use, or use --replace to instruct \
+             Podman to do so."
+        );
+    }
+}

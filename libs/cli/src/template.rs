@@ -1,0 +1,3 @@
+//! Go's `text/template`, as `--format` takes it.
+
+pub mod quote;
