@@ -12,6 +12,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use ctr_core::Digest;
 use ctr_core::digest::{Algorithm, Hasher, Mismatch};
@@ -105,7 +107,7 @@ impl Ingest<'_> {
     pub fn layer(&self, stream: impl Read, algorithm: Algorithm) -> Result<Ingested, IngestError> {
         let (data, tree) = (self.session.stage()?, self.session.stage()?);
         let root = tree.path().join(TREE);
-        std::fs::create_dir(&root).map_err(|error| FileError::new("create the directory", &root, error))?;
+        make_root(&root)?;
         let peeked = Peeked::new(stream, 6).map_err(IngestError::Read)?;
         let packed = detect(peeked.start()) != Compression::None || algorithm != Algorithm::Sha256;
         let path = data.path().join(blob::DATA);
@@ -161,6 +163,14 @@ impl Eager for Ingest<'_> {
     fn take(&self, stream: &mut dyn Read) -> Result<Ingested, IngestError> {
         self.layer(stream, Algorithm::Sha256)
     }
+}
+
+/// Makes the top of a tree. What the layer says of it comes later; if nothing, this mode is right, whatever the user's
+/// shell masks.
+fn make_root(path: &Path) -> Result<(), FileError> {
+    std::fs::create_dir(path).map_err(|error| FileError::new("create the directory", path, error))?;
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(path, mode).map_err(|error| FileError::new("set the mode of", path, error))
 }
 
 enum Fed {

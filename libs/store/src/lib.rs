@@ -50,6 +50,7 @@ pub mod index;
 pub mod ingest;
 pub mod layer;
 mod layout;
+pub mod load;
 pub mod overlay;
 pub mod refs;
 pub mod resolve;

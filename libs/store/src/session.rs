@@ -151,7 +151,7 @@ impl Session {
     pub fn stage(&self) -> Result<Stage, StoreError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(number.to_string());
-        std::fs::create_dir(&path).map_err(|error| FileError::new("create the directory", &path, error))?;
+        atomic::private_directory(&path)?;
         Ok(Stage { path })
     }
 

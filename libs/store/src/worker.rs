@@ -325,6 +325,8 @@ pub fn serve(socket: &OwnedFd) -> Result<(), ServeError> {
         return Ok(());
     }
     let store = Store::open(&setup.layout())?;
+    // Modes come from archives, whatever the user's shell masks.
+    rustix::process::umask(rustix::fs::Mode::empty());
     std::thread::scope(|scope| {
         loop {
             let (size, descriptors) = receive(socket.as_fd(), &mut buffer).map_err(ServeError::Talk)?;
