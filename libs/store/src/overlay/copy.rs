@@ -1,0 +1,123 @@
+//! Copies what a view shows.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use ctr_core::rooted::Root;
+use rustix::fs::{AtFlags, FileType};
+use rustix::io::Errno;
+
+use super::replicate::{self, Contents, Failure, Marks};
+use super::view::{Node, View, ViewError};
+
+/// A merged view could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// A tree of it cannot be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// An object cannot be made.
+    #[error("cannot {verb} {path:?} while copying")]
+    Refused {
+        /// What was tried, as an infinitive.
+        verb: &'static str,
+        /// The path inside the view.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        errno: Errno,
+    },
+}
+
+fn at(path: &Path) -> impl Fn(Failure) -> CopyError {
+    move |Failure { verb, errno }| CopyError::Refused { verb, path: path.to_owned(), errno }
+}
+
+/// What was copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copied {
+    /// Objects.
+    pub objects: u64,
+    /// The blocks of files are shared with the originals.
+    pub reflinked: bool,
+}
+
+struct Copy<'v> {
+    view: &'v View,
+    into: &'v Root,
+    contents: Contents,
+    /// Files with several names, by tree and number: where the first is.
+    linked: HashMap<(usize, u64, u64), PathBuf>,
+    objects: u64,
+    files: u64,
+}
+
+/// Copies all that `view` shows into the empty directory `into`.
+pub fn copy(view: &View, into: &Root) -> Result<Copied, CopyError> {
+    let mut copy =
+        Copy { view, into, contents: Contents::Reflink, linked: HashMap::new(), objects: 0, files: 0 };
+    let top = view.top()?;
+    let handle = into.open_dir("/").map_err(|source| ViewError { path: PathBuf::new(), source })?;
+    copy.directory(&top, &handle)?;
+    Ok(Copied { objects: copy.objects, reflinked: copy.files > 0 && copy.contents == Contents::Reflink })
+}
+
+impl Copy<'_> {
+    /// Copies what is in a directory, then gives it its attributes.
+    fn directory(&mut self, node: &Node, to: &OwnedFd) -> Result<(), CopyError> {
+        for (name, child) in self.view.children(node)? {
+            self.objects += 1;
+            if child.stat.is_dir() {
+                let made = replicate::make_dir(to.as_fd(), &name).map_err(at(&child.path))?;
+                self.directory(&child, &made)?;
+            } else {
+                self.object(&child, to, &name)?;
+            }
+        }
+        let from = OwnedFd::from(self.view.open(node)?);
+        replicate::describe(to, &from, &node.stat, None, Marks::Drop).map_err(at(&node.path))
+    }
+
+    fn object(&mut self, node: &Node, to: &OwnedFd, name: &OsStr) -> Result<(), CopyError> {
+        if self.link(node, to, name)? {
+            return Ok(());
+        }
+        if node.stat.kind == FileType::RegularFile {
+            let from = OwnedFd::from(self.view.open(node)?);
+            let made = replicate::create(to.as_fd(), name).map_err(at(&node.path))?;
+            self.files += u64::from(node.stat.size > 0);
+            replicate::fill(&made, &from, node.stat.size, &mut self.contents).map_err(at(&node.path))?;
+            return replicate::describe(&made, &from, &node.stat, None, Marks::Drop).map_err(at(&node.path));
+        }
+        let link = match node.stat.kind {
+            FileType::Symlink => Some(self.view.read_link(node)?),
+            _ => None,
+        };
+        if replicate::special(to.as_fd(), name, &node.stat, link).map_err(at(&node.path))? {
+            replicate::describe_special(to.as_fd(), name, &node.stat, None).map_err(at(&node.path))?;
+        }
+        Ok(())
+    }
+
+    /// Gives a file that was copied already its other name.
+    fn link(&mut self, node: &Node, to: &OwnedFd, name: &OsStr) -> Result<bool, CopyError> {
+        if node.stat.nlink < 2 {
+            return Ok(false);
+        }
+        let key = (node.tree(), node.stat.device, node.stat.inode);
+        let Some(first) = self.linked.get(&key) else {
+            self.linked.insert(key, node.path.clone());
+            return Ok(false);
+        };
+        let linked = self.into.parent_of(first).map_err(|source| ViewError { path: first.clone(), source });
+        let (dir, first_name) = linked?;
+        match rustix::fs::linkat(&dir, first_name, to, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            // More names than the file system allows for one file, or a first that was left out.
+            Err(Errno::MLINK | Errno::NOENT) => Ok(false),
+            Err(errno) => Err(at(&node.path)(Failure { verb: "link", errno })),
+        }
+    }
+}
