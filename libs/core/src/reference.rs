@@ -288,7 +288,7 @@ impl Spelling {
         }
         let (domain, path) = split_domain(name);
         check_path(path)?;
-        if domain.map_or(0, |domain| domain.len() + 1) + path.len() > limits::REFERENCE_NAME {
+        if whole_length(domain, path) > limits::REFERENCE_NAME {
             return Err(ReferenceError::TooLong);
         }
         let Some(domain) = domain else {
@@ -299,6 +299,13 @@ impl Spelling {
         let name = Name { domain: domain.to_owned(), path: path.to_owned() };
         Ok(Self::Full(docker_library(Reference { name, tag, digest })))
     }
+}
+
+/// The length of a name with all that is left out of it at docker.io, so that what prints the name is read again.
+fn whole_length(domain: Option<&str>, path: &str) -> usize {
+    let domain = domain.unwrap_or(DOCKER);
+    let library = if domain.ends_with(DOCKER) && !path.contains('/') { "library/".len() } else { 0 };
+    domain.len() + 1 + library + path.len()
 }
 
 /// Adds the `library/` that docker.io's own images live under.

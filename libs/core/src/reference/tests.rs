@@ -40,6 +40,8 @@ fn local_normalisation() {
 
 #[test]
 fn refused() {
+    // Fits as typed, but not with docker.io/library/ before it.
+    let short = "a".repeat(limits::REFERENCE_NAME - "docker.io/library/".len() + 1);
     let long = "a".repeat(256);
     let tag = format!("x:{}", "t".repeat(129));
     let id = "a".repeat(64);
@@ -66,6 +68,7 @@ fn refused() {
         ("x.io:p/a", ReferenceError::Format),
         ("[fe80/a", ReferenceError::Format),
         (&long, ReferenceError::TooLong),
+        (&short, ReferenceError::TooLong),
         (&tag, ReferenceError::Tag),
         (&id, ReferenceError::Identifier),
         ("x@sha256:0", ReferenceError::Digest(DigestError::Malformed)),
