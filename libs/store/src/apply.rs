@@ -42,7 +42,7 @@ mod owner;
 mod parent;
 mod path;
 mod unpack;
-mod xattr;
+pub(crate) mod xattr;
 
 #[cfg(test)]
 mod tests;

@@ -44,6 +44,7 @@ pub mod blob;
 pub mod compression;
 pub mod container;
 pub mod copy;
+pub mod diff;
 pub mod gc;
 pub mod image;
 pub mod index;

@@ -27,7 +27,7 @@ mod copy;
 mod discard;
 pub mod mark;
 mod mount;
-mod replicate;
+pub(crate) mod replicate;
 mod rootfs;
 mod view;
 

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 /// What to do with an attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
+pub(crate) enum Trust {
     /// Set it.
     Set,
     /// Set it when nothing is created in the directory any more: entries would inherit it.
@@ -20,7 +20,7 @@ pub(super) enum Trust {
 ///
 /// `user.overlay.*` is overlayfs's own language here: a forged redirect, metacopy or whiteout would make a file
 /// show what the layer does not have. `user.containers.*` is the same for fuse-overlayfs.
-pub(super) fn trust(name: &[u8]) -> Trust {
+pub(crate) fn trust(name: &[u8]) -> Trust {
     match name {
         b"security.capability" | b"system.posix_acl_access" => Trust::Set,
         b"system.posix_acl_default" => Trust::Last,

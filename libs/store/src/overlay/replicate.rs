@@ -22,12 +22,12 @@ pub(super) enum Contents {
 
 /// A step that failed, and where.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) verb: &'static str,
-    pub(super) errno: Errno,
+pub(crate) struct Failure {
+    pub(crate) verb: &'static str,
+    pub(crate) errno: Errno,
 }
 
-pub(super) type Result<T> = std::result::Result<T, Failure>;
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 pub(super) fn failed(verb: &'static str) -> impl Fn(Errno) -> Failure {
     move |errno| Failure { verb, errno }
@@ -47,7 +47,7 @@ pub(super) fn create(dir: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
 }
 
 /// Opens an object for reading, without following or waiting.
-pub(super) fn open(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd> {
+pub(crate) fn open(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd> {
     let flags =
         flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(failed("open"))

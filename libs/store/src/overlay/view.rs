@@ -63,13 +63,29 @@ impl Node {
 #[derive(Debug)]
 pub struct View {
     trees: Vec<Root>,
+    /// What tells each tree from others: its device and number.
+    identities: Vec<Option<(u64, u64)>>,
 }
 
 impl View {
     /// Merges `trees`, the topmost first.
     #[must_use]
     pub fn of(trees: Vec<Root>) -> Self {
-        Self { trees }
+        let identity = |tree: &Root| Stat::of(tree).ok().map(|stat| (stat.device, stat.inode));
+        let identities = trees.iter().map(identity).collect();
+        Self { trees, identities }
+    }
+
+    /// Tells whether a node of this view and one of another at the same path are the same object or directory,
+    /// merged from the same trees.
+    pub(crate) fn is_same(&self, node: &Node, other: &Self, other_node: &Node) -> bool {
+        let identity = |view: &Self, tree: &usize| view.identities.get(*tree).copied().flatten();
+        let mut pairs = node.trees.iter().zip(&other_node.trees);
+        node.trees.len() == other_node.trees.len()
+            && pairs.all(|(tree, other_tree)| {
+                let identity_here = identity(self, tree);
+                identity_here.is_some() && identity_here == identity(other, other_tree)
+            })
     }
 
     fn root(&self, tree: usize) -> Result<&Root, ViewError> {

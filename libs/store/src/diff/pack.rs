@@ -1,0 +1,213 @@
+//! Objects of trees as entries of an archive.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use ctr_core::rooted::{Entries, Root, Stat, TreeError};
+use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
+
+use crate::apply::xattr::{Trust, trust};
+use crate::apply::{Applied, LayerPath};
+use crate::overlay::mark::{self, Opacity};
+use crate::overlay::replicate::{self, Failure};
+use crate::overlay::{Node, View, ViewError};
+use crate::tar::{Header, Kind, Time, WriteError, Writer};
+
+/// A tree could not be made an archive.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// A view cannot be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// A tree cannot be opened.
+    #[error("cannot open a tree")]
+    Tree(#[from] TreeError),
+    /// An object cannot be read.
+    #[error("cannot {verb} {path:?}")]
+    Refused {
+        /// What was tried, as an infinitive.
+        verb: &'static str,
+        /// The path in the tree.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        errno: Errno,
+    },
+    /// The archive cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+fn at(path: &Path) -> impl Fn(Failure) -> PackError {
+    move |Failure { verb, errno }| PackError::Refused { verb, path: path.to_owned(), errno }
+}
+
+fn errno_at(verb: &'static str, path: &Path) -> impl Fn(Errno) -> PackError {
+    move |errno| PackError::Refused { verb, path: path.to_owned(), errno }
+}
+
+/// An archive that is being written.
+pub(super) struct Pack<W> {
+    writer: Writer<W>,
+    /// Files with several names, by file system and number: the entry that has the contents.
+    linked: HashMap<(u64, u64), Vec<u8>>,
+}
+
+impl<W: Write> Pack<W> {
+    pub(super) fn new(out: W) -> Self {
+        Self { writer: Writer::new(out), linked: HashMap::new() }
+    }
+
+    pub(super) fn finish(self) -> Result<W, PackError> {
+        Ok(self.writer.finish()?)
+    }
+
+    /// Adds what a node of a view stands for.
+    pub(super) fn node(&mut self, view: &View, node: &Node) -> Result<(), PackError> {
+        let file = match node.stat.kind {
+            FileType::RegularFile | FileType::Directory => Some(OwnedFd::from(view.open(node)?)),
+            _ => None,
+        };
+        let link = match node.stat.kind {
+            FileType::Symlink => Some(view.read_link(node)?),
+            _ => None,
+        };
+        self.entry(&node.path, &node.stat, file, link)
+    }
+
+    /// Adds that a path is gone.
+    pub(super) fn whiteout(&mut self, path: &Path) -> Result<(), PackError> {
+        let mut name = b".wh.".to_vec();
+        name.extend_from_slice(path.file_name().unwrap_or_default().as_bytes());
+        self.marker(path.parent().unwrap_or(Path::new("")), &name)
+    }
+
+    fn marker(&mut self, dir: &Path, name: &[u8]) -> Result<(), PackError> {
+        let path = dir.join(OsStr::from_bytes(name));
+        let header = Header::new(path.into_os_string().into_vec(), Kind::File, 0o644);
+        Ok(self.writer.append(&header, &mut io::empty())?)
+    }
+
+    /// Adds a layer's own tree.
+    pub(super) fn tree(&mut self, tree: &Root, applied: &Applied) -> Result<(), PackError> {
+        let implied: BTreeSet<&Path> = applied.implied.iter().map(LayerPath::as_path).collect();
+        let top = tree.open_dir("/")?;
+        if !implied.contains(Path::new("")) {
+            let stat = Stat::of(&top).map_err(errno_at("stat", Path::new("")))?;
+            let copy = rustix::io::fcntl_dupfd_cloexec(&top, 0).map_err(errno_at("open", Path::new("")))?;
+            self.entry(Path::new("."), &stat, Some(copy), None)?;
+        }
+        if applied.opaque_root {
+            self.marker(Path::new(""), b".wh..wh..opq")?;
+        }
+        self.directory(top, Path::new(""), &implied)
+    }
+
+    fn directory(&mut self, dir: OwnedFd, path: &Path, implied: &BTreeSet<&Path>) -> Result<(), PackError> {
+        let opacity = mark::opacity(&dir).map_err(errno_at("read", path))?;
+        if opacity == Opacity::Opaque {
+            self.marker(path, b".wh..wh..opq")?;
+        }
+        let handle = rustix::io::fcntl_dupfd_cloexec(&dir, 0).map_err(errno_at("list", path))?;
+        let entries = Entries::new(dir).and_then(Entries::sorted).map_err(errno_at("list", path))?;
+        for entry in entries {
+            let inner = path.join(&entry.name);
+            let stat = Stat::at(handle.as_fd(), &entry.name).map_err(errno_at("stat", &inner))?;
+            let gone = mark::is_whiteout(handle.as_fd(), &entry.name, &stat, opacity);
+            if gone.map_err(errno_at("read", &inner))? {
+                self.whiteout(&inner)?;
+            } else if stat.is_dir() {
+                let open =
+                    || replicate::open(handle.as_fd(), &entry.name, OFlags::DIRECTORY).map_err(at(&inner));
+                if !implied.contains(inner.as_path()) {
+                    self.entry(&inner, &stat, Some(open()?), None)?;
+                }
+                self.directory(open()?, &inner, implied)?;
+            } else {
+                self.plain(&handle, &entry.name, &inner, &stat)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn plain(&mut self, dir: &OwnedFd, name: &OsStr, path: &Path, stat: &Stat) -> Result<(), PackError> {
+        let file = match stat.kind {
+            FileType::RegularFile => {
+                Some(replicate::open(dir.as_fd(), name, OFlags::empty()).map_err(at(path))?)
+            }
+            _ => None,
+        };
+        let link = match stat.kind {
+            FileType::Symlink => {
+                let text = rustix::fs::readlinkat(dir, name, Vec::new()).map_err(errno_at("read", path))?;
+                Some(OsString::from_vec(text.into_bytes()))
+            }
+            _ => None,
+        };
+        self.entry(path, stat, file, link)
+    }
+
+    fn entry(
+        &mut self,
+        path: &Path,
+        stat: &Stat,
+        file: Option<OwnedFd>,
+        link: Option<OsString>,
+    ) -> Result<(), PackError> {
+        // Nobody listens at a socket that was packed.
+        let Some(kind) = kind(stat.kind) else { return Ok(()) };
+        let mut header = header(path, kind, stat);
+        if kind != Kind::Directory && stat.nlink > 1 {
+            match self.linked.entry((stat.device, stat.inode)) {
+                std::collections::hash_map::Entry::Occupied(first) => {
+                    (header.kind, header.size) = (Kind::HardLink, 0);
+                    header.link.clone_from(first.get());
+                    return Ok(self.writer.append(&header, &mut io::empty())?);
+                }
+                std::collections::hash_map::Entry::Vacant(place) => {
+                    place.insert(header.path.clone());
+                }
+            }
+        }
+        header.link = link.map(OsString::into_vec).unwrap_or_default();
+        let Some(file) = file else { return Ok(self.writer.append(&header, &mut io::empty())?) };
+        for (name, value) in replicate::attributes(&file).map_err(at(path))? {
+            if trust(name.as_bytes()) != Trust::Drop {
+                header.xattrs.push((name.into_vec(), value));
+            }
+        }
+        Ok(self.writer.append(&header, &mut File::from(file))?)
+    }
+}
+
+fn kind(kind: FileType) -> Option<Kind> {
+    Some(match kind {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => Kind::Symlink,
+        FileType::Fifo => Kind::Fifo,
+        FileType::CharacterDevice => Kind::CharDevice,
+        FileType::BlockDevice => Kind::BlockDevice,
+        FileType::Socket | FileType::Unknown => return None,
+    })
+}
+
+fn header(path: &Path, kind: Kind, stat: &Stat) -> Header {
+    let mut name = path.as_os_str().as_bytes().to_vec();
+    if kind == Kind::Directory {
+        name.push(b'/');
+    }
+    let mut header = Header::new(name, kind, stat.mode.as_raw_mode() & 0o7777);
+    header.size = if kind.has_contents() { stat.size } else { 0 };
+    (header.uid, header.gid) = (stat.uid.into(), stat.gid.into());
+    let nanos = u32::try_from(stat.modified.tv_nsec).unwrap_or(0);
+    header.modified = Time { seconds: stat.modified.tv_sec, nanos };
+    header.device = (rustix::fs::major(stat.special), rustix::fs::minor(stat.special));
+    header
+}
