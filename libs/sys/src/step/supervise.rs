@@ -1,0 +1,129 @@
+//! `--init`: the first process of a pid namespace stays small and does its duties, the command runs as its child.
+//!
+//! # Protocol
+//! The init has every signal blocked and takes one after the other: SIGCHLD means that somebody is to be reaped, any
+//! other is handed on to the command. When the command ends, the init ends with its exit code (128 and the number for a
+//! signal), and the kernel ends the rest of the namespace.
+
+#![expect(unsafe_code, reason = "signal masks, sigtimedwait, wait4")]
+
+use core::ptr::null;
+
+use rustix::fd::BorrowedFd;
+use rustix::io::{Errno, Result};
+use rustix::process::Pid;
+
+use super::run::Engine;
+use crate::clone::{fork, leave};
+use crate::raw;
+
+/// The highest signal.
+const LAST_SIGNAL: usize = 64;
+/// The bytes of the kernel's signal set.
+const SET: usize = 8;
+/// `SIG_SETMASK`.
+const SET_MASK: usize = 2;
+
+/// Gives every signal its default action, and blocks none: neither survives from whoever launched us.
+pub(super) fn reset_signals() -> Result<()> {
+    // The kernel's `struct sigaction` is no longer than this; all zeros are SIG_DFL, no flags, an empty mask.
+    let default = [0_usize; 4];
+    for signal in 1..=LAST_SIGNAL {
+        let args = [signal, default.as_ptr() as usize, 0, SET, 0, 0];
+        // SAFETY: the kernel reads an action from a live buffer; a default action calls nothing of ours.
+        match unsafe { raw::call(libc::SYS_rt_sigaction, args) } {
+            // SIGKILL and SIGSTOP have no other action.
+            Ok(_) | Err(Errno::INVAL) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    set_mask(0)
+}
+
+fn set_mask(mask: u64) -> Result<()> {
+    let args = [SET_MASK, core::ptr::from_ref(&mask) as usize, 0, SET, 0, 0];
+    // SAFETY: the kernel reads eight bytes of a live variable.
+    unsafe { raw::call(libc::SYS_rt_sigprocmask, args) }.map(drop)
+}
+
+impl Engine {
+    /// Becomes two: the elder is the init and never returns, the younger goes on to the command.
+    pub(super) fn supervise(&mut self, terminal: bool) -> Result<()> {
+        // Before the fork, so that no signal falls between.
+        set_mask(u64::MAX)?;
+        match fork()? {
+            None => {
+                lead(terminal)?;
+                set_mask(0)
+            }
+            Some(child) => {
+                self.forget_descriptors();
+                watch(child)
+            }
+        }
+    }
+}
+
+/// Makes the command's process a group of its own, and with a terminal the one in its foreground.
+fn lead(terminal: bool) -> Result<()> {
+    rustix::process::setpgid(None, None)?;
+    if !terminal {
+        return Ok(());
+    }
+    // SIGTTOU, which a process of the background would get for this, is still blocked.
+    // SAFETY: the step before this one has put the terminal there.
+    let terminal = unsafe { BorrowedFd::borrow_raw(0) };
+    rustix::termios::tcsetpgrp(terminal, rustix::process::getpid())
+}
+
+/// The init's life.
+fn watch(child: Pid) -> ! {
+    loop {
+        match next_signal() {
+            Ok(libc::SIGCHLD) => {
+                if let Some(code) = reap(child) {
+                    leave(code);
+                }
+            }
+            // Meant for the background job that an init is.
+            Ok(libc::SIGTTIN | libc::SIGTTOU) => {}
+            Ok(signal) => hand_on(child, signal),
+            Err(_interrupted) => {}
+        }
+    }
+}
+
+fn next_signal() -> Result<i32> {
+    let all = u64::MAX;
+    let args = [core::ptr::from_ref(&all) as usize, 0, 0, SET, 0, 0];
+    // SAFETY: the kernel reads eight bytes of a live variable, and writes nothing to null pointers.
+    let signal = unsafe { raw::call(libc::SYS_rt_sigtimedwait, args) }?;
+    i32::try_from(signal).map_err(|_overflow| Errno::INVAL)
+}
+
+fn hand_on(child: Pid, signal: i32) {
+    let args = [raw::int(child.as_raw_nonzero().get()), raw::int(signal), 0, 0, 0, 0];
+    // SAFETY: takes numbers only. The child has not been reaped, so its id is still its own.
+    // A command that has just ended is told nothing any more.
+    unsafe { raw::call(libc::SYS_kill, args) }.ok();
+}
+
+/// Reaps whoever has ended. Returns the command's exit code if it is among them.
+fn reap(child: Pid) -> Option<i32> {
+    const ANYBODY: i32 = -1;
+    let mut code = None;
+    loop {
+        let mut status: i32 = 0;
+        let into = (&raw mut status) as usize;
+        let args = [raw::int(ANYBODY), into, raw::int(libc::WNOHANG), null::<u8>() as usize, 0, 0];
+        // SAFETY: the kernel writes one int to a live variable, and nothing to a null pointer.
+        match unsafe { raw::call(libc::SYS_wait4, args) } {
+            Ok(0) | Err(_) => return code,
+            Ok(pid) if i32::try_from(pid) == Ok(child.as_raw_nonzero().get()) => {
+                let signal = status & 0x7f;
+                code = Some(if signal == 0 { (status >> 8) & 0xff } else { 128 + signal });
+            }
+            Ok(_) => {}
+        }
+    }
+}
