@@ -36,7 +36,13 @@ fn cargo(workspace: &Path, target: &str, folder: &Path) -> Command {
         "--cfg=freestanding",
     ];
     let mut cargo = Command::new(variable("CARGO"));
-    cargo.current_dir(workspace).args(["build", "--package=ctr-init", "--profile=init", "--frozen", "--quiet"]);
+    cargo.current_dir(workspace).args([
+        "build",
+        "--package=ctr-init",
+        "--profile=init",
+        "--frozen",
+        "--quiet",
+    ]);
     cargo.arg("--target").arg(target).arg("--target-dir").arg(folder);
     // What the outer build was told of compilers and flags is not meant for a program without a standard library.
     for (name, _) in env::vars_os() {
@@ -54,5 +60,5 @@ fn cargo(workspace: &Path, target: &str, folder: &Path) -> Command {
 }
 
 fn variable(name: &str) -> String {
-    env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
+    env::var(name).expect("cargo sets what build scripts are promised")
 }

@@ -24,7 +24,8 @@ const USELESS: i32 = 125;
 
 /// Serves the socket whose number is the only argument.
 fn run(number: Option<&CStr>) -> i32 {
-    let Some(number) = number.and_then(|digits| digits.to_str().ok()?.parse::<u16>().ok()).filter(|fd| *fd > 2)
+    let Some(number) =
+        number.and_then(|digits| digits.to_str().ok()?.parse::<u16>().ok()).filter(|fd| *fd > 2)
     else {
         return USELESS;
     };

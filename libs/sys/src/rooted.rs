@@ -105,7 +105,13 @@ impl Maker {
     }
 
     /// Makes the last component of `done`, or replaces it by the target of the dangling link that it is.
-    fn make_one(&mut self, root: BorrowedFd<'_>, parent: usize, name: &PathBuffer, what: Missing) -> Result<()> {
+    fn make_one(
+        &mut self,
+        root: BorrowedFd<'_>,
+        parent: usize,
+        name: &PathBuffer,
+        what: Missing,
+    ) -> Result<()> {
         let whole = self.done.len();
         let folder = self.done.with_len(parent, |path| {
             let path = if path.is_empty() { c"/" } else { path };
@@ -113,7 +119,8 @@ impl Maker {
         })?;
         let made = match what {
             Missing::File => {
-                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let flags =
+                    OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 openat(&folder, name.as_path(), flags, Mode::from_raw_mode(0o644)).map(drop)
             }
             _ => mkdirat(&folder, name.as_path(), FOLDER_MODE),

@@ -110,9 +110,13 @@ impl Step<'_> {
             }
             Self::Hide { base, null, empty, .. } => write!(f, ": in {base}, by {null} or {empty}"),
             Self::Freeze { base, .. } | Self::Write { base, .. } => write!(f, ": in {base}"),
-            Self::Pivot { root } | Self::Folders { root, .. } | Self::Workdir { root, .. } => write!(f, ": {root}"),
+            Self::Pivot { root } | Self::Folders { root, .. } | Self::Workdir { root, .. } => {
+                write!(f, ": {root}")
+            }
             Self::Locate { root, to, .. } => write!(f, ": in {root}, no links -> {to}"),
-            Self::Fill { mount, root, .. } => write!(f, ": {mount} from {root}"),
+            Self::Fill { mount, adopt, root, .. } => {
+                write!(f, ": {mount} from {root}{}", if adopt { ", with its mode" } else { "" })
+            }
             Self::Terminal { devpts, uid, rows, columns, to } => {
                 write!(f, ": in {devpts}, of user {uid}, {rows}x{columns} -> {to}")
             }
@@ -128,7 +132,10 @@ impl Step<'_> {
             Self::DieWithParent { signal } => write!(f, ": signal {signal}"),
             Self::Close { keep } => write!(f, ": but{} and the standard ones", Numbers(keep)),
             Self::Capabilities { effective, permitted, inheritable } => {
-                write!(f, ": effective {effective:#x}, permitted {permitted:#x}, inheritable {inheritable:#x}")
+                write!(
+                    f,
+                    ": effective {effective:#x}, permitted {permitted:#x}, inheritable {inheritable:#x}"
+                )
             }
             Self::Seccomp { program, listen } => {
                 let listener = if listen { ", with a listener" } else { "" };
@@ -136,7 +143,13 @@ impl Step<'_> {
             }
             Self::Supervise { terminal: true } => f.write_str(": with the terminal"),
             Self::Exec { files, arguments, environment } => {
-                write!(f, ": files{}, arguments{}, environment{}", List(files), List(arguments), List(environment))
+                write!(
+                    f,
+                    ": files{}, arguments{}, environment{}",
+                    List(files),
+                    List(arguments),
+                    List(environment)
+                )
             }
             _ => Ok(()),
         }
@@ -217,7 +230,8 @@ impl Display for Make {
         f.write_str(match self.0 {
             0 => "",
             1 => ", directory if missing",
-            _ => ", file if missing",
+            2 => ", file if missing",
+            _ => ", its like if missing",
         })
     }
 }
@@ -300,8 +314,22 @@ impl Display for Propagation {
 /// The name of a resource limit.
 fn limit_name(resource: u32) -> &'static str {
     const NAMES: [&str; 16] = [
-        "cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as", "locks", "sigpending",
-        "msgqueue", "nice", "rtprio", "rttime",
+        "cpu",
+        "fsize",
+        "data",
+        "stack",
+        "core",
+        "rss",
+        "nproc",
+        "nofile",
+        "memlock",
+        "as",
+        "locks",
+        "sigpending",
+        "msgqueue",
+        "nice",
+        "rtprio",
+        "rttime",
     ];
     usize::try_from(resource).ok().and_then(|at| NAMES.get(at)).copied().unwrap_or("of an unknown resource")
 }

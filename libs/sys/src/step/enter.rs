@@ -60,7 +60,8 @@ pub(super) fn bring_loopback_up() -> Result<()> {
     let mut name = [0; 16];
     name[..2].copy_from_slice(b"lo");
     let request = Interface { name, flags: UP_AND_RUNNING, rest: [0; 22] };
-    let args = [raw::int(socket.as_raw_fd()), SET_INTERFACE_FLAGS, core::ptr::from_ref(&request) as usize, 0, 0, 0];
+    let args =
+        [raw::int(socket.as_raw_fd()), SET_INTERFACE_FLAGS, core::ptr::from_ref(&request) as usize, 0, 0, 0];
     // SAFETY: the request reads a structure of 40 bytes, which this one has.
     unsafe { raw::call(libc::SYS_ioctl, args) }.map(drop)
 }
@@ -129,9 +130,19 @@ impl Engine {
         mount::attach(self.slot(mount)?, at.as_fd())
     }
 
-    pub(super) fn attach(&mut self, mount: Slot, root: Slot, path: &CStr, make: u8, plain: bool) -> Result<()> {
+    pub(super) fn attach(
+        &mut self,
+        mount: Slot,
+        root: Slot,
+        path: &CStr,
+        make: u8,
+        plain: bool,
+    ) -> Result<()> {
         let root = self.slot(root)?;
-        let missing = missing(make);
+        let missing = match make {
+            3 => alike(self.slot(mount)?)?,
+            other => missing(other),
+        };
         let at = if plain {
             match rooted::find_plain(root, path, OFlags::PATH | OFlags::NOFOLLOW) {
                 Err(Errno::NOENT) if missing != Missing::Fails => {
@@ -144,6 +155,19 @@ impl Engine {
             rooted::find_or_make(root, path, missing)?
         };
         mount::attach(self.slot(mount)?, at.as_fd())
+    }
+
+    /// What the source forbids and has locked stays forbidden, and that is told.
+    pub(super) fn attributes(&mut self, mount: Slot, change: (u64, u64, u64), recursive: bool) -> Result<()> {
+        let (set, clear, propagation) = change;
+        let mount = self.slot(mount)?;
+        match mount::set_attributes(mount, &Attributes::new(set, clear, propagation), recursive) {
+            Err(errno @ Errno::PERM) if clear != 0 => {
+                mount::set_attributes(mount, &Attributes::new(set, 0, propagation), recursive)?;
+                self.notice(errno)
+            }
+            other => other,
+        }
     }
 
     pub(super) fn hide(&mut self, base: Slot, path: &CStr, null: Slot, empty: Slot) -> Result<()> {
@@ -210,6 +234,12 @@ pub(super) fn make_in(inside: BorrowedFd<'_>, name: &CStr, make: u8) -> Result<O
         }
     }
     openat(inside, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// What a mount can be attached at.
+fn alike(mount: BorrowedFd<'_>) -> Result<Missing> {
+    let is_folder = FileType::from_raw_mode(fstat(mount)?.st_mode) == FileType::Directory;
+    Ok(if is_folder { Missing::Folder } else { Missing::File })
 }
 
 const fn missing(make: u8) -> Missing {

@@ -9,8 +9,8 @@ use core::mem::MaybeUninit;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RawDir, Stat, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, fstat,
-    mkdirat, mknodat, openat, readlinkat_raw, statat, symlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, RawDir, Stat, Timespec, Timestamps, Uid, chmodat, chownat, fchmod,
+    fstat, mkdirat, mknodat, openat, readlinkat_raw, statat, symlinkat, utimensat,
 };
 use rustix::io::{Errno, Result};
 
@@ -22,20 +22,26 @@ use crate::rooted;
 const MAX_DEPTH: u32 = 64;
 
 impl Engine {
-    pub(super) fn fill(&mut self, mount: Slot, root: Slot, path: &CStr) -> Result<()> {
+    pub(super) fn fill(&mut self, mount: Slot, adopt: bool, root: Slot, path: &CStr) -> Result<()> {
         let from = match rooted::find(self.slot(root)?, path, OFlags::RDONLY | OFlags::DIRECTORY) {
             Ok(found) => found,
             // There is nothing to copy.
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             Err(errno) => return Err(errno),
         };
-        let to = openat(self.slot(mount)?, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        copy_folder(from.as_fd(), to.as_fd(), MAX_DEPTH)
+        let to = openat(
+            self.slot(mount)?,
+            c".",
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        copy_entries(from.as_fd(), to.as_fd(), MAX_DEPTH)?;
+        if adopt { adopt_folder(from.as_fd(), to.as_fd()) } else { Ok(()) }
     }
 }
 
-/// Copies what is in a directory, and then what the directory itself has: its own writes change its times.
-fn copy_folder(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: u32) -> Result<()> {
+/// Copies what is in a directory.
+fn copy_entries(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: u32) -> Result<()> {
     let depth = depth.checked_sub(1).ok_or(Errno::NAMETOOLONG)?;
     let mut buffer = [MaybeUninit::uninit(); 2048];
     let mut entries = RawDir::new(from, &mut buffer);
@@ -46,6 +52,11 @@ fn copy_folder(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: u32) -> Result<(
             copy_entry(from, to, name, depth)?;
         }
     }
+    Ok(())
+}
+
+/// Gives a directory the owner, mode and times of its original, after its entries: making them changes its times.
+fn adopt_folder(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     let stat = fstat(from)?;
     rustix::fs::fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
     fchmod(to, Mode::from_raw_mode(stat.st_mode))?;
@@ -60,7 +71,8 @@ fn copy_entry(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, depth: u32)
             let inner = openat(from, name, flags, Mode::empty())?;
             mkdirat(to, name, Mode::RWXU)?;
             let made = openat(to, name, flags, Mode::empty())?;
-            copy_folder(inner.as_fd(), made.as_fd(), depth)
+            copy_entries(inner.as_fd(), made.as_fd(), depth)?;
+            adopt_folder(inner.as_fd(), made.as_fd())
         }
         FileType::RegularFile => {
             copy_file(from, to, name)?;

@@ -78,7 +78,8 @@ impl Engine {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let master = openat(self.slot(devpts)?, c"ptmx", flags, Mode::empty())?;
         unlockpt(&master)?;
-        let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        let slave =
+            ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         fchown(&slave, cred::kept(uid).map(Uid::from_raw), None)?;
         if size != (0, 0) {
             let (ws_row, ws_col) = size;

@@ -181,7 +181,7 @@ declare! {
         root: Slot,
         /// The path.
         path: &'a CStr,
-        /// 0: it is there. 1: a directory is made. 2: a file is made.
+        /// 0: it is there. 1: a directory is made. 2: a file is made. 3: whichever the mount is.
         make: u8,
         /// Whether a symbolic link on the way is refused.
         plain: bool,
@@ -239,6 +239,8 @@ declare! {
     22 Fill {
         /// The mount.
         mount: Slot,
+        /// Whether the mount's own root directory takes the owner and mode of the original.
+        adopt: bool,
         /// The root.
         root: Slot,
         /// The path.

@@ -154,18 +154,19 @@ impl Engine {
             Step::Place { mount, inside, name, make } => self.place(mount, inside, name, make),
             Step::Attach { mount, root, path, make, plain } => self.attach(mount, root, path, make, plain),
             Step::Attributes { mount, set, clear, propagation, recursive, on: _ } => {
-                let change = crate::mount::Attributes::new(set, clear, propagation);
-                crate::mount::set_attributes(self.slot(mount)?, &change, recursive)
+                self.attributes(mount, (set, clear, propagation), recursive)
             }
             Step::Hide { base, path, null, empty } => self.hide(base, path, null, empty),
             Step::Freeze { base, path } => self.freeze(base, path),
             Step::Write { base, path, value } => self.write(base, path, value),
             Step::Pivot { root } => self.pivot(root),
             Step::Depart {} => super::enter::depart(),
-            Step::Fill { mount, root, path } => self.fill(mount, root, path),
+            Step::Fill { mount, adopt, root, path } => self.fill(mount, adopt, root, path),
             Step::Folders { root, path } => self.folders(root, path),
             Step::Locate { root, path, to } => self.locate(root, path, to),
-            Step::Terminal { devpts, uid, rows, columns, to } => self.terminal(devpts, uid, (rows, columns), to),
+            Step::Terminal { devpts, uid, rows, columns, to } => {
+                self.terminal(devpts, uid, (rows, columns), to)
+            }
             Step::Console { terminal, inside, name } => self.console(terminal, inside, name),
             Step::Session {} => rustix::process::setsid().map(drop),
             Step::Control { terminal } => self.take_terminal(terminal),

@@ -1,0 +1,148 @@
+//! What the launcher has heard from its child, as a state machine without processes.
+//!
+//! ```text
+//!             Born             Done               Done            closed
+//! Bearing ──────────▶ Staging ──────────▶ Waiting      Entering ──────────▶ Running
+//!    │                   │  (the launcher sends the main half: Waiting or Staging ▶ Entering)
+//!    └───── Stillborn, Failed, closed ────┴──────────────┘ ▶ an error
+//! ```
+//! The main half may be sent before the first is done: the reports come in order, so [`Handshake`] knows which half a
+//! step's number belongs to.
+
+use ctr_sys::control::Report;
+
+/// How far the child is known to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// A go-between joins namespaces, and bears the process.
+    Bearing,
+    /// The first half is being executed.
+    Staging,
+    /// The second half is being executed, or waited for.
+    Entering,
+    /// The command was exec'd.
+    Running,
+}
+
+/// What a report means to the launcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// Nothing to do but wait for more.
+    Progress,
+    /// The process has this id; it waits for its maps.
+    Born(i32),
+    /// The descriptor that came along is the terminal.
+    Terminal,
+    /// The descriptor that came along is seccomp's listener.
+    Listener,
+    /// A step was passed over or took its fallback.
+    Notice {
+        /// Which half the step is of.
+        phase: Phase,
+        /// Its number.
+        step: u32,
+        /// Why.
+        errno: i32,
+    },
+    /// A step failed, and the child is ending.
+    Failure {
+        /// Which half the step is of.
+        phase: Phase,
+        /// Its number.
+        step: u32,
+        /// Why.
+        errno: i32,
+    },
+    /// The child failed before it could execute anything.
+    Stillborn(i32),
+    /// The command runs.
+    Running,
+    /// The child ended, or spoke, out of turn.
+    Broken,
+}
+
+/// The launcher's view of a child.
+#[derive(Debug)]
+pub struct Handshake {
+    phase: Phase,
+}
+
+impl Handshake {
+    /// A child that was just cloned, or a go-between.
+    #[must_use]
+    pub const fn new(through_go_between: bool) -> Self {
+        Self { phase: if through_go_between { Phase::Bearing } else { Phase::Staging } }
+    }
+
+    /// How far the child is known to be.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Takes what the socket brought: a report, or its end.
+    pub const fn hear(&mut self, report: Option<Report>) -> Meaning {
+        let phase = self.phase;
+        match (phase, report) {
+            (Phase::Running, _) => Meaning::Broken,
+            (_, Some(Report::Stillborn { errno })) => Meaning::Stillborn(errno),
+            (_, Some(Report::Failed { step, errno })) => Meaning::Failure { phase, step, errno },
+            (_, Some(Report::Noticed { step, errno })) => Meaning::Notice { phase, step, errno },
+            (_, Some(Report::Terminal)) => Meaning::Terminal,
+            (_, Some(Report::Listener)) => Meaning::Listener,
+            (Phase::Bearing, Some(Report::Born { pid })) => {
+                self.phase = Phase::Staging;
+                Meaning::Born(pid)
+            }
+            (Phase::Staging, Some(Report::Done)) => {
+                self.phase = Phase::Entering;
+                Meaning::Progress
+            }
+            (Phase::Entering, None) => {
+                self.phase = Phase::Running;
+                Meaning::Running
+            }
+            (_, Some(Report::Born { .. } | Report::Done) | None) => Meaning::Broken,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(through_go_between: bool, reports: &[Option<Report>]) -> Vec<Meaning> {
+        let mut handshake = Handshake::new(through_go_between);
+        reports.iter().map(|report| handshake.hear(*report)).collect()
+    }
+
+    #[test]
+    fn a_start_without_trouble() {
+        let reports = [Some(Report::Done), Some(Report::Terminal), None, None];
+        let expected = [Meaning::Progress, Meaning::Terminal, Meaning::Running, Meaning::Broken];
+        assert_eq!(heard(false, &reports), expected);
+    }
+
+    #[test]
+    fn a_go_between_has_to_bear_first() {
+        let born = Some(Report::Born { pid: 7 });
+        assert_eq!(heard(true, &[born, Some(Report::Done), None])[0], Meaning::Born(7));
+        assert_eq!(heard(true, &[Some(Report::Done)]), [Meaning::Broken]);
+        assert_eq!(heard(true, &[None]), [Meaning::Broken]);
+        assert_eq!(heard(false, &[born]), [Meaning::Broken]);
+    }
+
+    #[test]
+    fn a_step_belongs_to_the_half_that_is_not_done() {
+        let failed = Some(Report::Failed { step: 3, errno: 1 });
+        let failure = |phase| Meaning::Failure { phase, step: 3, errno: 1 };
+        assert_eq!(heard(false, &[failed]), [failure(Phase::Staging)]);
+        assert_eq!(heard(false, &[Some(Report::Done), failed])[1], failure(Phase::Entering));
+    }
+
+    #[test]
+    fn an_end_before_the_second_half_is_no_start() {
+        assert_eq!(heard(false, &[None]), [Meaning::Broken]);
+        assert_eq!(heard(false, &[Some(Report::Done), Some(Report::Done)])[1], Meaning::Broken);
+    }
+}
