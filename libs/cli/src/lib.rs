@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod columns;
 pub mod dispatch;
 pub mod exit;
 mod globals;
