@@ -1,0 +1,4 @@
+//! A static program that does nothing.
+#![forbid(unsafe_code)]
+
+const fn main() {}

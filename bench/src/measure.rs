@@ -1,0 +1,92 @@
+//! Times of commands.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// One of the commands that are compared.
+pub(crate) struct Contender<'a> {
+    /// What the table calls it.
+    pub(crate) name: &'a str,
+    /// Makes the command.
+    pub(crate) command: Box<dyn Fn() -> Command + 'a>,
+    /// How often it is run; slow peers less often.
+    pub(crate) times: usize,
+}
+
+impl<'a> Contender<'a> {
+    pub(crate) fn new(name: &'a str, times: usize, command: impl Fn() -> Command + 'a) -> Self {
+        Self { name, command: Box::new(command), times }
+    }
+}
+
+/// What a command's runs took.
+pub(crate) struct Times {
+    name: String,
+    sorted: Vec<Duration>,
+}
+
+impl Times {
+    pub(crate) fn median(&self) -> Duration {
+        self.sorted[self.sorted.len() / 2]
+    }
+
+    fn p95(&self) -> Duration {
+        self.sorted[(self.sorted.len() * 95 / 100).min(self.sorted.len() - 1)]
+    }
+}
+
+/// Runs a command to its end, silently.
+///
+/// # Panics
+/// When it fails: then there is nothing to measure.
+pub(crate) fn once(command: &mut Command) -> Duration {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let start = Instant::now();
+    let child = command.spawn().expect("a program that starts");
+    let output = child.wait_with_output().expect("a program that ends");
+    let took = start.elapsed();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    took
+}
+
+/// Runs the contenders in turn, as often as each wants, evenly spread; the first run of each is not counted.
+pub(crate) fn alternate(contenders: &[Contender<'_>]) -> Vec<Times> {
+    let rounds = contenders.iter().map(|contender| contender.times).max().unwrap_or(0);
+    let mut times: Vec<_> = contenders
+        .iter()
+        .map(|contender| Times { name: contender.name.to_owned(), sorted: Vec::new() })
+        .collect();
+    for contender in contenders {
+        once(&mut (contender.command)());
+    }
+    for round in 0..rounds {
+        for (contender, times) in contenders.iter().zip(&mut times) {
+            if round * contender.times / rounds != (round + 1) * contender.times / rounds {
+                times.sorted.push(once(&mut (contender.command)()));
+            }
+        }
+    }
+    for times in &mut times {
+        times.sorted.sort();
+    }
+    times
+}
+
+/// Prints a table; the ratios are those of the first one's median and p95 to each other's.
+#[expect(clippy::print_stdout, reason = "what it measured is what it prints")]
+pub(crate) fn print(times: &[Times]) {
+    println!("| | median ms | p95 ms | n | {} / it, median | p95 |", times[0].name);
+    println!("|---|---:|---:|---:|---:|---:|");
+    for one in times {
+        let ratio = |a: Duration, b: Duration| a.as_secs_f64() / b.as_secs_f64();
+        println!(
+            "| {} | {:.2} | {:.2} | {} | {:.2} | {:.2} |",
+            one.name,
+            one.median().as_secs_f64() * 1e3,
+            one.p95().as_secs_f64() * 1e3,
+            one.sorted.len(),
+            ratio(times[0].median(), one.median()),
+            ratio(times[0].p95(), one.p95()),
+        );
+    }
+}

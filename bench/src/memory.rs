@@ -1,0 +1,19 @@
+//! What a `ctr run` that waits for its container keeps to itself.
+
+use crate::run::Sleeper;
+use crate::world::World;
+
+/// Private memory of a waiting foreground `ctr run`.
+#[expect(clippy::print_stdout, reason = "what it measured is what it prints")]
+pub(crate) fn waiting(world: &World) {
+    let sleeper = Sleeper::start(world);
+    let map =
+        std::fs::read_to_string(format!("/proc/{}/smaps_rollup", sleeper.pid())).expect("a live process");
+    let private: u64 = map
+        .lines()
+        .filter(|line| line.starts_with("Private_"))
+        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .sum();
+    println!("a waiting `ctr run` has {private} KiB of private memory");
+    sleeper.end();
+}
