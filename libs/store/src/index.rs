@@ -48,6 +48,20 @@ impl Store {
         Ok(StoredIndex { index, bytes, here })
     }
 
+    /// Returns the indexes that hold an image.
+    pub fn index_holders(&self, id: crate::ImageId) -> Result<Vec<Digest>, StoreError> {
+        let mut holders = Vec::new();
+        for name in crate::names_in(&self.layout().indexes())? {
+            let Some(digest) = crate::layer::digest_of_folder(&name) else { continue };
+            let holds = |target: &Target| matches!(target, Target::Image { id: it, .. } if *it == id);
+            // One that is damaged holds nothing.
+            if self.index(&digest).is_ok_and(|stored| stored.here.values().any(holds)) {
+                holders.push(digest);
+            }
+        }
+        Ok(holders)
+    }
+
     pub(crate) fn write_index(
         &self,
         bytes: &[u8],

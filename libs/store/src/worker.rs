@@ -4,7 +4,7 @@
 //! ```text
 //! parent (U, many threads)                       child `__unpack` (A)
 //!   spawn, socket as the child's stdin ────────▶
-//!   Setup: which store, which registry ────────▶ discovers ranges, enters A while single-threaded
+//!   Setup: which store, whose A ───────────────▶ discovers ranges, enters A while single-threaded
 //!   ◀──────── Ready: the key of A's map, or why not
 //!   Job + [reply pipe, stream, directory] ─────▶ one thread per job
 //!   writes the layer into the stream ══════════▶ hashes and unpacks it into the directory
@@ -30,9 +30,9 @@ use std::process::{Child, Command, Stdio};
 
 use ctr_core::file::read_stream;
 use ctr_core::limits;
-use ctr_userns::level_a::{self, EnterError, LevelA, Wanted};
+use ctr_userns::entry;
 use ctr_userns::map::Key;
-use ctr_userns::ranges::{self, Facts, Files};
+use ctr_userns::remedy::Remedy;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
@@ -52,15 +52,17 @@ const DESCRIPTORS: usize = 3;
 /// What a stream's pipe holds, so that both ends work in large pieces.
 const PIPE: usize = 1 << 20;
 
-/// Which store, and where A is registered.
+/// Which store, and whose A.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Setup {
     /// DATA of the store.
     pub data: PathBuf,
     /// RUN of the store.
     pub run: PathBuf,
-    /// The directory of A's members.
-    pub registry: PathBuf,
+    /// The user's own run directory, where A is registered.
+    pub own_run: PathBuf,
+    /// The user's name, where the system has none for the id.
+    pub user: Option<String>,
 }
 
 impl Setup {
@@ -74,8 +76,8 @@ impl Setup {
 enum Ready {
     /// It is in A.
     In(Key),
-    /// It is not.
-    Failed(Failure),
+    /// It is not, and this may mend that.
+    Failed(Failure, Option<Remedy>),
 }
 
 /// What the child is asked to do.
@@ -118,21 +120,29 @@ impl Failure {
     }
 }
 
+/// The child could not enter A.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{failure}")]
+pub struct NotIn {
+    /// Why.
+    pub failure: Failure,
+    /// What mends it, where something is known to.
+    pub remedy: Option<Remedy>,
+}
+
 /// The child could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// The user has no ranges of ids, or they make no sense.
-    #[error(transparent)]
-    Ranges(#[from] ranges::RangesError),
-    /// Who we are is not known.
-    #[error(transparent)]
-    Facts(#[from] ranges::FactsError),
     /// The program could not be started.
     #[error("cannot start the process that unpacks")]
     Spawn(#[source] std::io::Error),
     /// The child could not enter A.
-    #[error("cannot enter the user namespace")]
-    Enter(#[source] Failure),
+    #[error(transparent)]
+    Enter {
+        /// Why.
+        #[from]
+        failure: NotIn,
+    },
     /// Talking to the child failed.
     #[error("cannot talk to the process that unpacks")]
     Talk(#[source] std::io::Error),
@@ -155,8 +165,6 @@ pub struct Worker {
 impl Worker {
     /// Starts the child: `command` is this program with the verb that calls [`serve`] on its stdin.
     pub fn spawn(command: &mut Command, setup: &Setup) -> Result<Self, WorkerError> {
-        // Asked here too, since here the reason keeps its type.
-        ranges::discover(&Facts::of_this_process()?, &Files::default())?;
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .map_err(|error| WorkerError::Spawn(error.into()))?;
@@ -171,7 +179,7 @@ impl Worker {
         }
         match serde_json::from_slice(&buffer[..size]).map_err(talk)? {
             Ready::In(key) => worker.key = key,
-            Ready::Failed(failure) => return Err(WorkerError::Enter(failure)),
+            Ready::Failed(failure, remedy) => return Err(NotIn { failure, remedy }.into()),
         }
         Ok(worker)
     }
@@ -315,9 +323,10 @@ pub fn serve(socket: &OwnedFd) -> Result<(), ServeError> {
     let mut buffer = vec![0; PACKET];
     let (size, _) = receive(socket.as_fd(), &mut buffer).map_err(ServeError::Talk)?;
     let setup: Setup = serde_json::from_slice(&buffer[..size]).map_err(|e| ServeError::Talk(e.into()))?;
-    let (ready, level) = match enter(&setup) {
+    let user = setup.user.as_deref();
+    let (ready, level) = match entry::enter(&setup.own_run, user, false, &mut |_| {}) {
         Ok(level) => (Ready::In(level.key), Some(level)),
-        Err(failure) => (Ready::Failed(failure), None),
+        Err(error) => (Ready::Failed(Failure::of(&error), error.remedy.map(|remedy| *remedy)), None),
     };
     let bytes = serde_json::to_vec(&ready).map_err(|error| ServeError::Talk(error.into()))?;
     rustix::io::write(socket, &bytes).map_err(|error| ServeError::Talk(error.into()))?;
@@ -338,12 +347,4 @@ pub fn serve(socket: &OwnedFd) -> Result<(), ServeError> {
             scope.spawn(move || job::run(store, job, descriptors));
         }
     })
-}
-
-fn enter(setup: &Setup) -> Result<LevelA, Failure> {
-    let facts = Facts::of_this_process().map_err(|error| Failure::of(&error))?;
-    let found = ranges::discover(&facts, &Files::default()).map_err(|error| Failure::of(&error))?;
-    let wanted = Wanted::new(&setup.registry, &found.source);
-    let level = level_a::enter(&wanted, &mut |_| {});
-    level.map_err(|error: EnterError| Failure::of(&error))
 }

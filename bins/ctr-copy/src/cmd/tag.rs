@@ -1,0 +1,95 @@
+//! `tag` and `untag`.
+
+use ctr_cli::app::Call;
+use ctr_cli::exit::Exit;
+use ctr_cli::report::CommandError;
+use ctr_cli::usage::{Arity, Verb};
+use ctr_core::Reference;
+use ctr_core::reference::Spelling;
+use ctr_store::Store;
+use ctr_store::refs::Target;
+
+use crate::context::{Context, told};
+use crate::error::{of, of_resolve};
+
+pub(super) const TAG: Verb =
+    Verb::new("IMAGE TARGET_NAME [TARGET_NAME...]", "Add an additional name to a local image")
+        .long("Adds one or more additional names to locally-stored image.")
+        .examples(&[
+            "tag 0e3bbc2 fedora:latest",
+            "tag imageID:latest myNewImage:newTag",
+            "tag httpd myregistryhost:5000/fedora/httpd:v2",
+        ])
+        .arity(Arity::AtLeast(2));
+
+pub(super) const UNTAG: Verb = Verb::new("IMAGE [IMAGE...]", "Remove a name from a local image")
+    .long("Removes one or more names from a locally-stored image.")
+    .examples(&[
+        "untag 0e3bbc2",
+        "untag imageID:latest otherImageName:latest",
+        "untag httpd myregistryhost:5000/fedora/httpd:v2",
+    ])
+    .arity(Arity::AtLeast(1));
+
+pub(super) fn tag(call: &Call) -> Result<Exit, CommandError> {
+    let texts = call.flags.texts()?;
+    let store = Context::new(&call.globals)?.store()?;
+    let names: Vec<_> = texts[1..].iter().map(|text| local_name(text)).collect::<Result<_, _>>()?;
+    let _guard = store.reading(&mut |waiting| told(&call.ui, waiting)).map_err(of)?;
+    let found = store.lookup(texts[0]).map_err(of_resolve)?;
+    for name in names {
+        store.tag(&name, found.target).map_err(of)?;
+    }
+    Ok(Exit::SUCCESS)
+}
+
+/// A name that an image may be given: with a tag and without a digest.
+pub(crate) fn local_name(text: &str) -> Result<Reference, CommandError> {
+    let name = Reference::parse_local(text)
+        .map_err(|error| CommandError::usage(format!("parsing reference {text:?}: {error}")))?;
+    if name.digest.is_some() {
+        return Err(CommandError::usage(format!("{text:?}: tag by digest not supported")));
+    }
+    Ok(name)
+}
+
+pub(super) fn untag(call: &Call) -> Result<Exit, CommandError> {
+    let texts = call.flags.texts()?;
+    let store = Context::new(&call.globals)?.store()?;
+    let _guard = store.reading(&mut |waiting| told(&call.ui, waiting)).map_err(of)?;
+    let found = store.lookup(texts[0]).map_err(of_resolve)?;
+    let known = names_of(&store, found.target)?;
+    let names = match &texts[1..] {
+        // An image that is named by its id loses every name; one that is named loses all names too, as podman has it.
+        [] => known,
+        rest => rest.iter().map(|text| known_name(text, &known)).collect::<Result<_, _>>()?,
+    };
+    for name in names {
+        store.untag(&name).map_err(of)?;
+    }
+    Ok(Exit::SUCCESS)
+}
+
+/// The names of an image or index.
+pub(crate) fn names_of(store: &Store, target: Target) -> Result<Vec<Reference>, CommandError> {
+    let same = |other: Target| match (target, other) {
+        (Target::Image { id, .. }, Target::Image { id: other, .. }) => id == other,
+        (one, other) => one == other,
+    };
+    let names = store.names().map_err(of)?;
+    Ok(names.good.into_iter().filter(|named| same(named.target)).map(|named| named.name).collect())
+}
+
+fn known_name(text: &str, known: &[Reference]) -> Result<Reference, CommandError> {
+    let unknown = || CommandError::user(format!("{text}: tag not known"));
+    let spelling =
+        Spelling::parse(text).map_err(|error| CommandError::usage(format!("{text:?}: {error}")))?;
+    let wanted = match &spelling {
+        Spelling::Full(name) => vec![name.clone().or_latest()],
+        Spelling::Short(short) => {
+            let local = short.at(ctr_core::reference::LOCALHOST).ok();
+            local.into_iter().chain([short.at_docker()]).map(Reference::or_latest).collect()
+        }
+    };
+    known.iter().find(|name| wanted.contains(name)).cloned().ok_or_else(unknown)
+}

@@ -1,0 +1,65 @@
+//! Errors of the libraries as errors of commands: which kind, which exit code, the peers' words.
+
+use std::error::Error;
+
+use ctr_cli::exit::Exit;
+use ctr_cli::peers::Sentence;
+use ctr_cli::report::CommandError;
+use ctr_cli::voice::Voice;
+use ctr_store::ResolveError;
+use ctr_store::copy::CopyError;
+use ctr_store::ingest::IngestError;
+use ctr_store::transport::TransportError;
+use ctr_store::worker::WorkerError;
+
+/// An error with nothing more to say about it.
+pub(crate) fn of(error: impl Error + Send + Sync + 'static) -> CommandError {
+    CommandError::user(error)
+}
+
+/// An image that was not found, or that something is wrong with.
+pub(crate) fn of_resolve(error: ResolveError) -> CommandError {
+    match &error {
+        ResolveError::Unknown { name } => {
+            let sentence = Sentence::NoSuchImage(name.for_terminal());
+            CommandError::user(error).peer(sentence)
+        }
+        _ => CommandError::user(error),
+    }
+}
+
+/// The child in A.
+pub(crate) fn of_worker(error: WorkerError) -> CommandError {
+    let remedy = match &error {
+        WorkerError::Enter { failure } => failure.remedy.as_ref().map(ToString::to_string),
+        _ => None,
+    };
+    let error = CommandError::environment(error);
+    match remedy {
+        Some(remedy) => error.hint(remedy),
+        None => error,
+    }
+}
+
+/// A copy.
+pub(crate) fn of_copy(error: CopyError) -> CommandError {
+    match error {
+        CopyError::Source(TransportError::Resolve(error)) => of_resolve(error),
+        CopyError::Worker(error) | CopyError::Ingest(IngestError::Worker(error)) => of_worker(error),
+        CopyError::Source(error) => of_source(error),
+        error => of(error),
+    }
+}
+
+/// A place that images are read from.
+pub(crate) fn of_source(error: TransportError) -> CommandError {
+    match error {
+        TransportError::Resolve(error) => of_resolve(error),
+        error => of(error),
+    }
+}
+
+/// Skopeo ends with 2 where there is no such image.
+pub(crate) fn not_found(error: CommandError, voice: Voice) -> CommandError {
+    if voice == Voice::Skopeo { error.exit(Exit::IN_USE) } else { error }
+}
