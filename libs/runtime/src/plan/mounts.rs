@@ -178,6 +178,10 @@ pub(super) fn make(plan: &mut Builder, spec: &Spec, mount: &Mount, to: Slot) -> 
     }
     let kind = if mount.kind == "cgroup" { "cgroup2" } else { mount.kind.as_str() };
     let mut pairs = Block::default();
+    if !mount.source.is_empty() {
+        pairs.push("source")?;
+        pairs.push(&mount.source)?;
+    }
     for (name, value) in &options.own {
         pairs.push(name)?;
         pairs.push(value)?;

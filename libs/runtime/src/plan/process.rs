@@ -55,7 +55,7 @@ pub(super) fn build(spec: &Spec, facts: &Facts, stage: &Stage) -> Result<Main, P
         plan.add(Step::Folders { root: slot::ROOT, path: &cwd });
     }
     seal(&mut plan, spec, stage, &read_only)?;
-    plan.add(Step::Depart {});
+    plan.add(Step::Depart { root: slot::ROOT });
     become_user(&mut plan, spec, facts)?;
     plan.add(Step::Workdir { root: slot::ROOT, path: &cwd });
     narrow(&mut plan, spec, facts)?;

@@ -46,7 +46,7 @@ impl Step<'_> {
             Self::Freeze { path, .. } => write!(f, "make {} read-only", Text(path)),
             Self::Write { path, value, .. } => write!(f, "write `{}` to /proc/{}", Text(value), Text(path)),
             Self::Pivot { .. } => f.write_str("enter the root file system"),
-            Self::Depart {} => f.write_str("leave the host's file system"),
+            Self::Depart { .. } => f.write_str("leave the host's file system"),
             Self::Fill { path, .. } => write!(f, "copy {} into the tmpfs over it", Text(path)),
             Self::Folders { path, .. } => write!(f, "make the directory {}", Text(path)),
             Self::Locate { path, .. } => write!(f, "open {}", Text(path)),
@@ -110,7 +110,10 @@ impl Step<'_> {
             }
             Self::Hide { base, null, empty, .. } => write!(f, ": in {base}, by {null} or {empty}"),
             Self::Freeze { base, .. } | Self::Write { base, .. } => write!(f, ": in {base}"),
-            Self::Pivot { root } | Self::Folders { root, .. } | Self::Workdir { root, .. } => {
+            Self::Pivot { root }
+            | Self::Depart { root }
+            | Self::Folders { root, .. }
+            | Self::Workdir { root, .. } => {
                 write!(f, ": {root}")
             }
             Self::Locate { root, to, .. } => write!(f, ": in {root}, no links -> {to}"),

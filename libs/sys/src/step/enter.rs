@@ -5,7 +5,10 @@
 use core::ffi::{CStr, c_char, c_short};
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, mkdirat, openat, openat2};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, fstatfs, mkdirat, openat, openat2,
+    statx,
+};
 use rustix::io::{Errno, Result};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, UnmountFlags, fsconfig_create,
@@ -37,13 +40,6 @@ pub(super) fn unshare(namespaces: u32) -> Result<()> {
 /// Makes every mount a slave of what it was copied from: the host's changes come in, ours do not get out.
 pub(super) fn isolate() -> Result<()> {
     mount_change(c"/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
-}
-
-/// Unmounts the old root, which pivot_root left on top of the new one.
-pub(super) fn depart() -> Result<()> {
-    // pivot_root(2): `.` is followed to what is mounted on it, so this is the old root and not the new.
-    unmount(c".", UnmountFlags::DETACH)?;
-    rustix::process::chdir(c"/")
 }
 
 /// `struct ifreq`, as SIOCSIFFLAGS reads it.
@@ -201,6 +197,22 @@ impl Engine {
         mount::attach_over_root(root)?;
         rustix::process::fchdir(root)?;
         rustix::process::pivot_root(c".", c".")
+    }
+
+    /// Unmounts what pivot_root left on top of the new root: the staging area, which covers the old root, and that.
+    pub(super) fn depart(&mut self, root: Slot) -> Result<()> {
+        // As umount follows `.` to what is mounted on it, this is the staging area, and then the old root.
+        unmount(c".", UnmountFlags::DETACH)?;
+        unmount(c".", UnmountFlags::DETACH)?;
+        rustix::process::chdir(c"/")?;
+        // `..` of a root is that root, and then what is mounted on it. Were anything left there, this would be it.
+        let here = statx(CWD, c"..", AtFlags::empty(), StatxFlags::MNT_ID | StatxFlags::INO)?;
+        let root = statx(self.slot(root)?, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID | StatxFlags::INO)?;
+        if here.stx_mnt_id == root.stx_mnt_id && here.stx_ino == root.stx_ino {
+            Ok(())
+        } else {
+            Err(Errno::XDEV)
+        }
     }
 
     pub(super) fn folders(&mut self, root: Slot, path: &CStr) -> Result<()> {

@@ -233,8 +233,11 @@ declare! {
         /// The mount.
         root: Slot,
     }
-    /// Lets go of the old root.
-    21 Depart {}
+    /// Lets go of the staging area and of the old root, and makes sure that nothing is left of them.
+    21 Depart {
+        /// The new root.
+        root: Slot,
+    }
     /// Copies what lies at a path of the root into a mount that is going to cover it.
     22 Fill {
         /// The mount.

@@ -160,7 +160,7 @@ impl Engine {
             Step::Freeze { base, path } => self.freeze(base, path),
             Step::Write { base, path, value } => self.write(base, path, value),
             Step::Pivot { root } => self.pivot(root),
-            Step::Depart {} => super::enter::depart(),
+            Step::Depart { root } => self.depart(root),
             Step::Fill { mount, adopt, root, path } => self.fill(mount, adopt, root, path),
             Step::Folders { root, path } => self.folders(root, path),
             Step::Locate { root, path, to } => self.locate(root, path, to),
