@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use ctr_core::Foreign;
-use rustix::fs::{AtFlags, Gid, Uid};
+use rustix::fs::{AtFlags, Gid, Mode, Uid};
 use rustix::io::Errno;
 
 use super::error::{ApplyError, IdKind};
@@ -52,9 +52,46 @@ fn id(value: u64) -> Option<u32> {
     u32::try_from(value).ok().filter(|id| *id != u32::MAX)
 }
 
-/// Tells whether what we create is root's without being given to it.
-pub(super) fn creates_as_root(tree: impl AsFd) -> bool {
-    let root = rustix::process::geteuid().is_root() && rustix::process::getegid().is_root();
-    // In a directory with the set-group-id bit the directory's group would be taken.
-    root && ctr_core::rooted::Stat::of(tree).is_ok_and(|stat| !stat.mode.contains(rustix::fs::Mode::SGID))
+/// What the kernel gives a new object by itself, so that it need not be given again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Defaults {
+    /// It belongs to root.
+    root: bool,
+    /// Bits of its mode that the process takes away.
+    umask: u32,
+}
+
+impl Defaults {
+    /// Finds out what new objects in `tree` get. A default ACL, which a folder of the user's may have handed down,
+    /// is taken off: it would be in everything that is unpacked.
+    pub(super) fn find(tree: impl AsFd, umask: u32) -> rustix::io::Result<Self> {
+        for acl in ["system.posix_acl_default", "system.posix_acl_access"] {
+            match rustix::fs::fremovexattr(&tree, acl) {
+                Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        let root = rustix::process::geteuid().is_root() && rustix::process::getegid().is_root();
+        // In a directory with the set-group-id bit the directory's group would be taken.
+        let stat = ctr_core::rooted::Stat::of(tree)?;
+        Ok(Self { root: root && !stat.mode.contains(Mode::SGID), umask })
+    }
+
+    /// Tells whether a new object has the owner of its entry.
+    pub(super) fn owns(self, header: &Header) -> bool {
+        self.root && header.uid == 0 && header.gid == 0
+    }
+
+    /// Tells whether a new object has the mode of its entry if it is created with it: changing the owner takes
+    /// bits away, and so does the process.
+    pub(super) fn keeps_mode(self, header: &Header) -> bool {
+        self.owns(header) && header.mode & (0o7000 | self.umask) == 0
+    }
+}
+
+/// Returns the mode bits that the process takes away from what it creates; all, if that cannot be told.
+pub(super) fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let field = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    field.and_then(|text| u32::from_str_radix(text.trim(), 8).ok()).unwrap_or(0o777)
 }

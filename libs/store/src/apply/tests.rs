@@ -336,6 +336,24 @@ fn userns_default_acls_wait_for_the_end() {
     assert_eq!(stage.meta("d/f").mode(), 0o100_644);
 }
 
+fn userns_a_default_acl_of_the_store_is_not_handed_down() {
+    let mut acl = vec![2, 0, 0, 0];
+    for (tag, bits, id) in [(1_u16, 7_u16, u32::MAX), (2, 7, 5), (4, 5, u32::MAX), (0x10, 7, u32::MAX), (0x20, 5, u32::MAX)] {
+        acl.extend(tag.to_le_bytes());
+        acl.extend(bits.to_le_bytes());
+        acl.extend(id.to_le_bytes());
+    }
+    let stage = Stage::new();
+    let set = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(stage.tree(), "system.posix_acl_default", &acl, set).unwrap();
+    stage.apply(&[dir("d/", 0o755), mode(file("d/f", ""), 0o600), file("i/f", "")]).unwrap();
+    for (path, mode) in [("d", 0o40755), ("d/f", 0o100_600), ("i", 0o40755), ("i/f", 0o100_644)] {
+        assert_eq!(stage.meta(path).mode(), mode, "{path}");
+        let seen = rustix::fs::getxattr(stage.tree().join(path), "system.posix_acl_access", &mut [0; 100]);
+        assert!(seen.is_err(), "{path}");
+    }
+}
+
 fn userns_holes_stay_holes() {
     use std::os::unix::fs::FileExt;
     let source = tempfile::tempdir().unwrap();

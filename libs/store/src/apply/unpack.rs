@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::dirs::{Dirs, Late, times};
 use super::name::{self, Name};
-use super::owner::{self, Object};
+use super::owner::{self, Defaults, Object};
 use super::parent::{Parents, as_path, refused, tree_error};
 use super::xattr::{self, Trust};
 use super::{Applied, ApplyError, Options};
@@ -30,8 +30,7 @@ pub(super) struct Unpack<'t> {
     parents: Parents<'t>,
     dirs: Dirs,
     applied: Applied,
-    /// What we create belongs to root without being given to it.
-    as_root: bool,
+    defaults: Defaults,
     /// Entries and implied directories.
     objects: u64,
 }
@@ -58,13 +57,15 @@ impl Place<'_> {
 
 impl<'t> Unpack<'t> {
     pub(super) fn new(tree: &'t Root, options: &'t Options) -> Result<Self, ApplyError> {
+        let top = open_dir(tree, b"")?;
+        let defaults = Defaults::find(&top, owner::umask());
         Ok(Self {
             tree,
             options,
             parents: Parents::new(tree, options.limits.implied)?,
             dirs: Dirs::default(),
             applied: Applied::default(),
-            as_root: owner::creates_as_root(tree),
+            defaults: defaults.map_err(|errno| refused("prepare", b"", errno))?,
             objects: 0,
         })
     }
@@ -193,8 +194,11 @@ impl<'t> Unpack<'t> {
 
     fn file<R: Read>(&mut self, place: &Place<'_>, reader: &mut Reader<R>) -> Result<(), ApplyError> {
         let header = place.header;
+        let mode = Mode::from_raw_mode(header.mode);
+        let keeps_mode = self.defaults.keeps_mode(header);
+        let first = if keeps_mode { mode } else { Mode::RUSR | Mode::WUSR };
         let file = self.exclusively(place, "create", |dir, name| {
-            rustix::fs::openat(dir, name, OFlags::WRONLY | NEW, Mode::RUSR | Mode::WUSR)
+            rustix::fs::openat(dir, name, OFlags::WRONLY | NEW, first)
         })?;
         let mut end = 0;
         while let Some(chunk) = reader.chunk()? {
@@ -207,8 +211,9 @@ impl<'t> Unpack<'t> {
             rustix::fs::ftruncate(&file, header.size).map_err(place.refused("write"))?;
         }
         self.own(Object::Open(file.as_fd()), header)?;
-        let mode = Mode::from_raw_mode(header.mode);
-        rustix::fs::fchmod(&file, mode).map_err(place.refused("change the mode of"))?;
+        if !keeps_mode {
+            rustix::fs::fchmod(&file, mode).map_err(place.refused("change the mode of"))?;
+        }
         self.attributes(file.as_fd(), &place.path, header)?;
         rustix::fs::futimens(&file, &times(header.modified, header.accessed))
             .map_err(place.refused("set the times of"))
@@ -329,10 +334,7 @@ impl<'t> Unpack<'t> {
 
     /// Gives a fresh object to its owner, unless it already is theirs.
     fn own(&self, object: Object<'_>, header: &Header) -> Result<(), ApplyError> {
-        if self.as_root && header.uid == 0 && header.gid == 0 {
-            return Ok(());
-        }
-        owner::give(object, header)
+        if self.defaults.owns(header) { Ok(()) } else { owner::give(object, header) }
     }
 
     fn attributes(&mut self, file: BorrowedFd<'_>, path: &[u8], header: &Header) -> Result<(), ApplyError> {
