@@ -1,1 +1,11 @@
-//! `ctr run` and what goes with it, from the outside.
+//! `ctr run` and what goes with it, from the outside, as a user sees it.
+
+mod environment;
+mod files;
+mod first;
+mod lifecycle;
+mod mounts;
+mod namespaces;
+mod rights;
+mod terminal;
+mod user;

@@ -12,6 +12,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tempfile::TempDir;
 
+use crate::image::Image;
+
+/// The image of [`Env::with_busybox`].
+pub const BUSYBOX: &str = "localhost/busybox:latest";
+
 /// How long one command may take before the test fails. Generous: the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -132,6 +137,32 @@ impl Env {
     /// Runs `ctr`, which must succeed, and returns what it printed to stdout, without the last newline.
     pub fn ok<I: IntoIterator<Item: AsRef<OsStr>>>(&self, args: I) -> String {
         self.ctr(args).run().success()
+    }
+
+    /// A world whose store has the image `localhost/busybox`.
+    #[must_use]
+    pub fn with_busybox() -> Self {
+        let env = Self::new();
+        env.load(&Image::busybox(BUSYBOX, []));
+        env
+    }
+
+    /// Loads an image.
+    pub fn load(&self, image: &Image) {
+        let archive = self.file("image.tar", image.docker_archive());
+        let _loaded = self.ctr(["load", "-q", "-i"]).args([&archive]).run().success();
+        std::fs::remove_file(archive).expect("the archive");
+    }
+
+    /// Prepares `ctr run --rm FLAGS localhost/busybox sh -c SCRIPT`.
+    pub fn shell<I: IntoIterator<Item: AsRef<OsStr>>>(&self, flags: I, script: &str) -> Invocation<'_> {
+        self.ctr(["run", "--rm"]).args(flags).args([BUSYBOX, "sh", "-c", script])
+    }
+
+    /// Runs a script in a new container with these flags; it must succeed. Returns what it printed.
+    #[track_caller]
+    pub fn sh<I: IntoIterator<Item: AsRef<OsStr>>>(&self, flags: I, script: &str) -> String {
+        self.shell(flags, script).run().success()
     }
 
     /// The rules by which a snapshot forgets what differs between runs: paths, ids, digests.

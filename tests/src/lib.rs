@@ -16,7 +16,7 @@ pub mod env;
 pub mod image;
 pub mod tree;
 
-pub use env::{Env, Invocation, Output};
+pub use env::{BUSYBOX, Env, Invocation, Output};
 
 /// Ends the test, saying so, unless the machine has these [abilities](ability::Ability).
 #[macro_export]

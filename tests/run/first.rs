@@ -1,0 +1,109 @@
+//! The first container, and the global options.
+
+use ctr_tests::image::Image;
+use ctr_tests::{BUSYBOX, Env, needs};
+
+/// The program carries this image.
+#[test]
+fn hello_runs_in_an_empty_store() {
+    needs!(Userns);
+    let env = Env::new();
+    let said = env.ok(["run", "--rm", "localhost/hello"]);
+    assert!(said.starts_with("Hello from a container!"), "{said}");
+    assert!(env.ok(["run", "--rm", "localhost/hello:latest"]).starts_with("Hello"));
+}
+
+#[test]
+fn a_missing_image_is_named_and_nothing_is_left() {
+    needs!(Userns);
+    let env = Env::new();
+    let said = env.ctr(["run", "--rm", "--pull", "never", "localhost/absent", "true"]).run().fails(125);
+    assert!(said.contains("localhost/absent"), "{said}");
+    assert_eq!(env.ok(["ps", "-aq"]), "");
+}
+
+#[test]
+fn stdin_goes_in_with_i_only() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    assert_eq!(env.shell(["-i"], "cat").stdin("words").run().success(), "words");
+    assert_eq!(env.shell(["--interactive"], "cat").stdin("words").run().success(), "words");
+    assert_eq!(env.shell([""; 0], "cat").stdin("words").run().success(), "");
+}
+
+#[test]
+fn stdout_and_stderr_stay_apart() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let output = env.shell([""; 0], "echo out; echo err >&2").run();
+    assert_eq!((output.code(), output.stdout.as_str(), output.stderr.as_str()), (0, "out\n", "err\n"));
+}
+
+#[test]
+fn a_flag_of_podman_s_that_is_not_there_yet_is_refused_by_name() {
+    let env = Env::new();
+    for flag in
+        ["--detach", "--publish=80", "--memory=1g", "--volumes-from=x", "--restart=always", "--secret=x"]
+    {
+        let said = env.ctr(["run", flag, "localhost/hello"]).run().fails(125);
+        let name = flag.split('=').next().unwrap_or(flag);
+        assert!(said.contains(&format!("{name} is not supported yet")), "{flag}: {said}");
+    }
+}
+
+#[test]
+fn an_unknown_flag_is_an_error() {
+    let env = Env::new();
+    let said = env.ctr(["run", "--no-such-flag", "localhost/hello"]).run().fails(125);
+    assert!(said.contains("unknown flag: --no-such-flag"), "{said}");
+}
+
+#[test]
+fn each_root_has_its_own_store() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let (root, run) = (env.path("root"), env.path("run"));
+    let other = |args: &[&str]| {
+        env.ctr([] as [&str; 0])
+            .args(["--root"])
+            .args([&root])
+            .args(["--runroot"])
+            .args([&run])
+            .args(args)
+            .run()
+    };
+    assert_eq!(other(&["images", "-q"]).success(), "");
+    assert_eq!(other(&["--storage-driver", "vfs", "images", "-q"]).success(), "");
+    let archive = env.file("image.tar", Image::busybox(BUSYBOX, []).docker_archive());
+    let archive = archive.to_str().expect("UTF-8");
+    let _loaded = other(&["--storage-driver", "vfs", "load", "-q", "-i", archive]).success();
+    assert_eq!(
+        other(&["--storage-driver", "vfs", "run", "--rm", BUSYBOX, "echo", "copied"]).success(),
+        "copied"
+    );
+    assert_eq!(env.sh([""; 0], "echo mine"), "mine");
+}
+
+#[test]
+fn out_and_noout_move_stdout() {
+    let env = Env::new();
+    let file = env.path("out");
+    assert_eq!(
+        env.ctr(["--out"]).args([&file]).args(["version", "--format", "{{.Client.Version}}"]).run().success(),
+        ""
+    );
+    assert!(!std::fs::read_to_string(&file).expect("the file").is_empty());
+    assert_eq!(env.ctr(["--noout", "version"]).run().success(), "");
+}
+
+#[test]
+fn the_log_level_is_read_and_checked() {
+    let env = Env::new();
+    for level in ["trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"] {
+        let _shown = env.ok(["--log-level", level, "version"]);
+    }
+    let said = env.ctr(["--log-level", "loud", "version"]).run().fails(125);
+    assert!(said.contains("loud"), "{said}");
+    assert!(!env.ctr(["--debug", "version"]).run().stderr.is_empty());
+    assert!(!env.ctr(["-D", "version"]).run().stderr.is_empty());
+}

@@ -1,0 +1,179 @@
+//! From start to end: exit codes, signals, time-outs, names, files of ids, and what is left.
+
+use ctr_tests::image::Image;
+use ctr_tests::{BUSYBOX, Env, needs};
+use rustix::process::Signal;
+
+#[test]
+fn the_exit_code_is_the_command_s() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    for code in [0, 1, 42, 255] {
+        assert_eq!(env.shell([""; 0], &format!("exit {code}")).run().code(), code);
+    }
+    assert_eq!(
+        env.shell([""; 0], "kill -KILL $$; sleep 100")
+            .deadline(std::time::Duration::from_secs(20))
+            .run()
+            .code(),
+        137
+    );
+}
+
+#[test]
+fn signals_go_to_the_command() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let script = "trap 'echo got; exit 7' TERM; echo ready; while :; do sleep 1; done";
+    let mut running = env.shell([""; 0], script).start();
+    running.wait_for("ready\n");
+    running.signal(Signal::TERM);
+    let output = running.finish();
+    assert_eq!((output.code(), output.stdout.as_str()), (7, "got\n"));
+}
+
+#[test]
+fn without_sig_proxy_a_signal_ends_ctr_and_the_container_with_it() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let mut running =
+        env.shell(["--sig-proxy=false", "--name", "one"], "trap '' TERM; echo ready; sleep 1000").start();
+    running.wait_for("ready\n");
+    running.signal(Signal::TERM);
+    assert_ne!(running.finish().code(), 0);
+    assert_eq!(env.ok(["ps", "-q"]), "");
+}
+
+#[test]
+fn when_ctr_is_killed_so_is_the_container() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let mut running = env.shell(["--pidfile", "pid"], "echo ready; exec sleep 1000").start();
+    running.wait_for("ready\n");
+    let pid: i32 =
+        std::fs::read_to_string(env.path("pid")).expect("the file").trim().parse().expect("a number");
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
+    let container =
+        rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("the container");
+    running.signal(Signal::KILL);
+    assert_eq!(running.finish().code(), 137);
+    let mut fds = [rustix::event::PollFd::new(&container, rustix::event::PollFlags::IN)];
+    let limit = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut fds, Some(&limit)), Ok(1), "the container outlives its supervisor");
+}
+
+#[test]
+fn a_timeout_ends_it() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let output = env.shell(["--timeout", "1"], "sleep 1000").run();
+    assert_ne!(output.code(), 0, "{output}");
+}
+
+#[test]
+fn names_and_ids_are_written_and_unique() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let image = |flags: &[&str]| env.ctr(["run"]).args(flags).args([BUSYBOX, "true"]).run();
+    assert_eq!(image(&["--name", "one", "--cidfile", "cid"]).code(), 0);
+    let id = std::fs::read_to_string(env.path("cid")).expect("the file");
+    assert!(id.trim().len() == 64, "{id}");
+    assert_eq!(
+        env.ok(["ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Names}}"]),
+        format!("{} one", id.trim())
+    );
+    let said = image(&["--name", "one"]).fails(125);
+    assert!(said.contains("one") && said.contains("in use"), "{said}");
+    let said = image(&["--cidfile", "cid"]).fails(125);
+    assert!(said.contains("cid"), "{said}");
+    for wrong in ["", "a b", "/x", "-x", "a\nb"] {
+        if !wrong.is_empty() {
+            assert_eq!(image(&["--name", wrong]).code(), 125, "{wrong:?}");
+        }
+    }
+    let _removed = env.ok(["rm", "one"]);
+    assert_eq!(env.ok(["ps", "-aq"]), "");
+}
+
+#[test]
+fn without_rm_it_is_kept_until_it_is_removed() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let flags = [
+        "run",
+        "--name",
+        "kept",
+        "--label",
+        "a=b",
+        "-l",
+        "c",
+        "--annotation",
+        "x=y",
+        "--stop-signal",
+        "INT",
+        BUSYBOX,
+    ];
+    assert_eq!(env.ctr(flags).args(["sh", "-c", "exit 3"]).run().code(), 3);
+    assert_eq!(env.ok(["ps", "-q"]), "");
+    assert_eq!(env.ok(["container", "exists", "kept"]), "");
+    let facts = env.ok([
+        "container",
+        "inspect",
+        "--format",
+        "{{.State.Status}} {{.State.ExitCode}} {{.Config.StopSignal}} {{.Config.Labels.a}}",
+        "kept",
+    ]);
+    assert_eq!(facts, "exited 3 SIGINT b");
+    assert_eq!(env.ok(["ps", "-a", "--filter", "label=a=b", "--format", "{{.Names}}"]), "kept");
+    assert_eq!(env.ok(["rm", "kept"]), "kept");
+    assert_eq!(env.ctr(["container", "exists", "kept"]).run().code(), 1);
+}
+
+#[test]
+fn a_platform_that_is_not_there_is_an_error() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    assert_eq!(env.sh(["--platform", "linux/amd64"], "echo here"), "here");
+    let output = env.shell(["--platform", "linux/s390x", "--pull", "never"], "true").run();
+    assert_eq!(output.code(), 125, "{output}");
+    assert_eq!(env.sh(["--pull", "missing", "-q"], "echo here"), "here");
+    assert_eq!(env.sh(["--pull", "never", "--quiet"], "echo here"), "here");
+}
+
+#[test]
+fn an_image_that_names_itself_runs_only_itself() {
+    needs!(Userns);
+    // CVE-2019-5736: what `/proc/self/exe` is at that moment is no file of ours.
+    let env = Env::new();
+    env.load(&Image::busybox(BUSYBOX, []).set("Entrypoint", vec!["/proc/self/exe"]).set("Cmd", vec!["x"]));
+    let programs = ctr_tests::env::programs();
+    let before = std::fs::read(programs.join("ctr-run")).expect("the program");
+    let output = env.ctr(["run", "--rm", BUSYBOX]).run();
+    assert_ne!(output.code(), 0, "{output}");
+    assert!(
+        before == std::fs::read(programs.join("ctr-run")).expect("the program"),
+        "the program has changed"
+    );
+}
+
+#[test]
+fn nothing_is_left_of_a_hundred_runs() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let _first = env.sh([""; 0], "true");
+    let before =
+        ctr_tests::tree::picture(&env.store()).len() + ctr_tests::tree::picture(&env.run_dir()).len();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..12 {
+                    assert_eq!(env.sh([""; 0], "echo x"), "x");
+                }
+            });
+        }
+    });
+    assert_eq!(env.ok(["ps", "-aq"]), "");
+    let _swept = env.ok(["system", "gc"]);
+    let after = ctr_tests::tree::picture(&env.store()).len() + ctr_tests::tree::picture(&env.run_dir()).len();
+    assert!(after <= before, "{before} files before, {after} after");
+}

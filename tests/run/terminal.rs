@@ -1,0 +1,79 @@
+//! `-t`: a terminal, its size, and who has it.
+
+use std::io::Read as _;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+
+use ctr_tests::{BUSYBOX, Env, needs};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+/// A pair of a terminal of ours, with a size.
+fn terminal(rows: u16, columns: u16) -> (std::fs::File, OwnedFd) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&ours).expect("a terminal");
+    unlockpt(&ours).expect("a terminal");
+    let name = ptsname(&ours, Vec::new()).expect("its name");
+    let theirs = rustix::fs::open(
+        &name,
+        rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY,
+        rustix::fs::Mode::empty(),
+    )
+    .expect("its other side");
+    tcsetwinsize(&ours, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 })
+        .expect("a size");
+    (ours.into(), theirs)
+}
+
+/// Reads all that a terminal shows until nobody has its other side.
+fn shown(mut ours: std::fs::File) -> String {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = ours.read(&mut buffer) {
+        bytes.extend_from_slice(&buffer[..read]);
+    }
+    String::from_utf8_lossy(&bytes).replace("\r\n", "\n")
+}
+
+#[test]
+fn a_terminal_has_the_size_of_ours() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let (ours, theirs) = terminal(33, 77);
+    let mut invocation = env.shell(["-it"], "stty size; test -t 0 && test -t 1 && echo terminal; tty");
+    let copy = theirs.try_clone().expect("a copy");
+    invocation.command().stdin(theirs).stdout(Stdio::from(copy));
+    let child = invocation.command().stderr(Stdio::null()).spawn().expect("a program that starts");
+    drop(invocation);
+    let text = shown(ours);
+    let status = {
+        let mut child = child;
+        child.wait().expect("its end")
+    };
+    assert!(status.success(), "{text}");
+    assert_eq!(text, "33 77\nterminal\n/dev/pts/0\n");
+}
+
+#[test]
+fn what_is_typed_reaches_the_shell() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let (mut ours, theirs) = terminal(24, 80);
+    let mut invocation = env.ctr(["run", "--rm", "--interactive", "--tty", BUSYBOX, "sh"]);
+    let copy = theirs.try_clone().expect("a copy");
+    invocation.command().stdin(theirs).stdout(Stdio::from(copy));
+    let mut child = invocation.command().stderr(Stdio::null()).spawn().expect("a program that starts");
+    drop(invocation);
+    ours.write_all(b"echo $((6*7))\nexit 5\n").expect("the terminal");
+    let text = shown(ours);
+    assert!(text.contains("\n42\n"), "{text}");
+    assert_eq!(child.wait().expect("its end").code(), Some(5));
+}
+
+#[test]
+fn without_a_terminal_of_ours_t_still_gives_one() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    assert_eq!(env.shell(["-t"], "test -t 1 && echo terminal").run().success().trim_end(), "terminal");
+}
