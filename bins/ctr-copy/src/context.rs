@@ -41,8 +41,7 @@ impl Context {
         }
         let dirs = own.rooted(globals.root.as_deref(), globals.runroot.as_deref());
         let layout = Layout { data: dirs.data, run: dirs.run, driver };
-        let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
-        Ok(Self { layout, own, user })
+        Ok(Self { layout, own, user: crate::internal::user() })
     }
 
     /// The same for another store of the user's.
@@ -109,7 +108,7 @@ pub(crate) fn told(ui: &ctr_cli::ui::Ui, waiting: &Waiting) {
 }
 
 /// This program with a hidden verb and nothing of our environment.
-fn program(verb: &str) -> Command {
+pub(crate) fn program(verb: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg(verb).env_clear();
     command

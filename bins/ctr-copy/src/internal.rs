@@ -4,18 +4,33 @@
 //! |---|---|
 //! | `__unpack` | the child in namespace A, with a socket as its stdin |
 //! | `__settle DATA RUN` | flushes what was published; nobody waits for it |
+//! | `__trees DATA RUN OWN_RUN IMAGE` | unpacks again what an image lacks; ends with 0 when it is all there |
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ctr_store::{Driver, Layout, Store, worker};
+use ctr_cli::exit::Exit;
+use ctr_cli::log::Level;
+use ctr_cli::report::CommandError;
+use ctr_cli::ui::Ui;
+use ctr_cli::voice::Voice;
+use ctr_store::ingest::Ingest;
+use ctr_store::session::Session;
+use ctr_store::worker::{Setup, Worker};
+use ctr_store::{Driver, ImageId, Layout, Store, load, worker};
+
+use crate::context::program;
+use crate::error::{of, of_copy, of_worker};
 
 /// The verb of the child in A.
 pub(crate) const UNPACK: &str = "__unpack";
 /// The verb of the process that flushes.
 pub(crate) const SETTLE: &str = "__settle";
+
+/// The verb that unpacks again what an image lacks.
+const TREES: &str = "__trees";
 
 /// What this process was started for by another of ours.
 #[derive(Debug)]
@@ -24,6 +39,13 @@ pub enum Role {
     Unpack,
     /// To flush a store.
     Settle(PathBuf, PathBuf),
+    /// To make the trees of an image.
+    Trees {
+        /// Which store, and whose A.
+        setup: Setup,
+        /// Which image.
+        image: String,
+    },
 }
 
 /// Tells from the command line whether this process has such a role.
@@ -35,15 +57,26 @@ pub fn role() -> Option<Role> {
     match verb.to_str()? {
         UNPACK => Some(Role::Unpack),
         SETTLE => Some(Role::Settle(path(args.next())?, path(args.next())?)),
+        TREES => {
+            let (data, run, own_run) = (path(args.next())?, path(args.next())?, path(args.next())?);
+            let image = args.next()?.into_string().ok()?;
+            Some(Role::Trees { setup: Setup { data, run, own_run, user: user() }, image })
+        }
         _ => None,
     }
 }
 
+/// The name of the user as the environment has it.
+pub(crate) fn user() -> Option<String> {
+    std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok()
+}
+
 impl Role {
-    /// Plays the role. Whoever started it hears through the socket, or not at all.
+    /// Plays the role. Whoever started it hears through the socket, through the exit code, or not at all.
     #[must_use]
     pub fn run(&self) -> ExitCode {
         let done = match self {
+            Self::Trees { setup, image } => return trees(setup, image),
             Self::Unpack => unpack(),
             Self::Settle(data, run) => settle(data, run),
         };
@@ -58,4 +91,25 @@ fn unpack() -> bool {
 fn settle(data: &std::path::Path, run: &std::path::Path) -> bool {
     let layout = Layout { data: data.to_owned(), run: run.to_owned(), driver: Driver::Overlay };
     Store::open(&layout).is_ok_and(|store| store.settle().is_ok())
+}
+
+fn trees(setup: &Setup, image: &str) -> ExitCode {
+    let ui = Ui::new(Voice::Ctr, Level::default());
+    match restore(setup, image) {
+        Ok(()) => Exit::SUCCESS.into(),
+        Err(error) => {
+            ui.report(&error);
+            error.code().into()
+        }
+    }
+}
+
+fn restore(setup: &Setup, image: &str) -> Result<(), CommandError> {
+    let layout = Layout { data: setup.data.clone(), run: setup.run.clone(), driver: Driver::Overlay };
+    let store = Store::open(&layout).map_err(of)?;
+    let id = ImageId::parse(image).map_err(of)?;
+    let image = store.image(id).map_err(of)?;
+    let worker = Worker::spawn(&mut program(UNPACK), setup).map_err(of_worker)?;
+    let session = Session::begin(&store).map_err(of)?;
+    load::restore(Ingest { session: &session, worker: &worker }, &image).map_err(of_copy)
 }

@@ -135,6 +135,12 @@ impl Layout {
         self.data.join("trash")
     }
 
+    /// A directory that is always empty; whoever stacks layers makes it.
+    #[must_use]
+    pub fn empty(&self) -> PathBuf {
+        self.run.join("empty")
+    }
+
     /// Locks.
     #[must_use]
     pub fn locks(&self) -> PathBuf {

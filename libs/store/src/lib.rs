@@ -40,6 +40,7 @@
 
 pub mod apply;
 pub mod archive;
+pub mod assembly;
 pub mod blob;
 pub mod compression;
 pub mod container;

@@ -136,3 +136,25 @@ fn folder(path: &Path) -> Result<Box<dyn Source>, CopyError> {
         vec![("oci", "no index.json in it".to_owned()), ("dir", "no manifest.json in it".to_owned())];
     Err(TransportError::Format(reasons).into())
 }
+
+/// Unpacks again, from their blobs, the layers of an image that have no tree under A's map: after a power loss, or
+/// with other ranges of ids.
+pub fn restore(ingest: Ingest<'_>, image: &crate::Image) -> Result<(), CopyError> {
+    let (store, session, worker) = (ingest.store(), ingest.session, ingest.worker);
+    let manifest = store.manifest(image.id, image.manifest).map_err(TransportError::from)?;
+    for (layer, diff_id) in manifest.layers.iter().zip(&image.layers) {
+        if session.pin_tree(diff_id, worker.key())?.is_some() {
+            continue;
+        }
+        let lost = || TransportError::from(lost(image, diff_id));
+        let blob = session.pin_blob(&layer.digest)?.ok_or_else(lost)?;
+        let file = blob.open().map_err(ArchiveError::File)?;
+        let ingested = ingest.promised(file, &layer.digest, diff_id)?;
+        ingested.publish(session, worker, &blob.note.source)?;
+    }
+    Ok(worker.assemble(image.id)?)
+}
+
+fn lost(image: &crate::Image, layer: &ctr_core::Digest) -> crate::image::ImageError {
+    crate::image::ImageError::Damaged { id: image.id, source: crate::image::Damage::Layer(*layer) }
+}

@@ -164,8 +164,19 @@ impl Session {
         size: u64,
         applied: serde_json::Value,
     ) -> Result<(), StoreError> {
-        let note = TreeNote { boot_id: boot_id()?.clone(), size, applied };
-        write_note(&stage.path.join(layer::NOTE), &note)?;
+        let note = TreeNote { boot_id: boot_id()?.clone(), size, applied, data: None };
+        self.publish_noted(stage, layer, key, &note)
+    }
+
+    /// Publishes a staged `fs` with a note that is made already.
+    pub(crate) fn publish_noted(
+        &self,
+        stage: &Stage,
+        layer: &Digest,
+        key: Key,
+        note: &TreeNote,
+    ) -> Result<(), StoreError> {
+        write_note(&stage.path.join(layer::NOTE), note)?;
         let place = self.store.layer_path(layer).join(key.to_string());
         self.pin(Pin::Layer(*layer), |_| Ok(()))?;
         self.place(stage, &place, |store| Ok(store.tree(layer, key)?.is_some()))
@@ -185,6 +196,25 @@ impl Session {
         let place = self.store.blob_path(digest);
         self.pin(Pin::Blob(*digest), |_| Ok(()))?;
         self.place(stage, &place, |store| Ok(store.blob(digest)?.is_some()))
+    }
+
+    /// Renames a staged directory to its place in that of an image, unless the image went meanwhile.
+    pub(crate) fn place_in_image(
+        &self,
+        stage: &Stage,
+        id: ImageId,
+        place: &Path,
+        trusted: impl Fn(&Store) -> Result<bool, FileError>,
+    ) -> Result<(), StoreError> {
+        let _guard = self.store.naming()?;
+        let trees = self.store.image_path(id).join(crate::assembly::TREES);
+        match std::fs::create_dir(&trees) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(FileError::new("create the directory", trees, error).into());
+            }
+            _ => {}
+        }
+        self.place(stage, place, trusted)
     }
 
     /// Renames a staged directory to its place, unless something that can be trusted is there already.

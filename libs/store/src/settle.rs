@@ -49,6 +49,9 @@ impl Store {
                 consider(self.layer_path(&layer).join(key.to_string()), current);
             }
         }
+        for (folder, current) in self.assemblies()? {
+            consider(folder, current);
+        }
         for name in names_in(&self.layout().blobs())? {
             let Some(digest) = layer::digest_of_folder(&name) else { continue };
             let current = self.blob(&digest)?.is_some();

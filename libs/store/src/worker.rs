@@ -28,6 +28,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use ctr_core::Digest;
 use ctr_core::file::read_stream;
 use ctr_core::limits;
 use ctr_userns::entry;
@@ -39,14 +40,14 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Driver, Layout, Store};
+use crate::{Driver, ImageId, Layout, Store};
 
 mod job;
 
 pub use job::{Applied, Unpacked};
 
-/// The largest packet: a job names at most the layers of one image.
-const PACKET: usize = 128 << 10;
+/// The largest packet: a job is a few names.
+const PACKET: usize = 32 << 10;
 /// Descriptors that go with a job.
 const DESCRIPTORS: usize = 3;
 /// What a stream's pipe holds, so that both ends work in large pieces.
@@ -87,6 +88,10 @@ enum Job {
     Unpack,
     /// Delete what is in the store's trash.
     EmptyTrash,
+    /// Write the tree of a layer as an archive into the stream.
+    Pack { layer: Digest, key: Key },
+    /// Make what stacking an image needs.
+    Assemble { image: ImageId, key: Key },
 }
 
 /// What went wrong in the child, as text: its errors have no other way through.
@@ -232,6 +237,18 @@ impl Worker {
     /// Deletes what is in the store's trash.
     pub fn empty_trash(&self) -> Result<(), WorkerError> {
         self.job(&Job::EmptyTrash, &[])?.read()
+    }
+}
+
+impl Worker {
+    /// Writes the tree of a layer as an archive.
+    pub fn pack(&self, layer: Digest, key: Key, to: BorrowedFd<'_>) -> Result<(), WorkerError> {
+        self.job(&Job::Pack { layer, key }, &[to])?.read()
+    }
+
+    /// Makes what stacking an image under A's map needs.
+    pub fn assemble(&self, image: ImageId) -> Result<(), WorkerError> {
+        self.job(&Job::Assemble { image, key: self.key }, &[])?.read()
     }
 }
 

@@ -119,6 +119,7 @@ impl Sink for StoreSink<'_> {
         let size = session.image_size(&parts.bytes, &parts.config, layers, worker.key())?;
         let new = NewImage { manifest: &parts.bytes, digest: parts.digest, config: &parts.config, size };
         let image = session.publish_image(&new)?;
+        worker.assemble(image.id)?;
         let target = Target::Image { id: image.id, manifest: parts.digest };
         let placed = Placed { descriptor: describe(parts), target: Some(target) };
         self.taken.push((image, placed.clone()));

@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
-use ctr_core::oci::Descriptor;
+use ctr_core::oci::{Descriptor, Manifest, media};
 use ctr_core::{Digest, Platform};
+use serde_json::Value;
 
 use super::{Offer, Source, TransportError};
 use crate::archive::ArchiveError;
@@ -82,8 +83,60 @@ impl<'a> Local<'a> {
         if !manifest.layers.iter().any(|layer| missing(&layer)) {
             return Ok(Offer { names, bytes, media_type: manifest.media_type, digest });
         }
-        let lost = manifest.layers.iter().find(missing).map_or(digest, |layer| layer.digest);
-        Err(ImageError::Damaged { id, source: Damage::Layer(lost) }.into())
+        let bytes = self.repack(id, &bytes, &manifest, packer)?;
+        Ok(Offer { names, digest: Digest::of(&bytes), bytes, media_type: manifest.media_type })
+    }
+
+    /// Makes a manifest whose missing layers are archives of their trees.
+    fn repack(
+        &mut self,
+        id: ImageId,
+        bytes: &[u8],
+        manifest: &Manifest,
+        packer: &Packer<'_>,
+    ) -> Result<Vec<u8>, TransportError> {
+        let diff_ids = self.store.image(id)?.layers;
+        let damaged = |source: Damage| TransportError::Image(ImageError::Damaged { id, source });
+        let document = |error: serde_json::Error| damaged(Damage::Document(error.into()));
+        let mut raw: Value = serde_json::from_slice(bytes).map_err(document)?;
+        for (at, (layer, diff_id)) in manifest.layers.iter().zip(&diff_ids).enumerate() {
+            if packer.session.pin_blob(&layer.digest)?.is_some() {
+                continue;
+            }
+            let (path, digest, size) =
+                self.pack(diff_id, packer)?.ok_or_else(|| damaged(Damage::Layer(*diff_id)))?;
+            let family = media::family(&layer.media_type).unwrap_or(media::Family::Oci);
+            let plain = family.layer(media::Compression::None).unwrap_or(media::OCI_LAYER);
+            raw["layers"][at] =
+                serde_json::to_value(Descriptor::new(plain, digest, size)).map_err(document)?;
+            self.packed.insert(digest, path);
+        }
+        serde_json::to_vec(&raw).map_err(document)
+    }
+
+    fn pack(
+        &mut self,
+        diff_id: &Digest,
+        packer: &Packer<'_>,
+    ) -> Result<Option<(PathBuf, Digest, u64)>, TransportError> {
+        if packer.session.pin_tree(diff_id, packer.worker.key())?.is_none() {
+            return Ok(None);
+        }
+        let stage = packer.session.stage()?;
+        let path = stage.path().join("layer");
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(ArchiveError::Read)?;
+        let packed = packer.worker.pack(*diff_id, packer.worker.key(), std::os::fd::AsFd::as_fd(&file));
+        packed.map_err(|error| TransportError::Layer(error.to_string()))?;
+        let reopened = File::open(&path).map_err(ArchiveError::Read)?;
+        let (digest, size) =
+            ctr_core::digest::HashingReader::new(reopened).drain().map_err(ArchiveError::Read)?;
+        self._stages.push(stage);
+        Ok(Some((path, digest, size)))
     }
 
     /// Finds the image that has a document.

@@ -7,12 +7,13 @@ use std::os::fd::OwnedFd;
 use ctr_core::Digest;
 use ctr_core::digest::HashingReader;
 use ctr_core::rooted::Root;
+use ctr_userns::map::Key;
 use serde::{Deserialize, Serialize};
 
 use super::{Failure, Job};
-use crate::Store;
-use crate::apply;
 pub use crate::apply::Applied;
+use crate::{ImageId, Store};
+use crate::{apply, assembly, diff};
 
 /// What came of a layer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub(super) fn run(store: &Store, job: Job, descriptors: Vec<OwnedFd>) {
     let Some(reply) = descriptors.next() else { return };
     let answer = match job {
         Job::Unpack => unpack(&mut descriptors).and_then(|done| value(&done)),
+        Job::Pack { layer, key } => pack(store, &layer, key, &mut descriptors).and_then(|()| value(&())),
+        Job::Assemble { image, key } => assemble(store, image, key).and_then(|()| value(&())),
         Job::EmptyTrash => store.empty_trash().map_err(|error| Failure::of(&error)).and_then(|()| value(&())),
     };
     let bytes = serde_json::to_vec(&answer).unwrap_or_default();
@@ -43,6 +46,26 @@ fn value(done: &impl Serialize) -> Result<serde_json::Value, Failure> {
 
 fn missing() -> Failure {
     Failure { message: "a job came without its descriptors".to_owned(), errno: None }
+}
+
+fn pack(
+    store: &Store,
+    layer: &Digest,
+    key: Key,
+    descriptors: &mut impl Iterator<Item = OwnedFd>,
+) -> Result<(), Failure> {
+    let out = File::from(descriptors.next().ok_or_else(missing)?);
+    let gone = || Failure { message: format!("the layer {} is missing", layer.short()), errno: None };
+    let tree = store.tree(layer, key).map_err(|error| Failure::of(&error))?.ok_or_else(gone)?;
+    let applied: Applied = serde_json::from_value(tree.note.applied).map_err(|error| Failure::of(&error))?;
+    let root = Root::open(&tree.path).map_err(|error| Failure::of(&error))?;
+    let out = std::io::BufWriter::with_capacity(256 << 10, out);
+    diff::tree(&root, &applied, out).map(drop).map_err(|error| Failure::of(&error))
+}
+
+fn assemble(store: &Store, image: ImageId, key: Key) -> Result<(), Failure> {
+    let image = store.image(image).map_err(|error| Failure::of(&error))?;
+    assembly::ensure(store, &image, key).map_err(|error| Failure::of(&error))
 }
 
 fn unpack(descriptors: &mut impl Iterator<Item = OwnedFd>) -> Result<Unpacked, Failure> {

@@ -1,0 +1,222 @@
+//! How an image is stacked: its layers, and above them a tree with what they only implied.
+//!
+//! # Layout
+//! `images/<id>/trees/<key>/` holds `fs`, directories with the right attributes; `tree.json`, how to stack; and
+//! `synced`, as layers have it. It is made when the image is loaded, and again by whoever finds it missing.
+//!
+//! # Process context
+//! [`ensure`] and [`clone_for`] run in A, whose ids the trees have. [`Store::stack`] runs anywhere.
+
+use std::path::{Path, PathBuf};
+
+use ctr_core::boot::{BootId, boot_id};
+use ctr_core::file::FileError;
+use ctr_core::rooted::{Root, TreeError};
+use ctr_core::{Digest, atomic};
+use ctr_userns::map::{IdMaps, Key};
+use serde::{Deserialize, Serialize};
+
+use crate::apply::Applied;
+use crate::image::{Damage, ImageError};
+use crate::layer::{NOTE, TREE, Tree, TreeNote, trusted_note};
+use crate::overlay::{self, AssembleError, Attributes, CloneError, Cloned, Layer, Stack, Upper};
+use crate::refs::damaged;
+use crate::session::Session;
+use crate::{Image, ImageId, Store, StoreError, names_in};
+
+/// The directory of these trees in that of their image.
+pub(crate) const TREES: &str = "trees";
+
+/// How the layers of an image are stacked under one map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootStack {
+    /// Trees, topmost first.
+    pub lower: Vec<PathBuf>,
+    /// Trees that only hold contents, topmost first.
+    pub data: Vec<PathBuf>,
+    /// The attributes of the root.
+    pub root: Attributes,
+}
+
+impl RootStack {
+    /// Adds an upper directory; `empty` is a directory that is always empty.
+    #[must_use]
+    pub fn under<'a>(&'a self, upper: Option<Upper<'a>>, empty: &'a Path) -> Stack<'a> {
+        Stack {
+            lower: self.lower.iter().map(PathBuf::as_path).collect(),
+            data: self.data.iter().map(PathBuf::as_path).collect(),
+            upper,
+            empty,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct AssemblyNote {
+    boot_id: BootId,
+    needed: bool,
+    root: Attributes,
+    bottom: usize,
+}
+
+/// An image cannot be stacked.
+#[derive(Debug, thiserror::Error)]
+pub enum AssemblyError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A tree cannot be opened.
+    #[error("cannot open a layer")]
+    Tree(#[from] TreeError),
+    /// The attributes of directories.
+    #[error(transparent)]
+    Attributes(#[from] AssembleError),
+    /// A tree could not be made for another map.
+    #[error(transparent)]
+    Clone(#[from] CloneError),
+}
+
+impl From<FileError> for AssemblyError {
+    fn from(error: FileError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Store {
+    fn assembly_path(&self, id: ImageId, key: Key) -> PathBuf {
+        self.image_path(id).join(TREES).join(key.to_string())
+    }
+
+    fn assembly(&self, id: ImageId, key: Key) -> Result<Option<AssemblyNote>, FileError> {
+        trusted_note(&self.assembly_path(id, key), NOTE, |note: &AssemblyNote| &note.boot_id)
+    }
+
+    /// All of them, and whether each can be trusted.
+    pub(crate) fn assemblies(&self) -> Result<Vec<(PathBuf, bool)>, FileError> {
+        let mut found = Vec::new();
+        for id in names_in(&self.layout().images())?.iter().filter_map(|name| ImageId::parse(name).ok()) {
+            let folder = self.image_path(id).join(TREES);
+            for key in names_in(&folder)?.iter().filter_map(|name| name.parse().ok()) {
+                found.push((self.assembly_path(id, key), self.assembly(id, key)?.is_some()));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns the layers of an image that have no tree under a map. They can be unpacked again from their blobs, or
+    /// cloned from the trees of another map.
+    pub fn missing_trees(&self, image: &Image, key: Key) -> Result<Vec<Digest>, FileError> {
+        let mut missing = Vec::new();
+        for layer in &image.layers {
+            if self.tree(layer, key)?.is_none() {
+                missing.push(*layer);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Returns how to stack an image under a map, or nothing if something for it has to be made first.
+    pub fn stack(&self, image: &Image, key: Key) -> Result<Option<RootStack>, FileError> {
+        let Some(note) = self.assembly(image.id, key)? else { return Ok(None) };
+        let mut stack = RootStack { lower: Vec::new(), data: Vec::new(), root: note.root };
+        if note.needed {
+            stack.lower.push(self.assembly_path(image.id, key).join(TREE));
+        }
+        let shown = image.layers.get(note.bottom..).unwrap_or_default();
+        for (at, layer) in shown.iter().enumerate().rev() {
+            // A layer that comes twice shows where it comes last; overlayfs takes no tree twice.
+            if shown.get(at + 1..).is_some_and(|above| above.contains(layer)) {
+                continue;
+            }
+            let Some(tree) = self.tree(layer, key)? else { return Ok(None) };
+            stack.lower.push(tree.path);
+            if let Some(of) = tree.note.data {
+                stack.data.push(self.layer_path(layer).join(of.to_string()).join(TREE));
+            }
+        }
+        Ok(Some(stack))
+    }
+}
+
+/// Makes what stacking an image under a map needs, where it is missing; the layers' trees must be there. In A.
+pub fn ensure(store: &Store, image: &Image, key: Key) -> Result<(), AssemblyError> {
+    if store.assembly(image.id, key)?.is_some() {
+        return Ok(());
+    }
+    let session = Session::begin(store)?;
+    let trees = trees(&session, image, key)?;
+    let stage = session.stage()?;
+    let into = stage.path().join(TREE);
+    atomic::private_directory(&into)?;
+    let note = note(&trees, &into)?;
+    let bytes = serde_json::to_vec(&note).map_err(|error| damaged(into.clone(), error))?;
+    let path = stage.path().join(NOTE);
+    std::fs::write(&path, bytes).map_err(|error| FileError::new("write", path, error))?;
+    let place = store.assembly_path(image.id, key);
+    session.place_in_image(&stage, image.id, &place, |store| Ok(store.assembly(image.id, key)?.is_some()))?;
+    Ok(())
+}
+
+fn trees(session: &Session, image: &Image, key: Key) -> Result<Vec<Tree>, AssemblyError> {
+    let tree = |layer: &Digest| match session.pin_tree(layer, key)? {
+        Some(tree) => Ok(tree),
+        None => Err(ImageError::Damaged { id: image.id, source: Damage::Layer(*layer) }.into()),
+    };
+    image.layers.iter().map(tree).collect()
+}
+
+fn note(trees: &[Tree], into: &Path) -> Result<AssemblyNote, AssemblyError> {
+    let boot_id = boot_id()?.clone();
+    if trees.is_empty() {
+        // An image of nothing has the root that every other starts from.
+        let root = Attributes { mode: 0o755, uid: 0, gid: 0, modified: (0, 0) };
+        return Ok(AssemblyNote { boot_id, needed: false, root, bottom: 0 });
+    }
+    let mut opened = Vec::new();
+    for tree in trees {
+        let applied: Applied = serde_json::from_value(tree.note.applied.clone())
+            .map_err(|error| damaged(tree.path.with_file_name(NOTE), error))?;
+        opened.push((Root::open(&tree.path)?, applied));
+    }
+    let layers: Vec<_> = opened.iter().map(|(tree, applied)| Layer { tree, applied }).collect();
+    let made = overlay::attributes(&layers, &Root::open(into)?)?;
+    Ok(AssemblyNote { boot_id, needed: made.needed, root: made.root, bottom: made.bottom })
+}
+
+/// Makes the trees of an image for another map from those it has under `from`. In A.
+///
+/// `maps` are the container's as seen from A. Returns how each layer's tree was made, those left out that were there.
+pub fn clone_for(
+    store: &Store,
+    image: &Image,
+    from: Key,
+    to: Key,
+    maps: &IdMaps,
+) -> Result<Vec<Cloned>, AssemblyError> {
+    let mut made = Vec::new();
+    for layer in &image.layers {
+        let session = Session::begin(store)?;
+        if session.pin_tree(layer, to)?.is_some() {
+            continue;
+        }
+        let source = session.pin_tree(layer, from)?;
+        let source = source.ok_or(ImageError::Damaged { id: image.id, source: Damage::Layer(*layer) })?;
+        let stage = session.stage()?;
+        let scratch = session.stage()?;
+        let into = stage.path().join(TREE);
+        atomic::private_directory(&into)?;
+        let cloned = overlay::clone(&source.path, &into, maps, scratch.path())?;
+        let note = TreeNote {
+            boot_id: boot_id()?.clone(),
+            data: matches!(cloned, Cloned::Metadata).then_some(from),
+            ..source.note
+        };
+        session.publish_noted(&stage, layer, to, &note)?;
+        made.push(cloned);
+    }
+    ensure(store, image, to)?;
+    Ok(made)
+}
