@@ -1,2 +1,38 @@
-//! The verbs of `ctr-run`.
+//! The verbs of `ctr-run`: containers, pods, volumes, networks, and the machine.
 #![forbid(unsafe_code)]
+
+pub mod cmd;
+pub mod place;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use ctr_cli::app::Command;
+
+pub use place::Place;
+
+/// What this program does for the user.
+pub const COMMANDS: &[Command] = &[
+    Command { path: "doctor", verb: &cmd::doctor::VERB, run: cmd::doctor::run },
+    Command { path: "info", verb: &cmd::info::VERB, run: cmd::info::run },
+    Command {
+        path: "system connection list",
+        verb: &cmd::system::CONNECTIONS,
+        run: cmd::system::connections,
+    },
+    Command { path: "system gc", verb: &cmd::system::GC, run: cmd::system::gc },
+    Command { path: "system info", verb: &cmd::info::VERB, run: cmd::info::run },
+    Command { path: "system reset", verb: &cmd::system::RESET, run: cmd::system::reset },
+    Command { path: "unshare", verb: &cmd::unshare::VERB, run: cmd::unshare::run },
+    Command { path: "version", verb: &cmd::version::VERB, run: cmd::version::run },
+];
+
+/// What this program does for itself, in processes of its own: verbs that begin with two underlines.
+#[must_use]
+pub fn internal(argv: &[OsString]) -> Option<ExitCode> {
+    let (verb, arguments) = argv.get(1..)?.split_first()?;
+    match verb.to_str()? {
+        cmd::doctor::TRIAL => Some(cmd::doctor::trial(arguments)),
+        _ => None,
+    }
+}

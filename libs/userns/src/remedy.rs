@@ -103,6 +103,8 @@ pub struct Surroundings {
     pub programs_are_roots: bool,
     /// The text of `/etc/subuid` and `/etc/subgid`.
     pub granted: (String, String),
+    /// The user is root, who needs no sudo.
+    pub is_root: bool,
 }
 
 impl Surroundings {
@@ -119,12 +121,32 @@ impl Surroundings {
             programs_are_roots: program.as_deref().is_some_and(is_roots_alone),
             programs: program.and_then(|program| program.parent().map(Path::to_owned)),
             granted: (read(&files.subuid), read(&files.subgid)),
+            is_root: facts.uid == 0,
+        }
+    }
+
+    /// The remedy as this user runs it.
+    #[must_use]
+    pub fn fitted(&self, remedy: Remedy) -> Remedy {
+        match remedy {
+            Remedy::Root(words) if self.is_root => Remedy::User(words),
+            other => other,
         }
     }
 
     /// The remedy for missing ranges.
     #[must_use]
     pub fn for_ranges(&self, err: &RangesError) -> Option<Remedy> {
+        self.against_ranges(err).map(|remedy| self.fitted(remedy))
+    }
+
+    /// The remedy for what keeps us out of A.
+    #[must_use]
+    pub fn for_entering(&self, err: &EnterError) -> Option<Remedy> {
+        self.against_entering(err).map(|remedy| self.fitted(remedy))
+    }
+
+    fn against_ranges(&self, err: &RangesError) -> Option<Remedy> {
         match err {
             RangesError::Missing(_) => Some(self.grant()),
             RangesError::Directory { source: crate::ranges::DirectoryError::Run { .. }, .. } => {
@@ -137,9 +159,7 @@ impl Surroundings {
         }
     }
 
-    /// The remedy for what keeps us out of A.
-    #[must_use]
-    pub fn for_entering(&self, err: &EnterError) -> Option<Remedy> {
+    fn against_entering(&self, err: &EnterError) -> Option<Remedy> {
         match err {
             EnterError::Refused { refusal, .. } | EnterError::Mounts { refusal, .. } => {
                 self.for_refusal(*refusal)
@@ -282,6 +302,7 @@ mod tests {
             programs: Some("/usr/bin".into()),
             programs_are_roots: true,
             granted: ("bob:100000:65536\n".into(), String::new()),
+            is_root: false,
         }
     }
 
@@ -323,6 +344,13 @@ mod tests {
         let home =
             Surroundings { programs: Some("/home/anna/bin".into()), programs_are_roots: false, ..debian() };
         assert!(matches!(home.for_refusal(Refusal::AppArmor), Some(Remedy::Advice(_))));
+    }
+
+    #[test]
+    fn root_needs_no_sudo() {
+        let root = Surroundings { is_root: true, ..debian() };
+        let line = root.for_entering(&helper(HelperProblem::Missing)).unwrap().to_string();
+        assert_eq!(line, "apt-get install -y uidmap");
     }
 
     #[test]

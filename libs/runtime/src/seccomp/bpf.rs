@@ -220,8 +220,27 @@ fn check_memory(program: &[Instruction]) -> Result<(), CheckError> {
 /// # Errors
 /// A program that [`check`] refuses.
 pub fn run(program: &[Instruction], data: &Data) -> Result<u32, CheckError> {
-    check(program)?;
-    Ok(Machine::default().run(program, data))
+    Ok(Filter::new(program)?.run(data))
+}
+
+/// A checked program, to be run often.
+#[derive(Clone, Copy, Debug)]
+pub struct Filter<'a>(&'a [Instruction]);
+
+impl<'a> Filter<'a> {
+    /// Checks a program.
+    ///
+    /// # Errors
+    /// A program that [`check`] refuses.
+    pub fn new(program: &'a [Instruction]) -> Result<Self, CheckError> {
+        check(program)?;
+        Ok(Self(program))
+    }
+
+    /// Returns what the kernel would return.
+    pub fn run(&self, data: &Data) -> u32 {
+        Machine::default().run(self.0, data)
+    }
 }
 
 /// The registers and the memory of a run.

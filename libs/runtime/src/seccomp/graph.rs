@@ -124,8 +124,7 @@ impl Graph {
 
     /// Leaves out questions whose answer is known from those before, where that makes the graph smaller.
     pub(super) fn simplified(&mut self, root: Id) -> Id {
-        let mut simplifier = Simplifier { graph: self, done: HashMap::new() };
-        let Some(simple) = simplifier.simplify(root, &Known::default(), 0) else { return root };
+        let simple = Simplifier { graph: self, done: HashMap::new() }.simplify(root, &Known::default(), 0);
         let before = self.size(root, usize::MAX);
         if self.size(simple, before) < before { simple } else { root }
     }
@@ -194,26 +193,30 @@ struct Simplifier<'a> {
 impl Simplifier<'_> {
     /// Pairs of node and knowledge to look at; more would only come of a profile that nobody writes by hand.
     const LIMIT: usize = 10_000;
-    /// Questions in a row.
-    const DEPTH: usize = 2_000;
+    /// Open questions in a row, each of which takes some of the stack.
+    const DEPTH: usize = 200;
 
-    /// Returns the node without the questions whose answer is known, or nothing where that is too much work.
-    fn simplify(&mut self, id: Id, known: &Known, depth: usize) -> Option<Id> {
-        let Node::Ask { test, yes, no } = self.graph.node(id) else { return Some(id) };
-        if let Some(holds) = known.answer(test) {
-            return self.simplify(if holds { yes } else { no }, known, depth + 1);
-        }
+    /// Returns the node without the questions whose answer is known; what is too much work stays as it is.
+    fn simplify(&mut self, mut id: Id, known: &Known, depth: usize) -> Id {
+        let (test, yes, no) = loop {
+            let Node::Ask { test, yes, no } = self.graph.node(id) else { return id };
+            match known.answer(test) {
+                Some(true) => id = yes,
+                Some(false) => id = no,
+                None => break (test, yes, no),
+            }
+        };
         let key = (id, known.clone());
         if let Some(&done) = self.done.get(&key) {
-            return Some(done);
+            return done;
         }
         if self.done.len() > Self::LIMIT || depth > Self::DEPTH {
-            return None;
+            return id;
         }
-        let yes = self.simplify(yes, &known.with(test, true), depth + 1)?;
-        let no = self.simplify(no, &known.with(test, false), depth + 1)?;
+        let yes = self.simplify(yes, &known.with(test, true), depth + 1);
+        let no = self.simplify(no, &known.with(test, false), depth + 1);
         let simple = self.graph.ask(test, yes, no);
         self.done.insert(key, simple);
-        Some(simple)
+        simple
     }
 }

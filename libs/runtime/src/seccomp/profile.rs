@@ -323,10 +323,11 @@ pub struct Profile {
     /// The same as a name or a decimal number; it goes before `default_errno_ret`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_errno: Option<Text>,
-    /// The errno of calls that this program does not know, since they are newer: an extension of ours.
+    /// The errno of calls newer than any that the profile names: an extension of ours.
     ///
     /// A C library tries a new call and falls back on ENOSYS only, so a profile that answers EPERM to what it
-    /// does not list breaks new programs. Without this, the default action is for those calls too.
+    /// does not list breaks new programs. runc answers ENOSYS here to whatever profile; crun, and so this
+    /// program without this field, the default action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newer_errno_ret: Option<u32>,
     /// Whose calls are known, beside the host's own.

@@ -6,8 +6,7 @@
 //! 1. A rule with the default action is no rule (crun leaves it out, libseccomp would refuse it).
 //! 2. The first rule without a condition decides about a call. Rules after it, and those before it that had
 //!    conditions, are void.
-//! 3. Else the first rule whose conditions hold decides, in the order of [`Checked::precedence`], not of the
-//!    profile.
+//! 3. Else the first rule whose conditions hold decides, in the order of [`in_precedence`], not of the profile.
 //! 4. Equal conditions with different answers are refused, and so are conditions that an earlier rule narrows
 //!    down for another answer. The later of two equal rules is void.
 //! 5. A rule with several conditions on one argument stands for as many rules with one each (crun, runc).
@@ -26,7 +25,7 @@
 use std::cmp::Ordering;
 
 use super::profile::{Action, Condition, Operator, Profile};
-use super::syscalls::{Abi, X32_BIT, X32_LAST, find, newest};
+use super::syscalls::{Abi, Known, X32_BIT, X32_LAST, find, is_own_of_x32, newest};
 use super::{CompileError, Facts};
 
 /// The arguments of a call.
@@ -94,21 +93,52 @@ impl Checked {
         (mask != 0).then_some(Self { argument, operator, mask, value: value & mask })
     }
 
-    /// Orders conditions by which libseccomp looks at first.
-    ///
-    /// Later arguments go before earlier ones; equality, inequality and masks before less, less before greater;
-    /// of the first group and of greater the higher value, of less the lower.
+    /// Lists the comparisons of words that libseccomp makes of the condition: upper half, lower half.
+    fn words(&self, abi: Abi) -> impl Iterator<Item = Compared> {
+        let Self { argument, operator, mask, value } = *self;
+        let group = match operator {
+            Operator::Equal | Operator::NotEqual | Operator::MaskedEqual => Group::Equality,
+            Operator::Less | Operator::LessOrEqual => Group::Less,
+            Operator::Greater | Operator::GreaterOrEqual => Group::Greater,
+        };
+        let word = move |shift: u32, strict| Compared {
+            argument,
+            group,
+            value: value >> shift & u64::from(u32::MAX),
+            kind: (operator == Operator::MaskedEqual, strict, mask >> shift & u64::from(u32::MAX)),
+        };
+        let strict = matches!(operator, Operator::LessOrEqual | Operator::Greater);
+        let high = (abi == Abi::Amd64).then(|| word(32, false));
+        high.into_iter().chain([word(0, strict)])
+    }
+}
+
+/// How conditions compare, in the order in which libseccomp looks at them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Group {
+    Equality,
+    Less,
+    Greater,
+}
+
+/// A comparison of one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Compared {
+    argument: u8,
+    group: Group,
+    value: u64,
+    /// What else tells comparisons apart: whether there is a mask, whether equal values fail, the mask.
+    kind: (bool, bool, u64),
+}
+
+impl Compared {
+    /// Orders comparisons: later arguments first, then by group, then the narrower before the wider.
     fn precedence(&self, other: &Self) -> Ordering {
-        let group = |operator| match operator {
-            Operator::Equal | Operator::NotEqual | Operator::MaskedEqual => 0,
-            Operator::Less | Operator::LessOrEqual => 1,
-            Operator::Greater | Operator::GreaterOrEqual => 2,
+        let value = match self.group {
+            Group::Less => self.value.cmp(&other.value),
+            Group::Equality | Group::Greater => other.value.cmp(&self.value),
         };
-        let value = match group(self.operator) {
-            1 => self.value.cmp(&other.value),
-            _ => other.value.cmp(&self.value),
-        };
-        other.argument.cmp(&self.argument).then(group(self.operator).cmp(&group(other.operator))).then(value)
+        other.argument.cmp(&self.argument).then(self.group.cmp(&other.group)).then(value)
     }
 }
 
@@ -119,14 +149,49 @@ pub(super) struct Case {
     pub(super) answer: u32,
 }
 
-impl Case {
-    /// Orders cases by which counts first; one that asks less goes before one that goes on to ask more.
-    fn precedence(&self, other: &Self) -> Ordering {
-        let pairs = self.conditions.iter().zip(&other.conditions);
-        pairs
-            .map(|(mine, its)| mine.precedence(its))
-            .find(|ordering| ordering.is_ne())
-            .unwrap_or_else(|| self.conditions.len().cmp(&other.conditions.len()))
+/// Puts cases in the order in which libseccomp asks for them.
+///
+/// It keeps the comparisons of all cases in one tree. On each level, comparisons are ordered by
+/// [`Compared::precedence`], those that this leaves equal by age; a case that goes on below another's comparison
+/// comes when that one does. A case that ends goes before those that go on.
+fn in_precedence(cases: Vec<Case>, abi: Abi) -> Vec<Case> {
+    let words = |case: &Case| case.conditions.iter().flat_map(|condition| condition.words(abi)).collect();
+    let mut branches: Vec<(Vec<Compared>, Case)> =
+        cases.into_iter().map(|case| (words(&case), case)).collect();
+    order(&mut branches, 0);
+    branches.into_iter().map(|(_, case)| case).collect()
+}
+
+/// Orders branches that are equal down to a level.
+fn order(branches: &mut [(Vec<Compared>, Case)], level: usize) {
+    if branches.len() < 2 {
+        return;
+    }
+    branches.sort_by(|(one, _), (other, _)| match (one.get(level), other.get(level)) {
+        (Some(one), Some(other)) => one.precedence(other),
+        (one, other) => one.is_some().cmp(&other.is_some()),
+    });
+    let mut start = 0;
+    while start < branches.len() {
+        let rest = &mut branches[start..];
+        let first = rest[0].0.get(level).copied();
+        // Branches with the same comparison move up to the oldest of them.
+        let mut same = 1;
+        for at in 1..rest.len() {
+            let word = rest[at].0.get(level).copied();
+            if word == first {
+                rest[same..=at].rotate_right(1);
+                same += 1;
+            } else if let (Some(first), Some(word)) = (first, word)
+                && first.precedence(&word).is_ne()
+            {
+                break;
+            }
+        }
+        if first.is_some() {
+            order(&mut rest[..same], level + 1);
+        }
+        start += same;
     }
 }
 
@@ -182,18 +247,35 @@ pub(super) struct Calls {
     pub(super) abi: Abi,
     verdicts: Vec<Verdict>,
     cases: usize,
+    /// The highest number of a call that the profile names, x32's own range not counting.
+    newest: u32,
 }
 
 impl Calls {
     /// Sorts out the rules that count for a container.
     pub(super) fn new(abi: Abi) -> Self {
         let numbers = if abi == Abi::X32 { X32_LAST } else { newest() };
-        Self { abi, verdicts: vec![Verdict::Unnamed; numbers as usize + 1], cases: 0 }
+        Self { abi, verdicts: vec![Verdict::Unnamed; numbers as usize + 1], cases: 0, newest: 0 }
     }
 
     /// Lists the verdicts by number, [`X32_BIT`] left out.
     pub(super) fn verdicts(&self) -> &[Verdict] {
         &self.verdicts
+    }
+
+    /// Tells whether a number is that of a call newer than all that the profile names.
+    pub(super) fn is_newer(&self, number: u32) -> bool {
+        number > self.newest && !is_own_of_x32(number, self.abi)
+    }
+
+    /// Notes that the profile names a call.
+    fn note(&mut self, known: Known) {
+        if let Some(number) = known.numbers(self.abi).direct {
+            let number = number & !X32_BIT;
+            if !is_own_of_x32(number, self.abi) {
+                self.newest = self.newest.max(number);
+            }
+        }
     }
 
     /// Returns the verdict about a number, where the table has one so high.
@@ -202,12 +284,7 @@ impl Calls {
     }
 
     /// Adds a rule of one name.
-    fn add(
-        &mut self,
-        name: &str,
-        known: super::syscalls::Known,
-        rule: &Split<'_>,
-    ) -> Result<(), CompileError> {
+    fn add(&mut self, name: &str, known: Known, rule: &Split<'_>) -> Result<(), CompileError> {
         let numbers = known.numbers(self.abi);
         for conditions in rule.alternatives() {
             let conditions: Vec<Checked> = conditions
@@ -248,7 +325,7 @@ impl Calls {
     fn sort(&mut self) {
         for verdict in &mut self.verdicts {
             if let Verdict::Cases(cases) = verdict {
-                cases.sort_by(Case::precedence);
+                *cases = in_precedence(std::mem::take(cases), self.abi);
             }
         }
     }
@@ -295,9 +372,6 @@ pub(super) fn sort_out(
     let mut all: Vec<Calls> = abis.iter().map(|&abi| Calls::new(abi)).collect();
     for rule in profile.applicable(facts)? {
         let answer = answer(rule.action, rule.errno()?)?;
-        if answer == default {
-            continue;
-        }
         let split = Split::new(&rule.args, answer)?;
         for name in rule.names() {
             // Names that no ABI has are those of other processors, or newer than the table: crun ignores them.
@@ -306,7 +380,10 @@ pub(super) fn sort_out(
                 return Err(CompileError::NotifyWrite);
             }
             for calls in &mut all {
-                calls.add(name, known, &split)?;
+                calls.note(known);
+                if answer != default {
+                    calls.add(name, known, &split)?;
+                }
             }
         }
     }

@@ -69,10 +69,9 @@ const fn highest() -> u32 {
     newest as u32
 }
 
-/// Tells whether a number is one that no call of the table has reached.
-pub(super) fn is_newer(number: u32, abi: Abi) -> bool {
-    let own = abi == Abi::X32 && (X32_FIRST..=X32_LAST).contains(&number);
-    number > newest() && !own
+/// Tells whether a number is one of x32's own range, which says nothing about the call's age.
+pub(super) fn is_own_of_x32(number: u32, abi: Abi) -> bool {
+    abi == Abi::X32 && (X32_FIRST..=X32_LAST).contains(&number)
 }
 
 /// x32's own numbers start here, [`X32_BIT`] left out.
@@ -92,6 +91,12 @@ pub(super) fn find(name: &str) -> Option<Known> {
     let call = TABLE.binary_search_by(|call| call.name.cmp(name)).ok().map(|at| &TABLE[at]);
     let multiplexed = MULTIPLEXED.iter().find(|(known, ..)| *known == name).map(|&(_, by, arg)| (by, arg));
     (call.is_some() || multiplexed.is_some()).then_some(Known { call, multiplexed })
+}
+
+/// Lists all names that have a number of their own.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|call| call.name)
 }
 
 impl Known {

@@ -1,0 +1,95 @@
+//! `ctr info`: the machine, the store and this program, with podman's fields.
+
+mod host;
+mod report;
+pub(crate) mod tree;
+
+use std::path::PathBuf;
+
+use ctr_cli::app::Call;
+use ctr_cli::exit::Exit;
+use ctr_cli::report::CommandError;
+use ctr_cli::ui::Ui;
+use ctr_cli::usage::{Flag, Verb};
+use ctr_pods::containers::Containers;
+use ctr_store::Store;
+use ctr_userns::ranges::Facts;
+
+use crate::cmd::format::{is_json, template};
+use crate::place::Place;
+use report::{Subject, report};
+use tree::Tree;
+
+pub(crate) use host::go_architecture as architecture;
+
+/// The verb, which is `system info` too.
+pub const VERB: Verb = Verb::new("[options]", "Display system information")
+    .long("Displays information pertaining to the host, current storage stats, and build of the program.")
+    .examples(&["info", "info --format json", "info --format '{{.Store.GraphRoot}}'"])
+    .flags(&[
+        Flag::bool("debug", "Display additional debug information").short('D').hidden(),
+        Flag::string("format", "Change the output format to JSON or a Go template").short('f'),
+    ]);
+
+/// Prints the report.
+///
+/// # Errors
+/// The store cannot be read, or the template is wrong.
+pub fn run(call: &Call) -> Result<Exit, CommandError> {
+    let ui = &call.ui;
+    let told = tell(&Place::find(&call.globals)?, &call.globals.storage_opts, ui)?;
+    match call.flags.get("format") {
+        Some(format) if is_json(format) => {
+            let text = serde_json::to_string_pretty(&told.for_json()).map_err(CommandError::internal)?;
+            ui.line(&text)?;
+        }
+        Some(format) => template(format, &told.for_template(), ui)?,
+        // Go's encoder ends the text with a line break, and podman adds one.
+        None => ui.line(&tree::yaml(&told.for_json()))?,
+    }
+    Ok(Exit::SUCCESS)
+}
+
+fn tell(place: &Place, storage_opts: &[String], ui: &Ui) -> Result<Tree, CommandError> {
+    let mut facts = Facts::of_this_process().map_err(CommandError::environment)?;
+    facts.name = facts.name.or_else(|| place.user.clone());
+    let images = images(place)?;
+    let containers = containers(place)?;
+    let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let config = path("XDG_CONFIG_HOME").or_else(|| path("HOME").map(|home| home.join(".config")));
+    let config_file = path("CONTAINERS_STORAGE_CONF")
+        .or_else(|| config.map(|config| config.join("containers/storage.conf")))
+        .unwrap_or_else(|| "/etc/containers/storage.conf".into());
+    let temporary = path("TMPDIR").unwrap_or_else(|| "/var/tmp".into());
+    Ok(report(&Subject {
+        voice: ui.voice(),
+        data: &place.dirs.data,
+        run: &place.dirs.run,
+        driver: place.driver_name(),
+        storage_opts,
+        config_file: &config_file,
+        temporary: &temporary,
+        images,
+        containers,
+        facts: &facts,
+    }))
+}
+
+/// How many images there are; a store that is not there yet has none, and is not made for the asking.
+fn images(place: &Place) -> Result<usize, CommandError> {
+    if !place.dirs.data.exists() {
+        return Ok(0);
+    }
+    let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
+    Ok(store.images().map_err(CommandError::environment)?.len())
+}
+
+/// How many containers run, and how many do not.
+fn containers(place: &Place) -> Result<(usize, usize), CommandError> {
+    let all = Containers::new(&place.dirs).list().map_err(CommandError::environment)?;
+    let mut running = 0;
+    for container in &all {
+        running += usize::from(container.is_running().map_err(CommandError::environment)?);
+    }
+    Ok((running, all.len() - running))
+}

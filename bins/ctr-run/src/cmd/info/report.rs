@@ -1,0 +1,285 @@
+//! What `info` tells, put together in podman's order.
+
+use std::path::Path;
+
+use ctr_cli::voice::Voice;
+use ctr_userns::ranges::{self, Facts, Files};
+use serde_json::{Map, Value, json};
+
+use super::host;
+use super::tree::{Field, Tree, field};
+use crate::cmd::version;
+
+/// What the report is about besides the machine.
+pub(crate) struct Subject<'a> {
+    /// Whose words are spoken.
+    pub(crate) voice: Voice,
+    /// The store's directory.
+    pub(crate) data: &'a Path,
+    /// The run directory.
+    pub(crate) run: &'a Path,
+    /// `overlay` or `vfs`.
+    pub(crate) driver: &'static str,
+    /// `--storage-opt`, each.
+    pub(crate) storage_opts: &'a [String],
+    /// storage.conf, where it is or would be.
+    pub(crate) config_file: &'a Path,
+    /// Where archives are unpacked before they are in the store.
+    pub(crate) temporary: &'a Path,
+    /// How many images there are.
+    pub(crate) images: usize,
+    /// How many containers run, and how many do not.
+    pub(crate) containers: (usize, usize),
+    /// Who we are.
+    pub(crate) facts: &'a Facts,
+}
+
+/// The whole report.
+pub(crate) fn report(subject: &Subject<'_>) -> Tree {
+    vec![
+        field("Host", "host", machine(subject)),
+        field("Store", "store", store(subject)),
+        field("Registries", "registries", host::nothing()),
+        field("Plugins", "plugins", plugins()),
+        field("Version", "version", version::fields(subject.voice)),
+    ]
+    .into()
+}
+
+/// One long list of fields, in podman's order.
+fn machine(subject: &Subject<'_>) -> Vec<Field> {
+    let memory = host::memory_fields();
+    let amount = |name: &str| memory.iter().find(|(known, _)| *known == name).map_or(0, |(_, bytes)| *bytes);
+    let (controllers, groups) = host::control_groups();
+    let system = rustix::system::uname();
+    let text = |value: &std::ffi::CStr| value.to_string_lossy().into_owned();
+    let seconds =
+        host::read("/proc/uptime").split('.').next().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut fields = vec![
+        field("Arch", "arch", host::go_architecture()),
+        field("BuildahVersion", "buildahVersion", version::BUILDAH),
+        field("CgroupManager", "cgroupManager", "cgroupfs"),
+        field("CgroupsVersion", "cgroupVersion", groups),
+        field("CgroupControllers", "cgroupControllers", controllers),
+        field("Conmon", "conmon", supervisor(subject.voice)),
+        field("CPUs", "cpus", processors),
+        field("CPUUtilization", "cpuUtilization", host::processor_time(&host::read("/proc/stat"))),
+        // Plain files; podman knows only its one.
+        field("DatabaseBackend", "databaseBackend", if subject.voice.is_peer() { "sqlite" } else { "files" }),
+        field("Distribution", "distribution", host::distribution(&host::read("/etc/os-release"))),
+        field("EventLogger", "eventLogger", if subject.voice.is_peer() { "file" } else { "none" }),
+        field("Hostname", "hostname", text(system.nodename())),
+        field("IDMappings", "idMappings", id_mappings(subject.facts)),
+        field("Kernel", "kernel", text(system.release())),
+        field("LogDriver", "logDriver", "k8s-file"),
+        field("MemFree", "memFree", amount("free")),
+        field("MemTotal", "memTotal", amount("total")),
+        field("NetworkBackend", "networkBackend", network_backend(subject.voice)),
+        field("NetworkBackendInfo", "networkBackendInfo", network(subject.voice)),
+        field("OCIRuntime", "ociRuntime", runtime(subject.voice)),
+        field("OS", "os", "linux"),
+        field(
+            "RemoteSocket",
+            "remoteSocket",
+            vec![field("Path", "path", ""), field("Exists", "exists", false)],
+        ),
+        field("RootlessNetworkCmd", "rootlessNetworkCmd", "pasta"),
+        field("ServiceIsRemote", "serviceIsRemote", false),
+        field("Security", "security", security(subject)),
+        field("Pasta", "pasta", program("", "", "")),
+        field("SwapFree", "swapFree", amount("swap_free")),
+        field("SwapTotal", "swapTotal", amount("swap_total")),
+        field("Uptime", "uptime", host::uptime(seconds)),
+        field("Variant", "variant", ""),
+        field("Linkmode", "linkmode", "static"),
+    ];
+    let emulated = host::emulated();
+    if !emulated.is_empty() {
+        fields.push(field("EmulatedArchitectures", "emulatedArchitectures", emulated));
+    }
+    fields
+}
+
+/// A program as `pasta` is described.
+fn program(executable: &str, package: &str, version: &str) -> Vec<Field> {
+    vec![
+        field("Executable", "executable", executable),
+        field("Package", "package", package),
+        field("Version", "version", version),
+    ]
+}
+
+/// Where our own program lies.
+fn ourselves() -> String {
+    std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+/// Who supervises containers: we do. Scripts that speak to podman look for conmon.
+fn supervisor(voice: Voice) -> Vec<Field> {
+    let ours = format!("ctr {}", ctr_cli::release::VERSION);
+    let (package, version) =
+        if voice.is_peer() { ("conmon", format!("conmon, built into {ours}")) } else { ("ctr", ours) };
+    vec![
+        field("Package", "package", package),
+        field("Path", "path", ourselves()),
+        field("Version", "version", version),
+    ]
+}
+
+/// The runtime, which is built in as well. Scripts branch on `crun` or `runc`.
+fn runtime(voice: Voice) -> Vec<Field> {
+    let ours = format!("ctr {}", ctr_cli::release::VERSION);
+    let (name, version) = if voice.is_peer() {
+        ("crun", format!("crun, built into {ours}\nspec: 1.2.0"))
+    } else {
+        ("ctr", ours)
+    };
+    vec![
+        field("Name", "name", name),
+        field("Package", "package", name),
+        field("Path", "path", ourselves()),
+        field("Version", "version", version),
+    ]
+}
+
+const fn network_backend(voice: Voice) -> &'static str {
+    if voice.is_peer() { "netavark" } else { "none" }
+}
+
+fn network(voice: Voice) -> Vec<Field> {
+    vec![
+        field("Backend", "backend", network_backend(voice)),
+        field("DNS", "dns", program("", "", "").into_iter().rev().collect::<Vec<_>>()),
+    ]
+}
+
+fn id_mappings(facts: &Facts) -> Vec<Field> {
+    match ranges::discover(facts, &Files::default()) {
+        Ok(found) => vec![
+            field("GIDMap", "gidmap", host::id_map(&found.source.maps().gid)),
+            field("UIDMap", "uidmap", host::id_map(&found.source.maps().uid)),
+        ],
+        Err(_said_by_doctor) => {
+            vec![field("GIDMap", "gidmap", Value::Null), field("UIDMap", "uidmap", Value::Null)]
+        }
+    }
+}
+
+fn security(subject: &Subject<'_>) -> Vec<Field> {
+    let capabilities: Vec<String> =
+        ctr_runtime::caps::DEFAULT.iter().map(|capability| capability.to_string()).collect();
+    let filtered = Path::new("/proc/sys/kernel/seccomp").exists();
+    let module = |name: &str| Path::new("/sys/module").join(name).join("parameters/enabled");
+    let apparmor = std::fs::read_to_string(module("apparmor")).is_ok_and(|text| text.starts_with('Y'));
+    vec![
+        field("AppArmorEnabled", "apparmorEnabled", apparmor),
+        field("DefaultCapabilities", "capabilities", capabilities.join(",")),
+        field("Rootless", "rootless", subject.facts.uid != 0),
+        field("SECCOMPEnabled", "seccompEnabled", filtered),
+        field("SECCOMPProfilePath", "seccompProfilePath", "default"),
+        field("SELinuxEnabled", "selinuxEnabled", Path::new("/sys/fs/selinux/enforce").exists()),
+    ]
+}
+
+fn store(subject: &Subject<'_>) -> Vec<Field> {
+    let place = crate::cmd::doctor::existing(subject.data);
+    let (allocated, used) = rustix::fs::statvfs(&place).map_or((0, 0), |stat| {
+        let size = stat.f_frsize;
+        (size.saturating_mul(stat.f_blocks), size.saturating_mul(stat.f_blocks.saturating_sub(stat.f_bfree)))
+    });
+    let (running, stopped) = subject.containers;
+    let shown = |path: &Path| path.display().to_string();
+    vec![
+        field("ConfigFile", "configFile", shown(subject.config_file)),
+        field(
+            "ContainerStore",
+            "containerStore",
+            vec![
+                field("Number", "number", running + stopped),
+                field("Paused", "paused", 0),
+                field("Running", "running", running),
+                field("Stopped", "stopped", stopped),
+            ],
+        ),
+        field("GraphDriverName", "graphDriverName", subject.driver),
+        field("GraphOptions", "graphOptions", options(subject.storage_opts)),
+        field("GraphRoot", "graphRoot", shown(subject.data)),
+        field("GraphRootAllocated", "graphRootAllocated", allocated),
+        field("GraphRootUsed", "graphRootUsed", used),
+        field("GraphStatus", "graphStatus", status(subject.driver)),
+        field("ImageCopyTmpDir", "imageCopyTmpDir", shown(subject.temporary)),
+        field("ImageStore", "imageStore", vec![field("Number", "number", subject.images)]),
+        field("RunRoot", "runRoot", shown(subject.run)),
+        field("VolumePath", "volumePath", shown(&subject.data.join("volumes"))),
+        field("TransientStore", "transientStore", false),
+    ]
+}
+
+/// `--storage-opt a=b` as a map.
+fn options(given: &[String]) -> Value {
+    let pairs = given.iter().filter(|option| !option.is_empty());
+    let pairs = pairs.map(|option| option.split_once('=').unwrap_or((option, "")));
+    Value::Object(pairs.map(|(name, value)| (name.to_owned(), value.into())).collect::<Map<_, _>>())
+}
+
+fn status(driver: &str) -> Value {
+    match driver {
+        "overlay" => {
+            json!({ "Native Overlay Diff": "false", "Supports d_type": "true", "Using metacopy": "false" })
+        }
+        _ => host::nothing(),
+    }
+}
+
+fn plugins() -> Vec<Field> {
+    vec![
+        field("Volume", "volume", json!(["local"])),
+        field("Network", "network", json!(["none", "host"])),
+        field("Log", "log", json!(["k8s-file", "none", "passthrough"])),
+        field("Authorization", "authorization", Value::Null),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(voice: Voice) -> Value {
+        let facts = Facts::of_this_process().unwrap();
+        let subject = Subject {
+            voice,
+            data: Path::new("/nonexistent/data"),
+            run: Path::new("/nonexistent/run"),
+            driver: "overlay",
+            storage_opts: &["overlay.size=5".to_owned()],
+            config_file: Path::new("/nonexistent/storage.conf"),
+            temporary: Path::new("/var/tmp"),
+            images: 3,
+            containers: (1, 2),
+            facts: &facts,
+        };
+        report(&subject).for_template()
+    }
+
+    /// What scripts key on: the fields of podman's file 001.
+    #[test]
+    fn under_podmans_name_scripts_find_what_they_look_for() {
+        let told = told(Voice::Podman);
+        assert_eq!(told["Host"]["OCIRuntime"]["Name"], "crun");
+        assert_eq!(told["Host"]["NetworkBackend"], "netavark");
+        assert_eq!(told["Host"]["Conmon"]["Package"], "conmon");
+        assert!(told["Host"]["BuildahVersion"].as_str().unwrap().starts_with(|c: char| c.is_ascii_digit()));
+        assert_eq!(told["Store"]["GraphDriverName"], "overlay");
+        assert_eq!(told["Store"]["ContainerStore"]["Number"], 3);
+        assert_eq!(told["Store"]["GraphOptions"]["overlay.size"], "5");
+        assert_eq!(told["Plugins"]["Volume"][0], "local");
+    }
+
+    #[test]
+    fn under_our_own_name_we_are_what_we_are() {
+        let told = told(Voice::Ctr);
+        assert_eq!(told["Host"]["OCIRuntime"]["Name"], "ctr");
+        assert_eq!(told["Version"]["Version"], ctr_cli::release::VERSION);
+    }
+}

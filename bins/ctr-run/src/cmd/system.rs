@@ -1,0 +1,186 @@
+//! `ctr system …`: the store as a whole.
+
+use std::io::{BufRead, IsTerminal, stdin};
+use std::path::Path;
+
+use ctr_cli::app::Call;
+use ctr_cli::exit::Exit;
+use ctr_cli::report::CommandError;
+use ctr_cli::ui::Ui;
+use ctr_cli::usage::{Flag, Verb};
+use ctr_core::lock::{Lock, Mode};
+use ctr_core::rooted::Root;
+use ctr_pods::containers::Containers;
+use ctr_pods::remove::{Removal, remove};
+use ctr_store::Store;
+use ctr_store::gc::Budget;
+
+use crate::cmd::format::{is_json, template};
+use crate::place::{Place, waits};
+
+/// `system gc`.
+pub const GC: Verb = Verb::new("", "Remove what nothing refers to").long(
+    "Removes what a kill or a full disk left behind: layers, blobs and indexes that belong to no image, and the writable \
+     layers of containers that are gone. Images and containers are not touched, tagged or not.",
+);
+
+/// `system reset`.
+pub const RESET: Verb = Verb::new("[options]", "Reset storage back to its initial state")
+    .long("Ends all containers and removes them, all images, and everything else that is stored.")
+    .flags(&[Flag::bool("force", "Do not prompt for confirmation").short('f')]);
+
+/// `system connection list`.
+pub const CONNECTIONS: Verb = Verb::new("[options]", "List destination for the Podman service(s)")
+    .long("List destination information for the Podman service(s) in podman configuration. There is no service of ours.")
+    .flags(&[
+        Flag::string("format", "Custom Go template for printing connections").short('f'),
+        Flag::bool("quiet", "Custom Go template for printing connections").short('q'),
+    ]);
+
+/// The word that a reset asks for.
+const WORD: &str = "reset";
+
+/// Sweeps the store.
+///
+/// # Errors
+/// It cannot be read, or A not be entered to delete what was swept.
+pub fn gc(call: &Call) -> Result<Exit, CommandError> {
+    let place = Place::find(&call.globals)?;
+    let ui = &call.ui;
+    if !place.dirs.data.exists() {
+        ui.line("nothing to remove: there is no store yet")?;
+        return Ok(Exit::SUCCESS);
+    }
+    let before = free(&place.dirs.data);
+    // Layers and writable layers hold files of ids that only A can delete.
+    let _a = place.enter(false, ui)?;
+    let ended = Containers::new(&place.dirs).sweep().map_err(CommandError::environment)?.len();
+    let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
+    let swept = store
+        .sweep(Budget::default(), &mut |waiting| waits(waiting, ui))
+        .map_err(CommandError::environment)?;
+    store.empty_trash().map_err(CommandError::environment)?;
+    for id in &swept.damaged {
+        ui.warn(&format!(
+            "image {} is damaged and was left; `ctr rmi {}` removes it",
+            id.short(),
+            id.short()
+        ));
+    }
+    let freed = free(&place.dirs.data).saturating_sub(before);
+    ui.line(&format!(
+        "removed {} trees, {} blobs, {} indexes, {} unfinished pieces and {ended} containers; {} freed",
+        swept.trees,
+        swept.blobs,
+        swept.indexes,
+        swept.sessions,
+        ctr_cli::human::size::human(freed)
+    ))?;
+    Ok(Exit::SUCCESS)
+}
+
+/// Free bytes where the store is.
+fn free(data: &Path) -> u64 {
+    rustix::fs::statvfs(data).map_or(0, |stat| stat.f_bfree.saturating_mul(stat.f_frsize))
+}
+
+/// Removes everything.
+///
+/// # Errors
+/// Nobody confirmed it, or something could not be removed.
+pub fn reset(call: &Call) -> Result<Exit, CommandError> {
+    let place = Place::find(&call.globals)?;
+    let ui = &call.ui;
+    if !call.flags.bool("force") && !confirmed(&place, ui)? {
+        ui.note("nothing was removed");
+        return Ok(Exit::SUCCESS);
+    }
+    let containers = Containers::new(&place.dirs);
+    for container in containers.list().map_err(CommandError::environment)? {
+        let how = Removal { force: true, grace: Some(std::time::Duration::ZERO) };
+        remove(&containers, &container, how).map_err(CommandError::environment)?;
+    }
+    let _a = place.enter(false, ui)?;
+    let _alone = alone(&place, ui)?;
+    for directory in [&place.dirs.data, &place.dirs.run.join("containers"), &place.dirs.run.join("names")] {
+        empty(directory).map_err(CommandError::environment)?;
+    }
+    Ok(Exit::SUCCESS)
+}
+
+/// Keeps others from publishing into what is being removed.
+fn alone(place: &Place, ui: &Ui) -> Result<Option<Lock>, CommandError> {
+    let path = place.layout().gc_lock();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let lock = Lock::acquire(&path, Mode::Exclusive, &mut |waiting| waits(waiting, ui));
+    lock.map(Some).map_err(CommandError::environment)
+}
+
+/// Asks for the word.
+fn confirmed(place: &Place, ui: &Ui) -> Result<bool, CommandError> {
+    if !stdin().is_terminal() {
+        return Err(CommandError::usage(
+            "cannot ask before everything is removed: standard input is no terminal",
+        )
+        .hint("ctr system reset --force"));
+    }
+    ui.note("this ends all containers and removes:");
+    ui.note(&format!("  - all images, containers and volumes, in {}", place.dirs.data.display()));
+    ui.note(&format!("  - the state of what runs, in {}", place.dirs.run.display()));
+    ui.note(&format!("type `{WORD}` to go on:"));
+    let mut answer = String::new();
+    stdin().lock().read_line(&mut answer).map_err(CommandError::environment)?;
+    Ok(answer.trim() == WORD)
+}
+
+/// Something could not be removed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot remove {path}")]
+struct NotEmptied {
+    path: String,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Removes all that is in a directory.
+fn empty(directory: &Path) -> Result<(), NotEmptied> {
+    let failed = |path: &Path, source: Box<dyn std::error::Error + Send + Sync>| NotEmptied {
+        path: path.display().to_string(),
+        source,
+    };
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(err) => return Err(failed(directory, err.into())),
+    };
+    let root = Root::open(directory).map_err(|err| failed(directory, err.into()))?;
+    for entry in entries {
+        let entry = entry.map_err(|err| failed(directory, err.into()))?;
+        root.remove_tree(entry.file_name()).map_err(|err| failed(&entry.path(), err.into()))?;
+    }
+    Ok(())
+}
+
+/// Prints the empty set of connections.
+///
+/// # Errors
+/// It cannot be written.
+pub fn connections(call: &Call) -> Result<Exit, CommandError> {
+    let ui = &call.ui;
+    if call.flags.bool("quiet") {
+        return Ok(Exit::SUCCESS);
+    }
+    match call.flags.get("format") {
+        None | Some("") => ui.line("Name        URI         Identity    Default     ReadWrite")?,
+        Some("tls") => ui.line(
+            "Name        URI         Identity    TLSCA       TLSCert     TLSKey      Default     ReadWrite",
+        )?,
+        Some(format) if is_json(format) => ui.line("[]")?,
+        Some(format) => {
+            // A template goes over the list, which has nothing in it: only its own mistakes can show.
+            template(&format!("{{{{range .}}}}{format}\n{{{{end}}}}"), &serde_json::json!([]), ui)?;
+        }
+    }
+    Ok(Exit::SUCCESS)
+}
