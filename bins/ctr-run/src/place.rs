@@ -11,6 +11,9 @@ use ctr_store::{Driver, Layout};
 use ctr_userns::entry::{self, Begun, EntryError};
 use ctr_userns::level_a::LevelA;
 
+/// What carries the run directory into `ctr unshare`.
+pub const RUN_DIR: &str = "CTR_RUN_DIR";
+
 /// Where a command works.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -111,6 +114,7 @@ fn environment() -> Environment {
         xdg_data_home: path("XDG_DATA_HOME"),
         xdg_runtime_dir: path("XDG_RUNTIME_DIR"),
         uid,
+        chosen: path(RUN_DIR),
     }
 }
 

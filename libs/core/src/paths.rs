@@ -28,6 +28,9 @@ pub struct Environment {
     pub xdg_runtime_dir: Option<PathBuf>,
     /// Our uid.
     pub uid: u32,
+    /// CTR_RUN_DIR: the run directory that a program of ours chose before it moved into a user namespace, where our
+    /// uid, after which that may be named, is another.
+    pub chosen: Option<PathBuf>,
 }
 
 /// What there is at a path, without following a link at its end.
@@ -49,7 +52,7 @@ pub struct NoHome;
 impl Dirs {
     /// Chooses the directories; `look` says what there is at a path.
     ///
-    /// The run directory is the first of: `$XDG_RUNTIME_DIR/ctr` and `/run/user/UID/ctr` where the parent is a
+    /// The run directory is the first of: what was chosen already, if that is ours; `$XDG_RUNTIME_DIR/ctr` and `/run/user/UID/ctr` where the parent is a
     /// directory of ours that no other can write to; `/run/ctr` for root; `/tmp/ctr-UID` where it is ours and
     /// private, or does not exist yet; `run` in the data directory.
     pub fn choose(environment: &Environment, look: &dyn Fn(&Path) -> Option<Entry>) -> Result<Self, NoHome> {
@@ -91,6 +94,10 @@ fn data_directory(environment: &Environment) -> Result<PathBuf, NoHome> {
 fn run_directory(environment: &Environment, look: &dyn Fn(&Path) -> Option<Entry>) -> Option<PathBuf> {
     let uid = environment.uid;
     let ours = |entry: Entry| entry.directory && entry.uid == uid && entry.mode & 0o022 == 0;
+    let chosen = environment.chosen.clone().filter(|path| path.is_absolute());
+    if let Some(chosen) = chosen.filter(|path| look(path).is_some_and(ours)) {
+        return Some(chosen);
+    }
     let session = environment.xdg_runtime_dir.clone().filter(|path| path.is_absolute());
     let login = PathBuf::from(format!("/run/user/{uid}"));
     let parent = session.into_iter().chain([login]).find(|path| look(path).is_some_and(ours));
@@ -126,6 +133,7 @@ mod tests {
             xdg_data_home: None,
             xdg_runtime_dir: Some("/run/user/1000".into()),
             uid: 1000,
+            chosen: None,
         }
     }
 
@@ -172,6 +180,16 @@ mod tests {
         assert_eq!(
             run(&env, &[("/run/user/0", 0, 0o700), ("/run/user/1000", 1000, 0o700)]),
             Path::new("/run/user/1000/ctr")
+        );
+    }
+
+    #[test]
+    fn what_was_chosen_outside_holds_inside_if_it_is_ours() {
+        let env = Environment { uid: 0, chosen: Some("/tmp/ctr-1000".into()), ..environment() };
+        assert_eq!(run(&env, &[("/tmp/ctr-1000", 0, 0o700)]), Path::new("/tmp/ctr-1000"));
+        assert_eq!(
+            run(&env, &[("/tmp/ctr-1000", 7, 0o700), ("/tmp/ctr-0", 0, 0o700)]),
+            Path::new("/tmp/ctr-0")
         );
     }
 

@@ -13,7 +13,7 @@ use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Verb};
 use ctr_userns::level_a::LevelA;
 
-use crate::place::Place;
+use crate::place::{Place, RUN_DIR};
 
 /// The verb.
 pub const VERB: Verb =
@@ -60,18 +60,13 @@ struct NotRun {
     source: std::io::Error,
 }
 
-/// What podman sets there, and the run directory's place: the uid that it may be named after is not ours any more.
-fn environment(a: &LevelA, place: &Place) -> Vec<(&'static str, OsString)> {
+/// What podman sets there, and the run directory, which may be named after a uid that is not ours any more.
+fn environment(a: &LevelA, place: &Place) -> [(&'static str, OsString); 4] {
     let (uid, gid) = a.user();
-    let mut all = vec![
+    [
         ("_CONTAINERS_USERNS_CONFIGURED", "done".into()),
         ("_CONTAINERS_ROOTLESS_UID", uid.to_string().into()),
         ("_CONTAINERS_ROOTLESS_GID", gid.to_string().into()),
-    ];
-    if place.own.run.ends_with("ctr")
-        && let Some(parent) = place.own.run.parent()
-    {
-        all.push(("XDG_RUNTIME_DIR", parent.into()));
-    }
-    all
+        (RUN_DIR, place.own.run.clone().into()),
+    ]
 }
