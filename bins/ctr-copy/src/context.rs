@@ -32,6 +32,7 @@ impl Context {
             xdg_data_home: path("XDG_DATA_HOME"),
             xdg_runtime_dir: path("XDG_RUNTIME_DIR"),
             uid: rustix::process::getuid().as_raw(),
+            chosen: path("CTR_RUN_DIR"),
         };
         let own = Dirs::discover(&environment)
             .map_err(|error| CommandError::environment(error).hint("export HOME=/path/to/your/home"))?;
