@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cmd;
+mod error;
 pub mod place;
 
 use std::ffi::OsString;
@@ -13,8 +14,13 @@ pub use place::Place;
 
 /// What this program does for the user.
 pub const COMMANDS: &[Command] = &[
+    Command { path: "container exists", verb: &cmd::exists::VERB, run: cmd::exists::run },
+    Command { path: "container rm", verb: &cmd::rm::VERB, run: cmd::rm::run },
+    Command { path: "container run", verb: &cmd::run::VERB, run: cmd::run::run },
     Command { path: "doctor", verb: &cmd::doctor::VERB, run: cmd::doctor::run },
     Command { path: "info", verb: &cmd::info::VERB, run: cmd::info::run },
+    Command { path: "rm", verb: &cmd::rm::VERB, run: cmd::rm::run },
+    Command { path: "run", verb: &cmd::run::VERB, run: cmd::run::run },
     Command {
         path: "system connection list",
         verb: &cmd::system::CONNECTIONS,

@@ -19,6 +19,7 @@ use ctr_runtime::spec::{
 pub use security::{MASKED, READ_ONLY};
 
 use crate::command::{self, NoCommand};
+use crate::device::Device;
 use crate::env::{self, EnvError};
 use crate::namespaces::Mode;
 use crate::request::Request;
@@ -90,8 +91,8 @@ pub struct Facts<'a> {
     pub gid_map: &'a [IdMapping],
     /// Files of ours: hosts and the like.
     pub files: &'a [OwnFile],
-    /// Device nodes of the host that a privileged container gets.
-    pub host_devices: &'a [String],
+    /// Device nodes that appear.
+    pub devices: &'a [Device],
     /// The host has SELinux.
     pub selinux: bool,
     /// The host has AppArmor.

@@ -14,6 +14,7 @@ pub mod namespaces;
 pub mod record;
 pub mod remove;
 pub mod request;
+pub mod run;
 pub mod security;
 pub mod supervise;
 pub mod sysctl;

@@ -81,6 +81,15 @@ impl Begun {
         }
     }
 
+    /// A's 0 is the machine's root, which containers do not get.
+    #[must_use]
+    pub fn root_of_host(&self) -> bool {
+        match &self.stage {
+            Stage::Inside(a) => a.root_of_host,
+            Stage::Entering(entering) => entering.root_of_host(),
+        }
+    }
+
     /// Waits until A has its map.
     ///
     /// # Errors

@@ -319,6 +319,12 @@ impl Entering {
         &self.maps
     }
 
+    /// The user is the machine's root.
+    #[must_use]
+    pub const fn root_of_host(&self) -> bool {
+        self.entered.root_of_host
+    }
+
     /// Waits for the map, and puts this process on the list of members.
     ///
     /// # Errors

@@ -18,14 +18,9 @@ pub(super) fn all(request: &Request, facts: &Facts<'_>) -> Vec<SpecMount> {
     for file in facts.files {
         mounts.push(mount(file.target, "bind", &file.source, &["bind", "rprivate", "nosuid", "nodev"]));
     }
-    for device in &request.storage.devices {
+    for device in facts.devices {
         let source = device.source.to_string_lossy();
         mounts.push(mount(device.target.as_str(), "bind", &source, DEVICE_OPTIONS));
-    }
-    if request.privileges.privileged {
-        for device in facts.host_devices {
-            mounts.push(mount(device, "bind", device, DEVICE_OPTIONS));
-        }
     }
     for asked in &request.storage.mounts {
         // What is asked for takes the place of a default.

@@ -1,0 +1,227 @@
+//! From the flags of `run`, as they were spelled, to a typed request.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ctr_cli::usage::Parsed;
+use ctr_core::{file, limits};
+use ctr_pods::env::{EnvError, EnvRequest, HostEnv};
+use ctr_pods::mounts::{self, Mount, MountError};
+use ctr_pods::namespaces::{Mode, ModeError, Namespaces, parse_ipc, parse_mode, parse_network};
+use ctr_pods::request::{
+    HostsRequest, PasswdRequest, Privileges, ProcessRequest, Request, Source, Storage, UsernsRequest,
+};
+use ctr_pods::security::{Security, SecurityError};
+use ctr_pods::ulimit::{UlimitError, Ulimits};
+use ctr_pods::units::{self, UnitError};
+use ctr_pods::user::{GroupAdd, UserError, UserSpec};
+use ctr_pods::{command, device, hosts};
+
+/// A flag's value cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FlagError {
+    /// A mount.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// A variable.
+    #[error(transparent)]
+    Env(#[from] EnvError),
+    /// A namespace.
+    #[error(transparent)]
+    Mode(#[from] ModeError),
+    /// A security option.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
+    /// A limit.
+    #[error(transparent)]
+    Ulimit(#[from] UlimitError),
+    /// A size, signal, mask, zone or pair.
+    #[error(transparent)]
+    Unit(#[from] UnitError),
+    /// A user or group.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// A device.
+    #[error(transparent)]
+    Device(#[from] device::DeviceError),
+    /// A host entry or name.
+    #[error(transparent)]
+    Hosts(#[from] hosts::HostsError),
+    /// A file that a flag names.
+    #[error(transparent)]
+    File(#[from] file::FileError),
+    /// A working directory that is relative.
+    #[error("the working directory {0:?} is invalid, it needs to be an absolute path")]
+    Workdir(String),
+    /// A descriptor that is none, or one of the first three.
+    #[error("--preserve-fd {0} is invalid: it must be a number above 2")]
+    PreserveFd(String),
+    /// Both ways to name descriptors.
+    #[error("cannot specify both --preserve-fds and --preserve-fd")]
+    PreserveBoth,
+}
+
+/// Types what was given.
+///
+/// # Errors
+/// The first value that cannot be used.
+pub(crate) fn build(
+    args: &Parsed,
+    words: &[&str],
+    host_env: HostEnv,
+    command_line: Vec<String>,
+) -> Result<Request, FlagError> {
+    let (image, words) = words.split_first().map_or(("", &[][..]), |(image, words)| (*image, words));
+    let words = words.iter().map(|word| (*word).to_owned()).collect();
+    let pairs = |what: &'static str, needs_value: bool| -> Result<Vec<_>, UnitError> {
+        args.strings(what).iter().map(|text| units::parse_pair(what, text, needs_value)).collect()
+    };
+    let hostname = args.get("hostname").map(str::to_owned);
+    if let Some(name) = &hostname {
+        hosts::check_hostname(name)?;
+    }
+    let timezone = args.get("tz").map(str::to_owned);
+    if let Some(zone) = &timezone {
+        units::check_timezone(zone)?;
+    }
+    Ok(Request {
+        source: if args.bool("rootfs") { folder(image) } else { Source::Image(image.to_owned()) },
+        platform: args.get("platform").map(str::to_owned),
+        name: args.get("name").map(str::to_owned),
+        hostname,
+        labels: pairs("label", false)?,
+        annotations: pairs("annotation", true)?,
+        process: process(args, words, host_env)?,
+        passwd: PasswdRequest {
+            add: args.bool("passwd"),
+            passwd_entry: args.get("passwd-entry").map(str::to_owned),
+            group_entry: args.get("group-entry").map(str::to_owned),
+        },
+        storage: storage(args)?,
+        privileges: privileges(args)?,
+        namespaces: namespaces(args)?,
+        userns: UsernsRequest {
+            mode: args.get("userns").map(str::to_owned),
+            uidmap: args.strings("uidmap"),
+            gidmap: args.strings("gidmap"),
+            subuidname: args.get("subuidname").map(str::to_owned),
+            subgidname: args.get("subgidname").map(str::to_owned),
+        },
+        hosts: HostsRequest {
+            add: args
+                .strings("add-host")
+                .iter()
+                .map(|text| hosts::parse_entry(text))
+                .collect::<Result<_, _>>()?,
+            none: args.bool("no-hosts"),
+        },
+        timezone,
+        cidfile: args.path("cidfile").map(Path::to_owned),
+        pidfile: args.path("pidfile").map(Path::to_owned),
+        timeout: args.uint("timeout").filter(|seconds| *seconds > 0).map(Duration::from_secs),
+        sig_proxy: args.bool("sig-proxy"),
+        command_line,
+    })
+}
+
+/// `--rootfs DIR[:O]`.
+fn folder(text: &str) -> Source {
+    match text.strip_suffix(":O") {
+        Some(path) => Source::Folder { path: PathBuf::from(path), overlay: true },
+        None => Source::Folder { path: PathBuf::from(text), overlay: false },
+    }
+}
+
+fn process(args: &Parsed, words: Vec<String>, host_env: HostEnv) -> Result<ProcessRequest, FlagError> {
+    if let Some(user) = args.get("user") {
+        UserSpec::parse(user)?;
+    }
+    let workdir = args.get("workdir").map(str::to_owned);
+    if let Some(dir) = workdir.as_ref().filter(|dir| !Path::new(dir).is_absolute()) {
+        return Err(FlagError::Workdir(dir.clone()));
+    }
+    let files = args.strings("env-file");
+    let read = |path: &String| file::read_text(Path::new(path), limits::ENV_FILE);
+    let env = EnvRequest {
+        set: args.strings("env"),
+        files: files.iter().map(read).collect::<Result<_, _>>()?,
+        host: args.bool("env-host"),
+        proxy: args.bool("http-proxy"),
+        unset: args.strings("unsetenv"),
+        unset_all: args.bool("unsetenv-all"),
+        terminal: args.bool("tty"),
+    };
+    Ok(ProcessRequest {
+        words,
+        entrypoint: args.get("entrypoint").map(command::parse_entrypoint),
+        env,
+        host_env,
+        user: args.get("user").map(str::to_owned),
+        groups: GroupAdd::parse(&args.strings("group-add"))?,
+        workdir,
+        umask: args.get("umask").map(units::parse_umask).transpose()?,
+        interactive: args.bool("interactive"),
+        terminal: args.bool("tty"),
+        init: args.bool("init"),
+        preserve_fds: preserved(args)?,
+        stop_signal: args.get("stop-signal").map(units::parse_signal).transpose()?,
+    })
+}
+
+/// The descriptors of `--preserve-fd`, or the first so many after standard error.
+fn preserved(args: &Parsed) -> Result<Vec<u32>, FlagError> {
+    let number = |text: &String| text.trim().parse().map_err(|_not_one| FlagError::PreserveFd(text.clone()));
+    let mut named: Vec<u32> = args.strings("preserve-fd").iter().map(number).collect::<Result<_, _>>()?;
+    if let Some(low) = named.iter().find(|fd| **fd < 3) {
+        return Err(FlagError::PreserveFd(low.to_string()));
+    }
+    let count = args.uint("preserve-fds").unwrap_or(0);
+    if count > 0 && !named.is_empty() {
+        return Err(FlagError::PreserveBoth);
+    }
+    // More than a process can have open is as many as it can have open.
+    let count = u32::try_from(count).unwrap_or(u32::MAX).min(1 << 20);
+    named.extend((0..count).map(|at| at + 3));
+    named.sort_unstable();
+    named.dedup();
+    Ok(named)
+}
+
+fn storage(args: &Parsed) -> Result<Storage, FlagError> {
+    let parse =
+        |name: &str, parse: fn(&str) -> Result<Mount, MountError>| -> Result<Vec<Mount>, MountError> {
+            args.strings(name).iter().map(|text| parse(text)).collect()
+        };
+    let mut all = parse("mount", mounts::parse_mount)?;
+    all.extend(parse("volume", mounts::parse_volume)?);
+    all.extend(parse("tmpfs", mounts::parse_tmpfs)?);
+    Ok(Storage {
+        mounts: mounts::arrange(all)?,
+        devices: args.strings("device").iter().map(|text| device::parse(text)).collect::<Result<_, _>>()?,
+        read_only: args.bool("read-only"),
+        read_only_tmpfs: args.bool("read-only-tmpfs"),
+        shm_size: args.get("shm-size").map_or(Ok(64 << 20), units::parse_size)?,
+    })
+}
+
+fn privileges(args: &Parsed) -> Result<Privileges, FlagError> {
+    Ok(Privileges {
+        cap_add: args.strings("cap-add"),
+        cap_drop: args.strings("cap-drop"),
+        privileged: args.bool("privileged"),
+        security: Security::parse(&args.strings("security-opt"))?,
+        ulimits: Ulimits::parse(&args.strings("ulimit"))?,
+        sysctls: args.strings("sysctl"),
+    })
+}
+
+fn namespaces(args: &Parsed) -> Result<Namespaces, ModeError> {
+    let mode = |flag: &'static str| args.get(flag).map_or(Ok(Mode::Private), |text| parse_mode(flag, text));
+    Ok(Namespaces {
+        pid: mode("pid")?,
+        ipc: args.get("ipc").map_or(Ok(Mode::Private), parse_ipc)?,
+        uts: mode("uts")?,
+        cgroup: mode("cgroupns")?,
+        network: args.get("network").map_or(Ok(Mode::Private), parse_network)?,
+    })
+}

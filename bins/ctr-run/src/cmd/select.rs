@@ -1,0 +1,29 @@
+//! Which containers a verb means: filters, and who runs.
+
+use ctr_cli::human::time::Timestamp;
+use ctr_cli::report::CommandError;
+use ctr_cli::usage::Parsed;
+use ctr_pods::containers::Container;
+use ctr_pods::filter::Filters;
+
+/// The conditions of `--filter`.
+pub(super) fn filters(flags: &Parsed, all: &[Container]) -> Result<Filters, CommandError> {
+    let now = Timestamp::now();
+    let moment = |text: &str| nanos(Timestamp::parse_filter(text, now).ok()?);
+    Filters::parse(&flags.strings("filter"), all, moment).map_err(CommandError::usage)
+}
+
+/// Nanoseconds since 1970.
+fn nanos(time: Timestamp) -> Option<u64> {
+    let seconds = u64::try_from(time.seconds).ok()?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(time.nanos.into())
+}
+
+/// Each container with whether it runs, asked once.
+pub(super) fn running(list: Vec<Container>) -> Result<Vec<(Container, bool)>, CommandError> {
+    let ask = |container: Container| {
+        let running = container.is_running().map_err(CommandError::environment)?;
+        Ok((container, running))
+    };
+    list.into_iter().map(ask).collect()
+}

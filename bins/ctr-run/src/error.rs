@@ -1,0 +1,82 @@
+//! Errors of the libraries as errors of commands: which kind, which exit code, the peers' words.
+
+use ctr_cli::exit::Exit;
+use ctr_cli::peers::Sentence;
+use ctr_cli::report::CommandError;
+use ctr_pods::containers::ContainersError;
+use ctr_pods::remove::RemoveError;
+use ctr_pods::run::RunError;
+use ctr_store::ResolveError;
+use rustix::io::Errno;
+
+use crate::place;
+
+/// A container did not run.
+pub(crate) fn of_run(error: RunError) -> CommandError {
+    match error {
+        RunError::Enter(error) => place::barred(error),
+        RunError::Image(error) => of_resolve(error),
+        RunError::Containers(error) => of_containers(error),
+        RunError::Command { command, errno } => of_command(command, errno),
+        error @ RunError::Workdir { .. } => CommandError::user(error).exit(Exit::NOT_EXECUTABLE),
+        RunError::NotYet(what) => CommandError::not_supported(&what),
+        other => CommandError::user(other),
+    }
+}
+
+/// The command is not there, or cannot be run.
+fn of_command(command: String, errno: Errno) -> CommandError {
+    let missing = errno == Errno::NOENT;
+    let sentence = if missing {
+        Sentence::CommandNotFound(command.clone())
+    } else {
+        Sentence::CommandNotExecutable(command.clone())
+    };
+    let exit = if missing { Exit::NOT_FOUND } else { Exit::NOT_EXECUTABLE };
+    CommandError::user(RunError::Command { command, errno }).exit(exit).peer(sentence)
+}
+
+/// An image that was not found, or that something is wrong with.
+pub(crate) fn of_resolve(error: ResolveError) -> CommandError {
+    match &error {
+        ResolveError::Unknown { name } => {
+            let name = name.for_terminal();
+            CommandError::user(error)
+                .peer(Sentence::NoSuchImage(name))
+                .hint("ctr load -i FILE")
+                .hint("ctr images")
+        }
+        _ => CommandError::user(error),
+    }
+}
+
+/// A name that is taken, or a container that is not there.
+pub(crate) fn of_containers(error: ContainersError) -> CommandError {
+    match &error {
+        ContainersError::NameInUse { name, id } => {
+            let (name, id) = (name.clone(), id.clone());
+            let hint = format!("ctr rm -f {name}");
+            CommandError::user(error).peer(Sentence::NameInUse { name, id }).hint(hint)
+        }
+        ContainersError::NotFound(name) => {
+            let name = name.clone();
+            CommandError::user(error).peer(Sentence::NoSuchContainer(name)).exit(Exit::NO)
+        }
+        _ => CommandError::user(error),
+    }
+}
+
+/// A container that is still there.
+pub(crate) fn of_remove(error: RemoveError) -> CommandError {
+    match error {
+        RemoveError::Containers(error) => of_containers(error),
+        RemoveError::Running(id) => {
+            let hint = format!("ctr rm -f {id}");
+            CommandError::user(RemoveError::Running(id.clone()))
+                .peer(Sentence::ContainerRunning { id })
+                .exit(Exit::IN_USE)
+                .hint(hint)
+        }
+        other => CommandError::user(other),
+    }
+}

@@ -1,0 +1,393 @@
+//! Running a container in the foreground, from a request to an exit code.
+//!
+//! # Theory of operation
+//! ```text
+//! U   read who we are, find the image                      (the gc lock is shared)
+//!     begin to enter A: helpers write its map meanwhile
+//!     claim an identity and a name, publish the record     (the gc lock is free again)
+//! A   mount the root, read who the user is, open what is bound
+//!     specification → plan → the container's init
+//!     wait, then remove everything
+//! ```
+//! This process is the container's parent. It never forks a monitor: with a terminal it relays bytes itself.
+//!
+//! # Process context
+//! One thread. It starts in U and ends in A with a mount namespace of its own.
+//!
+//! # Failure
+//! Every error removes what was made. A kill leaves an unlocked folder and an upper folder ([`crate::containers`]), and
+//! the kernel kills the container with us.
+
+mod accounts;
+mod binds;
+mod files;
+mod record;
+mod root;
+mod start;
+
+use std::path::{Path, PathBuf};
+
+use ctr_core::file::FileError;
+use ctr_core::lock::Waiting;
+use ctr_core::oci::RunConfig;
+use ctr_core::paths::Dirs;
+use ctr_core::platform::{Platform, PlatformError};
+use ctr_core::rooted::{Root, TreeError};
+use ctr_runtime::launch::LaunchError;
+use ctr_runtime::plan::PlanError;
+use ctr_runtime::seccomp::{CompileError, ProfileError};
+use ctr_store::{Image, ResolveError, Store};
+use ctr_userns::entry::{self, Begun, EntryError};
+use ctr_userns::level_a::LevelA;
+use ctr_userns::level_b::{self, Choice, Flags, Given, Plan, Planned};
+use ctr_userns::map::{IdMaps, MapError};
+use ctr_userns::ranges::Files as IdFiles;
+use rustix::io::Errno;
+
+pub use accounts::AccountsError;
+pub use binds::BindError;
+pub use root::RootError;
+
+use accounts::Newcomer;
+use start::{Settled, Start};
+
+use crate::containers::{Claim, Containers, ContainersError};
+use crate::create::CreateError;
+use crate::namespaces::Mode;
+use crate::request::{Request, Source};
+use crate::supervise::{End, SuperviseError};
+use crate::ulimit::UlimitError;
+use crate::units::UnitError;
+use crate::user::{self, Accounts, Identity, UserError, UserSpec};
+
+/// Why a container did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The image.
+    #[error(transparent)]
+    Image(#[from] ResolveError),
+    /// `--platform`.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    /// Entering A.
+    #[error(transparent)]
+    Enter(#[from] EntryError),
+    /// `--userns` and its relatives.
+    #[error(transparent)]
+    Userns(#[from] level_b::ModeError),
+    /// The container's map.
+    #[error(transparent)]
+    Map(#[from] level_b::PlanError),
+    /// The lines of that map.
+    #[error("cannot write the container's id map")]
+    Lines(#[from] MapError),
+    /// Records and names.
+    #[error(transparent)]
+    Containers(#[from] ContainersError),
+    /// The root.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// A file in the root.
+    #[error("cannot prepare the root of the container")]
+    Tree(#[from] TreeError),
+    /// passwd and group.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+    /// The user.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// A bind.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The specification.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// Limits.
+    #[error(transparent)]
+    Ulimit(#[from] UlimitError),
+    /// A zone.
+    #[error(transparent)]
+    Unit(#[from] UnitError),
+    /// A file of ours.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The start.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// The profile of system calls.
+    #[error("cannot use the seccomp profile")]
+    Seccomp(#[from] CompileError),
+    /// A profile in a file.
+    #[error("cannot read the seccomp profile {path}")]
+    Profile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: ProfileError,
+    },
+    /// More than one thread, or no /proc.
+    #[error("cannot clone a container")]
+    Clone(#[source] Errno),
+    /// A descriptor that is not open.
+    #[error("cannot pass the file descriptor {0}: it is not open")]
+    NotOpen(u32),
+    /// An id that `U` would give files to.
+    #[error("the container has no ids {uid}:{gid} to give files to")]
+    NoSuchId {
+        /// User.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
+    /// A device.
+    #[error(transparent)]
+    Device(#[from] crate::device::DeviceError),
+    /// A working directory that the container has not.
+    #[error("workdir {path:?} does not exist on container {container}")]
+    Workdir {
+        /// The directory.
+        path: String,
+        /// The container.
+        container: String,
+    },
+    /// The command's program is not there, or cannot be run.
+    #[error("cannot run `{command}` in the container")]
+    Command {
+        /// The program as it was asked for.
+        command: String,
+        /// Why.
+        #[source]
+        errno: Errno,
+    },
+    /// Waiting.
+    #[error(transparent)]
+    Supervise(#[from] SuperviseError),
+    /// A thing a later version brings.
+    #[error("{0} is not supported yet")]
+    NotYet(String),
+}
+
+/// Something to tell the user that is no error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// A lock has been waited for.
+    Waiting(Waiting),
+    /// A line of `/etc/subuid` or `/etc/subgid` that was left out.
+    Ids(ctr_userns::ranges::Note),
+    /// How the root was made where overlay is not to be had.
+    Root(String),
+    /// Letters of `--device` that nothing here enforces.
+    DeviceAccess(PathBuf),
+    /// A step of the start that took its fallback.
+    Start(ctr_runtime::launch::Notice),
+    /// `-t` without a terminal to read from.
+    NoTerminal,
+}
+
+/// Where a container runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Host<'a> {
+    /// Its images.
+    pub store: &'a Store,
+    /// Its directories.
+    pub dirs: &'a Dirs,
+    /// The user's own run directory, whatever `--root` and `--runroot` say.
+    pub user_run: &'a Path,
+    /// The user's name where `/etc/passwd` has none.
+    pub user: Option<&'a str>,
+}
+
+/// Runs a container and removes it.
+///
+/// # Errors
+/// It could not be started, or its end could not be learned; everything that was made is removed all the same.
+pub fn foreground(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> Result<End, RunError> {
+    let choice = flags(request).choose()?;
+    let reading = host.store.reading(&mut |waiting| note(Note::Waiting(waiting.clone())))?;
+    let image = find(host, request)?;
+    let mut on_wait = |waiting: &Waiting| note(Note::Waiting(waiting.clone()));
+    let begun = entry::begin(host.user_run, host.user, true, &mut on_wait)?;
+    for unfit in &begun.notes {
+        note(Note::Ids(unfit.clone()));
+    }
+    let paths = OwnPaths::of(request)?;
+    let containers = Containers::new(host.dirs);
+    let claim = containers.claim(request.name.as_deref())?;
+    let container = Container { host, request, image: image.as_ref(), paths: &paths, claim: &claim };
+    let result = container.publish(&choice, &begun, &containers).and_then(|plan| {
+        // From here on the record spares the image's layers.
+        drop(reading);
+        let a = begun.finish()?;
+        container.run(&a, &plan, note)
+    });
+    let removed = paths.remove().and(claim.discard().map_err(RunError::from));
+    let end = result?;
+    removed.map(|()| end)
+}
+
+/// What the flags say about ids.
+fn flags(request: &Request) -> Flags<'_> {
+    let userns = &request.userns;
+    Flags {
+        userns: userns.mode.as_deref(),
+        uidmap: &userns.uidmap,
+        gidmap: &userns.gidmap,
+        subuidname: userns.subuidname.as_deref(),
+        subgidname: userns.subgidname.as_deref(),
+    }
+}
+
+/// The image, if it is one that is run.
+fn find(host: Host<'_>, request: &Request) -> Result<Option<Image>, RunError> {
+    let platform = request.platform.as_deref().map(Platform::parse).transpose()?;
+    match &request.source {
+        Source::Image(name) => Ok(Some(host.store.resolve(name, platform.as_ref())?)),
+        Source::Folder { .. } => Ok(None),
+    }
+}
+
+/// The user's ids in U, who is 0 in A.
+fn user_ids(a: &IdMaps) -> (u32, u32) {
+    (a.uid.to_outer(0).unwrap_or_default(), a.gid.to_outer(0).unwrap_or_default())
+}
+
+/// Nanoseconds since 1970.
+fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Files that the user asked us to write, removed with the container.
+#[derive(Debug)]
+struct OwnPaths {
+    cid: Option<PathBuf>,
+    pid: Option<PathBuf>,
+}
+
+impl OwnPaths {
+    fn of(request: &Request) -> Result<Self, RunError> {
+        let absolute =
+            |path: &PathBuf| std::path::absolute(path).map_err(|error| FileError::new("write", path, error));
+        Ok(Self {
+            cid: request.cidfile.as_ref().map(absolute).transpose()?,
+            pid: request.pidfile.as_ref().map(absolute).transpose()?,
+        })
+    }
+
+    fn write(path: Option<&PathBuf>, text: &str) -> Result<(), RunError> {
+        let Some(path) = path else { return Ok(()) };
+        Ok(std::fs::write(path, text).map_err(|error| FileError::new("write", path, error))?)
+    }
+
+    fn remove(&self) -> Result<(), RunError> {
+        let mut paths = self.cid.iter().chain(&self.pid);
+        Ok(paths.try_for_each(|path| ctr_core::atomic::remove(path))?)
+    }
+}
+
+/// One container on its way.
+#[derive(Debug)]
+struct Container<'a> {
+    host: Host<'a>,
+    request: &'a Request,
+    image: Option<&'a Image>,
+    paths: &'a OwnPaths,
+    claim: &'a Claim,
+}
+
+impl Container<'_> {
+    /// The image's part of the configuration.
+    fn config(&self) -> &RunConfig {
+        static NONE: std::sync::LazyLock<RunConfig> = std::sync::LazyLock::new(RunConfig::default);
+        self.image.map_or(&NONE, |image| &image.config.config)
+    }
+
+    /// Decides about ids and makes the container visible.
+    fn publish(&self, choice: &Choice, begun: &Begun, containers: &Containers) -> Result<Plan, RunError> {
+        let a = begun.maps();
+        let auto = matches!(choice, Choice::Mode(level_b::Mode::Auto { .. }));
+        // Two that look for free ids must see each other's records.
+        let _alone = if auto { Some(containers.choosing_ids()?) } else { None };
+        let in_use = if auto { containers.maps()? } else { Vec::new() };
+        let given = Given {
+            a,
+            user: user_ids(a),
+            root_of_host: begun.root_of_host(),
+            ids_of_image: if auto { root::highest_id(self.host.store, self.image, a)? } else { 0 },
+            in_use: &in_use,
+            files: &IdFiles::default(),
+        };
+        let plan = match level_b::plan(choice, &given)? {
+            Planned::New(plan) => plan,
+            Planned::Container(name) => return Err(RunError::NotYet(format!("--userns container:{name}"))),
+            Planned::Namespace(path) => {
+                return Err(RunError::NotYet(format!("--userns ns:{}", path.display())));
+            }
+        };
+        self.claim.publish(&record::make(self, &plan.maps, &self.hostname())?)?;
+        OwnPaths::write(self.paths.cid.as_ref(), self.claim.id.as_str())?;
+        Ok(plan)
+    }
+
+    /// The container's name for itself.
+    fn hostname(&self) -> String {
+        let modes = self.request.namespaces;
+        match &self.request.hostname {
+            Some(name) => name.clone(),
+            None if modes.uts == Mode::Host || modes.network == Mode::Host => {
+                rustix::system::uname().nodename().to_string_lossy().into_owned()
+            }
+            None => self.claim.id.short().to_owned(),
+        }
+    }
+
+    /// In A: everything from the first process to the end.
+    fn run(&self, a: &LevelA, plan: &Plan, note: &mut dyn FnMut(Note)) -> Result<End, RunError> {
+        let start = Start::begin(self, a, plan)?;
+        let root = Root::from_dir(root::mount(self, a, plan, note)?);
+        let accounts = accounts::read(&root)?;
+        let identity = self.identity(plan, &accounts)?;
+        let newcomer = self.newcomer(plan, &identity, a);
+        accounts::add(&root, &accounts, &identity, &newcomer, &self.request.passwd)?;
+        let who = Settled {
+            more_groups: self.request.process.groups.ids(&accounts)?,
+            home: newcomer.home,
+            identity,
+        };
+        start.finish(&root, &who, note)
+    }
+
+    /// Who the process is: as the flag says, else as the map says, else as the image says.
+    fn identity(&self, plan: &Plan, accounts: &Accounts) -> Result<Identity, UserError> {
+        let text = match (&self.request.process.user, plan.user) {
+            (Some(user), _) => user.clone(),
+            (None, Some((uid, gid))) => format!("{uid}:{gid}"),
+            (None, None) => self.config().user.clone(),
+        };
+        user::identify(&UserSpec::parse(&text)?, accounts)
+    }
+
+    /// How the process is called where the image does not say it. With keep-id it is the user, who is at home in a
+    /// folder that is mounted; everybody else is where the process starts.
+    fn newcomer(&self, plan: &Plan, identity: &Identity, a: &LevelA) -> Newcomer {
+        let workdir = self.request.process.workdir.as_deref().unwrap_or(&self.config().working_dir);
+        let place = if workdir.is_empty() { "/" } else { workdir };
+        let same = plan.user.is_some_and(|(uid, _)| uid == identity.uid);
+        let Some(user) = same.then(|| host_user(a.user().0)).flatten() else {
+            return Newcomer { name: None, home: place.to_owned() };
+        };
+        let mounted = self.request.storage.mounts.iter().any(|mount| mount.target.as_str() == user.home);
+        let home = if mounted { user.home } else { place.to_owned() };
+        Newcomer { name: Some(user.name), home }
+    }
+}
+
+/// The user in the host's own passwd file.
+fn host_user(uid: u32) -> Option<user::User> {
+    let passwd = ctr_core::file::read(Path::new("/etc/passwd"), ctr_core::limits::SYSTEM_FILE).ok()?;
+    Accounts::new(passwd, Vec::new()).user_by_id(uid)
+}

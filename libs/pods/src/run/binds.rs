@@ -1,0 +1,146 @@
+//! Opening what is bound into a container, before anything of an image runs.
+//!
+//! # Process context
+//! In A, with a mount namespace of our own. Sources are opened with the user's rights, relative to where the user is;
+//! from then on they are descriptors, so no path is looked up twice.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, openat, statx};
+use rustix::io::Errno;
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+use crate::mounts::Bind;
+
+/// A source cannot be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// It cannot be opened.
+    #[error("statfs {path}")]
+    Open {
+        /// As the user spelled it.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        errno: Errno,
+    },
+    /// A mount of it cannot be made.
+    #[error("cannot bind {path}")]
+    Clone {
+        /// As the user spelled it.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        errno: Errno,
+    },
+    /// Its owner cannot be changed.
+    #[error("cannot give {path} to the container's user")]
+    Chown {
+        /// As the user spelled it.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        errno: Errno,
+    },
+    /// It is not a device, nor a folder of them.
+    #[error("{0} is not a device node")]
+    NotDevice(PathBuf),
+}
+
+/// Opens the source of a bind as a mount that is nowhere yet.
+pub(super) fn open(bind: &Bind) -> Result<OwnedFd, BindError> {
+    let follow =
+        if bind.no_dereference { OpenTreeFlags::AT_SYMLINK_NOFOLLOW } else { OpenTreeFlags::empty() };
+    clone(&bind.source, bind.recursive, follow)
+}
+
+/// Opens any path as a mount that is nowhere yet.
+pub(super) fn clone(path: &Path, recursive: bool, follow: OpenTreeFlags) -> Result<OwnedFd, BindError> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | follow;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    open_tree(CWD, path, flags).map_err(|errno| match errno {
+        Errno::NOENT | Errno::ACCESS | Errno::NOTDIR | Errno::LOOP => {
+            BindError::Open { path: path.to_owned(), errno }
+        }
+        _ => BindError::Clone { path: path.to_owned(), errno },
+    })
+}
+
+/// The device nodes that a path stands for: itself, or all below it.
+pub(super) fn devices(path: &Path) -> Result<Vec<PathBuf>, BindError> {
+    let failed = |errno| BindError::Open { path: path.to_owned(), errno };
+    let status = statx(CWD, path, AtFlags::empty(), StatxFlags::TYPE).map_err(failed)?;
+    match FileType::from_raw_mode(status.stx_mode.into()) {
+        FileType::CharacterDevice | FileType::BlockDevice => Ok(vec![path.to_owned()]),
+        FileType::Directory => below(path, 0),
+        _ => Err(BindError::NotDevice(path.to_owned())),
+    }
+}
+
+fn below(dir: &Path, depth: u32) -> Result<Vec<PathBuf>, BindError> {
+    let failed = |error: std::io::Error| BindError::Open {
+        path: dir.to_owned(),
+        errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+    };
+    let mut nodes = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let kind = entry.file_type().map_err(failed)?;
+        use std::os::unix::fs::FileTypeExt as _;
+        if kind.is_char_device() || kind.is_block_device() {
+            nodes.push(entry.path());
+        } else if kind.is_dir() && depth < 8 {
+            nodes.extend(below(&entry.path(), depth + 1)?);
+        }
+    }
+    nodes.sort();
+    Ok(nodes)
+}
+
+/// Gives a tree to an owner (ids of A), down to its last file; links are not followed, other mounts are not entered.
+pub(super) fn give(path: &Path, uid: u32, gid: u32) -> Result<(), BindError> {
+    let failed = |errno| BindError::Chown { path: path.to_owned(), errno };
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let root = openat(CWD, path, flags, Mode::empty()).map_err(failed)?;
+    let device = fstat(&root).map_err(failed)?.st_dev;
+    give_one(root.as_fd(), uid, gid).map_err(failed)?;
+    give_below(root.as_fd(), device, uid, gid).map_err(failed)
+}
+
+fn give_one(node: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<(), Errno> {
+    let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+    rustix::fs::chownat(node, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
+}
+
+/// Everything below a directory; what is none has nothing below it.
+fn give_below(dir: BorrowedFd<'_>, device: u64, uid: u32, gid: u32) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = match openat(dir, ".", flags, Mode::empty()) {
+        Err(Errno::NOTDIR) => return Ok(()),
+        other => other?,
+    };
+    for entry in rustix::fs::Dir::new(open)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let node = match openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+            // Somebody else works there too.
+            Err(Errno::NOENT) => continue,
+            other => other?,
+        };
+        let stat = fstat(&node)?;
+        if stat.st_dev != device {
+            continue;
+        }
+        give_one(node.as_fd(), uid, gid)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            give_below(node.as_fd(), device, uid, gid)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Files of ours that appear in a container: hosts, host name, resolver, marker, zone.
+//!
+//! They are made in the container's own folder of the run directory and bound from there, so that a container can change
+//! them and nobody else sees it.
+
+use std::path::Path;
+
+use ctr_core::file::{self, FileError};
+use ctr_core::limits;
+
+use super::RunError;
+use crate::create::OwnFile;
+use crate::hosts;
+use crate::mounts::Mount;
+use crate::namespaces::Mode;
+use crate::request::Request;
+use crate::units::UnitError;
+
+/// Where the host keeps its zones.
+const ZONES: &str = "/usr/share/zoneinfo";
+
+/// Who a container is, for the files that say it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Who<'a> {
+    pub(super) id: &'a str,
+    pub(super) name: &'a str,
+    pub(super) hostname: &'a str,
+    pub(super) image: &'a str,
+    pub(super) image_id: &'a str,
+}
+
+/// Makes the files and says where they appear. What the user mounts there himself is left out.
+pub(super) fn make(request: &Request, dir: &Path, who: Who<'_>) -> Result<Vec<OwnFile>, RunError> {
+    let mut files = Files { dir, mounts: &request.storage.mounts, made: Vec::with_capacity(5) };
+    if !request.hosts.none {
+        files.add("/etc/hosts", "hosts", || Ok(hosts_file(request, who).into_bytes()))?;
+    }
+    files.add("/etc/resolv.conf", "resolv.conf", || Ok(resolver(request)))?;
+    files.add("/etc/hostname", "hostname", || Ok(format!("{}\n", who.hostname).into_bytes()))?;
+    files.add("/run/.containerenv", ".containerenv", || Ok(marker(request, who).into_bytes()))?;
+    if let Some(zone) = &request.timezone {
+        files.add("/etc/localtime", "localtime", || zone_file(zone))?;
+    }
+    Ok(files.made)
+}
+
+struct Files<'a> {
+    dir: &'a Path,
+    mounts: &'a [Mount],
+    made: Vec<OwnFile>,
+}
+
+impl Files<'_> {
+    fn add(
+        &mut self,
+        target: &'static str,
+        name: &str,
+        content: impl FnOnce() -> Result<Vec<u8>, RunError>,
+    ) -> Result<(), RunError> {
+        // A folder of the host that is bound over /run stays as it is.
+        let covers = |mount: &Mount| {
+            let parent = Path::new(target).parent() == Some(Path::new(mount.target.as_str()));
+            mount.target.as_str() == target || (parent && target.starts_with("/run/") && mount.is_of_host())
+        };
+        if self.mounts.iter().any(covers) {
+            return Ok(());
+        }
+        let path = self.dir.join(name);
+        // Nobody reads it before the container starts, so it need not appear at once.
+        std::fs::write(&path, content()?).map_err(|error| FileError::new("write", &path, error))?;
+        self.made.push(OwnFile { target, source: path.to_string_lossy().into_owned() });
+        Ok(())
+    }
+}
+
+fn hosts_file(request: &Request, who: Who<'_>) -> String {
+    // A host without the file is one with an empty file.
+    let host = file::read_text(Path::new("/etc/hosts"), limits::SYSTEM_FILE).unwrap_or_default();
+    let names: &[&str] = if who.hostname == who.name { &[who.hostname] } else { &[who.hostname, who.name] };
+    hosts::hosts_file(&host, &request.hosts.add, names)
+}
+
+/// The host's resolver where its network is the container's; without a network there is nobody to ask.
+fn resolver(request: &Request) -> Vec<u8> {
+    match request.namespaces.network {
+        Mode::Host => file::read(Path::new("/etc/resolv.conf"), limits::SYSTEM_FILE).unwrap_or_default(),
+        Mode::Private => Vec::new(),
+    }
+}
+
+fn marker(request: &Request, who: Who<'_>) -> String {
+    if request.privileges.privileged {
+        hosts::containerenv(env!("CARGO_PKG_VERSION"), who.name, who.id, who.image, who.image_id)
+    } else {
+        String::new()
+    }
+}
+
+fn zone_file(zone: &str) -> Result<Vec<u8>, RunError> {
+    let path = if zone == "local" { "/etc/localtime".into() } else { Path::new(ZONES).join(zone) };
+    match file::read(&path, limits::SYSTEM_FILE) {
+        Err(error) if error.is_missing() => Err(UnitError::Timezone(zone.to_owned()).into()),
+        other => Ok(other?),
+    }
+}

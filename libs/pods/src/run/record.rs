@@ -1,0 +1,179 @@
+//! What a request and an image say of a container, for its record.
+
+use ctr_core::boot::boot_id;
+use ctr_runtime::spec::IdMapping;
+use ctr_userns::map::IdMaps;
+
+use super::{Container, RunError, now};
+use crate::mounts::{Access, Mount, Overlay, What};
+use crate::namespaces::Mode;
+use crate::record::{HostRecord, MountRecord, ProcessRecord, Record, VERSION};
+use crate::request::{ProcessRequest, Request, Source};
+use crate::units;
+use crate::user::GroupAdd;
+
+/// The record of a container that is about to be.
+pub(super) fn make(container: &Container<'_>, maps: &IdMaps, hostname: &str) -> Result<Record, RunError> {
+    let Container { request, image, claim, paths, .. } = container;
+    let rootfs = match &request.source {
+        Source::Image(_) => None,
+        Source::Folder { path, .. } => Some(absolute(path)?),
+    };
+    let mut labels: Vec<(String, String)> = Vec::new();
+    if let Some(image) = image {
+        labels.extend(image.config.config.labels.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+    for (key, value) in &request.labels {
+        labels.retain(|(known, _)| known != key);
+        labels.push((key.clone(), value.clone()));
+    }
+    Ok(Record {
+        version: VERSION,
+        id: claim.id.clone(),
+        name: claim.name.clone(),
+        created: now(),
+        auto_remove: true,
+        boot_id: boot_id()?.clone(),
+        image: image.as_ref().map(|image| image.id),
+        image_name: image.as_ref().map(|image| image_name(image, request)).unwrap_or_default(),
+        image_digest: image.as_ref().map(|image| image.manifest),
+        rootfs,
+        layers: image.as_ref().map(|image| image.layers.clone()).unwrap_or_default(),
+        hostname: hostname.to_owned(),
+        labels,
+        annotations: request.annotations.clone(),
+        process: process(container),
+        host: host(request, maps),
+        mounts: request.storage.mounts.iter().map(mount).collect(),
+        cidfile: paths.cid.clone(),
+        pidfile: paths.pid.clone(),
+        timezone: request.timezone.clone().unwrap_or_default(),
+        timeout: request.timeout.map_or(0, |timeout| timeout.as_secs()),
+        command_line: request.command_line.clone(),
+    })
+}
+
+/// The name the image was found by, in full; else what the user wrote.
+pub(super) fn image_name(image: &ctr_store::Image, request: &Request) -> String {
+    match (&image.name, &request.source) {
+        (Some(name), _) => name.to_string(),
+        (None, Source::Image(text)) => text.clone(),
+        (None, Source::Folder { .. }) => String::new(),
+    }
+}
+
+fn absolute(path: &std::path::Path) -> Result<std::path::PathBuf, RunError> {
+    Ok(std::path::absolute(path).map_err(|error| ctr_core::file::FileError::new("find", path, error))?)
+}
+
+fn process(container: &Container<'_>) -> ProcessRecord {
+    let ProcessRequest { words, entrypoint, .. } = &container.request.process;
+    let image = container.config();
+    let list =
+        |list: &Option<ctr_core::oci::Words>| list.as_ref().map(|list| list.0.clone()).unwrap_or_default();
+    let own_entrypoint = list(&image.entrypoint);
+    let cmd = match (words.is_empty(), entrypoint) {
+        (false, _) => words.clone(),
+        (true, None) => list(&image.cmd),
+        (true, Some(_)) => Vec::new(),
+    };
+    let entrypoint = entrypoint.clone().unwrap_or(own_entrypoint);
+    let request = &container.request.process;
+    let signal = request.stop_signal.or_else(|| units::parse_signal(&image.stop_signal).ok());
+    ProcessRecord {
+        args: entrypoint.iter().chain(&cmd).cloned().collect(),
+        entrypoint,
+        cmd,
+        user: request.user.clone().unwrap_or_else(|| image.user.clone()),
+        workdir: request.workdir.clone().unwrap_or_else(|| image.working_dir.clone()),
+        terminal: request.terminal,
+        interactive: request.interactive,
+        stop_signal: signal.unwrap_or(15),
+        umask: request.umask.unwrap_or(0o022),
+        init: request.init,
+        groups: groups(&request.groups),
+    }
+}
+
+fn groups(groups: &GroupAdd) -> Vec<String> {
+    match groups {
+        GroupAdd::None => Vec::new(),
+        GroupAdd::Keep => vec!["keep-groups".to_owned()],
+        GroupAdd::Groups(groups) => groups.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn host(request: &Request, maps: &IdMaps) -> HostRecord {
+    let mode = |mode: Mode| if mode == Mode::Host { "host" } else { "private" }.to_owned();
+    let modes = request.namespaces;
+    let privileges = &request.privileges;
+    HostRecord {
+        pid: mode(modes.pid),
+        ipc: mode(modes.ipc),
+        uts: mode(modes.uts),
+        cgroup: mode(modes.cgroup),
+        network: if modes.network == Mode::Host { "host" } else { "none" }.to_owned(),
+        userns: request.userns.mode.clone().unwrap_or_default(),
+        maps: Some(maps.clone()),
+        cap_add: privileges.cap_add.clone(),
+        cap_drop: privileges.cap_drop.clone(),
+        privileged: privileges.privileged,
+        read_only: request.storage.read_only,
+        security_opt: privileges.security.written.clone(),
+        extra_hosts: request
+            .hosts
+            .add
+            .iter()
+            .map(|entry| format!("{}:{}", entry.names.join(";"), entry.address))
+            .collect(),
+        shm_size: request.storage.shm_size,
+        ulimits: Vec::new(),
+        devices: request
+            .storage
+            .devices
+            .iter()
+            .map(|device| (device.source.to_string_lossy().into_owned(), device.target.to_string()))
+            .collect(),
+    }
+}
+
+/// A mount as `inspect` shows it.
+fn mount(mount: &Mount) -> MountRecord {
+    let shown = |kind: &str, source: String, access: Access, propagation: &str, mut options: Vec<&str>| {
+        let words =
+            [(access.exec, "exec", "noexec"), (access.suid, "suid", "nosuid"), (access.dev, "dev", "nodev")];
+        options.extend(
+            words.into_iter().filter_map(|(choice, yes, no)| choice.map(|on| if on { yes } else { no })),
+        );
+        MountRecord {
+            kind: kind.to_owned(),
+            source,
+            destination: mount.target.to_string(),
+            options: options.into_iter().map(str::to_owned).collect(),
+            rw: access.read_only != Some(true),
+            propagation: propagation.to_owned(),
+        }
+    };
+    let source = |path: &std::path::Path| {
+        std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
+    };
+    match &mount.what {
+        What::Bind(bind) => {
+            let propagation = bind.propagation.map_or("rprivate", crate::mounts::Propagation::name);
+            let recursive = if bind.recursive { "rbind" } else { "bind" };
+            shown("bind", source(&bind.source), bind.access, propagation, vec![recursive])
+        }
+        What::Overlay(Overlay { source: path, .. }) => {
+            shown("bind", source(path), Access::default(), "rprivate", vec!["O"])
+        }
+        What::Tmpfs(tmpfs) => shown("tmpfs", "tmpfs".to_owned(), tmpfs.access, "", vec![]),
+        What::Devpts(_) => shown("devpts", "devpts".to_owned(), Access::default(), "", vec![]),
+    }
+}
+
+/// The lines of a map as a specification has them.
+pub(super) fn lines(lines: &ctr_userns::map::Lines) -> Vec<IdMapping> {
+    let line =
+        |it: &ctr_userns::map::Extent| IdMapping { container_id: it.inner, host_id: it.outer, size: it.len };
+    lines.extents().iter().map(line).collect()
+}

@@ -1,0 +1,360 @@
+//! From the specification to a running command, and to its end.
+//!
+//! The plan has two halves: the first needs nothing of the image and is at work while the root is mounted.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use ctr_core::file::FileError;
+use ctr_core::process::Identity as ProcessIdentity;
+use ctr_core::rooted::Root;
+use ctr_core::{file, limits};
+use ctr_runtime::caps::CapSet;
+use ctr_runtime::launch::{self, Begun, LaunchError, Running, Surroundings};
+use ctr_runtime::plan::{self, Facts as PlanFacts, Stage};
+use ctr_runtime::seccomp::{self, Facts as SeccompFacts, Kernel, Profile, Program};
+use ctr_runtime::spec::{ConsoleSize, IdMapping, Spec};
+use ctr_sys::clone::SingleThreaded;
+use ctr_userns::level_a::LevelA;
+use ctr_userns::level_b::Plan;
+use rustix::io::Errno;
+use rustix::mount::OpenTreeFlags;
+
+use super::binds;
+use super::files::{self, Who};
+use super::{Container, Note, OwnPaths, RunError, now, record};
+use crate::create::{self, Facts, OwnFile};
+use crate::device::Device;
+use crate::mounts::{Target, What};
+use crate::record::State;
+use crate::security::Seccomp;
+use crate::supervise::{End, Rules, Watch};
+use crate::terminal::{self, Terminal};
+use crate::ulimit::Ulimit;
+use crate::user::{GroupAdd, Identity};
+
+/// Who the process is, once the image has said its part.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) identity: Identity,
+    pub(super) more_groups: Vec<u32>,
+    pub(super) home: String,
+}
+
+/// A container whose first process is at work.
+pub(super) struct Start<'a> {
+    container: &'a Container<'a>,
+    plan: &'a Plan,
+    given: Given,
+    watch: Watch,
+    stage: Stage,
+    begun: Begun,
+    facts: PlanFacts,
+}
+
+/// What does not depend on the image's accounts.
+struct Given {
+    hostname: String,
+    limits: Vec<Ulimit>,
+    uid_map: Vec<IdMapping>,
+    gid_map: Vec<IdMapping>,
+    files: Vec<OwnFile>,
+    devices: Vec<Device>,
+    selinux: bool,
+    apparmor: bool,
+    terminal_size: Option<ConsoleSize>,
+}
+
+impl<'a> Start<'a> {
+    /// Clones the first process and sets it to work.
+    pub(super) fn begin(container: &'a Container<'a>, a: &LevelA, plan: &'a Plan) -> Result<Self, RunError> {
+        let request = container.request;
+        let given = Given::gather(container, a, plan)?;
+        let nobody = Settled {
+            identity: Identity { uid: 0, gid: 0, groups: Vec::new(), home: None, name: None },
+            more_groups: Vec::new(),
+            home: String::new(),
+        };
+        // The first half reads nothing of it that depends on who the process is.
+        let spec = create::spec(request, &given.facts(container, &nobody))?;
+        let facts = PlanFacts {
+            keep_groups: request.process.groups == GroupAdd::Keep,
+            init: request.process.init,
+            creates_cwd: request.process.workdir.is_none(),
+            preserved: request.process.preserve_fds.clone(),
+            ..PlanFacts::new(plan.maps.clone(), a.maps.clone())
+        };
+        let rules =
+            Rules { proxy: request.sig_proxy, timeout: request.timeout, terminal: request.process.terminal };
+        let stage = plan::stage(&spec, &facts)?;
+        if !request.process.interactive && !request.process.terminal {
+            close_input()?;
+        }
+        let proof = SingleThreaded::here().map_err(RunError::Clone)?;
+        let watch = Watch::begin(rules)?;
+        let begun = launch::begin(&proof, &stage, Surroundings::default())?;
+        Ok(Self { container, plan, given, watch, stage, begun, facts })
+    }
+
+    /// Hands over the root and what is bound, and waits for the end of the command.
+    pub(super) fn finish(
+        mut self,
+        root: &Root,
+        who: &Settled,
+        note: &mut dyn FnMut(Note),
+    ) -> Result<End, RunError> {
+        let container = self.container;
+        let spec = create::spec(container.request, &self.given.facts(container, who))?;
+        let caps = spec.process.capabilities.unwrap_or_default();
+        let program = program(container, caps.bounding)?;
+        self.facts.seccomp = program.map(|program| program.bytes().to_vec());
+        let main = plan::main(&spec, &self.facts, &self.stage)?;
+        let mounts = self.open(&spec, main.given(), who, note)?;
+        let mounts: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();
+        let running =
+            self.begun.finish(&main, root.as_fd(), &mounts).map_err(|error| told(error, &spec, container))?;
+        let Running { pid, pidfd, terminal, notices, .. } = running;
+        for notice in notices {
+            note(Note::Start(notice));
+        }
+        let pid = pid.as_raw_nonzero().get().cast_unsigned();
+        container.claim.started(&State {
+            init: ProcessIdentity::of(pid)?,
+            supervisor: ProcessIdentity::current()?,
+            env: spec.process.env,
+            effective: caps.effective,
+            bounding: caps.bounding,
+            started: now(),
+        })?;
+        OwnPaths::write(container.paths.pid.as_ref(), &pid.to_string())?;
+        let interactive = container.request.process.interactive;
+        let terminal = terminal.map(|master| Terminal::new(master, interactive));
+        Ok(self.watch.wait(pidfd.as_fd(), terminal)?)
+    }
+
+    /// Opens what is bound: a detached mount for each that the plan asks for.
+    fn open(
+        &self,
+        spec: &Spec,
+        wanted: &[usize],
+        who: &Settled,
+        note: &mut dyn FnMut(Note),
+    ) -> Result<Vec<OwnedFd>, RunError> {
+        let storage = &self.container.request.storage;
+        for device in storage.devices.iter().filter(|device| device.limited) {
+            note(Note::DeviceAccess(device.source.clone()));
+        }
+        let mut opened = Vec::with_capacity(wanted.len());
+        for mount in wanted.iter().filter_map(|at| spec.mounts.get(*at)) {
+            let asked = storage.mounts.iter().find(|asked| asked.target.as_str() == mount.destination);
+            opened.push(match asked.map(|asked| &asked.what) {
+                Some(What::Bind(bind)) => {
+                    if bind.chown {
+                        self.give(&bind.source, who)?;
+                    }
+                    binds::open(bind)?
+                }
+                Some(What::Overlay(overlay)) => {
+                    if overlay.chown {
+                        self.give(&overlay.source, who)?;
+                    }
+                    super::root::volume(self.container, overlay, opened.len(), note)?
+                }
+                _ => {
+                    let recursive = mount.options.iter().any(|option| option == "rbind");
+                    binds::clone(Path::new(&mount.source), recursive, OpenTreeFlags::empty())?
+                }
+            });
+        }
+        Ok(opened)
+    }
+
+    /// Gives a source to the container's user, in ids of A.
+    fn give(&self, path: &Path, who: &Settled) -> Result<(), RunError> {
+        let maps = &self.plan.maps;
+        let (uid, gid) = (maps.uid.to_outer(who.identity.uid), maps.gid.to_outer(who.identity.gid));
+        match (uid, gid) {
+            (Some(uid), Some(gid)) => Ok(binds::give(path, uid, gid)?),
+            _ => Err(RunError::NoSuchId { uid: who.identity.uid, gid: who.identity.gid }),
+        }
+    }
+}
+
+impl Given {
+    fn gather(container: &Container<'_>, a: &LevelA, plan: &Plan) -> Result<Self, RunError> {
+        let request = container.request;
+        let hostname = container.hostname();
+        let image_id = container.image.map(|image| image.id.to_string()).unwrap_or_default();
+        let image_name = container.image.map(|image| record::image_name(image, request)).unwrap_or_default();
+        let who = Who {
+            id: container.claim.id.as_str(),
+            name: &container.claim.name,
+            hostname: &hostname,
+            image: &image_name,
+            image_id: &image_id,
+        };
+        let (uid_lines, gid_lines) = plan.lines(&a.maps)?;
+        let asked_for_modules =
+            !request.privileges.security.label.is_empty() || request.privileges.security.apparmor.is_some();
+        Ok(Self {
+            files: files::make(request, &container.claim.dir, who)?,
+            limits: request.privileges.ulimits.resolve(own_limit)?,
+            uid_map: record::lines(&uid_lines),
+            gid_map: record::lines(&gid_lines),
+            devices: devices(container)?,
+            selinux: asked_for_modules && Path::new("/sys/fs/selinux/enforce").exists(),
+            apparmor: asked_for_modules && Path::new("/sys/kernel/security/apparmor").exists(),
+            terminal_size: if request.process.terminal { terminal_size() } else { None },
+            hostname,
+        })
+    }
+
+    fn facts<'f>(&'f self, container: &'f Container<'_>, who: &'f Settled) -> Facts<'f> {
+        Facts {
+            image: container.config(),
+            identity: &who.identity,
+            more_groups: &who.more_groups,
+            hostname: &self.hostname,
+            home: &who.home,
+            limits: &self.limits,
+            uid_map: &self.uid_map,
+            gid_map: &self.gid_map,
+            files: &self.files,
+            devices: &self.devices,
+            selinux: self.selinux,
+            apparmor: self.apparmor,
+            terminal_size: self.terminal_size,
+        }
+    }
+}
+
+/// Nobody types: the command reads the end of a file.
+fn close_input() -> Result<(), RunError> {
+    let null =
+        std::fs::File::open("/dev/null").map_err(|error| FileError::new("open", "/dev/null", error))?;
+    Ok(rustix::stdio::dup2_stdin(&null).map_err(|error| FileError::new("use", "/dev/null", error))?)
+}
+
+fn terminal_size() -> Option<ConsoleSize> {
+    terminal::own_size().map(|size| ConsoleSize { height: size.ws_row, width: size.ws_col })
+}
+
+/// Nodes of the host that a container has anyway, or that belong to its own terminal.
+const OWN_NODES: [&str; 8] = [
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+    "/dev/ptmx",
+    "/dev/console",
+];
+
+/// The device nodes that appear: those asked for, folders of them node by node, and for a privileged container all that
+/// the host has but its virtual consoles.
+fn devices(container: &Container<'_>) -> Result<Vec<Device>, RunError> {
+    let mut devices = Vec::new();
+    for asked in &container.request.storage.devices {
+        for node in binds::devices(&asked.source)? {
+            let below = node.strip_prefix(&asked.source).unwrap_or(Path::new(""));
+            let target = Path::new(asked.target.as_str()).join(below);
+            let target = target.to_string_lossy();
+            let target =
+                Target::parse(target.trim_end_matches('/')).map_err(crate::device::DeviceError::Target)?;
+            devices.push(Device { source: node, target, limited: asked.limited });
+        }
+    }
+    if container.request.privileges.privileged {
+        for node in binds::devices(Path::new("/dev"))? {
+            let target =
+                Target::parse(&node.to_string_lossy()).map_err(crate::device::DeviceError::Target)?;
+            if is_shared(target.as_str()) && !devices.iter().any(|known| known.target == target) {
+                devices.push(Device { source: node, target, limited: false });
+            }
+        }
+    }
+    Ok(devices)
+}
+
+fn is_shared(node: &str) -> bool {
+    let console =
+        node.strip_prefix("/dev/tty").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    !console && !node.starts_with("/dev/pts/") && !OWN_NODES.contains(&node)
+}
+
+/// The program that says which calls the container may make; `None` is all.
+fn program(container: &Container<'_>, caps: CapSet) -> Result<Option<Program>, RunError> {
+    let privileges = &container.request.privileges;
+    let facts = SeccompFacts { caps, kernel: kernel() };
+    let profile = match &privileges.security.seccomp {
+        Seccomp::Unconfined => return Ok(None),
+        Seccomp::Default if privileges.privileged => return Ok(None),
+        Seccomp::Default => match seccomp::default_program(&facts) {
+            Some(program) => return Ok(Some(program)),
+            None => seccomp::default_profile(),
+        },
+        Seccomp::Nested => seccomp::nested(),
+        Seccomp::File(path) => match read_profile(path)? {
+            Some(profile) => profile,
+            None => return Ok(None),
+        },
+    };
+    let program = seccomp::compile(&profile, &facts)?;
+    if program.notifies() {
+        return Err(RunError::NotYet("a seccomp profile with a listener".to_owned()));
+    }
+    Ok(Some(program))
+}
+
+fn read_profile(path: &Path) -> Result<Option<Profile>, RunError> {
+    let bytes = file::read(path, limits::SECCOMP_PROFILE)?;
+    Profile::from_json(&bytes).map_err(|source| RunError::Profile { path: path.to_owned(), source })
+}
+
+/// The running kernel; one that does not say its version is taken for an old one.
+fn kernel() -> Kernel {
+    let system = rustix::system::uname();
+    let release = system.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    Kernel { version: numbers.next().unwrap_or(0), revision: numbers.next().unwrap_or(0) }
+}
+
+/// Errors of the start in the words of what was asked for.
+fn told(error: LaunchError, spec: &Spec, container: &Container<'_>) -> RunError {
+    match error {
+        LaunchError::Step { is_exec: true, source, .. } => RunError::Command {
+            command: spec.process.args.first().cloned().unwrap_or_default(),
+            errno: source,
+        },
+        LaunchError::Step { ref step, source, .. }
+            if source == Errno::NOENT && step.starts_with("change to the directory") =>
+        {
+            RunError::Workdir { path: spec.process.cwd.clone(), container: container.claim.id.to_string() }
+        }
+        other => other.into(),
+    }
+}
+
+/// Our own hard limit.
+fn own_limit(name: &str) -> u64 {
+    use rustix::process::{Resource, getrlimit};
+    let resource = match name {
+        "core" => Resource::Core,
+        "cpu" => Resource::Cpu,
+        "data" => Resource::Data,
+        "fsize" => Resource::Fsize,
+        "locks" => Resource::Locks,
+        "memlock" => Resource::Memlock,
+        "msgqueue" => Resource::Msgqueue,
+        "nice" => Resource::Nice,
+        "nofile" => Resource::Nofile,
+        "nproc" => Resource::Nproc,
+        "rss" => Resource::Rss,
+        "rtprio" => Resource::Rtprio,
+        "rttime" => Resource::Rttime,
+        "sigpending" => Resource::Sigpending,
+        _ => Resource::Stack,
+    };
+    getrlimit(resource).maximum.unwrap_or(crate::ulimit::INFINITY)
+}
