@@ -1,0 +1,70 @@
+//! `copy` between the local transports, also as skopeo.
+
+use ctr_tests::Env;
+use ctr_tests::image::{Image, Layer};
+use ctr_tests::needs;
+
+const NAME: &str = "localhost/moved:1";
+
+fn image() -> Image {
+    Image::new(NAME, [Layer::new().file("f", 0o644, "content\n")])
+}
+
+/// Each transport to each: the last one has the image it began with.
+#[test]
+fn an_image_goes_through_every_transport() {
+    needs!(Userns);
+    let env = Env::new();
+    let archive = env.file("in.tar", image().oci_archive());
+    let mut from = format!("oci-archive:{}", archive.display());
+    for (step, to) in [
+        "dir:d1",
+        "oci:o1:localhost/moved:1",
+        "store:localhost/moved:1",
+        "docker-archive:a1.tar:localhost/moved:1",
+        "containers-storage:localhost/again:1",
+        "oci-archive:b1.tar:localhost/moved:1",
+        "dir:d2",
+        "store:localhost/last:1",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let output = env.ctr(["copy", "-q", &from, to]).run();
+        assert_eq!(output.code(), 0, "step {step}: {from} to {to}: {output}");
+        to.clone_into(&mut from);
+    }
+    assert_eq!(env.ok(["image", "inspect", "--format", "{{.Id}}", "localhost/last:1"]), image().id());
+}
+
+/// The compatibility suite's set-up.
+#[test]
+fn as_skopeo_into_a_store_named_in_the_reference() {
+    needs!(Userns);
+    let env = Env::new();
+    let archive = env.file("in.tar", image().oci_archive());
+    let (root, run) = (env.path("root"), env.path("run"));
+    let there = format!("containers-storage:[vfs@{}+{}]{NAME}", root.display(), run.display());
+    let said =
+        env.named("skopeo", ["copy", "--all", &format!("oci-archive:{}", archive.display()), &there]).run();
+    assert_eq!(said.code(), 0, "{said}");
+    let images = env
+        .ctr(["--storage-driver", "vfs", "--root"])
+        .args([&root])
+        .args(["--runroot"])
+        .args([&run])
+        .args(["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+    assert_eq!(images.run().success(), NAME);
+    assert_eq!(env.ok(["images", "-q"]), "");
+}
+
+#[test]
+fn a_transport_that_is_not_there_yet_is_named() {
+    let env = Env::new();
+    for reference in ["docker://localhost:1/x", "docker-daemon:x:1", "nonsense:x"] {
+        let output = env.ctr(["copy", reference, "dir:d"]).run();
+        assert_ne!(output.code(), 0, "{output}");
+        let transport = reference.split(':').next().unwrap_or(reference);
+        assert!(output.stderr.contains(transport), "{output}");
+    }
+}
