@@ -68,6 +68,7 @@ fn all_of_them_go_and_gc_leaves_an_empty_store() {
     for n in ["1", "2", "3"] {
         env.load(&image(&format!("localhost/a:{n}"), n));
     }
+    assert_eq!(names(&env).len(), 3);
     let _removed = env.ok(["rmi", "-a"]);
     assert_eq!(names(&env), [""; 0]);
     let _swept = env.ok(["system", "gc"]);

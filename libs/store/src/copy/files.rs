@@ -70,6 +70,15 @@ impl Files for TarFiles {
             return Ok(());
         }
         let Some(writer) = &mut self.writer else { return Ok(()) };
+        // Skopeo gives a folder that an archive implies to root, which it may not as a user: name each.
+        for (at, _) in name.match_indices('/') {
+            let folder = &name[..=at];
+            if self.names.insert(folder.to_owned()) {
+                writer
+                    .append(&Header::new(folder, Kind::Directory, 0o755), &mut io::empty())
+                    .map_err(archive)?;
+            }
+        }
         let header = Header { size, ..Header::new(name, Kind::File, 0o644) };
         match digest {
             None => writer.append(&header, content).map_err(archive),
