@@ -9,16 +9,18 @@
 //! about the same bits needs no load; one reached from elsewhere does. It then has two entries, the load and,
 //! behind it, the comparison.
 
-use std::collections::{HashMap, HashSet};
-
 use super::bpf::{Instruction, MAX_INSTRUCTIONS, code};
 use super::graph::{Compare, Graph, Id, Node, Test};
 
 /// Makes the instructions that start at a node; `None` where they are more than the kernel takes.
 pub(super) fn assemble(graph: &Graph, root: Id) -> Option<Vec<Instruction>> {
     let order = order(graph, root);
-    let mut assembler =
-        Assembler { graph, loads: loads(graph, root, &order), backward: Vec::new(), places: HashMap::new() };
+    let mut assembler = Assembler {
+        graph,
+        loads: loads(graph, root, &order),
+        backward: Vec::new(),
+        places: vec![[None; 2]; graph.len()],
+    };
     for id in order {
         assembler.node(id)?;
     }
@@ -29,12 +31,12 @@ pub(super) fn assemble(graph: &Graph, root: Id) -> Option<Vec<Instruction>> {
 /// Lists the nodes, each behind those that it leads to, and near to them.
 fn order(graph: &Graph, root: Id) -> Vec<Id> {
     let mut order = Vec::new();
-    let mut seen = HashSet::new();
+    let mut seen = vec![false; graph.len()];
     let mut open = vec![(root, false)];
     while let Some((id, ready)) = open.pop() {
         if ready {
             order.push(id);
-        } else if seen.insert(id) {
+        } else if !std::mem::replace(&mut seen[id.at()], true) {
             open.push((id, true));
             if let Node::Ask { yes, no, .. } = graph.node(id) {
                 // What is pushed last comes first, and so ends up farther off: the usual answer of a
@@ -47,18 +49,22 @@ fn order(graph: &Graph, root: Id) -> Vec<Id> {
     order
 }
 
-/// Lists the nodes that are reached while something else is in the accumulator.
-fn loads(graph: &Graph, root: Id, order: &[Id]) -> HashSet<Id> {
-    let edges = order.iter().filter_map(|&id| match graph.node(id) {
-        Node::Ask { test, yes, no } => Some([yes, no].map(|to| Target::of(graph, to, Some(test)))),
-        Node::Answer(_) => None,
-    });
-    let targets = edges.flatten().chain([Target::of(graph, root, None)]);
-    targets.filter(|target| !target.loaded).map(|target| target.id).collect()
+/// Marks the nodes that are reached while something else is in the accumulator.
+fn loads(graph: &Graph, root: Id, order: &[Id]) -> Vec<bool> {
+    let mut loads = vec![false; graph.len()];
+    let mut enter = |target: Target| loads[target.id.at()] |= !target.loaded;
+    enter(Target::of(graph, root, None));
+    for &id in order {
+        if let Node::Ask { test, yes, no } = graph.node(id) {
+            enter(Target::of(graph, yes, Some(test)));
+            enter(Target::of(graph, no, Some(test)));
+        }
+    }
+    loads
 }
 
 /// Where one can go.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy)]
 struct Target {
     id: Id,
     /// Whether what the node asks about is in the accumulator already.
@@ -81,11 +87,11 @@ impl Target {
 /// A program under construction, from its end.
 struct Assembler<'a> {
     graph: &'a Graph,
-    /// The nodes that need an entry with a load.
-    loads: HashSet<Id>,
+    /// Whether a node needs an entry with a load.
+    loads: Vec<bool>,
     backward: Vec<Instruction>,
-    /// For each target the nearest place that leads to it, as its distance from the end.
-    places: HashMap<Target, usize>,
+    /// For each node the nearest places that lead to its two entries, as distances from the end.
+    places: Vec<[Option<usize>; 2]>,
 }
 
 impl Assembler<'_> {
@@ -100,7 +106,7 @@ impl Assembler<'_> {
                 let [yes, no] = [yes, no].map(|to| Target::of(self.graph, to, Some(test)));
                 self.jump(test, yes, no)?;
                 self.here(id, true);
-                if self.loads.contains(&id) {
+                if self.loads[id.at()] {
                     self.load(test)?;
                     self.here(id, false);
                 }
@@ -145,12 +151,13 @@ impl Assembler<'_> {
 
     /// Returns how many instructions lie between the next one made and a target.
     fn distance(&self, target: Target) -> usize {
-        self.backward.len() - self.places[&target]
+        // Every node comes behind those that it leads to, so that they have their places.
+        self.backward.len() - self.places[target.id.at()][usize::from(target.loaded)].unwrap_or_default()
     }
 
     /// Notes that the instruction made last leads to a target.
     fn here(&mut self, id: Id, loaded: bool) {
-        self.places.insert(Target { id, loaded }, self.backward.len());
+        self.places[id.at()][usize::from(loaded)] = Some(self.backward.len());
     }
 
     fn push(&mut self, instruction: Instruction) -> Option<()> {

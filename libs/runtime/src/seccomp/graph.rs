@@ -4,6 +4,7 @@
 //! agree. All that knows BPF is in [`super::assemble`].
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// A word of `struct seccomp_data`, as its offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +56,13 @@ impl Test {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Id(usize);
 
+impl Id {
+    /// Returns the place as an index below [`Graph::len`].
+    pub(super) fn at(self) -> usize {
+        self.0
+    }
+}
+
 /// An answer, or a question with what follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Node {
@@ -62,11 +70,50 @@ pub(super) enum Node {
     Ask { test: Test, yes: Id, no: Id },
 }
 
+/// A hash of a few words, in a tenth of the standard one's time.
+///
+/// Who writes a profile could make its nodes collide. That costs him time in his own command, bounded by
+/// [`Graph::LIMIT`].
+#[derive(Debug, Default)]
+struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(byte.into());
+        }
+    }
+
+    fn write_u8(&mut self, word: u8) {
+        self.write_u64(word.into());
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(word.into());
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+
+    fn write_isize(&mut self, word: isize) {
+        self.write_usize(word.cast_unsigned());
+    }
+}
+
 /// Nodes, each after those that it leads to.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
     nodes: Vec<Node>,
-    known: HashMap<Node, Id>,
+    known: HashMap<Node, Id, BuildHasherDefault<Mixer>>,
 }
 
 /// The graph would have more nodes than any program has instructions.
@@ -80,6 +127,11 @@ impl Graph {
     /// Returns a node.
     pub(super) fn node(&self, id: Id) -> Node {
         self.nodes[id.0]
+    }
+
+    /// Counts the nodes made so far.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
     }
 
     /// Returns the place of an answer.

@@ -189,8 +189,10 @@ pub fn compile(profile: &Profile, facts: &Facts) -> Result<Program, CompileError
 
 /// Tells whether a profile is the untouched default.
 fn is_default(profile: &Profile) -> bool {
+    // The rules are the same where they are in the same place; what else there is, is short.
     let built_in = matches!(&profile.syscalls, Cow::Borrowed(rules) if std::ptr::eq(*rules, moby::RULES));
-    built_in && *profile == Profile { syscalls: profile.syscalls.clone(), ..moby::PROFILE }
+    let without_rules = |profile: Profile| Profile { syscalls: Cow::Borrowed(&[]), ..profile };
+    built_in && without_rules(profile.clone()) == without_rules(moby::PROFILE)
 }
 
 /// Compiles a profile, be it the default one.
@@ -199,7 +201,8 @@ fn compile_anew(profile: &Profile, facts: &Facts) -> Result<Program, CompileErro
     if profile.default_action == Action::Notify {
         return Err(CompileError::NotifyDefault);
     }
-    let notifies = profile.applicable(facts)?.any(|rule| rule.action == Action::Notify);
+    let notifies = profile.syscalls.iter().any(|rule| rule.action == Action::Notify)
+        && profile.applicable(facts)?.any(|rule| rule.action == Action::Notify);
     if notifies && profile.listener_path.is_none() {
         return Err(CompileError::NoListener);
     }
@@ -322,9 +325,16 @@ impl Builder {
         let default = self.graph.answer(self.default);
         let newer = self.graph.answer(self.newer);
         let mut ids = Vec::with_capacity(calls.verdicts().len());
+        // Nearly all calls get the same answer: looking it up each time is most of the work.
+        let mut last = (self.default, default);
         for (number, verdict) in (0..).zip(calls.verdicts()) {
             ids.push(match verdict {
-                Verdict::Always(answer) => self.graph.answer(*answer),
+                Verdict::Always(answer) => {
+                    if last.0 != *answer {
+                        last = (*answer, self.graph.answer(*answer));
+                    }
+                    last.1
+                }
                 Verdict::Cases(cases) => self.cases(cases, calls.abi, default)?,
                 Verdict::Unnamed if calls.is_newer(number) => newer,
                 Verdict::Unnamed => default,

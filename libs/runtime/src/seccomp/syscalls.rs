@@ -89,7 +89,8 @@ pub(super) struct Known {
 /// Finds a name; `None` where no ABI of this kernel has such a call.
 pub(super) fn find(name: &str) -> Option<Known> {
     let call = TABLE.binary_search_by(|call| call.name.cmp(name)).ok().map(|at| &TABLE[at]);
-    let multiplexed = MULTIPLEXED.iter().find(|(known, ..)| *known == name).map(|&(_, by, arg)| (by, arg));
+    let multiplexed = MULTIPLEXED.binary_search_by(|(known, ..)| (*known).cmp(name)).ok();
+    let multiplexed = multiplexed.map(|at| (MULTIPLEXED[at].1, MULTIPLEXED[at].2));
     (call.is_some() || multiplexed.is_some()).then_some(Known { call, multiplexed })
 }
 
@@ -120,40 +121,40 @@ impl Known {
 const SOCKETCALL: u32 = 102;
 const IPC: u32 = 117;
 
-/// Calls that i386 also, or only, makes through `socketcall` and `ipc`: `linux/net.h`, `linux/ipc.h`.
+/// Calls that i386 also, or only, makes through `socketcall` and `ipc`, sorted: `linux/net.h`, `linux/ipc.h`.
 const MULTIPLEXED: &[(&str, u32, u32)] = &[
-    ("socket", SOCKETCALL, 1),
+    ("accept", SOCKETCALL, 5),
+    ("accept4", SOCKETCALL, 18),
     ("bind", SOCKETCALL, 2),
     ("connect", SOCKETCALL, 3),
-    ("listen", SOCKETCALL, 4),
-    ("accept", SOCKETCALL, 5),
-    ("getsockname", SOCKETCALL, 6),
     ("getpeername", SOCKETCALL, 7),
-    ("socketpair", SOCKETCALL, 8),
-    ("send", SOCKETCALL, 9),
-    ("recv", SOCKETCALL, 10),
-    ("sendto", SOCKETCALL, 11),
-    ("recvfrom", SOCKETCALL, 12),
-    ("shutdown", SOCKETCALL, 13),
-    ("setsockopt", SOCKETCALL, 14),
+    ("getsockname", SOCKETCALL, 6),
     ("getsockopt", SOCKETCALL, 15),
-    ("sendmsg", SOCKETCALL, 16),
-    ("recvmsg", SOCKETCALL, 17),
-    ("accept4", SOCKETCALL, 18),
-    ("recvmmsg", SOCKETCALL, 19),
-    ("sendmmsg", SOCKETCALL, 20),
-    ("semop", IPC, 1),
-    ("semget", IPC, 2),
-    ("semctl", IPC, 3),
-    ("semtimedop", IPC, 4),
-    ("msgsnd", IPC, 11),
-    ("msgrcv", IPC, 12),
-    ("msgget", IPC, 13),
+    ("listen", SOCKETCALL, 4),
     ("msgctl", IPC, 14),
+    ("msgget", IPC, 13),
+    ("msgrcv", IPC, 12),
+    ("msgsnd", IPC, 11),
+    ("recv", SOCKETCALL, 10),
+    ("recvfrom", SOCKETCALL, 12),
+    ("recvmmsg", SOCKETCALL, 19),
+    ("recvmsg", SOCKETCALL, 17),
+    ("semctl", IPC, 3),
+    ("semget", IPC, 2),
+    ("semop", IPC, 1),
+    ("semtimedop", IPC, 4),
+    ("send", SOCKETCALL, 9),
+    ("sendmmsg", SOCKETCALL, 20),
+    ("sendmsg", SOCKETCALL, 16),
+    ("sendto", SOCKETCALL, 11),
+    ("setsockopt", SOCKETCALL, 14),
     ("shmat", IPC, 21),
+    ("shmctl", IPC, 24),
     ("shmdt", IPC, 22),
     ("shmget", IPC, 23),
-    ("shmctl", IPC, 24),
+    ("shutdown", SOCKETCALL, 13),
+    ("socket", SOCKETCALL, 1),
+    ("socketpair", SOCKETCALL, 8),
 ];
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Tests of whole programs.
 
+mod cost;
 mod libseccomp;
 mod random;
 

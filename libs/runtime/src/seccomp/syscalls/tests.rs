@@ -12,6 +12,7 @@ fn names_are_sorted_and_single() {
     for pair in TABLE.windows(2) {
         assert!(pair[0].name < pair[1].name, "{} {}", pair[0].name, pair[1].name);
     }
+    assert!(MULTIPLEXED.is_sorted_by(|one, other| one.0 < other.0));
     assert!(TABLE.len() > 460, "{}", TABLE.len());
 }
 
