@@ -9,16 +9,16 @@ use std::path::PathBuf;
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
+use ctr_cli::template::{Value, asks_for_json};
 use ctr_cli::ui::Ui;
 use ctr_cli::usage::{Flag, Verb};
 use ctr_pods::containers::Containers;
 use ctr_store::Store;
 use ctr_userns::ranges::Facts;
 
-use crate::cmd::format::{is_json, template};
+use crate::cmd::format::template;
 use crate::place::Place;
 use report::{Subject, report};
-use tree::Tree;
 
 pub(crate) use host::go_architecture as architecture;
 
@@ -39,18 +39,18 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let ui = &call.ui;
     let told = tell(&Place::find(&call.globals)?, &call.globals.storage_opts, ui)?;
     match call.flags.get("format") {
-        Some(format) if is_json(format) => {
-            let text = serde_json::to_string_pretty(&told.for_json()).map_err(CommandError::internal)?;
+        Some(format) if asks_for_json(format) => {
+            let text = serde_json::to_string_pretty(&told.to_json()).map_err(CommandError::internal)?;
             ui.line(&text)?;
         }
-        Some(format) => template(format, &told.for_template(), ui)?,
+        Some(format) => template("info", format, &told, ui)?,
         // Go's encoder ends the text with a line break, and podman adds one.
-        None => ui.line(&tree::yaml(&told.for_json()))?,
+        None => ui.line(&tree::yaml(&told.to_json()))?,
     }
     Ok(Exit::SUCCESS)
 }
 
-fn tell(place: &Place, storage_opts: &[String], ui: &Ui) -> Result<Tree, CommandError> {
+fn tell(place: &Place, storage_opts: &[String], ui: &Ui) -> Result<Value, CommandError> {
     let mut facts = Facts::of_this_process().map_err(CommandError::environment)?;
     facts.name = facts.name.or_else(|| place.user.clone());
     let images = images(place)?;

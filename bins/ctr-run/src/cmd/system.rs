@@ -4,8 +4,10 @@ use std::io::{BufRead, IsTerminal, stdin};
 use std::path::Path;
 
 use ctr_cli::app::Call;
+use ctr_cli::columns::align;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
+use ctr_cli::template::{Report, asks_for_json};
 use ctr_cli::ui::Ui;
 use ctr_cli::usage::{Flag, Verb};
 use ctr_core::lock::{Lock, Mode};
@@ -15,7 +17,6 @@ use ctr_pods::remove::{Removal, remove};
 use ctr_store::Store;
 use ctr_store::gc::Budget;
 
-use crate::cmd::format::{is_json, template};
 use crate::place::{Place, waits};
 
 /// `system gc`.
@@ -171,16 +172,19 @@ pub fn connections(call: &Call) -> Result<Exit, CommandError> {
     if call.flags.bool("quiet") {
         return Ok(Exit::SUCCESS);
     }
-    match call.flags.get("format") {
-        None | Some("") => ui.line("Name        URI         Identity    Default     ReadWrite")?,
-        Some("tls") => ui.line(
-            "Name        URI         Identity    TLSCA       TLSCert     TLSKey      Default     ReadWrite",
-        )?,
-        Some(format) if is_json(format) => ui.line("[]")?,
-        Some(format) => {
-            // A template goes over the list, which has nothing in it: only its own mistakes can show.
-            template(&format!("{{{{range .}}}}{format}\n{{{{end}}}}"), &serde_json::json!([]), ui)?;
+    let columns = match call.flags.get("format") {
+        None | Some("") => &["Name", "URI", "Identity", "Default", "ReadWrite"][..],
+        Some("tls") => &["Name", "URI", "Identity", "TLSCA", "TLSCert", "TLSKey", "Default", "ReadWrite"],
+        Some(format) if asks_for_json(format) => {
+            ui.line("[]")?;
+            return Ok(Exit::SUCCESS);
         }
-    }
+        Some(format) => {
+            let report = Report::parse("list", format).and_then(|report| report.render(Vec::new(), None));
+            ui.print(&report.map_err(CommandError::usage)?)?;
+            return Ok(Exit::SUCCESS);
+        }
+    };
+    ui.line(&align(&columns.join("\t")))?;
     Ok(Exit::SUCCESS)
 }

@@ -7,12 +7,13 @@ use ctr_cli::exit::Exit;
 use ctr_cli::human::time::Timestamp;
 use ctr_cli::release;
 use ctr_cli::report::CommandError;
+use ctr_cli::template::{Value, asks_for_json};
 use ctr_cli::usage::{Flag, Verb};
 use ctr_cli::voice::Voice;
-use serde_json::{Value, json};
+use serde_json::Value as Json;
 
-use crate::cmd::format::{is_json, template};
-use crate::cmd::info::tree::{Field, Tree, same};
+use crate::cmd::format::template;
+use crate::cmd::info::tree::{record, same};
 
 /// The podman whose behaviour we have under its name.
 pub(crate) const PODMAN: &str = "6.0.0";
@@ -21,20 +22,23 @@ pub(crate) const PODMAN: &str = "6.0.0";
 pub(crate) const BUILDAH: &str = "1.44.0";
 
 /// What is known of this build, under podman's names.
-pub(crate) fn fields(voice: Voice) -> Vec<Field> {
+pub(crate) fn client(voice: Voice) -> Value {
     let version = if voice.is_peer() { PODMAN } else { release::VERSION };
     let built = built();
     let time = Timestamp::from(UNIX_EPOCH + std::time::Duration::from_secs(built)).ansic();
-    vec![
-        same("APIVersion", version),
-        same("Version", version),
-        same("GoVersion", concat!("none (rustc ", env!("CARGO_PKG_RUST_VERSION"), ")")),
-        same("GitCommit", release::COMMIT.unwrap_or_default()),
-        same("BuiltTime", time),
-        same("Built", built),
-        same("OsArch", format!("linux/{}", super::info::architecture())),
-        same("Os", "linux"),
-    ]
+    record(
+        "define.Version",
+        vec![
+            same("APIVersion", version),
+            same("Version", version),
+            same("GoVersion", concat!("none (rustc ", env!("CARGO_PKG_RUST_VERSION"), ")")),
+            same("GitCommit", release::COMMIT.unwrap_or_default()),
+            same("BuiltTime", time),
+            same("Built", i64::try_from(built).unwrap_or_default()),
+            same("OsArch", format!("linux/{}", super::info::architecture())),
+            same("Os", "linux"),
+        ],
+    )
 }
 
 /// The verb.
@@ -48,23 +52,28 @@ pub const VERB: Verb = Verb::new("[options]", "Display the version information")
 /// The template is wrong.
 pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let ui = &call.ui;
-    let voice = ui.voice();
-    let told: Tree = vec![same("Client", fields(voice))].into();
-    let value = told.for_template();
+    let client = client(ui.voice());
+    let told = record("entities.SystemVersionReport", vec![same("Client", client.clone())]);
     match call.flags.get("format") {
-        Some(format) if is_json(format) => ui.line(&value.to_string())?,
+        Some(format) if asks_for_json(format) => ui.line(&told.to_json().to_string())?,
         Some(format) => {
-            // There is no server; a script that asks for its version wants ours, as with podman.
-            let whole = json!({ "Client": value["Client"], "Server": value["Client"] });
-            template(format, &whole, ui)?;
+            let server = Value::NilPointer("define.Version");
+            let both = record(
+                "entities.SystemVersionReport",
+                vec![same("Client", client.clone()), same("Server", server)],
+            );
+            if template("version", format, &both, ui).is_err() {
+                // A script that asks for the version of the server wants ours, as with podman.
+                template("version", &format.replace(".Server.", "."), &client, ui)?;
+            }
         }
-        None => ui.print(&table(voice, &value["Client"]))?,
+        None => ui.print(&table(ui.voice(), &client.to_json()))?,
     }
     Ok(Exit::SUCCESS)
 }
 
 /// Podman's table, two blanks after the longest label.
-fn table(voice: Voice, client: &Value) -> String {
+fn table(voice: Voice, client: &Json) -> String {
     let text = |name: &str| client[name].as_str().unwrap_or_default().to_owned();
     let engine = if voice.is_peer() { "Podman Engine" } else { "ctr" };
     let mut rows = vec![
@@ -94,13 +103,9 @@ fn built() -> u64 {
 mod tests {
     use super::*;
 
-    fn client(voice: Voice) -> Value {
-        Tree::from(fields(voice)).for_template()
-    }
-
     #[test]
     fn the_table_is_podmans() {
-        let mut client = client(Voice::Podman);
+        let mut client = client(Voice::Podman).to_json();
         client["BuiltTime"] = "Thu Jan  1 00:00:00 1970".into();
         client["GitCommit"] = "".into();
         let text = table(Voice::Podman, &client);
@@ -117,7 +122,7 @@ mod tests {
 
     #[test]
     fn ours_is_ours() {
-        assert_eq!(client(Voice::Ctr)["Version"], release::VERSION);
+        assert_eq!(client(Voice::Ctr).to_json()["Version"], release::VERSION);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use ctr_cli::template::Value;
 use ctr_userns::map::IdMap;
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
-use super::tree::{Field, Tree, field};
+use super::tree::{Entry, field, record};
 
 /// A number of `/proc/meminfo`, in bytes.
 fn memory(table: &str, name: &str) -> u64 {
@@ -32,7 +33,7 @@ pub(super) fn read(path: &str) -> String {
 }
 
 /// User, system and idle time since the boot, in per cent.
-pub(super) fn processor_time(stat: &str) -> Vec<Field> {
+pub(super) fn processor_time(stat: &str) -> Vec<Entry> {
     let first = stat.lines().next().unwrap_or_default();
     let ticks: Vec<f64> =
         first.split_whitespace().skip(1).map(|word| word.parse().unwrap_or_default()).collect();
@@ -51,7 +52,7 @@ pub(super) fn processor_time(stat: &str) -> Vec<Field> {
 }
 
 /// Distribution, variant, version and code name of os-release.
-pub(super) fn distribution(release: &str) -> Vec<Field> {
+pub(super) fn distribution(release: &str) -> Vec<Entry> {
     let value = |name: &str| {
         let line = release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         line.map(|text| text.trim_matches(['"', '\'']).to_owned())
@@ -90,15 +91,18 @@ pub(super) fn control_groups() -> (Vec<String>, &'static str) {
 }
 
 /// A map as podman's `idMappings` has it.
-pub(super) fn id_map(map: &IdMap) -> Tree {
+pub(super) fn id_map(map: &IdMap) -> Value {
     let extents = map.extents().iter().map(|extent| {
-        Tree::from(vec![
-            field("ContainerID", "container_id", extent.inner),
-            field("HostID", "host_id", extent.outer),
-            field("Size", "size", extent.len),
-        ])
+        record(
+            "idtools.IDMap",
+            vec![
+                field("ContainerID", "container_id", extent.inner),
+                field("HostID", "host_id", extent.outer),
+                field("Size", "size", extent.len),
+            ],
+        )
     });
-    Tree::List(extents.collect())
+    Value::from(extents.collect::<Vec<_>>())
 }
 
 /// What Go calls this architecture.
@@ -128,7 +132,7 @@ pub(super) fn emulated() -> Vec<String> {
 
 /// An object without fields.
 pub(super) fn nothing() -> Value {
-    Value::Object(Map::new())
+    Value::from(BTreeMap::<String, String>::new())
 }
 
 #[cfg(test)]
@@ -145,16 +149,16 @@ mod tests {
     #[test]
     fn the_machines_tables_are_read() {
         assert_eq!(memory("MemTotal:   100 kB\nMemFree:  7 kB\n", "MemFree"), 7168);
-        let time = Tree::from(processor_time("cpu  10 5 20 70 9 9\ncpu0 1 1 1 1\n")).for_json();
+        let time = record("CPUUsage", processor_time("cpu  10 5 20 70 9 9\ncpu0 1 1 1 1\n")).to_json();
         assert_eq!(
             time,
             serde_json::json!({"userPercent": 10.0, "systemPercent": 20.0, "idlePercent": 70.0})
         );
         let release = "ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\n";
-        let told = Tree::from(distribution(release)).for_template();
+        let told = record("DistributionInfo", distribution(release)).to_json();
         assert_eq!(
             told,
-            serde_json::json!({"Distribution": "debian", "Version": "12", "Codename": "bookworm"})
+            serde_json::json!({"distribution": "debian", "version": "12", "codename": "bookworm"})
         );
     }
 }

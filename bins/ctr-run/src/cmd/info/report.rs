@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use ctr_cli::template::Value;
 use ctr_cli::voice::Voice;
 use ctr_userns::ranges::{self, Facts, Files};
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 use super::host;
-use super::tree::{Field, Tree, field};
+use super::tree::{Entry, count, field, record};
 use crate::cmd::version;
 
 /// What the report is about besides the machine.
@@ -35,19 +36,21 @@ pub(crate) struct Subject<'a> {
 }
 
 /// The whole report.
-pub(crate) fn report(subject: &Subject<'_>) -> Tree {
-    vec![
-        field("Host", "host", machine(subject)),
-        field("Store", "store", store(subject)),
-        field("Registries", "registries", host::nothing()),
-        field("Plugins", "plugins", plugins()),
-        field("Version", "version", version::fields(subject.voice)),
-    ]
-    .into()
+pub(crate) fn report(subject: &Subject<'_>) -> Value {
+    record(
+        "system.infoReport",
+        vec![
+            field("Host", "host", record("define.HostInfo", machine(subject))),
+            field("Store", "store", record("define.StoreInfo", store(subject))),
+            field("Registries", "registries", host::nothing()),
+            field("Plugins", "plugins", record("define.Plugins", plugins())),
+            field("Version", "version", version::client(subject.voice)),
+        ],
+    )
 }
 
 /// One long list of fields, in podman's order.
-fn machine(subject: &Subject<'_>) -> Vec<Field> {
+fn machine(subject: &Subject<'_>) -> Vec<Entry> {
     let memory = host::memory_fields();
     let amount = |name: &str| memory.iter().find(|(known, _)| *known == name).map_or(0, |(_, bytes)| *bytes);
     let (controllers, groups) = host::control_groups();
@@ -62,32 +65,44 @@ fn machine(subject: &Subject<'_>) -> Vec<Field> {
         field("CgroupManager", "cgroupManager", "cgroupfs"),
         field("CgroupsVersion", "cgroupVersion", groups),
         field("CgroupControllers", "cgroupControllers", controllers),
-        field("Conmon", "conmon", supervisor(subject.voice)),
-        field("CPUs", "cpus", processors),
-        field("CPUUtilization", "cpuUtilization", host::processor_time(&host::read("/proc/stat"))),
+        field("Conmon", "conmon", record("define.ConmonInfo", supervisor(subject.voice))),
+        field("CPUs", "cpus", count(processors)),
+        field(
+            "CPUUtilization",
+            "cpuUtilization",
+            record("define.CPUUsage", host::processor_time(&host::read("/proc/stat"))),
+        ),
         // Plain files; podman knows only its one.
         field("DatabaseBackend", "databaseBackend", if subject.voice.is_peer() { "sqlite" } else { "files" }),
-        field("Distribution", "distribution", host::distribution(&host::read("/etc/os-release"))),
+        field(
+            "Distribution",
+            "distribution",
+            record("define.DistributionInfo", host::distribution(&host::read("/etc/os-release"))),
+        ),
         field("EventLogger", "eventLogger", if subject.voice.is_peer() { "file" } else { "none" }),
         field("Hostname", "hostname", text(system.nodename())),
-        field("IDMappings", "idMappings", id_mappings(subject.facts)),
+        field("IDMappings", "idMappings", record("define.IDMappings", id_mappings(subject.facts))),
         field("Kernel", "kernel", text(system.release())),
         field("LogDriver", "logDriver", "k8s-file"),
         field("MemFree", "memFree", amount("free")),
         field("MemTotal", "memTotal", amount("total")),
         field("NetworkBackend", "networkBackend", network_backend(subject.voice)),
-        field("NetworkBackendInfo", "networkBackendInfo", network(subject.voice)),
-        field("OCIRuntime", "ociRuntime", runtime(subject.voice)),
+        field(
+            "NetworkBackendInfo",
+            "networkBackendInfo",
+            record("types.NetworkInfo", network(subject.voice)),
+        ),
+        field("OCIRuntime", "ociRuntime", record("define.OCIRuntimeInfo", runtime(subject.voice))),
         field("OS", "os", "linux"),
         field(
             "RemoteSocket",
             "remoteSocket",
-            vec![field("Path", "path", ""), field("Exists", "exists", false)],
+            record("define.RemoteSocket", vec![field("Path", "path", ""), field("Exists", "exists", false)]),
         ),
         field("RootlessNetworkCmd", "rootlessNetworkCmd", "pasta"),
         field("ServiceIsRemote", "serviceIsRemote", false),
-        field("Security", "security", security(subject)),
-        field("Pasta", "pasta", program("", "", "")),
+        field("Security", "security", record("define.SecurityInfo", security(subject))),
+        field("Pasta", "pasta", record("define.PastaInfo", program("", "", ""))),
         field("SwapFree", "swapFree", amount("swap_free")),
         field("SwapTotal", "swapTotal", amount("swap_total")),
         field("Uptime", "uptime", host::uptime(seconds)),
@@ -102,7 +117,7 @@ fn machine(subject: &Subject<'_>) -> Vec<Field> {
 }
 
 /// A program as `pasta` is described.
-fn program(executable: &str, package: &str, version: &str) -> Vec<Field> {
+fn program(executable: &str, package: &str, version: &str) -> Vec<Entry> {
     vec![
         field("Executable", "executable", executable),
         field("Package", "package", package),
@@ -116,7 +131,7 @@ fn ourselves() -> String {
 }
 
 /// Who supervises containers: we do. Scripts that speak to podman look for conmon.
-fn supervisor(voice: Voice) -> Vec<Field> {
+fn supervisor(voice: Voice) -> Vec<Entry> {
     let ours = format!("ctr {}", ctr_cli::release::VERSION);
     let (package, version) =
         if voice.is_peer() { ("conmon", format!("conmon, built into {ours}")) } else { ("ctr", ours) };
@@ -128,7 +143,7 @@ fn supervisor(voice: Voice) -> Vec<Field> {
 }
 
 /// The runtime, which is built in as well. Scripts branch on `crun` or `runc`.
-fn runtime(voice: Voice) -> Vec<Field> {
+fn runtime(voice: Voice) -> Vec<Entry> {
     let ours = format!("ctr {}", ctr_cli::release::VERSION);
     let (name, version) = if voice.is_peer() {
         ("crun", format!("crun, built into {ours}\nspec: 1.2.0"))
@@ -147,26 +162,26 @@ const fn network_backend(voice: Voice) -> &'static str {
     if voice.is_peer() { "netavark" } else { "none" }
 }
 
-fn network(voice: Voice) -> Vec<Field> {
+fn network(voice: Voice) -> Vec<Entry> {
     vec![
         field("Backend", "backend", network_backend(voice)),
-        field("DNS", "dns", program("", "", "").into_iter().rev().collect::<Vec<_>>()),
+        field("DNS", "dns", record("types.DNSNetworkInfo", program("", "", ""))),
     ]
 }
 
-fn id_mappings(facts: &Facts) -> Vec<Field> {
+fn id_mappings(facts: &Facts) -> Vec<Entry> {
     match ranges::discover(facts, &Files::default()) {
         Ok(found) => vec![
             field("GIDMap", "gidmap", host::id_map(&found.source.maps().gid)),
             field("UIDMap", "uidmap", host::id_map(&found.source.maps().uid)),
         ],
         Err(_said_by_doctor) => {
-            vec![field("GIDMap", "gidmap", Value::Null), field("UIDMap", "uidmap", Value::Null)]
+            vec![field("GIDMap", "gidmap", Value::Nil), field("UIDMap", "uidmap", Value::Nil)]
         }
     }
 }
 
-fn security(subject: &Subject<'_>) -> Vec<Field> {
+fn security(subject: &Subject<'_>) -> Vec<Entry> {
     let capabilities: Vec<String> =
         ctr_runtime::caps::DEFAULT.iter().map(|capability| capability.to_string()).collect();
     let filtered = Path::new("/proc/sys/kernel/seccomp").exists();
@@ -182,7 +197,7 @@ fn security(subject: &Subject<'_>) -> Vec<Field> {
     ]
 }
 
-fn store(subject: &Subject<'_>) -> Vec<Field> {
+fn store(subject: &Subject<'_>) -> Vec<Entry> {
     let place = crate::cmd::doctor::existing(subject.data);
     let (allocated, used) = rustix::fs::statvfs(&place).map_or((0, 0), |stat| {
         let size = stat.f_frsize;
@@ -195,12 +210,15 @@ fn store(subject: &Subject<'_>) -> Vec<Field> {
         field(
             "ContainerStore",
             "containerStore",
-            vec![
-                field("Number", "number", running + stopped),
-                field("Paused", "paused", 0),
-                field("Running", "running", running),
-                field("Stopped", "stopped", stopped),
-            ],
+            record(
+                "define.ContainerStore",
+                vec![
+                    field("Number", "number", count(running + stopped)),
+                    field("Paused", "paused", 0),
+                    field("Running", "running", count(running)),
+                    field("Stopped", "stopped", count(stopped)),
+                ],
+            ),
         ),
         field("GraphDriverName", "graphDriverName", subject.driver),
         field("GraphOptions", "graphOptions", options(subject.storage_opts)),
@@ -209,7 +227,11 @@ fn store(subject: &Subject<'_>) -> Vec<Field> {
         field("GraphRootUsed", "graphRootUsed", used),
         field("GraphStatus", "graphStatus", status(subject.driver)),
         field("ImageCopyTmpDir", "imageCopyTmpDir", shown(subject.temporary)),
-        field("ImageStore", "imageStore", vec![field("Number", "number", subject.images)]),
+        field(
+            "ImageStore",
+            "imageStore",
+            record("define.ImageStore", vec![field("Number", "number", count(subject.images))]),
+        ),
         field("RunRoot", "runRoot", shown(subject.run)),
         field("VolumePath", "volumePath", shown(&subject.data.join("volumes"))),
         field("TransientStore", "transientStore", false),
@@ -220,24 +242,23 @@ fn store(subject: &Subject<'_>) -> Vec<Field> {
 fn options(given: &[String]) -> Value {
     let pairs = given.iter().filter(|option| !option.is_empty());
     let pairs = pairs.map(|option| option.split_once('=').unwrap_or((option, "")));
-    Value::Object(pairs.map(|(name, value)| (name.to_owned(), value.into())).collect::<Map<_, _>>())
+    let pairs = pairs.map(|(name, value)| (name.to_owned(), Value::from(value)));
+    Value::from(pairs.collect::<BTreeMap<_, _>>())
 }
 
 fn status(driver: &str) -> Value {
-    match driver {
-        "overlay" => {
-            json!({ "Native Overlay Diff": "false", "Supports d_type": "true", "Using metacopy": "false" })
-        }
-        _ => host::nothing(),
-    }
+    let facts = [("Native Overlay Diff", "false"), ("Supports d_type", "true"), ("Using metacopy", "false")];
+    let facts = facts.into_iter().filter(|_| driver == "overlay");
+    Value::from(facts.map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<BTreeMap<_, _>>())
 }
 
-fn plugins() -> Vec<Field> {
+fn plugins() -> Vec<Entry> {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     vec![
-        field("Volume", "volume", json!(["local"])),
-        field("Network", "network", json!(["none", "host"])),
-        field("Log", "log", json!(["k8s-file", "none", "passthrough"])),
-        field("Authorization", "authorization", Value::Null),
+        field("Volume", "volume", names(&["local"])),
+        field("Network", "network", names(&["none", "host"])),
+        field("Log", "log", names(&["k8s-file", "none", "passthrough"])),
+        field("Authorization", "authorization", Value::Nil),
     ]
 }
 
@@ -245,7 +266,7 @@ fn plugins() -> Vec<Field> {
 mod tests {
     use super::*;
 
-    fn told(voice: Voice) -> Value {
+    fn told(voice: Voice) -> serde_json::Value {
         let facts = Facts::of_this_process().unwrap();
         let subject = Subject {
             voice,
@@ -259,27 +280,27 @@ mod tests {
             containers: (1, 2),
             facts: &facts,
         };
-        report(&subject).for_template()
+        report(&subject).to_json()
     }
 
     /// What scripts key on: the fields of podman's file 001.
     #[test]
     fn under_podmans_name_scripts_find_what_they_look_for() {
         let told = told(Voice::Podman);
-        assert_eq!(told["Host"]["OCIRuntime"]["Name"], "crun");
-        assert_eq!(told["Host"]["NetworkBackend"], "netavark");
-        assert_eq!(told["Host"]["Conmon"]["Package"], "conmon");
-        assert!(told["Host"]["BuildahVersion"].as_str().unwrap().starts_with(|c: char| c.is_ascii_digit()));
-        assert_eq!(told["Store"]["GraphDriverName"], "overlay");
-        assert_eq!(told["Store"]["ContainerStore"]["Number"], 3);
-        assert_eq!(told["Store"]["GraphOptions"]["overlay.size"], "5");
-        assert_eq!(told["Plugins"]["Volume"][0], "local");
+        assert_eq!(told["host"]["ociRuntime"]["name"], "crun");
+        assert_eq!(told["host"]["networkBackend"], "netavark");
+        assert_eq!(told["host"]["conmon"]["package"], "conmon");
+        assert!(told["host"]["buildahVersion"].as_str().unwrap().starts_with(|c: char| c.is_ascii_digit()));
+        assert_eq!(told["store"]["graphDriverName"], "overlay");
+        assert_eq!(told["store"]["containerStore"]["number"], 3);
+        assert_eq!(told["store"]["graphOptions"]["overlay.size"], "5");
+        assert_eq!(told["plugins"]["volume"][0], "local");
     }
 
     #[test]
     fn under_our_own_name_we_are_what_we_are() {
         let told = told(Voice::Ctr);
-        assert_eq!(told["Host"]["OCIRuntime"]["Name"], "ctr");
-        assert_eq!(told["Version"]["Version"], ctr_cli::release::VERSION);
+        assert_eq!(told["host"]["ociRuntime"]["name"], "ctr");
+        assert_eq!(told["version"]["Version"], ctr_cli::release::VERSION);
     }
 }

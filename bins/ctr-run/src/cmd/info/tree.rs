@@ -1,91 +1,39 @@
 //! A report with three faces: Go templates see the names of podman's fields, JSON and YAML those of its tags.
 
-use serde_json::{Map, Value};
+use ctr_cli::template::{Struct, Value};
+use serde_json::Value as Json;
 
-/// A value, or a record of fields.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Tree {
-    /// Anything without names of its own.
-    Plain(Value),
-    /// Values.
-    List(Vec<Self>),
-    /// Fields, in podman's order.
-    Record(Vec<Field>),
-}
+/// A field: what a template calls it, what JSON calls it, and what it holds.
+pub(crate) type Entry = (&'static str, &'static str, Value);
 
-/// A field of a record.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Field {
-    /// What a template calls it.
-    go: &'static str,
-    /// What JSON calls it.
-    json: &'static str,
-    value: Tree,
-}
-
-/// A field with the two names.
-pub(crate) fn field(go: &'static str, json: &'static str, value: impl Into<Tree>) -> Field {
-    Field { go, json, value: value.into() }
+/// A field with two names.
+pub(crate) fn field(go: &'static str, json: &'static str, value: impl Into<Value>) -> Entry {
+    (go, json, value.into())
 }
 
 /// A field that has the same name in both.
-pub(crate) fn same(name: &'static str, value: impl Into<Tree>) -> Field {
+pub(crate) fn same(name: &'static str, value: impl Into<Value>) -> Entry {
     field(name, name, value)
 }
 
-/// These are values as they are.
-macro_rules! plain {
-    ($($kind:ty),*) => { $(
-        impl From<$kind> for Tree {
-            fn from(value: $kind) -> Self {
-                Self::Plain(value.into())
-            }
-        }
-    )* };
+/// A record of a type that the errors of templates name.
+pub(crate) fn record(name: &'static str, entries: Vec<Entry>) -> Value {
+    let all = entries
+        .into_iter()
+        .fold(Struct::new(name), |all, (go, json, value)| all.named(go, Some(json), value));
+    all.into()
 }
 
-plain!(Value, bool, i32, u32, u64, usize, f64, &str, String, Vec<String>);
-
-impl From<Vec<Field>> for Tree {
-    fn from(fields: Vec<Field>) -> Self {
-        Self::Record(fields)
-    }
-}
-
-impl From<Vec<Self>> for Tree {
-    fn from(values: Vec<Self>) -> Self {
-        Self::List(values)
-    }
-}
-
-impl Tree {
-    /// As a template sees it.
-    pub(crate) fn for_template(&self) -> Value {
-        self.named(|field| field.go)
-    }
-
-    /// As JSON has it.
-    pub(crate) fn for_json(&self) -> Value {
-        self.named(|field| field.json)
-    }
-
-    fn named(&self, name: fn(&Field) -> &'static str) -> Value {
-        match self {
-            Self::Plain(value) => value.clone(),
-            Self::List(values) => Value::Array(values.iter().map(|value| value.named(name)).collect()),
-            Self::Record(fields) => {
-                let pairs = fields.iter().map(|field| (name(field).to_owned(), field.value.named(name)));
-                Value::Object(pairs.collect::<Map<_, _>>())
-            }
-        }
-    }
+/// A number of things.
+pub(crate) fn count(number: usize) -> Value {
+    Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 /// The value as YAML in the form of Go's library: keys in the order of their bytes, lists not indented.
-pub(crate) fn yaml(value: &Value) -> String {
+pub(crate) fn yaml(value: &Json) -> String {
     let mut text = String::new();
     match value {
-        Value::Object(_) | Value::Array(_) => block(value, 0, &mut text),
+        Json::Object(_) | Json::Array(_) => block(value, 0, &mut text),
         _ => {
             text.push_str(&scalar(value, 0));
             text.push('\n');
@@ -94,10 +42,10 @@ pub(crate) fn yaml(value: &Value) -> String {
     text
 }
 
-fn block(value: &Value, indent: usize, text: &mut String) {
+fn block(value: &Json, indent: usize, text: &mut String) {
     let pad = " ".repeat(indent);
     match value {
-        Value::Object(fields) => {
+        Json::Object(fields) => {
             let mut fields: Vec<_> = fields.iter().collect();
             fields.sort_by(|one, other| one.0.cmp(other.0));
             for (key, value) in fields {
@@ -107,12 +55,12 @@ fn block(value: &Value, indent: usize, text: &mut String) {
                 after_mark(value, indent, text);
             }
         }
-        Value::Array(values) => {
+        Json::Array(values) => {
             for value in values {
                 text.push_str(&pad);
                 text.push('-');
                 match value {
-                    Value::Object(fields) if !fields.is_empty() => {
+                    Json::Object(fields) if !fields.is_empty() => {
                         let mut inner = String::new();
                         block(value, indent + 2, &mut inner);
                         text.push(' ');
@@ -127,13 +75,13 @@ fn block(value: &Value, indent: usize, text: &mut String) {
 }
 
 /// What follows `key:` or `-`.
-fn after_mark(value: &Value, indent: usize, text: &mut String) {
+fn after_mark(value: &Json, indent: usize, text: &mut String) {
     match value {
-        Value::Object(fields) if !fields.is_empty() => {
+        Json::Object(fields) if !fields.is_empty() => {
             text.push('\n');
             block(value, indent + 2, text);
         }
-        Value::Array(values) if !values.is_empty() => {
+        Json::Array(values) if !values.is_empty() => {
             text.push('\n');
             block(value, indent, text);
         }
@@ -145,17 +93,17 @@ fn after_mark(value: &Value, indent: usize, text: &mut String) {
     }
 }
 
-fn scalar(value: &Value, indent: usize) -> String {
+fn scalar(value: &Json, indent: usize) -> String {
     match value {
-        Value::Object(_) => "{}".to_owned(),
-        Value::Array(_) => "[]".to_owned(),
-        Value::String(text) if text.contains('\n') => {
+        Json::Object(_) => "{}".to_owned(),
+        Json::Array(_) => "[]".to_owned(),
+        Json::String(text) if text.contains('\n') => {
             let pad = " ".repeat(indent);
             let keep = if text.ends_with('\n') { "|" } else { "|-" };
             let lines = text.trim_end_matches('\n').lines();
             lines.fold(keep.to_owned(), |all, line| format!("{all}\n{pad}{line}"))
         }
-        Value::String(text) => quoted_if_needed(text),
+        Json::String(text) => quoted_if_needed(text),
         other => other.to_string(),
     }
 }
@@ -164,7 +112,7 @@ fn scalar(value: &Value, indent: usize) -> String {
 fn quoted_if_needed(text: &str) -> String {
     if text.chars().any(char::is_control) {
         // JSON's quotes are YAML's double ones.
-        return Value::from(text).to_string();
+        return Json::from(text).to_string();
     }
     let words = ["", "~", "null", "true", "false", "yes", "no", "on", "off", "y", "n"];
     let word = words.contains(&text.to_ascii_lowercase().as_str());
@@ -191,20 +139,11 @@ mod tests {
 
     #[test]
     fn the_names_differ() {
-        let tree: Tree = vec![
-            field("OCIRuntime", "ociRuntime", vec![field("Name", "name", "crun")]),
-            same("Os", "linux"),
-            field("UIDMap", "uidmap", vec![Tree::from(vec![field("HostID", "host_id", 5)])]),
-        ]
-        .into();
-        assert_eq!(
-            tree.for_template(),
-            json!({"OCIRuntime": {"Name": "crun"}, "Os": "linux", "UIDMap": [{"HostID": 5}]})
-        );
-        assert_eq!(
-            tree.for_json().to_string(),
-            r#"{"ociRuntime":{"name":"crun"},"Os":"linux","uidmap":[{"host_id":5}]}"#
-        );
+        let runtime = record("OCIRuntimeInfo", vec![field("Name", "name", "crun")]);
+        let all = record("Host", vec![field("OCIRuntime", "ociRuntime", runtime), same("Os", "linux")]);
+        assert_eq!(all.to_json().to_string(), r#"{"ociRuntime":{"name":"crun"},"Os":"linux"}"#);
+        let template = ctr_cli::template::Template::parse("info", "{{.OCIRuntime.Name}}").unwrap();
+        assert_eq!(template.render(&all).unwrap(), "crun");
     }
 
     /// Lines of what podman 4.3 printed.
