@@ -226,31 +226,19 @@ struct Program {
 }
 
 /// `SECCOMP_FILTER_FLAG_NEW_LISTENER`.
-const NEW_LISTENER: usize = 8;
+const NEW_LISTENER: u32 = 8;
 
 /// The size of `struct sock_filter`.
 const INSTRUCTION: usize = 8;
 
 /// Puts the thread under a seccomp program: instructions of eight bytes in the machine's byte order.
 ///
-/// # Errors
-/// EINVAL for a malformed program, EACCES without CAP_SYS_ADMIN and without [`forbid_new_privileges`].
-pub fn filter(program: &[u8]) -> Result<()> {
-    load(program, 0).map(drop)
-}
-
-/// As [`filter`], and returns the descriptor that is told of calls the program hands to user space.
+/// With the flag for a listener, that is returned: the descriptor that is told of calls the program hands to user space.
 ///
 /// # Errors
-/// As [`filter`]; EBUSY if a program with a listener is there already.
-pub fn filter_with_listener(program: &[u8]) -> Result<OwnedFd> {
-    let fd = load(program, NEW_LISTENER)?;
-    let fd = i32::try_from(fd).map_err(|_overflow| Errno::BADF)?;
-    // SAFETY: the kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-fn load(program: &[u8], flags: usize) -> Result<usize> {
+/// EINVAL for a malformed program and for flags that the kernel does not have, EACCES without CAP_SYS_ADMIN and without
+/// [`forbid_new_privileges`], EBUSY if there is a listener already.
+pub fn filter(program: &[u8], flags: u32) -> Result<Option<OwnedFd>> {
     if !program.len().is_multiple_of(INSTRUCTION) {
         return Err(Errno::INVAL);
     }
@@ -260,7 +248,13 @@ fn load(program: &[u8], flags: usize) -> Result<usize> {
     let mode = libc::SECCOMP_SET_MODE_FILTER as usize;
     // SAFETY: the kernel copies `len` instructions of eight bytes from the slice, which has that many; it takes them
     // from any alignment.
-    unsafe { raw::call(libc::SYS_seccomp, [mode, flags, address, 0, 0, 0]) }
+    let answer = unsafe { raw::call(libc::SYS_seccomp, [mode, raw::word(flags), address, 0, 0, 0]) }?;
+    if flags & NEW_LISTENER == 0 {
+        return Ok(None);
+    }
+    let fd = i32::try_from(answer).map_err(|_overflow| Errno::BADF)?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
 /// An id that means "leave it".

@@ -107,7 +107,7 @@ impl<'a> Start<'a> {
         let spec = create::spec(container.request, &self.given.facts(container, who))?;
         let caps = spec.process.capabilities.unwrap_or_default();
         let program = program(container, caps.bounding)?;
-        self.facts.seccomp = program.map(|program| program.bytes().to_vec());
+        self.facts.seccomp = program;
         let main = plan::main(&spec, &self.facts, &self.stage)?;
         let mounts = self.open(&spec, main.given(), who, note)?;
         let mounts: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use ctr_runtime::launch::{self, LaunchError, Running, Surroundings};
 use ctr_runtime::plan::{self, Facts};
+use ctr_runtime::seccomp::{self, CompileError, Profile, Program};
 use ctr_runtime::spec::{NamespaceKind, Spec};
 use ctr_sys::clone::SingleThreaded;
 use ctr_userns::level_a::{self, LevelA, Wanted};
@@ -35,7 +36,7 @@ struct Request {
     init: bool,
     creates_cwd: bool,
     preserved: Vec<u32>,
-    seccomp: Option<Vec<u8>>,
+    seccomp: Option<Profile>,
     /// Namespaces that are joined, by path.
     joined: BTreeMap<NamespaceKind, PathBuf>,
     /// Says on standard error what each part took.
@@ -147,6 +148,12 @@ fn open(path: &std::path::Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     openat(CWD, path, flags, Mode::empty())
 }
 
+/// The program of a profile, for the capabilities that the specification bounds.
+fn compiled(profile: &Profile, spec: &Spec) -> Result<Program, CompileError> {
+    let caps = spec.process.capabilities.map(|sets| sets.bounding).unwrap_or_default();
+    seccomp::compile(profile, &seccomp::Facts { caps, kernel: seccomp::Kernel { version: 6, revision: 1 } })
+}
+
 fn start(request: &Request, a: &LevelA, clock: &mut Clock) -> Result<Running, Box<dyn Error>> {
     let spec = &request.spec;
     let maps = request.maps.clone().unwrap_or_else(|| a.maps.identity());
@@ -155,7 +162,7 @@ fn start(request: &Request, a: &LevelA, clock: &mut Clock) -> Result<Running, Bo
         init: request.init,
         creates_cwd: request.creates_cwd,
         preserved: request.preserved.clone(),
-        seccomp: request.seccomp.clone(),
+        seccomp: request.seccomp.as_ref().map(|profile| compiled(profile, spec)).transpose()?,
         ..Facts::new(maps, a.maps.clone())
     };
     let stage = plan::stage(spec, &facts)?;

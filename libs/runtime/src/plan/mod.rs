@@ -21,6 +21,7 @@ mod stage;
 
 use ctr_userns::map::IdMaps;
 
+use crate::seccomp::Program;
 use crate::spec::{NamespaceKind, Spec};
 
 /// What a plan depends on that the specification cannot say.
@@ -40,10 +41,8 @@ pub struct Facts {
     pub creates_cwd: bool,
     /// Numbers of descriptors beside the standard ones that the command inherits, ascending.
     pub preserved: Vec<u32>,
-    /// The seccomp program: instructions of eight bytes in the machine's byte order.
-    pub seccomp: Option<Vec<u8>>,
-    /// The program hands calls to user space, and the launcher wants to be told of them.
-    pub seccomp_listens: bool,
+    /// The program that says which calls the command may make.
+    pub seccomp: Option<Program>,
 }
 
 impl Facts {
@@ -59,7 +58,6 @@ impl Facts {
             creates_cwd: false,
             preserved: Vec::new(),
             seccomp: None,
-            seccomp_listens: false,
         }
     }
 }

@@ -263,8 +263,8 @@ fn narrow(plan: &mut Builder, spec: &Spec, facts: &Facts) -> Result<(), PlanErro
         permitted: sets.permitted.bits(),
         inheritable: sets.inheritable.bits(),
     };
-    let listen = facts.seccomp_listens;
-    let filter = facts.seccomp.as_deref().map(|program| Step::Seccomp { program, listen });
+    let filter = facts.seccomp.as_ref();
+    let filter = filter.map(|filter| Step::Seccomp { program: filter.bytes(), flags: filter.flags() });
     if process.no_new_privileges {
         plan.add(Step::NoNewPrivileges {});
         plan.add(capabilities);

@@ -255,7 +255,9 @@ fn flags(profile: &Profile, notifies: bool) -> u32 {
             }
         }),
     };
-    said | if notifies { flag::NEW_LISTENER } else { 0 }
+    // A program with a listener must not be for all threads, and one without has nobody to wait for: both are EINVAL
+    // to the kernel. There is only one thread when it is loaded, so that nothing is lost.
+    if notifies { said & !flag::TSYNC | flag::NEW_LISTENER } else { said & !flag::WAIT_KILLABLE_RECV }
 }
 
 /// Makes the graph of decisions.

@@ -140,9 +140,8 @@ impl Step<'_> {
                     ": effective {effective:#x}, permitted {permitted:#x}, inheritable {inheritable:#x}"
                 )
             }
-            Self::Seccomp { program, listen } => {
-                let listener = if listen { ", with a listener" } else { "" };
-                write!(f, ": {} instructions{listener}", program.len() / 8)
+            Self::Seccomp { program, flags } => {
+                write!(f, ": {} instructions, flags {flags:#x}", program.len() / 8)
             }
             Self::Supervise { terminal: true } => f.write_str(": with the terminal"),
             Self::Exec { files, arguments, environment } => {

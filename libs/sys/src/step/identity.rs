@@ -143,12 +143,11 @@ impl Engine {
         close_on_exec(first, u32::MAX)
     }
 
-    pub(super) fn seccomp(&mut self, program: &[u8], listen: bool) -> Result<()> {
-        if !listen {
-            return cred::filter(program);
+    pub(super) fn seccomp(&mut self, program: &[u8], flags: u32) -> Result<()> {
+        match cred::filter(program, flags)? {
+            Some(listener) => control::report(self.control()?, &Report::Listener, Some(listener.as_fd())),
+            None => Ok(()),
         }
-        let listener = cred::filter_with_listener(program)?;
-        control::report(self.control()?, &Report::Listener, Some(listener.as_fd()))
     }
 }
 
@@ -202,5 +201,5 @@ fn deny_keyrings() -> Result<()> {
         emit(RETURN, 0, 0, DENY);
     }
     emit(RETURN, 0, 0, ALLOW);
-    cred::filter(&program)
+    cred::filter(&program, 0).map(drop)
 }

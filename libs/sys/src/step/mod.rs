@@ -359,8 +359,8 @@ declare! {
     41 Seccomp {
         /// Its instructions.
         program: &'a [u8],
-        /// Whether a listener is sent to the launcher.
-        listen: bool,
+        /// `SECCOMP_FILTER_FLAG_*`; with the one for a listener, that is sent to the launcher.
+        flags: u32,
     }
     /// Stays as the container's init, and lets a child go on.
     42 Supervise {

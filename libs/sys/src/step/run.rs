@@ -188,7 +188,7 @@ impl Engine {
             Step::Capabilities { effective, permitted, inheritable } => {
                 crate::cred::set_sets(crate::cred::Sets { effective, permitted, inheritable })
             }
-            Step::Seccomp { program, listen } => self.seccomp(program, listen),
+            Step::Seccomp { program, flags } => self.seccomp(program, flags),
             Step::Supervise { terminal } => self.supervise(terminal),
             Step::Exec { files, arguments, environment } => exec(files, arguments, environment),
         }
