@@ -3,23 +3,37 @@
 use ctr_cli::app::Command;
 
 mod copy;
+mod diff;
 mod exists;
+mod history;
+mod images;
 mod import;
+mod inspect;
 mod load;
+mod prune;
 mod rmi;
 mod save;
 mod tag;
+mod tree;
 
 /// All verbs of this program.
 pub const COMMANDS: &[Command] = &[
     Command { path: "copy", verb: &copy::VERB, run: copy::run },
+    Command { path: "history", verb: &history::VERB, run: history::run },
+    Command { path: "image diff", verb: &diff::VERB, run: diff::run },
     Command { path: "image exists", verb: &exists::VERB, run: exists::run },
+    Command { path: "image history", verb: &history::VERB, run: history::run },
     Command { path: "image import", verb: &import::VERB, run: import::run },
+    Command { path: "image inspect", verb: &inspect::VERB, run: inspect::run },
+    Command { path: "image list", verb: &images::VERB, run: images::run },
     Command { path: "image load", verb: &load::VERB, run: load::run },
+    Command { path: "image prune", verb: &prune::VERB, run: prune::run },
     Command { path: "image rm", verb: &rmi::VERB, run: rmi::run },
     Command { path: "image save", verb: &save::VERB, run: save::run },
     Command { path: "image tag", verb: &tag::TAG, run: tag::tag },
+    Command { path: "image tree", verb: &tree::VERB, run: tree::run },
     Command { path: "image untag", verb: &tag::UNTAG, run: tag::untag },
+    Command { path: "images", verb: &images::VERB, run: images::run },
     Command { path: "import", verb: &import::VERB, run: import::run },
     Command { path: "load", verb: &load::VERB, run: load::run },
     Command { path: "rmi", verb: &rmi::VERB, run: rmi::run },

@@ -5,6 +5,20 @@ mod changes;
 pub mod cmd;
 mod context;
 mod error;
+mod filter;
+mod glob;
 pub mod internal;
+mod json;
+mod listing;
 
 pub use cmd::COMMANDS;
+
+#[cfg(test)]
+mod tests {
+    use ctr_cli::verbs::{Program, mismatches};
+
+    #[test]
+    fn the_table_of_verbs_knows_ours() {
+        assert_eq!(mismatches(Program::Copy, crate::COMMANDS), Vec::<String>::new());
+    }
+}

@@ -44,10 +44,10 @@ use crate::{Driver, ImageId, Layout, Store};
 
 mod job;
 
-pub use job::{Applied, Unpacked};
+pub use job::{Applied, Changed, Unpacked};
 
-/// The largest packet: a job is a few names.
-const PACKET: usize = 32 << 10;
+/// The largest packet: a job names at most the layers of two images.
+const PACKET: usize = 160 << 10;
 /// Descriptors that go with a job.
 const DESCRIPTORS: usize = 3;
 /// What a stream's pipe holds, so that both ends work in large pieces.
@@ -90,6 +90,8 @@ enum Job {
     EmptyTrash,
     /// Write the tree of a layer as an archive into the stream.
     Pack { layer: Digest, key: Key },
+    /// Tell what differs between two stacks of layers.
+    Changes { old: Vec<Digest>, new: Vec<Digest>, key: Key },
     /// Make what stacking an image needs.
     Assemble { image: ImageId, key: Key },
 }
@@ -246,6 +248,11 @@ impl Worker {
         self.job(&Job::Pack { layer, key }, &[to])?.read()
     }
 
+    /// Tells what differs between two stacks of layers, the lowest first.
+    pub fn changes(&self, old: Vec<Digest>, new: Vec<Digest>) -> Result<Vec<Changed>, WorkerError> {
+        self.job(&Job::Changes { old, new, key: self.key }, &[])?.read()
+    }
+
     /// Makes what stacking an image under A's map needs.
     pub fn assemble(&self, image: ImageId) -> Result<(), WorkerError> {
         self.job(&Job::Assemble { image, key: self.key }, &[])?.read()
@@ -290,7 +297,7 @@ struct Reply(File);
 
 impl Reply {
     fn read<T: for<'de> Deserialize<'de>>(mut self) -> Result<T, WorkerError> {
-        let bytes = read_stream(&mut self.0, limits::RECORD).map_err(WorkerError::Talk)?;
+        let bytes = read_stream(&mut self.0, limits::CHANGES).map_err(WorkerError::Talk)?;
         if bytes.is_empty() {
             return Err(WorkerError::Lost);
         }

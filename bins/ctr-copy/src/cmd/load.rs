@@ -19,7 +19,6 @@ pub(super) const VERB: Verb = Verb::new("[options]", "Load image(s) from a tar a
     .flags(&[
         Flag::path("input", "Read from specified archive file (default: stdin)").short('i'),
         Flag::bool("quiet", "Suppress the output").short('q'),
-        Flag::string("signature-policy", "Pathname of signature policy file").hidden(),
     ])
     .refuses(&[&["signature-policy"]]);
 

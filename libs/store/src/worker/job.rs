@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Failure, Job};
 pub use crate::apply::Applied;
+use crate::overlay::View;
 use crate::{ImageId, Store};
 use crate::{apply, assembly, diff};
 
@@ -33,6 +34,7 @@ pub(super) fn run(store: &Store, job: Job, descriptors: Vec<OwnedFd>) {
     let answer = match job {
         Job::Unpack => unpack(&mut descriptors).and_then(|done| value(&done)),
         Job::Pack { layer, key } => pack(store, &layer, key, &mut descriptors).and_then(|()| value(&())),
+        Job::Changes { old, new, key } => changes(store, &old, &new, key).and_then(|found| value(&found)),
         Job::Assemble { image, key } => assemble(store, image, key).and_then(|()| value(&())),
         Job::EmptyTrash => store.empty_trash().map_err(|error| Failure::of(&error)).and_then(|()| value(&())),
     };
@@ -61,6 +63,42 @@ fn pack(
     let root = Root::open(&tree.path).map_err(|error| Failure::of(&error))?;
     let out = std::io::BufWriter::with_capacity(256 << 10, out);
     diff::tree(&root, &applied, out).map(drop).map_err(|error| Failure::of(&error))
+}
+
+/// Something that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// The absolute path; what is not UTF-8 in it is replaced.
+    pub path: String,
+    /// What happened.
+    pub kind: diff::Kind,
+}
+
+fn changes(store: &Store, old: &[Digest], new: &[Digest], key: Key) -> Result<Vec<Changed>, Failure> {
+    let (old, new) = (view(store, old, key)?, view(store, new, key)?);
+    let found = diff::changes(&old, &new).map_err(|error| Failure::of(&error))?;
+    let changed = |change: diff::Change| Changed {
+        path: format!("/{}", change.path.to_string_lossy().trim_start_matches('/')),
+        kind: change.kind,
+    };
+    Ok(found.into_iter().map(changed).collect())
+}
+
+/// A view of layers as a container would see them.
+fn view(store: &Store, layers: &[Digest], key: Key) -> Result<View, Failure> {
+    let mut trees = Vec::new();
+    if layers.is_empty() {
+        // A view needs a tree; that of no layers is empty.
+        let empty = store.layout().empty();
+        ctr_core::atomic::private_directory(&empty).map_err(|error| Failure::of(&error))?;
+        trees.push(Root::open(&empty).map_err(|error| Failure::of(&error))?);
+    }
+    for layer in layers.iter().rev() {
+        let gone = || Failure { message: format!("the layer {} is missing", layer.short()), errno: None };
+        let tree = store.tree(layer, key).map_err(|error| Failure::of(&error))?.ok_or_else(gone)?;
+        trees.push(Root::open(&tree.path).map_err(|error| Failure::of(&error))?);
+    }
+    Ok(View::of(trees))
 }
 
 fn assemble(store: &Store, image: ImageId, key: Key) -> Result<(), Failure> {

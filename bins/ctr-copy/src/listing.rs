@@ -1,0 +1,184 @@
+//! The images of a store with all that lists, filters and inspections want to know of them.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+
+use ctr_cli::human::time::Timestamp;
+use ctr_cli::report::{self, CommandError};
+use ctr_core::{Digest, Reference};
+use ctr_store::container::Claim;
+use ctr_store::refs::{Names, Target};
+use ctr_store::{Image, ImageId, Store};
+
+use crate::error::of;
+
+/// An image or an index.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// What it is.
+    pub(crate) target: Target,
+    /// The 64 digits that name it.
+    pub(crate) id: String,
+    /// Its names.
+    pub(crate) names: Vec<Reference>,
+    /// The digests of its manifests, that of its first name first.
+    pub(crate) digests: Vec<Digest>,
+    /// The image; an index has none.
+    pub(crate) image: Option<Image>,
+    /// What is wrong with it.
+    pub(crate) damage: Option<String>,
+    /// When it was made.
+    pub(crate) created: Timestamp,
+    /// The bytes of its files.
+    pub(crate) size: u64,
+    /// The containers made from it.
+    pub(crate) containers: Vec<Claim>,
+    /// Whether it is only there as a part of an index.
+    pub(crate) is_part: bool,
+    /// The names that it had.
+    pub(crate) history: Vec<String>,
+}
+
+impl Entry {
+    /// Whether nothing names it.
+    pub(crate) fn is_dangling(&self) -> bool {
+        self.names.is_empty() && !self.is_part
+    }
+
+    /// Whether it is an index.
+    pub(crate) const fn is_index(&self) -> bool {
+        matches!(self.target, Target::Index { .. })
+    }
+
+    /// The digest of the manifest that it goes by.
+    pub(crate) fn digest(&self) -> Digest {
+        self.digests.first().copied().unwrap_or_else(|| self.target.digest())
+    }
+
+    /// Its labels.
+    pub(crate) fn labels(&self) -> std::collections::BTreeMap<String, String> {
+        self.image.as_ref().map(|image| image.config.config.labels.clone()).unwrap_or_default()
+    }
+
+    /// `repository@digest`, for each repository that it has a name in.
+    pub(crate) fn repo_digests(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for name in &self.names {
+            for digest in &self.digests {
+                let text = format!("{}@{digest}", name.name);
+                if !all.contains(&text) {
+                    all.push(text);
+                }
+            }
+        }
+        all
+    }
+
+    /// Its names as text.
+    pub(crate) fn name_texts(&self) -> Vec<String> {
+        self.names.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// Lists all images and all indexes that have a name.
+pub(crate) fn all(store: &Store) -> Result<Vec<Entry>, CommandError> {
+    let names = store.names().map_err(of)?;
+    let claims = store.claims().map_err(of)?;
+    let (mut entries, parts) = indexes(store, &names);
+    for listed in store.images().map_err(of)? {
+        entries.push(image(store, &names, &claims, &parts, listed.id, listed.image)?);
+    }
+    Ok(entries)
+}
+
+/// The entry of one image.
+pub(crate) fn one(store: &Store, id: ImageId) -> Result<Entry, CommandError> {
+    let names = store.names().map_err(of)?;
+    let claims = store.claims().map_err(of)?;
+    image(store, &names, &claims, &HashSet::new(), id, store.image(id))
+}
+
+fn image(
+    store: &Store,
+    names: &Names,
+    claims: &[Claim],
+    parts: &HashSet<ImageId>,
+    id: ImageId,
+    found: Result<Image, ctr_store::image::ImageError>,
+) -> Result<Entry, CommandError> {
+    let named: Vec<_> = names.of(id).collect();
+    let mut digests: Vec<Digest> = Vec::new();
+    let first = found.as_ref().ok().map(|image| image.manifest);
+    let known = store.manifests(id).map_err(of)?;
+    for digest in named.iter().map(|named| named.target.digest()).chain(first).chain(known) {
+        if !digests.contains(&digest) {
+            digests.push(digest);
+        }
+    }
+    let damage = found.as_ref().err().map(|error| report::chain(error));
+    let image = found.ok();
+    Ok(Entry {
+        target: Target::Image { id, manifest: digests.first().copied().unwrap_or_else(|| id.digest()) },
+        id: id.to_string(),
+        names: named.iter().map(|named| named.name.clone()).collect(),
+        digests,
+        created: image.as_ref().map_or(Timestamp::from_seconds(0), created),
+        size: image.as_ref().map_or(0, |image| image.size),
+        damage,
+        containers: claims.iter().filter(|claim| claim.image == Some(id)).cloned().collect(),
+        is_part: named.is_empty() && parts.contains(&id),
+        history: store.name_history(id),
+        image,
+    })
+}
+
+/// When an image says that it was made; the beginning of time if it does not.
+fn created(image: &Image) -> Timestamp {
+    let text = image.config.created.as_deref().unwrap_or_default();
+    Timestamp::parse(text).unwrap_or(Timestamp::from_seconds(0))
+}
+
+/// The indexes that have names, and the images that are in them.
+fn indexes(store: &Store, names: &Names) -> (Vec<Entry>, HashSet<ImageId>) {
+    let mut by_digest: HashMap<Digest, Vec<Reference>> = HashMap::new();
+    let mut order = Vec::new();
+    for named in &names.good {
+        if let Target::Index { digest } = named.target {
+            let list = by_digest.entry(digest).or_insert_with(|| {
+                order.push(digest);
+                Vec::new()
+            });
+            list.push(named.name.clone());
+        }
+    }
+    let mut parts = HashSet::new();
+    let mut entries = Vec::new();
+    for digest in order {
+        let stored = store.index(&digest);
+        let ids: Vec<_> =
+            stored.iter().flat_map(|stored| stored.here.values()).filter_map(image_id).collect();
+        let images: Vec<_> = ids.iter().filter_map(|id| store.image(*id).ok()).collect();
+        parts.extend(ids);
+        entries.push(Entry {
+            target: Target::Index { digest },
+            id: digest.hex(),
+            names: by_digest.remove(&digest).unwrap_or_default(),
+            digests: vec![digest],
+            image: None,
+            damage: stored.err().map(|error| report::chain(&error)),
+            created: images.iter().map(created).max().unwrap_or(Timestamp::from_seconds(0)),
+            size: images.iter().map(|image| image.size).sum(),
+            containers: Vec::new(),
+            is_part: false,
+            history: Vec::new(),
+        });
+    }
+    (entries, parts)
+}
+
+fn image_id(target: &Target) -> Option<ImageId> {
+    match target {
+        Target::Image { id, .. } => Some(*id),
+        Target::Index { .. } => None,
+    }
+}
