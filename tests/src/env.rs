@@ -55,6 +55,8 @@ pub fn programs() -> PathBuf {
 #[derive(Debug)]
 pub struct Env {
     root: TempDir,
+    /// Whose world it is, when that is not ours.
+    user: Option<String>,
 }
 
 impl Env {
@@ -70,7 +72,23 @@ impl Env {
         for name in NAMES {
             symlink(&front, root.path().join("bin").join(name)).expect("a link");
         }
-        Self { root }
+        Self { root, user: None }
+    }
+
+    /// Makes a world of another user's, as root: programs are started as that user.
+    #[must_use]
+    pub fn of_user(user: &str) -> Self {
+        let mut env = Self::new();
+        let status = Command::new("chown").args(["-R", &format!("{user}:")]).arg(env.root.path()).status();
+        assert!(status.is_ok_and(|status| status.success()), "chown to {user}");
+        env.user = Some(user.to_owned());
+        env
+    }
+
+    /// The world's directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.root.path()
     }
 
     /// A path in this world's work directory, which programs start in.
@@ -121,8 +139,41 @@ impl Env {
         program: impl AsRef<OsStr>,
         args: I,
     ) -> Invocation<'_> {
-        let mut command = Command::new(program);
-        command.args(args).env_clear().current_dir(self.path("")).stdin(Stdio::null());
+        let mut command = match &self.user {
+            None => Command::new(program),
+            Some(user) => {
+                let mut command = Command::new("setpriv");
+                let ids = [format!("--reuid={user}"), format!("--regid={user}")];
+                command.args(ids).args(["--init-groups", "--inh-caps=-all", "--"]).arg(program);
+                command
+            }
+        };
+        command.args(args);
+        self.invocation(command)
+    }
+
+    /// Prepares to watch the front program with strace, which stays root, with these options.
+    ///
+    /// # Panics
+    /// In a world of our own: see [`Self::of_user`].
+    pub fn watched<O, I>(&self, options: O, args: I) -> Invocation<'_>
+    where
+        O: IntoIterator<Item: AsRef<OsStr>>,
+        I: IntoIterator<Item: AsRef<OsStr>>,
+    {
+        let user = self.user.as_deref().expect("a world of another user's");
+        let mut command = Command::new("strace");
+        command
+            .args(["-f", "-u", user])
+            .args(options)
+            .arg("--")
+            .arg(self.root.path().join("bin/ctr"))
+            .args(args);
+        self.invocation(command)
+    }
+
+    fn invocation(&self, mut command: Command) -> Invocation<'_> {
+        command.env_clear().current_dir(self.path("")).stdin(Stdio::null());
         let mut path = OsString::from(self.root.path().join("bin"));
         path.push(":/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin");
         command.env("PATH", path);
