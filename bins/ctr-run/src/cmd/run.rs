@@ -1,6 +1,7 @@
 //! `ctr run`: a container in the foreground.
 
 mod flags;
+mod hello;
 mod request;
 
 use ctr_cli::app::Call;
@@ -9,6 +10,7 @@ use ctr_cli::log::Level;
 use ctr_cli::report::CommandError;
 use ctr_cli::ui::Ui;
 use ctr_pods::env::HostEnv;
+use ctr_pods::request::Source;
 use ctr_pods::run::{self, Host, Note};
 use ctr_pods::terminal;
 use ctr_store::Store;
@@ -44,6 +46,9 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     }
     let place = Place::find(&call.globals)?;
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
+    if let Source::Image(name) = &request.source {
+        hello::provide(name, &place, &store)?;
+    }
     let host =
         Host { store: &store, dirs: &place.dirs, user_run: &place.own.run, user: place.user.as_deref() };
     match run::foreground(host, &request, &mut |note| tell(&call.ui, &note)) {
