@@ -1,9 +1,13 @@
 //! The verbs, one module each.
 
 pub mod doctor;
+pub mod empty;
 pub mod exists;
 mod format;
 pub mod info;
+pub mod inspect;
+mod json;
+pub mod ps;
 pub mod rm;
 pub mod run;
 mod select;

@@ -15,10 +15,20 @@ pub use place::Place;
 /// What this program does for the user.
 pub const COMMANDS: &[Command] = &[
     Command { path: "container exists", verb: &cmd::exists::VERB, run: cmd::exists::run },
+    Command { path: "container inspect", verb: &cmd::inspect::VERB, run: cmd::inspect::run },
+    Command { path: "container list", verb: &cmd::ps::VERB, run: cmd::ps::run },
+    Command { path: "container ps", verb: &cmd::ps::VERB, run: cmd::ps::run },
     Command { path: "container rm", verb: &cmd::rm::VERB, run: cmd::rm::run },
     Command { path: "container run", verb: &cmd::run::VERB, run: cmd::run::run },
     Command { path: "doctor", verb: &cmd::doctor::VERB, run: cmd::doctor::run },
     Command { path: "info", verb: &cmd::info::VERB, run: cmd::info::run },
+    Command { path: "network ls", verb: &cmd::empty::NETWORK_LIST, run: cmd::empty::networks },
+    Command { path: "network prune", verb: &cmd::empty::NETWORK_PRUNE, run: cmd::empty::prune },
+    Command { path: "network rm", verb: &cmd::empty::NETWORK_REMOVE, run: cmd::empty::remove_networks },
+    Command { path: "pod prune", verb: &cmd::empty::POD_PRUNE, run: cmd::empty::prune_pods },
+    Command { path: "pod ps", verb: &cmd::empty::POD_LIST, run: cmd::empty::pods },
+    Command { path: "pod rm", verb: &cmd::empty::POD_REMOVE, run: cmd::empty::remove_pods },
+    Command { path: "ps", verb: &cmd::ps::VERB, run: cmd::ps::run },
     Command { path: "rm", verb: &cmd::rm::VERB, run: cmd::rm::run },
     Command { path: "run", verb: &cmd::run::VERB, run: cmd::run::run },
     Command {
@@ -31,6 +41,9 @@ pub const COMMANDS: &[Command] = &[
     Command { path: "system reset", verb: &cmd::system::RESET, run: cmd::system::reset },
     Command { path: "unshare", verb: &cmd::unshare::VERB, run: cmd::unshare::run },
     Command { path: "version", verb: &cmd::version::VERB, run: cmd::version::run },
+    Command { path: "volume ls", verb: &cmd::empty::VOLUME_LIST, run: cmd::empty::volumes },
+    Command { path: "volume prune", verb: &cmd::empty::VOLUME_PRUNE, run: cmd::empty::prune },
+    Command { path: "volume rm", verb: &cmd::empty::VOLUME_REMOVE, run: cmd::empty::remove_volumes },
 ];
 
 /// What this program does for itself, in processes of its own: verbs that begin with two underlines.

@@ -27,3 +27,9 @@ pub(super) fn running(list: Vec<Container>) -> Result<Vec<(Container, bool)>, Co
     };
     list.into_iter().map(ask).collect()
 }
+
+/// A moment of a record.
+pub(super) fn moment(nanos: u64) -> Timestamp {
+    let seconds = i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
+    Timestamp { seconds, nanos: u32::try_from(nanos % 1_000_000_000).unwrap_or(0) }
+}

@@ -7,7 +7,7 @@ use ctr_userns::map::IdMaps;
 use super::{Container, RunError, now};
 use crate::mounts::{Access, Mount, Overlay, What};
 use crate::namespaces::Mode;
-use crate::record::{HostRecord, MountRecord, ProcessRecord, Record, VERSION};
+use crate::record::{HostRecord, MountRecord, ProcessRecord, Record, UlimitRecord, VERSION};
 use crate::request::{ProcessRequest, Request, Source};
 use crate::units;
 use crate::user::GroupAdd;
@@ -127,7 +127,12 @@ fn host(request: &Request, maps: &IdMaps) -> HostRecord {
             .map(|entry| format!("{}:{}", entry.names.join(";"), entry.address))
             .collect(),
         shm_size: request.storage.shm_size,
-        ulimits: Vec::new(),
+        ulimits: privileges
+            .ulimits
+            .set
+            .iter()
+            .map(|limit| UlimitRecord { name: limit.oci_name(), soft: limit.soft, hard: limit.hard })
+            .collect(),
         devices: request
             .storage
             .devices

@@ -1,0 +1,360 @@
+//! A container with Podman's fields.
+//!
+//! What does not exist here yet (limits, networks, health) has the value that Podman shows for a container without it.
+
+use std::collections::BTreeMap;
+
+use ctr_cli::template::{Element, List, Struct, Time, Value};
+use ctr_pods::containers::Container;
+use ctr_pods::record::{HostRecord, MountRecord, Record};
+use ctr_pods::units;
+use ctr_runtime::caps::CapSet;
+use ctr_userns::map::IdMap;
+
+use crate::place::Place;
+
+/// All of it.
+pub(super) fn of(container: &Container, running: bool, place: &Place) -> Struct {
+    let record = &container.record;
+    let folder = place.dirs.run.join("containers").join(record.id.as_str());
+    let file = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let args = &record.process.args;
+    let caps = |of: fn(&ctr_pods::record::State) -> CapSet| {
+        container
+            .state
+            .as_ref()
+            .map(of)
+            .unwrap_or(CapSet::EMPTY)
+            .names()
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
+    };
+    let effective: Vec<String> = caps(|state| state.effective);
+    let bounding: Vec<String> = caps(|state| state.bounding);
+    Struct::new("define.InspectContainerData")
+        .named("ID", Some("Id"), record.id.as_str())
+        .field("Created", time(record.created))
+        .field("Path", args.first().cloned().unwrap_or_default())
+        .field("Args", args.iter().skip(1).cloned().collect::<Vec<_>>())
+        .field("State", state(container, running))
+        .field("Image", record.image.map(|id| id.to_string()).unwrap_or_default())
+        .field("ImageDigest", record.image_digest.map(|digest| digest.to_string()).unwrap_or_default())
+        .field("ImageName", record.image_name.as_str())
+        .field(
+            "Rootfs",
+            record.rootfs.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+        )
+        .field("Pod", "")
+        .field("ResolvConfPath", file("resolv.conf"))
+        .field("HostnamePath", file("hostname"))
+        .field("HostsPath", file("hosts"))
+        .field("StaticDir", folder.to_string_lossy().into_owned())
+        .field("OCIRuntime", "crun")
+        .field("ConmonPidFile", "")
+        .field("PidFile", path(record.pidfile.as_deref()))
+        .field("Name", record.name.as_str())
+        .field("RestartCount", 0)
+        .field("Driver", place.driver_name())
+        .field("MountLabel", "")
+        .field("ProcessLabel", "")
+        .field("AppArmorProfile", "")
+        .field("EffectiveCaps", effective)
+        .field("BoundingCaps", bounding)
+        .field("ExecIDs", Vec::<String>::new())
+        .field("GraphDriver", graph(record, place))
+        .field("Mounts", mounts(&record.mounts))
+        .field("Dependencies", Vec::<String>::new())
+        .field("NetworkSettings", network())
+        .field("Namespace", "")
+        .field("IsInfra", false)
+        .field("IsService", false)
+        .field("KubeExitCodePropagation", "invalid")
+        .named("LockNumber", Some("lockNumber"), 0)
+        .field("Config", config(container))
+        .field("HostConfig", host(record))
+        .field("UseImageHosts", false)
+        .field("UseImageHostname", false)
+}
+
+fn time(nanos: u64) -> Time {
+    let seconds = i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
+    Time::new(seconds, u32::try_from(nanos % 1_000_000_000).unwrap_or(0))
+}
+
+fn path(path: Option<&std::path::Path>) -> String {
+    path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn texts(pairs: &[(String, String)]) -> Value {
+    pairs.iter().cloned().collect::<BTreeMap<String, String>>().into()
+}
+
+/// An empty list of structs of a type.
+fn none_of(name: &'static str) -> Value {
+    Value::List(std::rc::Rc::new(List { items: Vec::new(), element: Element::Struct(name) }))
+}
+
+fn state(container: &Container, running: bool) -> Struct {
+    let state = container.state.as_ref();
+    let alive = state.filter(|_| running);
+    Struct::new("define.InspectContainerState")
+        .field("OciVersion", ctr_runtime::spec::VERSION)
+        .field("Status", if running { "running" } else { "created" })
+        .field("Running", running)
+        .field("Paused", false)
+        .field("Restarting", false)
+        .field("OOMKilled", false)
+        .field("Dead", false)
+        .field("Pid", alive.map_or(0, |state| state.init.pid))
+        .field("ConmonPid", alive.map_or(0, |state| state.supervisor.pid))
+        .field("ExitCode", 0)
+        .field("Error", "")
+        .field("StartedAt", state.map_or(Time::ZERO, |state| time(state.started)))
+        .field("FinishedAt", Time::ZERO)
+        .named("Health", None, Value::NilPointer("define.HealthCheckResults"))
+        .named("Healthcheck", None, Value::NilPointer("define.HealthCheckResults"))
+        .field("Checkpointed", false)
+        .field("CgroupPath", "")
+        .field("CheckpointedAt", Time::ZERO)
+        .field("RestoredAt", Time::ZERO)
+        .named("StoppedByUser", None, false)
+}
+
+fn graph(record: &Record, place: &Place) -> Struct {
+    let layer = place.dirs.data.join("containers").join(record.id.as_str());
+    let mut data = BTreeMap::new();
+    for (key, name) in [("UpperDir", "upper"), ("WorkDir", "work")] {
+        data.insert(key.to_owned(), layer.join(name).to_string_lossy().into_owned());
+    }
+    Struct::new("define.DriverData").field("Name", place.driver_name()).field("Data", data)
+}
+
+fn mounts(mounts: &[MountRecord]) -> Value {
+    // What lives in memory is in HostConfig.Tmpfs.
+    let shown = mounts.iter().filter(|mount| mount.kind == "bind");
+    let list: Vec<Struct> = shown
+        .map(|mount| {
+            Struct::new("define.InspectMount")
+                .field("Type", mount.kind.as_str())
+                .named("Name", None, "")
+                .field("Source", mount.source.as_str())
+                .field("Destination", mount.destination.as_str())
+                .field("Driver", "")
+                .field("Mode", "")
+                .field("Options", mount.options.clone())
+                .field("RW", mount.rw)
+                .field("Propagation", mount.propagation.as_str())
+                .named("SubPath", None, "")
+        })
+        .collect();
+    if list.is_empty() { none_of("define.InspectMount") } else { list.into() }
+}
+
+fn network() -> Struct {
+    let mut settings = Struct::new("define.InspectNetworkSettings");
+    for name in ["EndpointID", "Gateway", "IPAddress"] {
+        settings = settings.field(name, "");
+    }
+    settings = settings.field("IPPrefixLen", 0).field("IPv6Gateway", "").field("GlobalIPv6Address", "");
+    settings
+        .field("GlobalIPv6PrefixLen", 0)
+        .field("MacAddress", "")
+        .field("Bridge", "")
+        .field("SandboxID", "")
+        .field("HairpinMode", false)
+        .field("LinkLocalIPv6Address", "")
+        .field("LinkLocalIPv6PrefixLen", 0)
+        .field("Ports", BTreeMap::<String, Value>::new())
+        .field("SandboxKey", "")
+        .named("Networks", None, BTreeMap::<String, Value>::new())
+}
+
+fn config(container: &Container) -> Struct {
+    let record = &container.record;
+    let process = &record.process;
+    let env = container.state.as_ref().map(|state| state.env.clone()).unwrap_or_default();
+    Struct::new("define.InspectContainerConfig")
+        .field("Hostname", record.hostname.as_str())
+        .field("Domainname", "")
+        .field("User", process.user.as_str())
+        .field("AttachStdin", false)
+        .field("AttachStdout", false)
+        .field("AttachStderr", false)
+        .field("Tty", process.terminal)
+        .field("OpenStdin", process.interactive)
+        .field("StdinOnce", false)
+        .field("Env", env)
+        .field("Cmd", process.cmd.clone())
+        .field("Image", record.image_name.as_str())
+        .field("Volumes", Value::Nil)
+        .field("WorkingDir", if process.workdir.is_empty() { "/" } else { &process.workdir })
+        .field("Entrypoint", process.entrypoint.clone())
+        .field("OnBuild", Value::Nil)
+        .field("Labels", texts(&record.labels))
+        .field("Annotations", texts(&record.annotations))
+        .field("StopSignal", units::signal_name(process.stop_signal))
+        .named("StartupHealthCheck", None, Value::NilPointer("define.StartupHealthCheck"))
+        .named("Healthcheck", None, Value::NilPointer("manifest.Schema2HealthConfig"))
+        .named("HealthcheckOnFailureAction", None, "")
+        .field("CreateCommand", record.command_line.clone())
+        .optional("Timezone", "Timezone", record.timezone.as_str())
+        .field("Umask", format!("{:04o}", process.umask))
+        .field("Timeout", record.timeout)
+        .field("StopTimeout", 10)
+        .field("Passwd", true)
+        .named("SystemdMode", None, false)
+        .named("Secrets", None, none_of("define.InspectSecret"))
+        .named("SdNotifyMode", None, "")
+        .named("SdNotifySocket", None, "")
+        .named("ExposedPorts", None, BTreeMap::<String, Value>::new())
+}
+
+fn host(record: &Record) -> Struct {
+    let host = &record.host;
+    let flags = Struct::new("define.InspectContainerHostConfig")
+        .field("Binds", binds(&record.mounts))
+        .field("CgroupManager", "cgroupfs")
+        .field("CgroupMode", host.cgroup.as_str())
+        .field("ContainerIDFile", path(record.cidfile.as_deref()))
+        .field("LogConfig", log())
+        .field("NetworkMode", host.network.as_str())
+        .field("PortBindings", BTreeMap::<String, Value>::new())
+        .field(
+            "RestartPolicy",
+            Struct::new("define.InspectRestartPolicy").field("Name", "no").field("MaximumRetryCount", 0),
+        )
+        .field("AutoRemove", record.auto_remove)
+        .field("AutoRemoveImage", false)
+        .field("Annotations", texts(&record.annotations))
+        .field("VolumeDriver", "")
+        .field("VolumesFrom", Value::Nil)
+        .field("CapAdd", host.cap_add.clone())
+        .field("CapDrop", host.cap_drop.clone())
+        .field("Dns", Vec::<String>::new())
+        .field("DnsOptions", Vec::<String>::new())
+        .field("DnsSearch", Vec::<String>::new())
+        .field("ExtraHosts", host.extra_hosts.clone())
+        .field("HostsFile", "")
+        .field("GroupAdd", record.process.groups.clone());
+    limits(modes(flags, record, host), host)
+}
+
+fn modes(flags: Struct, record: &Record, host: &HostRecord) -> Struct {
+    flags
+        .field("IpcMode", host.ipc.as_str())
+        .field("Cgroup", "")
+        .field("Cgroups", "default")
+        .field("Links", Value::Nil)
+        .field("OomScoreAdj", 0)
+        .field("PidMode", host.pid.as_str())
+        .field("Privileged", host.privileged)
+        .field("PublishAllPorts", false)
+        .field("ReadonlyRootfs", host.read_only)
+        .field("SecurityOpt", host.security_opt.clone())
+        .field("Tmpfs", memory(&record.mounts))
+        .field("UTSMode", host.uts.as_str())
+        .field("UsernsMode", host.userns.as_str())
+        .field("IDMappings", maps(host))
+        .field("ShmSize", host.shm_size)
+        .field("Runtime", "oci")
+        .field("ConsoleSize", vec![Value::Uint(0), Value::Uint(0)])
+        .field("Isolation", "")
+        .field("Init", record.process.init)
+}
+
+fn limits(flags: Struct, host: &HostRecord) -> Struct {
+    let mut flags = flags;
+    for name in ["CpuShares", "Memory", "NanoCpus"] {
+        flags = flags.field(name, 0);
+    }
+    flags = flags.field("CgroupParent", "").field("BlkioWeight", 0);
+    for name in [
+        "BlkioWeightDevice",
+        "BlkioDeviceReadBps",
+        "BlkioDeviceWriteBps",
+        "BlkioDeviceReadIOps",
+        "BlkioDeviceWriteIOps",
+    ] {
+        flags = flags.field(name, Value::Nil);
+    }
+    for name in ["CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime"] {
+        flags = flags.field(name, 0);
+    }
+    flags = flags.field("CpusetCpus", "").field("CpusetMems", "").field("Devices", devices(host));
+    for name in ["DiskQuota", "KernelMemory", "MemoryReservation", "MemorySwap", "MemorySwappiness"] {
+        flags = flags.field(name, 0);
+    }
+    flags
+        .field("OomKillDisable", false)
+        .field("PidsLimit", 0)
+        .field("Ulimits", ulimits(host))
+        .field("CpuCount", 0)
+        .field("CpuPercent", 0)
+        .field("IOMaximumIOps", 0)
+        .field("IOMaximumBandwidth", 0)
+        .field("CgroupConf", Value::Nil)
+}
+
+fn log() -> Struct {
+    Struct::new("define.InspectLogConfig")
+        .field("Type", "passthrough")
+        .field("Config", Value::Nil)
+        .field("Path", "")
+        .field("Tag", "")
+        .field("Size", "0B")
+}
+
+fn binds(mounts: &[MountRecord]) -> Vec<String> {
+    let shown = mounts.iter().filter(|mount| mount.kind == "bind");
+    let line = |mount: &MountRecord| {
+        let access = if mount.rw { "rw" } else { "ro" };
+        let mut options = vec![access, mount.propagation.as_str()];
+        options.extend(mount.options.iter().map(String::as_str));
+        format!("{}:{}:{}", mount.source, mount.destination, options.join(","))
+    };
+    shown.map(line).collect()
+}
+
+fn memory(mounts: &[MountRecord]) -> Value {
+    let shown = mounts.iter().filter(|mount| mount.kind == "tmpfs");
+    shown.map(|mount| (mount.destination.clone(), mount.options.join(","))).collect::<BTreeMap<_, _>>().into()
+}
+
+fn maps(host: &HostRecord) -> Struct {
+    let lines = |map: Option<&IdMap>| -> Vec<String> {
+        map.map(|map| map.extents().iter().map(ToString::to_string).collect()).unwrap_or_default()
+    };
+    Struct::new("define.InspectIDMappings")
+        .named("UIDMap", Some("UidMap"), lines(host.maps.as_ref().map(|maps| &maps.uid)))
+        .named("GIDMap", Some("GidMap"), lines(host.maps.as_ref().map(|maps| &maps.gid)))
+}
+
+fn devices(host: &HostRecord) -> Value {
+    let list: Vec<Struct> = host
+        .devices
+        .iter()
+        .map(|(source, target)| {
+            Struct::new("define.InspectDevice")
+                .field("PathOnHost", source.as_str())
+                .field("PathInContainer", target.as_str())
+                .field("CgroupPermissions", "")
+        })
+        .collect();
+    if list.is_empty() { none_of("define.InspectDevice") } else { list.into() }
+}
+
+fn ulimits(host: &HostRecord) -> Value {
+    let signed = |limit: u64| i64::try_from(limit).unwrap_or(-1);
+    let list: Vec<Struct> = host
+        .ulimits
+        .iter()
+        .map(|limit| {
+            Struct::new("define.InspectUlimit")
+                .field("Name", limit.name.as_str())
+                .field("Soft", signed(limit.soft))
+                .field("Hard", signed(limit.hard))
+        })
+        .collect();
+    if list.is_empty() { none_of("define.InspectUlimit") } else { list.into() }
+}

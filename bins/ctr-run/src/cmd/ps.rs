@@ -1,0 +1,159 @@
+//! `ctr ps`: containers.
+
+mod row;
+
+use ctr_cli::app::Call;
+use ctr_cli::exit::Exit;
+use ctr_cli::report::CommandError;
+use ctr_cli::template::{Format, Report, headers};
+use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
+use ctr_pods::containers::{Container, Containers};
+use ctr_store::Store;
+
+use super::{json, select};
+use crate::error;
+use crate::place::Place;
+use row::Row;
+
+/// The verb.
+pub const VERB: Verb = Verb::new("[options]", "List containers")
+    .long("Prints out information about the containers.")
+    .examples(&[
+        "ps -a",
+        "ps -a --format \"{{.ID}}  {{.Image}}  {{.Labels}}\"",
+        "ps --size",
+        "ps --filter name=web",
+    ])
+    .flags(&[
+        Flag::bool("all", "Show all the containers, default is only running containers").short('a'),
+        Flag::bool("external", "Show containers in storage not controlled by this program"),
+        Flag::array("filter", "Filter output based on conditions given").short('f'),
+        Flag::string("format", "Pretty-print containers to JSON or using a Go template"),
+        Flag::int("last", "Print the n last created containers (all states)").short('n').default("-1"),
+        Flag::bool("latest", "Show the latest container created (all states)").short('l'),
+        Flag::bool("no-trunc", "Display the extended information"),
+        Flag::bool("noheading", "Do not print headers"),
+        Flag::bool("ns", "Display namespace information").alias_of("namespace"),
+        Flag::bool("namespace", "Display namespace information"),
+        Flag::bool("pod", "Print the ID and name of the pod the containers are associated with").short('p'),
+        Flag::bool("quiet", "Print the numeric IDs of the containers only").short('q'),
+        Flag::bool("size", "Display the total file sizes").short('s'),
+        Flag::choice(
+            "sort",
+            &["command", "created", "id", "image", "names", "runningfor", "size", "status"],
+            "Sort output by: command, created, id, image, names, runningfor, size, status",
+        ),
+        Flag::bool("sync", "Sync container state with the kernel, which is always done"),
+    ])
+    .refuses(&[&["watch,w"]])
+    .arity(Arity::None);
+
+/// Prints the containers.
+///
+/// # Errors
+/// The flags contradict each other, or the records cannot be read.
+pub fn run(call: &Call) -> Result<Exit, CommandError> {
+    let flags = &call.flags;
+    check(flags)?;
+    let place = Place::find(&call.globals)?;
+    let list = Containers::new(&place.dirs).list().map_err(error::of_containers)?;
+    let filters = select::filters(flags, &list)?;
+    let last = if flags.bool("latest") { 1 } else { flags.int("last").unwrap_or(-1) };
+    let all = flags.bool("all") || flags.bool("external") || last >= 0 || filters.names_states();
+    let mut chosen: Vec<(Container, bool)> = select::running(list)?
+        .into_iter()
+        .filter(|(container, running)| (all || *running) && filters.fit(container, *running))
+        .collect();
+    // The newest first, as nothing else was said.
+    chosen.reverse();
+    if let Ok(last) = usize::try_from(last) {
+        chosen.truncate(last);
+    }
+    let mut rows = rows(call, &place, &chosen)?;
+    sort(&mut rows, flags.get("sort"));
+    print(call, &rows)
+}
+
+fn check(flags: &Parsed) -> Result<(), CommandError> {
+    let wrong = |text: &'static str| Err(CommandError::usage(text));
+    if flags.int("last").unwrap_or(-1) >= 0 && flags.bool("latest") {
+        return wrong("last and latest are mutually exclusive");
+    }
+    if flags.bool("quiet") && (flags.bool("size") || flags.bool("namespace")) {
+        return wrong("quiet conflicts with size and namespace");
+    }
+    if flags.bool("size") && flags.bool("namespace") {
+        return wrong("size and namespace options conflict");
+    }
+    Ok(())
+}
+
+fn rows(call: &Call, place: &Place, chosen: &[(Container, bool)]) -> Result<Vec<Row>, CommandError> {
+    let flags = &call.flags;
+    let (full, namespaces) = (flags.bool("no-trunc"), flags.bool("namespace"));
+    let mut rows: Vec<Row> =
+        chosen.iter().map(|(container, running)| Row::of(container, *running, full, namespaces)).collect();
+    if flags.bool("size") && !rows.is_empty() {
+        let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
+        // Files of a container belong to every id, so only A can look at all of them.
+        let _a = place.enter(false, &call.ui)?;
+        for (row, (container, _)) in rows.iter_mut().zip(chosen) {
+            row.measure(&store, &place.dirs, container)?;
+        }
+    }
+    Ok(rows)
+}
+
+fn sort(rows: &mut [Row], by: Option<&str>) {
+    match by {
+        Some("command") => rows.sort_by_key(|row| row.command.clone()),
+        Some("id") => rows.sort_by_key(|row| row.id.clone()),
+        Some("image") => rows.sort_by_key(|row| row.image.clone()),
+        Some("names") => rows.sort_by_key(|row| row.name.clone()),
+        Some("runningfor") => rows.sort_by_key(|row| row.started),
+        Some("size") => rows.sort_by_key(|row| row.size.map(|(own, _)| own)),
+        Some("status") => rows.sort_by_key(|row| row.state),
+        Some("created") => rows.sort_by_key(|row| row.created),
+        _ => {}
+    }
+}
+
+fn print(call: &Call, rows: &[Row]) -> Result<Exit, CommandError> {
+    let flags = &call.flags;
+    let format = flags.get("format").map(|text| text.replace(".Namespaces.", "."));
+    let format = format.filter(|text| !text.is_empty());
+    let report =
+        match format.map(|text| Format::parse("ps", &text)).transpose().map_err(CommandError::usage)? {
+            Some(Format::Json) => {
+                call.ui.line(&json::pretty(&rows.iter().map(Row::json).collect(), "  ")?)?;
+                return Ok(Exit::SUCCESS);
+            }
+            Some(Format::Report(report)) => report,
+            None if flags.bool("quiet") => {
+                for row in rows {
+                    call.ui.line(&row.shown_id)?;
+                }
+                return Ok(Exit::SUCCESS);
+            }
+            None => Report::table("ps", &columns(flags)).map_err(CommandError::internal)?,
+        };
+    let heads = (!flags.bool("noheading")).then(|| headers(row::FIELDS, row::HEADERS));
+    let text = report.render(rows.iter().map(Row::value).collect(), heads.as_ref());
+    call.ui.print(&text.map_err(CommandError::user)?)?;
+    Ok(Exit::SUCCESS)
+}
+
+fn columns(flags: &Parsed) -> String {
+    if flags.bool("namespace") {
+        let cells = ["ID", "Names", "Pid", "Cgroup", "IPC", "MNT", "NET", "PIDNS", "User", "UTS"];
+        return cells.map(|cell| format!("{{{{.{cell}}}}}")).join("\t");
+    }
+    let mut cells = vec!["ID", "Image", "Command", "CreatedHuman", "Status", "Ports", "Names"];
+    if flags.bool("pod") {
+        cells.extend(["Pod", "PodName"]);
+    }
+    if flags.bool("size") {
+        cells.push("Size");
+    }
+    cells.iter().map(|cell| format!("{{{{.{cell}}}}}")).collect::<Vec<_>>().join("\t")
+}

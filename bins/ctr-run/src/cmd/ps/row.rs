@@ -1,0 +1,296 @@
+//! One container as `ps` shows it: to a template, and in JSON.
+
+use std::collections::BTreeMap;
+
+use ctr_cli::human::ago::{ago, span};
+use ctr_cli::human::size;
+use ctr_cli::human::time::Timestamp;
+use ctr_cli::report::CommandError;
+use ctr_cli::template::{Struct, Time, Value};
+use ctr_core::paths::Dirs;
+use ctr_core::rooted::{Root, Stat, TreeError};
+use ctr_pods::containers::Container;
+use ctr_store::Store;
+use serde_json::{Value as Json, json};
+
+use crate::cmd::select;
+
+/// The names that a template can ask for.
+pub(super) const FIELDS: &[&str] = &[
+    "AutoRemove",
+    "Cgroup",
+    "CIDFile",
+    "Command",
+    "Created",
+    "CreatedAt",
+    "CreatedHuman",
+    "ExitCode",
+    "Exited",
+    "ExitedAt",
+    "ExposedPorts",
+    "ID",
+    "IPC",
+    "Image",
+    "ImageID",
+    "IsInfra",
+    "Label",
+    "Labels",
+    "MNT",
+    "Mounts",
+    "NET",
+    "Names",
+    "Networks",
+    "PIDNS",
+    "Pid",
+    "Pod",
+    "PodName",
+    "Ports",
+    "Restarts",
+    "RunningFor",
+    "Size",
+    "StartedAt",
+    "State",
+    "Status",
+    "UTS",
+    "User",
+];
+
+/// Headers that are not the name of the field in words.
+pub(super) const HEADERS: &[(&str, &str)] = &[
+    ("Cgroup", "CGROUPNS"),
+    ("CreatedHuman", "CREATED"),
+    ("ID", "CONTAINER ID"),
+    ("IPC", "IPC"),
+    ("MNT", "MNT"),
+    ("NET", "NET"),
+    ("PIDNS", "PIDNS"),
+    ("Pod", "POD ID"),
+    ("PodName", "PODNAME"),
+    ("RunningFor", "RUNNING FOR"),
+    ("UTS", "UTS"),
+    ("User", "USERNS"),
+];
+
+/// Kinds of namespaces, as a template calls them and as the kernel does.
+const NAMESPACES: [(&str, &str); 7] = [
+    ("Cgroup", "cgroup"),
+    ("IPC", "ipc"),
+    ("MNT", "mnt"),
+    ("NET", "net"),
+    ("PIDNS", "pid"),
+    ("UTS", "uts"),
+    ("User", "user"),
+];
+
+/// When nothing has ended: the year 1, in seconds since 1970.
+const NEVER: i64 = -62_135_596_800;
+
+/// One container.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) shown_id: String,
+    pub(super) image: String,
+    image_id: String,
+    shown_image_id: String,
+    pub(super) command: Vec<String>,
+    shown_command: String,
+    pub(super) created: u64,
+    pub(super) started: u64,
+    pub(super) state: &'static str,
+    status: String,
+    pub(super) name: String,
+    labels: BTreeMap<String, String>,
+    mounts: Vec<String>,
+    networks: Vec<String>,
+    pid: u32,
+    auto_remove: bool,
+    cidfile: String,
+    namespaces: BTreeMap<&'static str, String>,
+    /// Of its own, and with the image.
+    pub(super) size: Option<(u64, u64)>,
+    human: String,
+}
+
+impl Row {
+    pub(super) fn of(container: &Container, running: bool, full: bool, namespaces: bool) -> Self {
+        let record = &container.record;
+        let now = Timestamp::now();
+        let (id, image_id) =
+            (record.id.to_string(), record.image.map(|id| id.to_string()).unwrap_or_default());
+        let short = |text: &str| if full { text.to_owned() } else { text.chars().take(12).collect() };
+        let command = &record.process.args;
+        let started = container.state.as_ref().map_or(0, |state| state.started);
+        let pid = if running { container.state.as_ref().map_or(0, |state| state.init.pid) } else { 0 };
+        Self {
+            shown_id: short(&id),
+            id,
+            image: record.image_name.clone(),
+            shown_image_id: short(&image_id),
+            image_id,
+            shown_command: shown_command(command, full),
+            command: command.clone(),
+            created: record.created,
+            started,
+            state: if running { "running" } else { "created" },
+            status: if running {
+                format!("Up {}", span(select::moment(started).until(now)))
+            } else {
+                "Created".to_owned()
+            },
+            name: record.name.clone(),
+            labels: record.labels.iter().cloned().collect(),
+            mounts: record.mounts.iter().map(|mount| mount.destination.clone()).collect(),
+            networks: Vec::new(),
+            pid,
+            auto_remove: record.auto_remove,
+            cidfile: record
+                .cidfile
+                .as_ref()
+                .map(|path| path.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            namespaces: if namespaces { of_process(pid) } else { BTreeMap::new() },
+            size: None,
+            human: ago(select::moment(record.created), now),
+        }
+    }
+
+    /// Counts the bytes of its own, and those of its image.
+    pub(super) fn measure(
+        &mut self,
+        store: &Store,
+        dirs: &Dirs,
+        container: &Container,
+    ) -> Result<(), CommandError> {
+        let layer = dirs.data.join("containers").join(&self.id).join("upper");
+        let own = match Root::open(&layer) {
+            Ok(root) => bytes_below(&root).map_err(CommandError::environment)?,
+            Err(error) if error.is_missing() => 0,
+            Err(error) => return Err(CommandError::environment(error)),
+        };
+        let image = container.record.image.and_then(|id| store.image(id).ok()).map_or(0, |image| image.size);
+        self.size = Some((own, own.saturating_add(image)));
+        Ok(())
+    }
+
+    /// What a template sees.
+    pub(super) fn value(&self) -> Value {
+        let seconds = |nanos: u64| i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
+        let created =
+            Time::new(seconds(self.created), u32::try_from(self.created % 1_000_000_000).unwrap_or(0));
+        let labels = self.labels.clone();
+        let joined = labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",");
+        let mut row = Struct::new("containers.psReporter")
+            .field("AutoRemove", self.auto_remove)
+            .field("CIDFile", self.cidfile.as_str())
+            .field("Command", self.shown_command.as_str())
+            .field("Created", created)
+            .field("CreatedAt", Value::from(created).display())
+            .field("CreatedHuman", self.human.as_str())
+            .field("ExitCode", 0)
+            .field("Exited", false)
+            .field("ExitedAt", NEVER)
+            .field("ExposedPorts", BTreeMap::<String, String>::new())
+            .field("ID", self.shown_id.as_str())
+            .field("Image", self.image.as_str())
+            .field("ImageID", self.shown_image_id.as_str())
+            .field("IsInfra", false)
+            .field("Labels", joined)
+            .field("Mounts", self.mounts.clone())
+            .field("Names", self.name.as_str())
+            .field("Networks", self.networks.join(","))
+            .field("Pid", self.pid)
+            .field("Pod", "")
+            .field("PodName", "")
+            .field("Ports", "")
+            .field("Restarts", "0")
+            .field("RunningFor", self.human.as_str())
+            .field("Size", self.shown_size())
+            .field("StartedAt", seconds(self.started))
+            .field("State", self.state)
+            .field("Status", self.status.as_str())
+            .method("Label", 1, move |arguments| {
+                let key = arguments.first().map(Value::display).unwrap_or_default();
+                Ok(labels.get(&key).cloned().unwrap_or_default().into())
+            });
+        for (name, _) in NAMESPACES {
+            row = row.field(name, self.namespaces.get(name).cloned().unwrap_or_default());
+        }
+        row.into()
+    }
+
+    fn shown_size(&self) -> String {
+        self.size.map_or_else(String::new, |(own, all)| {
+            format!("{} (virtual {})", size::human(own), size::human(all))
+        })
+    }
+
+    /// The container in JSON, with Podman's keys.
+    pub(super) fn json(&self) -> Json {
+        let seconds = |nanos: u64| nanos / 1_000_000_000;
+        let namespaces: serde_json::Map<String, Json> =
+            self.namespaces.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
+        json!({
+            "AutoRemove": self.auto_remove,
+            "Command": self.command,
+            "CreatedAt": self.human,
+            "CIDFile": self.cidfile,
+            "Exited": false,
+            "ExitedAt": NEVER,
+            "ExitCode": 0,
+            "ExposedPorts": null,
+            "Id": self.id,
+            "Image": self.image,
+            "ImageID": self.image_id,
+            "IsInfra": false,
+            "Labels": if self.labels.is_empty() { Json::Null } else { json!(self.labels) },
+            "Mounts": self.mounts,
+            "Names": [self.name],
+            "Namespaces": namespaces,
+            "Networks": self.networks,
+            "Pid": self.pid,
+            "Pod": "",
+            "PodName": "",
+            "Ports": null,
+            "Restarts": 0,
+            "Size": self.size.map(|(own, all)| json!({ "rootFsSize": all, "rwSize": own })),
+            "StartedAt": if self.started == 0 { NEVER } else { i64::try_from(seconds(self.started)).unwrap_or(0) },
+            "State": self.state,
+            "Status": self.status,
+            "Created": seconds(self.created),
+        })
+    }
+}
+
+fn shown_command(command: &[String], full: bool) -> String {
+    let joined = command.join(" ");
+    match joined.char_indices().nth(17) {
+        Some((at, _)) if !full => format!("{}...", &joined[..at]),
+        _ => joined,
+    }
+}
+
+/// The namespaces of a process, each by its number; what cannot be read is empty.
+fn of_process(pid: u32) -> BTreeMap<&'static str, String> {
+    let number = |kind: &str| {
+        let link = std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()?;
+        let text = link.to_string_lossy().into_owned();
+        Some(text.split_once('[')?.1.trim_end_matches(']').to_owned())
+    };
+    NAMESPACES.into_iter().map(|(name, kind)| (name, number(kind).unwrap_or_default())).collect()
+}
+
+/// The sum of the sizes of all files.
+fn bytes_below(root: &Root) -> ctr_core::rooted::Result<u64> {
+    let mut sum = 0_u64;
+    let listed = |errno| TreeError::Refused { verb: "list", path: "/".into(), errno };
+    for entry in root.entries("/")?.sorted().map_err(listed)? {
+        let stat: Stat = root.lstat(&entry.name)?;
+        if stat.is_dir() {
+            sum = sum.saturating_add(bytes_below(&root.sub(&entry.name)?)?);
+        } else if stat.kind == rustix::fs::FileType::RegularFile {
+            sum = sum.saturating_add(stat.size);
+        }
+    }
+    Ok(sum)
+}
