@@ -7,6 +7,7 @@
 
 pub mod app;
 pub mod columns;
+pub mod complete;
 pub mod dispatch;
 pub mod exit;
 mod globals;

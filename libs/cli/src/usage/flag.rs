@@ -184,6 +184,12 @@ impl Flag {
         self.kind
     }
 
+    /// What it does, in one line.
+    #[must_use]
+    pub const fn help(&self) -> &'static str {
+        self.help
+    }
+
     /// Whether the flag is left out of help pages.
     #[must_use]
     pub const fn is_hidden(&self) -> bool {

@@ -165,6 +165,12 @@ impl Verb {
         self
     }
 
+    /// Whether flags may follow plain words.
+    #[must_use]
+    pub const fn is_interspersed(&self) -> bool {
+        self.interspersed
+    }
+
     /// The line that describes it.
     #[must_use]
     pub const fn short(&self) -> &'static str {
