@@ -52,6 +52,11 @@ impl Context {
         Ok(Self { layout, ..self.clone() })
     }
 
+    /// Whether there is a store yet: opening one makes it.
+    pub(crate) fn is_there(&self) -> bool {
+        self.layout.data.exists()
+    }
+
     /// Opens the store.
     pub(crate) fn store(&self) -> Result<Store, CommandError> {
         Store::open(&self.layout).map_err(of)

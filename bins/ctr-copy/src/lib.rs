@@ -3,6 +3,7 @@
 
 mod changes;
 pub mod cmd;
+pub mod completion;
 mod context;
 mod error;
 mod filter;

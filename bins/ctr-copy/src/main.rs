@@ -3,12 +3,17 @@
 use std::process::ExitCode;
 
 use ctr_cli::app;
+use ctr_cli::complete;
 use ctr_cli::verbs::Program;
 
 fn main() -> ExitCode {
     // Children of ours are told apart first: one of them changes its namespace, which needs a process without threads.
-    match ctr_copy::internal::role() {
-        Some(role) => role.run(),
+    if let Some(role) = ctr_copy::internal::role() {
+        return role.run();
+    }
+    let argv: Vec<_> = std::env::args_os().collect();
+    match complete::main(Program::Copy, ctr_copy::COMMANDS, ctr_copy::completion::values, &argv) {
+        Some(exit) => exit,
         None => app::main(Program::Copy, ctr_copy::COMMANDS),
     }
 }

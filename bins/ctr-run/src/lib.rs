@@ -9,11 +9,14 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use ctr_cli::app::Command;
+use ctr_cli::complete;
+use ctr_cli::verbs::Program;
 
 pub use place::Place;
 
 /// What this program does for the user.
 pub const COMMANDS: &[Command] = &[
+    Command { path: "completion", verb: &cmd::completion::VERB, run: cmd::completion::run },
     Command { path: "container exists", verb: &cmd::exists::VERB, run: cmd::exists::run },
     Command { path: "container inspect", verb: &cmd::inspect::VERB, run: cmd::inspect::run },
     Command { path: "container list", verb: &cmd::ps::VERB, run: cmd::ps::run },
@@ -49,6 +52,9 @@ pub const COMMANDS: &[Command] = &[
 /// What this program does for itself, in processes of its own: verbs that begin with two underlines.
 #[must_use]
 pub fn internal(argv: &[OsString]) -> Option<ExitCode> {
+    if let Some(exit) = complete::main(Program::Run, COMMANDS, cmd::completion::values, argv) {
+        return Some(exit);
+    }
     let (verb, arguments) = argv.get(1..)?.split_first()?;
     match verb.to_str()? {
         cmd::doctor::TRIAL => Some(cmd::doctor::trial(arguments)),

@@ -24,7 +24,7 @@ pub(crate) use checks::existing;
 pub(crate) use trial::VERB as TRIAL;
 
 /// The verb.
-pub const VERB: Verb = Verb::new("[options]", "Check what containers need of this machine")
+pub const VERB: Verb = Verb::new("[options]", "Check what this machine offers to containers")
     .long(
         "Checks subordinate ids, the id-map helpers, kernel settings, user namespaces and overlayfs (by trying them), \
          /dev/net/tun, delegated cgroups, lingering, free space and the file system of the store. Each thing that is \

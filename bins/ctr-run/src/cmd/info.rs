@@ -23,7 +23,7 @@ use report::{Subject, report};
 pub(crate) use host::go_architecture as architecture;
 
 /// The verb, which is `system info` too.
-pub const VERB: Verb = Verb::new("[options]", "Display system information")
+pub const VERB: Verb = Verb::new("[options]", "Display podman system information")
     .long("Displays information pertaining to the host, current storage stats, and build of the program.")
     .examples(&["info", "info --format json", "info --format '{{.Store.GraphRoot}}'"])
     .flags(&[

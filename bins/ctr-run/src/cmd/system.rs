@@ -26,7 +26,7 @@ pub const GC: Verb = Verb::new("", "Remove what nothing refers to").long(
 );
 
 /// `system reset`.
-pub const RESET: Verb = Verb::new("[options]", "Reset storage back to its initial state")
+pub const RESET: Verb = Verb::new("[options]", "Reset podman storage")
     .long("Ends all containers and removes them, all images, and everything else that is stored.")
     .flags(&[Flag::bool("force", "Do not prompt for confirmation").short('f')]);
 

@@ -42,7 +42,7 @@ pub(crate) fn client(voice: Voice) -> Value {
 }
 
 /// The verb.
-pub const VERB: Verb = Verb::new("[options]", "Display the version information")
+pub const VERB: Verb = Verb::new("[options]", "Display the Podman version information")
     .examples(&["version", "version --format json", "version --format '{{.Client.Version}}'"])
     .flags(&[Flag::string("format", "Change the output format to JSON or a Go template").short('f')]);
 
