@@ -1,6 +1,7 @@
 //! Tests of whole programs.
 
 mod cost;
+mod kernel;
 mod libseccomp;
 mod random;
 
