@@ -30,8 +30,8 @@ use super::{CompileError, Facts};
 
 /// The arguments of a call.
 const ARGUMENTS: u32 = 6;
-/// Conditional rules in all, each of which costs at least an instruction or none.
-const LIMIT: usize = 1 << 14;
+/// Conditional rules of all calls together that are looked at, twice the instructions that a program may have.
+const LIMIT: usize = 1 << 13;
 /// The highest errno that the kernel passes on.
 const MAX_ERRNO: u32 = 4095;
 
@@ -215,26 +215,26 @@ impl Verdict {
         }
     }
 
-    /// Adds a case; tells whether it is a new one, and fails where it contradicts another.
-    fn case(&mut self, case: Case) -> Result<bool, Contradiction> {
+    /// Adds a case, and fails where it contradicts another.
+    fn case(&mut self, case: Case) -> Result<(), Contradiction> {
         let cases = match self {
-            Self::Always(_) => return Ok(false),
+            Self::Always(_) => return Ok(()),
             Self::Cases(cases) => cases,
             Self::Unnamed => {
                 *self = Self::Cases(vec![case]);
-                return Ok(true);
+                return Ok(());
             }
         };
         for earlier in cases.iter() {
             if earlier.conditions == case.conditions && earlier.answer == case.answer {
-                return Ok(false);
+                return Ok(());
             }
             if earlier.conditions.starts_with(&case.conditions) && earlier.answer != case.answer {
                 return Err(Contradiction);
             }
         }
         cases.push(case);
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -246,6 +246,7 @@ struct Contradiction;
 pub(super) struct Calls {
     pub(super) abi: Abi,
     verdicts: Vec<Verdict>,
+    /// Conditional rules that were looked at.
     cases: usize,
     /// The highest number of a call that the profile names, x32's own range not counting.
     newest: u32,
@@ -287,6 +288,9 @@ impl Calls {
     fn add(&mut self, name: &str, known: Known, rule: &Split<'_>) -> Result<(), CompileError> {
         let numbers = known.numbers(self.abi);
         for conditions in rule.alternatives() {
+            if self.cases > LIMIT {
+                return Err(CompileError::TooLong);
+            }
             let conditions: Vec<Checked> = conditions
                 .iter()
                 .filter_map(|&(argument, condition)| Checked::new(condition, argument, self.abi))
@@ -311,14 +315,16 @@ impl Calls {
                 return Err(CompileError::Contradiction { name: name.to_owned() });
             }
         }
-        if self.cases > LIMIT { Err(CompileError::TooLong) } else { Ok(()) }
+        Ok(())
     }
 
     fn add_case(&mut self, number: u32, case: Case) -> Result<(), Contradiction> {
-        let Some(verdict) = self.verdict(number) else { return Ok(()) };
-        let new = verdict.case(case)?;
-        self.cases += usize::from(new);
-        Ok(())
+        // Those that change nothing count too, as each was compared with all before it.
+        self.cases += 1;
+        match self.verdict(number) {
+            Some(verdict) => verdict.case(case),
+            None => Ok(()),
+        }
     }
 
     /// Puts all cases in the order in which they count.
@@ -346,9 +352,6 @@ impl<'a> Split<'a> {
             let index = condition.index;
             let argument = u8::try_from(index).ok().filter(|_| index < ARGUMENTS);
             sorted.push((argument.ok_or(CompileError::Index(index))?, condition));
-        }
-        if sorted.len() > LIMIT {
-            return Err(CompileError::TooLong);
         }
         sorted.sort_by_key(|(argument, _)| *argument);
         let apart = sorted.windows(2).any(|pair| pair[0].0 == pair[1].0);

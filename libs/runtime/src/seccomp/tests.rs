@@ -297,6 +297,40 @@ fn programs_are_as_long_as_the_kernel_takes() {
 }
 
 #[test]
+fn hostile_profiles_end() {
+    let text =
+        |count: usize, text: &dyn Fn(usize) -> String| (0..count).map(text).collect::<Vec<_>>().join(",");
+    let rule = |names: &str, args: &str| {
+        format!(r#"{{"names": [{names}], "action": "SCMP_ACT_LOG", "args": [{args}]}}"#)
+    };
+    let condition = |op: &str, at: usize| format!(r#"{{"index": 0, "value": {at}, "op": "SCMP_CMP_{op}"}}"#);
+    let names = |count| text(count, &|at| ["\"read\"", "\"socket\"", "\"nothing\""][at % 3].to_owned());
+    let profiles = [
+        // Many conditions on one argument, which are as many rules, for many names.
+        rule(&names(50_000), &text(10_000, &|at| condition("LT", at))),
+        rule(&names(50_000), &text(10_000, &|_| condition("EQ", 7))),
+        [rule("\"read\"", ""), rule(&names(9_999), &text(9_999, &|at| condition("EQ", at)))].join(","),
+        // A rule for each of many answers and for each of many intervals.
+        text(8_000, &|at| rule("\"read\"", &condition(["GT", "LT", "NE", "EQ"][at % 4], at * 7_919 % 8_009))),
+        rule(&names(300_000), ""),
+    ];
+    for (at, rules) in profiles.iter().enumerate() {
+        let json = format!(
+            r#"{{"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+            "syscalls": [{rules}]}}"#
+        );
+        let profile = Profile::from_json(json.as_bytes()).unwrap().unwrap();
+        match compile(&profile, &usual()) {
+            Ok(program) => bpf::check(&program.instructions()).unwrap(),
+            Err(CompileError::TooLong) => {}
+            Err(error) => panic!("{at}: {error}"),
+        }
+    }
+    let deep = format!("{}1{}", r#"{"syscalls":["#.repeat(1000), "]}".repeat(1000));
+    assert!(Profile::from_json(deep.as_bytes()).is_err());
+}
+
+#[test]
 fn profiles_that_make_no_sense_are_refused() {
     let rule = |action, errno_ret| Rule { action, errno_ret, ..one("read", vec![]) };
     let refused = |profile: Profile| compile(&profile, &usual()).unwrap_err().to_string();
