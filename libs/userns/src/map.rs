@@ -1,10 +1,10 @@
 //! Id maps: what an id inside a user namespace is outside of it.
 //!
 //! # Invariants
-//! An [`IdMap`] is in normal form: extents in the order of their inner ids, neighbours merged, no id mapped twice on
-//! either side. Two maps that mean the same are therefore equal, and have the same [`Key`], whatever way they were
-//! written. A normal form is not what the kernel takes for a nested map, which may not cross an extent of the parent's:
-//! [`IdMap::lines_in`] makes that.
+//! An [`IdMap`] has its extents in the order of their inner ids, and no id is mapped twice on either side. Two maps that
+//! mean the same are equal and have the same [`Key`], whatever way they were written. Where one extent ends and the next
+//! begins is kept all the same: for the kernel a line of a nested map may not cross that border, even if the ids go on
+//! beyond it ([`IdMap::lines_in`] cuts there).
 
 mod notation;
 
@@ -89,12 +89,27 @@ pub enum MapError {
 }
 
 /// A map from the ids inside a user namespace to the ids of its parent.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "Vec<Extent>", into = "Vec<Extent>")]
 pub struct IdMap(Vec<Extent>);
 
+/// Equal maps mean the same, wherever their extents end.
+impl PartialEq for IdMap {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0 || merged(&self.0) == merged(&other.0)
+    }
+}
+
+impl Eq for IdMap {}
+
+impl std::hash::Hash for IdMap {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        merged(&self.0).hash(state);
+    }
+}
+
 impl IdMap {
-    /// Checks the extents, and brings them into normal form.
+    /// Checks the extents, and brings them into order.
     ///
     /// # Errors
     /// If there is none, or if they overlap on either side.
@@ -116,7 +131,7 @@ impl IdMap {
         if let Some((one, two)) = first_overlap(&extents, Extent::inner_range) {
             return Err(MapError::InnerOverlap(one, two));
         }
-        Ok(Self(merge(extents)))
+        Ok(Self(extents))
     }
 
     /// Reads what the kernel shows in `/proc/PID/uid_map`.
@@ -131,7 +146,7 @@ impl IdMap {
         Self::new(extents)
     }
 
-    /// The extents, in normal form.
+    /// The extents, in the order of their inner ids.
     #[must_use]
     pub fn extents(&self) -> &[Extent] {
         &self.0
@@ -160,7 +175,7 @@ impl IdMap {
     /// The map in which every inner id of this one is itself: a child namespace with all the ids of its parent.
     #[must_use]
     pub fn identity(&self) -> Self {
-        Self(merge(self.0.iter().map(|extent| Extent { outer: extent.inner, ..*extent }).collect()))
+        Self(self.0.iter().map(|extent| Extent { outer: extent.inner, ..*extent }).collect())
     }
 
     /// This map cut so that no line crosses an extent of the parent's map, which the kernel refuses (EPERM).
@@ -181,6 +196,14 @@ impl IdMap {
             }
         }
         Lines::new(lines)
+    }
+
+    /// This map with its extents cut at those of the parent's: as the kernel will have it.
+    ///
+    /// # Errors
+    /// If the parent lacks an id that this map names, or if there are too many lines.
+    pub fn cut_to(&self, parent: &Self) -> Result<Self, MapError> {
+        Ok(Self(self.lines_in(parent)?.0))
     }
 
     /// This map seen from outside its parent: inner ids of this one to outer ids of the parent's.
@@ -234,8 +257,8 @@ fn first_overlap(sorted: &[Extent], side: fn(&Extent) -> std::ops::Range<u64>) -
     Some((pair[0], pair[1]))
 }
 
-/// Joins extents of a sorted list that continue each other on both sides.
-fn merge(sorted: Vec<Extent>) -> Vec<Extent> {
+/// The same with extents joined that continue each other on both sides.
+fn merged(sorted: &[Extent]) -> Vec<Extent> {
     let mut merged: Vec<Extent> = Vec::with_capacity(sorted.len());
     for extent in sorted {
         match merged.last_mut() {
@@ -245,7 +268,7 @@ fn merge(sorted: Vec<Extent>) -> Vec<Extent> {
             {
                 last.len += extent.len;
             }
-            _ => merged.push(extent),
+            _ => merged.push(*extent),
         }
     }
     merged
@@ -312,7 +335,7 @@ impl IdMaps {
         let mut hash = Fnv::START;
         for (side, map) in [(b'u', &self.uid), (b'g', &self.gid)] {
             hash.add(&[side]);
-            for extent in map.extents() {
+            for extent in merged(map.extents()) {
                 hash.add(&extent.inner.to_le_bytes());
                 hash.add(&extent.outer.to_le_bytes());
                 hash.add(&extent.len.to_le_bytes());

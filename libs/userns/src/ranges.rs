@@ -151,11 +151,12 @@ pub fn discover(facts: &Facts, files: &Files) -> Result<Found, RangesError> {
     gids.keep_mapped(&facts.maps.gid);
     if uids.ranges.is_empty() || gids.ranges.is_empty() {
         return match own_ids(facts) {
-            Some(maps) => Ok(Found { source: Source::Direct(maps), notes: Vec::new() }),
+            Some(maps) => Ok(Found { source: Source::Direct(cut(facts, &maps)?), notes: Vec::new() }),
             None => Err(missing(facts, uids, gids).into()),
         };
     }
     let maps = IdMaps { uid: stacked(facts, &uids, Kind::Uid)?, gid: stacked(facts, &gids, Kind::Gid)? };
+    let maps = cut(facts, &maps)?;
     let source = if facts.may_write_maps() { Source::Direct(maps) } else { Source::Helpers(maps) };
     let notes = uids.notes.into_iter().chain(gids.notes).collect();
     Ok(Found { source, notes })
@@ -220,6 +221,17 @@ fn stacked(facts: &Facts, found: &SubIds, kind: Kind) -> Result<IdMap, RangesErr
         next += len;
     }
     IdMap::new(extents).map_err(|source| RangesError::Map { who: facts.who(), kind, source })
+}
+
+/// The maps as the kernel will have them: no line may cross a border of U's own map.
+fn cut(facts: &Facts, maps: &IdMaps) -> Result<IdMaps, RangesError> {
+    let cut = |map: &IdMap, of: &IdMap, kind| {
+        map.cut_to(of).map_err(|source| RangesError::Map { who: facts.who(), kind, source })
+    };
+    Ok(IdMaps {
+        uid: cut(&maps.uid, &facts.maps.uid, Kind::Uid)?,
+        gid: cut(&maps.gid, &facts.maps.gid, Kind::Gid)?,
+    })
 }
 
 /// What U maps is ours where we are root of a container: the user first, then the rest in order.

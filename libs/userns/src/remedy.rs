@@ -105,6 +105,8 @@ pub struct Surroundings {
     pub granted: (String, String),
     /// The user is root, who needs no sudo.
     pub is_root: bool,
+    /// We run in a container, where ids that are granted on the host do not exist.
+    pub in_container: bool,
 }
 
 impl Surroundings {
@@ -122,6 +124,7 @@ impl Surroundings {
             programs: program.and_then(|program| program.parent().map(Path::to_owned)),
             granted: (read(&files.subuid), read(&files.subgid)),
             is_root: facts.uid == 0,
+            in_container: !facts.initial,
         }
     }
 
@@ -220,7 +223,21 @@ impl Surroundings {
     /// Gives the user a range of ids that nobody has.
     #[must_use]
     pub fn grant(&self) -> Remedy {
+        if self.in_container {
+            return advice(
+                "run it as root of the container we run in, and give that container at least 65,536 ids",
+            );
+        }
         let range = free_range(&self.granted.0, &self.granted.1);
+        if self.who.bytes().all(|byte| byte.is_ascii_digit()) {
+            // usermod takes names only.
+            let line = format!("{}:{}:65536", self.who, range.start());
+            return Remedy::root([
+                "sh",
+                "-c",
+                &format!("echo {line} >>/etc/subuid && echo {line} >>/etc/subgid"),
+            ]);
+        }
         let range = format!("{}-{}", range.start(), range.end());
         Remedy::root(["usermod", "--add-subuids", &range, "--add-subgids", &range, &self.who])
     }
@@ -303,6 +320,7 @@ mod tests {
             programs_are_roots: true,
             granted: ("bob:100000:65536\n".into(), String::new()),
             is_root: false,
+            in_container: false,
         }
     }
 
@@ -344,6 +362,17 @@ mod tests {
         let home =
             Surroundings { programs: Some("/home/anna/bin".into()), programs_are_roots: false, ..debian() };
         assert!(matches!(home.for_refusal(Refusal::AppArmor), Some(Remedy::Advice(_))));
+    }
+
+    #[test]
+    fn a_user_without_a_name_gets_lines_of_its_own() {
+        let nameless = Surroundings { who: "4711".into(), ..debian() };
+        assert_eq!(
+            nameless.grant().to_string(),
+            "sudo sh -c 'echo 4711:165536:65536 >>/etc/subuid && echo 4711:165536:65536 >>/etc/subgid'"
+        );
+        let contained = Surroundings { in_container: true, ..debian() };
+        assert!(matches!(contained.grant(), Remedy::Advice(_)));
     }
 
     #[test]

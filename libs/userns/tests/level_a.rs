@@ -209,6 +209,7 @@ fn userns_cold_then_joined_then_alone_again() {
     assert_eq!((&told["uid"], &told["gid"]), (&0.into(), &0.into()), "the user is root of A");
     assert_eq!(told["source_maps"]["uid"][0]["outer"], place.user.uid);
     assert_ne!(told["inner"], told["outer"]);
+    assert_eq!(told["borders"], true);
     assert_eq!((&told["dumpable"], &told["holds_itself"]), (&true.into(), &true.into()));
 
     let second = place.start(&["--mounts"]);
@@ -440,7 +441,10 @@ fn userns_root_of_a_container_writes_its_map_itself() {
     let none = place.write("subids", "", "644");
     let told = in_container(&place, "", &["--subids", &none, "--helpers", "/nonexistent"]);
     assert_eq!(told["fresh"], true, "{told}");
-    assert_eq!(told["source_maps"]["uid"][0], serde_json::json!({"inner": 0, "outer": 0, "len": 65_537}));
+    let map = &told["source_maps"]["uid"];
+    assert_eq!(map[0], serde_json::json!({"inner": 0, "outer": 0, "len": 1}));
+    assert_eq!(map[1]["inner"], 1);
+    assert_eq!(told["borders"], true, "a child's map has to respect the borders that the kernel has: {told}");
 }
 
 /// /proc is masked in a CI container: parts are covered, /proc/sys is read-only, and a fresh /proc is refused.

@@ -14,8 +14,11 @@ fn usual() -> IdMap {
 }
 
 #[test]
-fn a_map_is_brought_into_normal_form() {
-    assert_eq!(map(&[(10, 110, 5), (0, 100, 10)]), map(&[(0, 100, 15)]));
+fn a_map_is_its_meaning_but_keeps_its_borders() {
+    let two = map(&[(10, 110, 5), (0, 100, 10)]);
+    assert_eq!(two, map(&[(0, 100, 15)]));
+    assert_ne!(two, map(&[(0, 100, 14)]));
+    assert_eq!(shown(&two), "0:100:10 10:110:5");
     assert_eq!(shown(&map(&[(5, 0, 5), (0, 5, 5)])), "0:5:5 5:0:5");
 }
 
@@ -61,6 +64,17 @@ fn a_nested_map_has_a_line_for_each_extent_of_the_parent() {
     let crossing = map(&[(100, 0, 3)]).lines_in(&map(&[(0, 7, 1), (1, 20, 1), (2, 40, 9)])).unwrap();
     assert_eq!(crossing.to_string(), "100 0 1\n101 1 1\n102 2 1\n");
     assert_eq!(map(&[(0, 65_530, 10)]).lines_in(&usual()), Err(MapError::Unmapped { id: 65_537 }));
+}
+
+/// The kernel knows extents, not ids: a container whose root is `0 0 1` and whose others are `1 1 65536` (podman's, seen
+/// from inside) has a border after 0.
+#[test]
+fn a_border_within_consecutive_ids_is_a_border_for_children() {
+    let parent = IdMap::from_proc("0 0 1\n1 1 65536\n").unwrap();
+    let lines = map(&[(0, 0, 65_537)]).lines_in(&parent).unwrap();
+    assert_eq!(lines.to_string(), "0 0 1\n1 1 65536\n");
+    assert_eq!(parent.identity().lines_in(&parent).unwrap(), lines);
+    assert_eq!(shown(&map(&[(0, 0, 65_537)]).cut_to(&parent).unwrap()), "0:0:1 1:1:65536");
 }
 
 #[test]

@@ -149,16 +149,29 @@ fn root_of_a_container_has_what_the_container_has() {
     let root = root_of_container();
     let none = Etc::new("", "");
     let found = discover(&root, &none.files()).unwrap();
-    assert_eq!(shown(&found.source.maps().uid), "0:0:65536");
+    assert_eq!(shown(&found.source.maps().uid), "0:0:1 1:1:65535");
     assert!(matches!(found.source, Source::Direct(_)));
 
     let beyond = Etc::new("root:100000:65536\n", "root:100000:65536\n");
     let found = discover(&root, &beyond.files()).unwrap();
-    assert_eq!(shown(&found.source.maps().uid), "0:0:65536", "ranges of another world count as none");
+    assert_eq!(shown(&found.source.maps().uid), "0:0:1 1:1:65535", "ranges of another world count as none");
 
     let within = Etc::new("root:1000:64000\n", "root:1000:64000\n");
     let found = discover(&root, &within.files()).unwrap();
     assert_eq!(shown(&found.source.maps().uid), "0:0:1 1:1000:64000");
+}
+
+/// As podman's containers are seen from inside: a border after 0, where the ids go on.
+#[test]
+fn borders_of_the_container_are_ours_too() {
+    let given = IdMap::from_proc("0 0 1\n1 1 65536\n").unwrap();
+    let maps = IdMaps { uid: given.clone(), gid: given };
+    let root = Facts { maps, ..root_of_container() };
+    let within = Etc::new("root:1000:60000\n", "root:1000:60000\n");
+    let found = discover(&root, &Etc::new("", "").files()).unwrap();
+    assert_eq!(shown(&found.source.maps().uid), "0:0:1 1:1:65536");
+    let found = discover(&root, &within.files()).unwrap();
+    assert_eq!(shown(&found.source.maps().uid), "0:0:1 1:1000:60000");
 }
 
 #[test]
@@ -166,7 +179,7 @@ fn a_container_in_the_hosts_namespace_takes_no_more_than_a_system_needs() {
     let docker = CapabilitySet::SETUID | CapabilitySet::SETGID | CapabilitySet::SETFCAP;
     let root = Facts { uid: 0, gid: 0, name: Some("root".into()), capabilities: docker, ..anna() };
     let found = discover(&root, &Etc::new("", "").files()).unwrap();
-    assert_eq!(shown(&found.source.maps().uid), "0:0:65536");
+    assert_eq!(shown(&found.source.maps().uid), "0:0:1 1:1:65535");
 }
 
 #[test]
