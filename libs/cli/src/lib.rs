@@ -13,6 +13,7 @@ pub mod exit;
 mod globals;
 pub mod human;
 pub mod log;
+pub mod man;
 pub mod peers;
 pub mod release;
 pub mod report;

@@ -1,8 +1,7 @@
 //! Verbs, their flags, and what is said of them: parsing, mistakes and help pages in Podman's words and layout.
 //!
 //! A [`Verb`] is constant data. [`Verb::parse`] reads a command line as pflag does and counts its words as cobra does;
-//! [`page`] prints the help that podman prints; [`crate::shell`] makes clap's trees of verbs, for man pages and
-//! completions.
+//! [`page`] prints the help that podman prints, [`crate::man`] makes manual pages of the same tables.
 
 mod flag;
 pub mod page;

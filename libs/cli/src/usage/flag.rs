@@ -2,7 +2,7 @@
 //!
 //! A verb's flags are constant tables. Parsing reads them where they lie: nothing is built at start-up, not for the
 //! chosen verb either. Measured against a tree of clap's with 156 flags: 0.25 ms for its first parse, of a command
-//! that takes four. Trees of clap are made from the same tables where they are wanted, for man pages and completions.
+//! that takes four. Help, manual pages and completions are made from the same tables.
 
 /// What a flag's value is, in pflag's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

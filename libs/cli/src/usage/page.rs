@@ -80,11 +80,17 @@ fn commands(entries: &[Entry]) -> String {
     text
 }
 
-/// The lines of flags, sorted by name, their descriptions aligned.
-fn options<'a>(flags: impl IntoIterator<Item = &'a Flag>) -> String {
+/// Flags as help shows them, sorted by name: the flag with its letter and the name of its value, and its description.
+#[must_use]
+pub fn option_lines<'a>(flags: impl IntoIterator<Item = &'a Flag>) -> Vec<(String, String)> {
     let mut shown: Vec<&Flag> = flags.into_iter().filter(|flag| !flag.hidden).collect();
     shown.sort_by_key(|flag| flag.name);
-    let lines: Vec<(String, String)> = shown.into_iter().map(line).collect();
+    shown.into_iter().map(line).collect()
+}
+
+/// The lines of flags, their descriptions aligned.
+fn options<'a>(flags: impl IntoIterator<Item = &'a Flag>) -> String {
+    let lines = option_lines(flags);
     let width = lines.iter().map(|(flag, _)| flag.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for (flag, help) in lines {

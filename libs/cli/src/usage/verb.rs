@@ -177,6 +177,24 @@ impl Verb {
         self.short
     }
 
+    /// The words that follow its name in the usage line.
+    #[must_use]
+    pub const fn words(&self) -> &'static str {
+        self.words
+    }
+
+    /// What it does, at length.
+    #[must_use]
+    pub const fn description(&self) -> &'static str {
+        self.long
+    }
+
+    /// Its examples, without the name of the program.
+    #[must_use]
+    pub const fn all_examples(&self) -> &'static [&'static str] {
+        self.examples
+    }
+
     /// Its further names.
     #[must_use]
     pub const fn other_names(&self) -> &'static [&'static str] {
