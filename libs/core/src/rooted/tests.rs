@@ -39,6 +39,8 @@ impl Stage {
             (canary, "tree/escape"),
             (&format!("{canary}/etc/passwd"), "tree/escape-file"),
             ("usr/lib/", "tree/slash"),
+            ("/usr/lib/libc", "tree/usr/absolute"),
+            ("../../../etc/passwd", "tree/usr/above"),
         ] {
             symlink(text, at(name)).unwrap();
         }
@@ -99,6 +101,9 @@ fn paths_resolve_inside_the_tree() {
         ("up/up/up/lib/../lib/libc", Ok("libc")),
         ("etc/link", Ok("inside")),
         ("chain", Ok("inside")),
+        ("usr/absolute", Ok("libc")),
+        ("lib/../absolute", Ok("libc")),
+        ("usr/above", Ok("inside")),
         ("loop", Err(Errno::LOOP)),
         ("loop/x", Err(Errno::LOOP)),
         ("dangling", Err(Errno::NOENT)),
@@ -249,13 +254,15 @@ fn deep_wide_and_locked_trees_are_removed() {
     assert_eq!(stage.canary(), before);
 }
 
-/// Exchanges `tree/dir` (a directory) with `tree/link` (a link to the canary) until told to stop.
+/// Exchanges a directory with a link to the canary, and a file with a link to one there, until told to stop.
 fn swap(tree: &Path, stop: &AtomicBool) -> u64 {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let tree = rustix::fs::openat(CWD, tree, flags, Mode::empty()).unwrap();
     let mut swaps = 0;
     while !stop.load(Ordering::Relaxed) {
-        rustix::fs::renameat_with(&tree, "dir", &tree, "link", RenameFlags::EXCHANGE).unwrap();
+        for (real, link) in [("dir", "link"), ("file", "file-link")] {
+            rustix::fs::renameat_with(&tree, real, &tree, link, RenameFlags::EXCHANGE).unwrap();
+        }
         swaps += 1;
     }
     swaps
@@ -267,7 +274,9 @@ fn a_racing_swapper_gains_nothing() {
     let tree = stage.dir.path().join("tree");
     std::fs::create_dir_all(tree.join("dir/etc")).unwrap();
     std::fs::write(tree.join("dir/etc/passwd"), "inside").unwrap();
+    std::fs::write(tree.join("file"), "inside").unwrap();
     symlink(stage.dir.path().join("canary"), tree.join("link")).unwrap();
+    symlink(stage.dir.path().join("canary/etc/passwd"), tree.join("file-link")).unwrap();
     let before = stage.canary();
     let stop = AtomicBool::new(false);
     let swaps = std::thread::scope(|scope| {
@@ -283,7 +292,11 @@ fn a_racing_swapper_gains_nothing() {
                     }
                     Err(_) => lost += 1,
                 }
+                if let Ok(bytes) = root.read_bounded("file", 100) {
+                    assert_eq!(bytes, b"inside", "{how}");
+                }
                 // Whichever it hits, it must be inside; failing is allowed.
+                drop(root.set_mode("file", mode(0o600)));
                 drop(root.create_new("dir/etc/new", mode(0o600)));
                 drop(root.set_mode("dir/etc/passwd", mode(0o640)));
                 drop(root.set_owner("dir/etc/passwd", Some(rustix::process::getuid().as_raw()), None));
