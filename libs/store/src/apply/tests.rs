@@ -21,7 +21,15 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap())
+    }
+
+    /// A stage in memory, for what is done a thousand times.
+    pub(super) fn in_memory() -> Self {
+        Self::on(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap())
+    }
+
+    fn on(dir: tempfile::TempDir) -> Self {
         std::fs::create_dir(dir.path().join("tree")).unwrap();
         std::fs::create_dir_all(dir.path().join("canary/etc")).unwrap();
         std::fs::write(dir.path().join("canary/etc/passwd"), "outside").unwrap();

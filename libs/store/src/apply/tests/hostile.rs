@@ -222,7 +222,7 @@ fn userns_hostile_layers_harm_where_nothing_guards() {
 }
 
 fn userns_every_cut_and_flip_of_a_layer_stays_inside() {
-    let stage = Stage::new();
+    let stage = Stage::in_memory();
     let before = snapshot(&stage.canary());
     let canary = stage.canary().to_str().unwrap().to_owned();
     let items = CASES.iter().filter(|case| case.outcome == Inside).flat_map(|case| (case.layer)(&canary));
