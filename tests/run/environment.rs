@@ -24,7 +24,7 @@ fn nothing_of_the_host_is_inherited() {
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "PWD=/",
             "SHLVL=1",
-            "container=ctr"
+            "container=podman"
         ]
     );
 }

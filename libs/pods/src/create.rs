@@ -150,7 +150,8 @@ pub fn spec(request: &Request, facts: &Facts<'_>) -> Result<Spec, CreateError> {
 fn user(request: &Request, facts: &Facts<'_>) -> User {
     let identity = facts.identity;
     let mut groups: Vec<u32> = identity.groups.iter().chain(facts.more_groups).copied().collect();
-    groups.retain(|group| *group != identity.gid);
+    // The primary group too: a program that changes its group must not lose what the group is kept out of (CVE-2022-2989).
+    groups.push(identity.gid);
     groups.sort_unstable();
     groups.dedup();
     User {

@@ -111,6 +111,10 @@ impl<'a> Start<'a> {
         let main = plan::main(&spec, &self.facts, &self.stage)?;
         let mounts = self.open(&spec, main.given(), who, note)?;
         let mounts: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();
+        // Before the command runs, which may look for it.
+        if let Some(pid) = self.begun.pid() {
+            OwnPaths::write(container.paths.pid.as_ref(), &pid.as_raw_nonzero().to_string())?;
+        }
         let running =
             self.begun.finish(&main, root.as_fd(), &mounts).map_err(|error| told(error, &spec, container))?;
         let Running { pid, pidfd, terminal, notices, .. } = running;
@@ -126,7 +130,6 @@ impl<'a> Start<'a> {
             bounding: caps.bounding,
             started: now(),
         })?;
-        OwnPaths::write(container.paths.pid.as_ref(), &pid.to_string())?;
         let interactive = container.request.process.interactive;
         let terminal = terminal.map(|master| Terminal::new(master, interactive));
         Ok(self.watch.wait(pidfd.as_fd(), terminal)?)

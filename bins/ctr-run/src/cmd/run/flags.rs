@@ -51,9 +51,7 @@ const FLAGS: &[Flag] = &[
     Flag::strings("preserve-fd", "Pass file descriptors into the container, comma-separated"),
     Flag::uint("preserve-fds", "Pass this many file descriptors after standard error into the container"),
     Flag::bool("privileged", "Give all that the user may do to the container"),
-    Flag::string("pull", "Pull policy: never, or missing of an image that is here")
-        .default("missing")
-        .alone("always"),
+    Flag::string("pull", "Pull policy: never, or missing of an image that is here").default("missing"),
     Flag::bool("quiet", "Print no progress of pulling").short('q'),
     Flag::bool("read-only", "Make the container's root file system read-only"),
     Flag::bool("read-only-tmpfs", "With --read-only, mount a tmpfs on /run, /tmp and /var/tmp")

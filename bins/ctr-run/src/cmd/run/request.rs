@@ -59,6 +59,9 @@ pub(crate) enum FlagError {
     /// Both ways to name descriptors.
     #[error("cannot specify both --preserve-fds and --preserve-fd")]
     PreserveBoth,
+    /// A line for a file that is left alone.
+    #[error("--no-hosts and --add-host cannot be set together")]
+    NoHosts,
 }
 
 /// Types what was given.
@@ -79,6 +82,9 @@ pub(crate) fn build(
     let hostname = args.get("hostname").map(str::to_owned);
     if let Some(name) = &hostname {
         hosts::check_hostname(name)?;
+    }
+    if args.bool("no-hosts") && !args.strings("add-host").is_empty() {
+        return Err(FlagError::NoHosts);
     }
     let timezone = args.get("tz").map(str::to_owned);
     if let Some(zone) = &timezone {
