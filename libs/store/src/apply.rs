@@ -48,8 +48,6 @@ pub(crate) mod xattr;
 mod tests;
 
 use std::io::Read;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use ctr_core::limits;
 use ctr_core::rooted::Root;
@@ -65,12 +63,8 @@ pub use path::LayerPath;
 pub struct Limits {
     /// Entries, and directories that they imply.
     pub entries: u64,
-    /// Bytes of contents, holes not counted.
+    /// Bytes of the stream. What it may be for a blob of its size is for whoever decompresses it to watch.
     pub bytes: u64,
-    /// Bytes of contents for each byte of the compressed blob, beyond `ratio_free`.
-    pub ratio: u64,
-    /// Bytes of contents that are given before the ratio counts.
-    pub ratio_free: u64,
     /// Bytes of the names of implied directories.
     pub implied: usize,
     /// Bytes of the extended attributes of one entry.
@@ -84,8 +78,6 @@ impl Default for Limits {
         Self {
             entries: limits::LAYER_ENTRIES,
             bytes: limits::LAYER_BYTES,
-            ratio: limits::LAYER_RATIO,
-            ratio_free: limits::LAYER_RATIO_FREE,
             implied: limits::LAYER_IMPLIED,
             xattrs: limits::LAYER_XATTRS,
             tar: tar::Limits::default(),
@@ -98,9 +90,6 @@ impl Default for Limits {
 pub struct Options {
     /// What the layer may cost.
     pub limits: Limits,
-    /// How many bytes of the compressed blob have been read so far, kept up to date by whoever decompresses.
-    /// Without it the ratio is not watched.
-    pub compressed: Option<Arc<AtomicU64>>,
 }
 
 /// How many names of skipped things are remembered.
@@ -153,5 +142,5 @@ pub fn layer(stream: impl Read, tree: &Root, options: &Options) -> Result<Applie
 #[doc(hidden)]
 pub fn exercise(bytes: &[u8], tree: &Root) {
     let limits = Limits { entries: 2000, bytes: 1 << 20, ..Limits::default() };
-    std::hint::black_box(layer(bytes, tree, &Options { limits, compressed: None }).is_ok());
+    std::hint::black_box(layer(bytes, tree, &Options { limits }).is_ok());
 }

@@ -4,8 +4,6 @@ mod hostile;
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use ctr_core::rooted::Root;
 
@@ -396,7 +394,7 @@ fn userns_limits_stop_a_layer() {
     let limits = |change: &dyn Fn(&mut Limits)| {
         let mut limits = Limits::default();
         change(&mut limits);
-        Options { limits, compressed: None }
+        Options { limits }
     };
     let bytes = archive(&many);
     let error = |bytes: &[u8], options: &Options| Stage::new().apply_bytes(bytes, options).unwrap_err();
@@ -414,12 +412,6 @@ fn userns_limits_stop_a_layer() {
     let fat = archive(&[with_xattr(file("f", ""), "user.a", &[7; 100])]);
     let (what_xattr, _) = what(error(&fat, &limits(&|limits| limits.xattrs = 50)));
     assert_eq!(what_xattr, "bytes of extended attributes on a file");
-    // Ten kilobytes out of ten bytes.
-    let mut options = limits(&|limits| (limits.ratio, limits.ratio_free) = (100, 1000));
-    options.compressed = Some(Arc::new(AtomicU64::new(10)));
-    assert_eq!(what(error(&bytes, &options)).1, 100);
-    options.compressed = Some(Arc::new(AtomicU64::new(1000)));
-    assert!(Stage::new().apply_bytes(&bytes, &options).is_ok());
 }
 
 fn userns_many_entries_take_little_memory() {

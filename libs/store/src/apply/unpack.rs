@@ -6,7 +6,6 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 
 use ctr_core::Foreign;
 use ctr_core::rooted::{Root, Stat};
@@ -451,11 +450,6 @@ impl<R: Read> Read for Metered<'_, R> {
         let limits = &self.options.limits;
         if self.total > limits.bytes {
             self.tripped.set(Some(("bytes", limits.bytes)));
-        } else if let Some(compressed) = &self.options.compressed
-            && let beyond = self.total.saturating_sub(limits.ratio_free)
-            && beyond / limits.ratio.max(1) > compressed.load(Ordering::Relaxed)
-        {
-            self.tripped.set(Some(("bytes for each byte of its compressed form", limits.ratio)));
         }
         if self.tripped.get().is_some() { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(count) }
     }

@@ -88,7 +88,9 @@ impl Copy<'_> {
             let from = OwnedFd::from(self.view.open(node)?);
             let made = replicate::create(to.as_fd(), name).map_err(at(&node.path))?;
             self.files += u64::from(node.stat.size > 0);
-            replicate::fill(&made, &from, node.stat.size, &mut self.contents).map_err(at(&node.path))?;
+            let contents = self.view.contents(node, &from)?;
+            let contents = contents.as_ref().unwrap_or(&from);
+            replicate::fill(&made, contents, node.stat.size, &mut self.contents).map_err(at(&node.path))?;
             return replicate::describe(&made, &from, &node.stat, None, Marks::Drop).map_err(at(&node.path));
         }
         let link = match node.stat.kind {

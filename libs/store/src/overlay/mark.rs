@@ -4,8 +4,9 @@
 //! `user.overlay.whiteout`, in a directory that says by `user.overlay.opaque=x` that such files count (Linux
 //! 6.7). A directory with `user.overlay.opaque=y` hides all that is below it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStringExt;
 
 use ctr_core::rooted::Stat;
 use rustix::fs::{FileType, Mode, OFlags, XattrFlags};
@@ -43,6 +44,24 @@ pub fn opacity(dir: impl AsFd) -> Result<Opacity> {
             _ => Opacity::Merged,
         }),
         Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => Ok(Opacity::Merged),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Returns where the contents of an open file are, if it is a metadata-only clone.
+pub(crate) fn redirect(file: impl AsFd) -> Result<Option<OsString>> {
+    match rustix::fs::fgetxattr(&file, METACOPY, &mut [0; 1]) {
+        Ok(_) | Err(Errno::RANGE) => {}
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => return Ok(None),
+        Err(errno) => return Err(errno),
+    }
+    let mut target = vec![0; 4096];
+    match rustix::fs::fgetxattr(file, REDIRECT, target.as_mut_slice()) {
+        Ok(count) => {
+            target.truncate(count);
+            Ok(Some(OsString::from_vec(target)))
+        }
+        Err(Errno::NODATA) => Ok(None),
         Err(errno) => Err(errno),
     }
 }

@@ -102,7 +102,7 @@ pub fn rootfs(stack: &Stack<'_>, copy_to: &Path, driver: Driver) -> Result<Rootf
         Driver::Vfs => None,
         Driver::Overlay => match mount::mount(stack) {
             Ok(mount) => return Ok(Rootfs { mount, how: How::Overlay }),
-            Err(error) if error.is_unsupported() && stack.data.is_empty() => Some(error),
+            Err(error) if error.is_unsupported() => Some(error),
             Err(error) => return Err(error.into()),
         },
     };
@@ -122,7 +122,8 @@ fn copied(stack: &Stack<'_>, copy_to: &Path, why: Option<MountError>) -> Result<
         Err(Errno::NOENT) => {}
         Err(errno) => return Err(place("stat", copy_to)(errno)),
     }
-    let trees = stack.lower.iter().map(Root::open).collect::<Result<Vec<_>, _>>()?;
+    let open = |paths: &[&Path]| paths.iter().map(Root::open).collect::<Result<Vec<_>, _>>();
+    let view = View::of(open(&stack.lower)?).with_data(open(&stack.data)?);
     let mut part = copy_to.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
@@ -133,7 +134,7 @@ fn copied(stack: &Stack<'_>, copy_to: &Path, why: Option<MountError>) -> Result<
     // What a killed start left.
     beside.remove_tree(name)?;
     beside.mkdir(name, Mode::RWXU)?;
-    let copied = copy::copy(&View::of(trees), &beside.sub(name)?)?;
+    let copied = copy::copy(&view, &beside.sub(name)?)?;
     rustix::fs::renameat(CWD, &part, CWD, copy_to).map_err(place("rename", copy_to))?;
     Ok(if copied.reflinked { How::Reflinked { why } } else { How::Copied { why } })
 }

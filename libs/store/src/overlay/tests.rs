@@ -321,6 +321,9 @@ fn userns_clones_show_other_owners_over_the_same_contents() {
     let shown = stage.show("shown", &mount(&stack).unwrap());
     let plain = stage.show("plain", &mount(&stage.stack(&[&copied], &empty)).unwrap());
     assert_eq!(snapshot(&shown), snapshot(&plain));
+    // The copy mode finds the contents too.
+    rootfs(&stack, &stage.path("flat"), Driver::Vfs).unwrap();
+    assert_eq!(snapshot(&stage.path("flat")), snapshot(&plain));
     let facts = |path: &str| {
         let meta = std::fs::symlink_metadata(shown.join(path)).unwrap();
         (meta.mode() & 0o7777, meta.uid(), meta.gid(), meta.mtime())

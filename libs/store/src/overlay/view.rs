@@ -65,6 +65,8 @@ pub struct View {
     trees: Vec<Root>,
     /// What tells each tree from others: its device and number.
     identities: Vec<Option<(u64, u64)>>,
+    /// Trees that only hold contents for metadata-only clones, the topmost first.
+    data: Vec<Root>,
 }
 
 impl View {
@@ -73,7 +75,13 @@ impl View {
     pub fn of(trees: Vec<Root>) -> Self {
         let identity = |tree: &Root| Stat::of(tree).ok().map(|stat| (stat.device, stat.inode));
         let identities = trees.iter().map(identity).collect();
-        Self { trees, identities }
+        Self { trees, identities, data: Vec::new() }
+    }
+
+    /// Takes contents of metadata-only clones from `data`, the topmost first.
+    #[must_use]
+    pub fn with_data(self, data: Vec<Root>) -> Self {
+        Self { data, ..self }
     }
 
     /// Tells whether a node of this view and one of another at the same path are the same object or directory,
@@ -177,6 +185,26 @@ impl View {
     /// Opens the regular file or directory that a node stands for, for reading.
     pub fn open(&self, node: &Node) -> Result<File, ViewError> {
         self.open_in(node.tree(), &node.path, OFlags::empty()).map(File::from)
+    }
+
+    /// Opens what holds the contents of the regular file `node`, itself open as `file`: another one, if it is a
+    /// metadata-only clone.
+    pub(super) fn contents(&self, node: &Node, file: &OwnedFd) -> Result<Option<OwnedFd>, ViewError> {
+        if self.data.is_empty() || node.stat.size == 0 {
+            return Ok(None);
+        }
+        let Some(target) = mark::redirect(file).map_err(errno_at("read", &node.path))? else {
+            return Ok(None);
+        };
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        for tree in &self.data {
+            match tree.open_with(&target, flags, Mode::empty()) {
+                Ok(found) => return Ok(Some(found)),
+                Err(error) if error.is_missing() => {}
+                Err(source) => return Err(error_at(&node.path)(source)),
+            }
+        }
+        Err(errno_at("find the contents of", &node.path)(Errno::NOENT))
     }
 
     /// Returns the text of the link that a node stands for.
