@@ -1,10 +1,9 @@
 //! What the launcher has heard from its child, as a state machine without processes.
 //!
 //! ```text
-//!             Born             Done               Done            closed
-//! Bearing ──────────▶ Staging ──────────▶ Waiting      Entering ──────────▶ Running
-//!    │                   │  (the launcher sends the main half: Waiting or Staging ▶ Entering)
-//!    └───── Stillborn, Failed, closed ────┴──────────────┘ ▶ an error
+//!          Born, Done         Done             closed
+//! Bearing ──────────▶ Staging ──────▶ Entering ──────▶ Running
+//!    └── Stillborn, Failed, closed ──────┘ ▶ an error
 //! ```
 //! The main half may be sent before the first is done: the reports come in order, so [`Handshake`] knows which half a
 //! step's number belongs to.
@@ -90,9 +89,11 @@ impl Handshake {
             (_, Some(Report::Noticed { step, errno })) => Meaning::Notice { phase, step, errno },
             (_, Some(Report::Terminal)) => Meaning::Terminal,
             (_, Some(Report::Listener)) => Meaning::Listener,
-            (Phase::Bearing, Some(Report::Born { pid })) => {
+            (Phase::Bearing, Some(Report::Born { pid })) => Meaning::Born(pid),
+            // From here on it is the one that was born who speaks.
+            (Phase::Bearing, Some(Report::Done)) => {
                 self.phase = Phase::Staging;
-                Meaning::Born(pid)
+                Meaning::Progress
             }
             (Phase::Staging, Some(Report::Done)) => {
                 self.phase = Phase::Entering;
@@ -126,8 +127,9 @@ mod tests {
     #[test]
     fn a_go_between_has_to_bear_first() {
         let born = Some(Report::Born { pid: 7 });
-        assert_eq!(heard(true, &[born, Some(Report::Done), None])[0], Meaning::Born(7));
-        assert_eq!(heard(true, &[Some(Report::Done)]), [Meaning::Broken]);
+        let done = Some(Report::Done);
+        let expected = [Meaning::Born(7), Meaning::Progress, Meaning::Progress, Meaning::Running];
+        assert_eq!(heard(true, &[born, done, done, None]), expected);
         assert_eq!(heard(true, &[None]), [Meaning::Broken]);
         assert_eq!(heard(false, &[born]), [Meaning::Broken]);
     }

@@ -17,19 +17,19 @@
 //! have threads; give up a descriptor that is not close-on-exec (the child's list of what stays open is built without it,
 //! but a descriptor is better never there).
 
-use std::ffi::CStr;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ctr_sys::clone::{Birth, Child, SingleThreaded, bear, sealed};
 use ctr_sys::control::{self, MAX_FDS, Order};
 use ctr_sys::step::{Step, steps};
+use ctr_userns::map::IdMap;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
 
 use crate::handshake::{Handshake, Meaning, Phase};
-use crate::plan::{Main, Stage, joined};
+use crate::plan::{Main, Maps, Stage, joined};
 use crate::spec::NamespaceKind;
 
 /// `ctr-init`, as the build script made it.
@@ -241,9 +241,9 @@ pub fn begin(
         begun.execute(birth)?;
         begun.await_birth(birth)?;
     }
-    if let Some((uid, gid)) = &stage.maps {
-        begun.write_map(c"uid_map", uid).doing("write the container's user id map")?;
-        begun.write_map(c"gid_map", gid).doing("write the container's group id map")?;
+    if let Some(Maps { own, parent }) = &stage.maps {
+        begun.write_map("uid_map", &own.uid, &parent.uid).doing("write the container's user id map")?;
+        begun.write_map("gid_map", &own.gid, &parent.gid).doing("write the container's group id map")?;
     }
     begun.order(&Order::Go, &[])?;
     begun.execute(&stage.steps)?;
@@ -333,18 +333,23 @@ impl Begun {
         }
     }
 
-    fn write_map(&self, which: &CStr, map: &str) -> Result<(), Errno> {
-        let pid = self.child.as_ref().ok_or(Errno::SRCH)?.pid;
-        let process = openat(
-            CWD,
-            format!("/proc/{}", pid.as_raw_nonzero()),
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        let file = openat(&process, which, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-        // A map is taken in one write or not at all.
-        let written = rustix::io::write(&file, map.as_bytes())?;
-        if written == map.len() { Ok(()) } else { Err(Errno::IO) }
+    /// Writes a map, a line for each extent of the parent's that it touches. Where the parent was itself written with
+    /// more lines than it needs, as it is in a container of ours, only the kernel knows where they end.
+    fn write_map(&self, which: &str, map: &IdMap, parent: &IdMap) -> Result<(), Errno> {
+        let pid = self.child.as_ref().ok_or(Errno::SRCH)?.pid.as_raw_nonzero();
+        let path = format!("/proc/{pid}/{which}");
+        let text = |parent: &IdMap| {
+            map.lines_in(parent).map_or_else(|_unmapped| plain(map), |lines| lines.to_string())
+        };
+        let lines = text(parent);
+        match write_whole(&path, &lines) {
+            Err(Errno::PERM | Errno::INVAL) => {}
+            other => return other,
+        }
+        let seen = std::fs::read_to_string(format!("/proc/self/{which}"));
+        let seen = seen.ok().and_then(|seen| IdMap::from_proc(&seen).ok()).ok_or(Errno::PERM)?;
+        let cut = text(&seen);
+        if cut == lines { Err(Errno::PERM) } else { write_whole(&path, &cut) }
     }
 
     /// Takes one report. `current` is the plan of the phase that is not the stage's.
@@ -375,6 +380,18 @@ impl Begun {
         }
         Ok(meaning)
     }
+}
+
+/// A map that the parent does not hold, for the kernel to refuse.
+fn plain(map: &IdMap) -> String {
+    map.extents().iter().map(|extent| format!("{} {} {}\n", extent.inner, extent.outer, extent.len)).collect()
+}
+
+/// Writes a file of procfs that takes one write or none.
+fn write_whole(path: &str, text: &str) -> Result<(), Errno> {
+    let file = openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let written = rustix::io::write(&file, text.as_bytes())?;
+    if written == text.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
 /// A start that was given up takes its process along.

@@ -116,11 +116,18 @@ pub struct Stage {
     /// New namespaces that the process is born with, `CLONE_NEW…`.
     pub(crate) born_with: u64,
     /// Whether id maps are to be written, and which.
-    pub(crate) maps: Option<(String, String)>,
+    pub(crate) maps: Option<Maps>,
     /// The steps.
     pub(crate) steps: Vec<u8>,
     /// Which of the specification's mounts are in it.
     staged: mounts::Staged,
+}
+
+/// The maps of a new user namespace.
+#[derive(Debug, Clone)]
+pub(crate) struct Maps {
+    pub(crate) own: IdMaps,
+    pub(crate) parent: IdMaps,
 }
 
 /// A whole plan.

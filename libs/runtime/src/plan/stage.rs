@@ -2,14 +2,12 @@
 
 use std::ffi::CStr;
 
-use ctr_sys::step::Step;
-use ctr_userns::map::IdMap;
-
 use super::builder::{Builder, c_string, slot};
 use super::mounts::{self, Place};
 use super::options::{NO_DEV, NO_EXEC, NO_SUID, READ_ONLY};
-use super::{Facts, PlanError, Stage, flag, joined};
+use super::{Facts, Maps, PlanError, Stage, flag, joined};
 use crate::spec::{Device, Mount, NamespaceKind, Spec};
+use ctr_sys::step::Step;
 
 /// The nodes that every container has: name, major, minor.
 const DEVICES: [(&CStr, &CStr, u32, u32); 6] = [
@@ -61,20 +59,16 @@ pub(super) fn build(spec: &Spec, facts: &Facts) -> Result<Stage, PlanError> {
     kernel_files(&mut plan, spec, facts, &staged)?;
     devices(&mut plan, spec, &staged)?;
     hide(&mut plan, spec, &staged)?;
-    Ok(Stage { birth, born_with, maps: maps(spec, facts), steps: plan.finish(), staged })
-}
-
-/// The text of the two maps, unless the namespace is another container's.
-fn maps(spec: &Spec, facts: &Facts) -> Option<(String, String)> {
-    let text = |map: &IdMap, parent: &IdMap| map.lines_in(parent).map(|lines| lines.to_string()).ok();
-    let (maps, parent) = (&facts.maps, &facts.level_a);
-    let (uid, gid) = (text(&maps.uid, &parent.uid), text(&maps.gid, &parent.gid));
-    // A map that A does not hold is written as it is: the kernel's refusal names it.
-    let plain =
-        |map: &IdMap| map.extents().iter().map(|e| format!("{} {} {}\n", e.inner, e.outer, e.len)).collect();
-    spec.linux
-        .owns(NamespaceKind::User)
-        .then(|| (uid.unwrap_or_else(|| plain(&maps.uid)), gid.unwrap_or_else(|| plain(&maps.gid))))
+    Ok(Stage {
+        birth,
+        born_with,
+        maps: spec
+            .linux
+            .owns(NamespaceKind::User)
+            .then(|| Maps { own: facts.maps.clone(), parent: facts.level_a.clone() }),
+        steps: plan.finish(),
+        staged,
+    })
 }
 
 /// How the process comes into its user and pid namespaces: born with them, or, where one is joined, by a go-between who

@@ -140,10 +140,10 @@ impl Engine {
             other => missing(other),
         };
         let at = if plain {
-            match rooted::find_plain(root, path, OFlags::PATH | OFlags::NOFOLLOW) {
+            match rooted::find_plain(root, path, OFlags::PATH) {
                 Err(Errno::NOENT) if missing != Missing::Fails => {
                     drop(rooted::find_or_make(root, path, missing)?);
-                    rooted::find_plain(root, path, OFlags::PATH | OFlags::NOFOLLOW)
+                    rooted::find_plain(root, path, OFlags::PATH)
                 }
                 other => other,
             }?
@@ -228,7 +228,7 @@ impl Engine {
 /// A path to mask: nothing where it does not exist. A link is refused, as it would be the container that says what is
 /// masked.
 fn find_if_there(base: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>> {
-    match rooted::find_plain(base, path, OFlags::PATH | OFlags::NOFOLLOW) {
+    match rooted::find_plain(base, path, OFlags::PATH) {
         Ok(found) => Ok(Some(found)),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
         Err(errno) => Err(errno),

@@ -1,0 +1,251 @@
+//! Roots and images that mean harm: the classes of CVEs of `pains.md` §3 that a start can fall for.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+
+use crate::harness::{container, own};
+
+/// Class A, CVE-2019-5736: a container that runs `/proc/self/exe` gets `ctr-init` from a sealed memory file.
+///
+/// Shown to fail: with the launcher's own program in place of the memory file, the first run is the launcher's again, and
+/// the link names it; without the seals, the write succeeds.
+#[test]
+fn userns_the_program_that_starts_a_container_is_out_of_reach() {
+    let Some(mut container) = container("") else { return };
+    container.process()["args"] = json!(["/proc/self/exe"]);
+    container.run().refused(125, "");
+    let trap = container.root().join("bin/again");
+    fs::write(&trap, "#!/proc/self/exe\n").unwrap();
+    fs::set_permissions(&trap, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    container.process()["args"] = json!(["/bin/again"]);
+    let outcome = container.run();
+    assert_ne!(outcome.code, Some(0), "{outcome:#?}");
+
+    container.request["init"] = json!(true);
+    let script = "readlink /proc/1/exe; (echo x >>/proc/1/exe) 2>/dev/null || echo refused; \
+                  (echo x >/proc/1/exe) 2>/dev/null || echo refused";
+    container.process()["args"] = json!(["sh", "-c", script]);
+    assert_eq!(container.run().lines(), ["/memfd:ctr-init (deleted)", "refused", "refused"]);
+}
+
+/// Class B, CVE-2024-21626: a descriptor of the launcher's caller does not arrive, and is no working directory.
+///
+/// Shown to fail: without `Step::Close` the descriptors are listed; with plain chdir in place of `rooted::find`, one of the
+/// numbers is a working directory outside the root, unless `is_inside_root` is there.
+#[test]
+fn userns_no_descriptor_of_the_host_arrives() {
+    let Some(mut container) =
+        container("ls /proc/self/fd; ls -l /proc/self/fd | grep -v -e pipe: -e /proc/ | wc -l")
+    else {
+        return;
+    };
+    let host = container.host("secret");
+    container.request["leaked"] = json!([host, host, host]);
+    let outcome = container.run();
+    // The fourth is how ls reads the directory; the last line counts what is no pipe: the title, and that.
+    assert_eq!(outcome.lines(), ["0", "1", "2", "3", "2"]);
+    for number in (3..24).chain([100, 1023]) {
+        for path in [format!("/proc/self/fd/{number}"), format!("/proc/1/fd/{number}")] {
+            container.process()["cwd"] = json!(path);
+            let outcome = container.run();
+            outcome.refused(125, "cannot change to the directory /proc/");
+        }
+    }
+}
+
+/// Class B: what is handed over on purpose arrives under its number, and nothing else does.
+#[test]
+fn userns_a_preserved_descriptor_that_is_not_open_is_refused() {
+    let Some(mut container) = container("true") else { return };
+    // Whatever has the number by then is one of ours.
+    for number in [3, 4, 5, 200] {
+        container.request["preserved"] = json!([number]);
+        container.run().refused(125, "cannot close descriptors: Bad file descriptor");
+    }
+}
+
+/// Class C, CVE-2026-41579, CVE-2026-47766: a link in the place of one of the kernel's trees.
+///
+/// Shown to fail: with `plain: false` for the three, the container starts with /proc elsewhere.
+#[test]
+fn userns_linked_kernel_trees_are_refused() {
+    for name in ["proc", "sys", "dev"] {
+        for target in ["/etc", "etc", "../../../../etc", "/nothing", "/proc/self/root"] {
+            let Some(container) = container("true") else { return };
+            let place = container.root().join(name);
+            fs::remove_dir(&place).unwrap();
+            symlink(target, &place).unwrap();
+            let message = format!("cannot mount on /{name}: Too many levels of symbolic links");
+            container.run().refused(125, &message);
+        }
+    }
+}
+
+/// Class C, CVE-2021-30465, CVE-2024-45310: links in the way of a mount's target stay inside the root, absolute ones too.
+///
+/// Shown to fail: with the resolution flags taken from `rooted::find`, the canary directory on the host gets entries.
+#[test]
+fn userns_links_in_mount_targets_end_inside_the_root() {
+    let Some(mut container) = container("find /in /var -type f | sort; cat /a/b/file") else { return };
+    let canary = container.host("canary");
+    let data = container.host("data");
+    fs::write(data.join("file"), "mounted\n").unwrap();
+    let root = container.root();
+    symlink(&canary, root.join("absolute")).unwrap();
+    symlink(format!("../../../../../..{}", canary.display()), root.join("relative")).unwrap();
+    fs::create_dir_all(root.join("run")).unwrap();
+    fs::create_dir_all(root.join("in")).unwrap();
+    symlink("/in/var", root.join("var")).unwrap();
+    symlink("/in/dangling/deep", root.join("dangling")).unwrap();
+    symlink("/proc/self/cwd", root.join("magic")).unwrap();
+    for target in ["/absolute/x", "/relative/y", "/var/z", "/dangling/w", "/a/b"] {
+        container.mount(target, "bind", &data, &["rbind", "rprivate"]);
+    }
+    let outcome = container.run();
+    let expected = ["/in/dangling/deep/w/file", "/in/var/z/file", "mounted"];
+    assert_eq!(outcome.lines(), expected, "{outcome:#?}");
+    assert_eq!(fs::read_dir(&canary).unwrap().count(), 0, "something was made on the host");
+
+    container.mount("/magic/v", "bind", &data, &["rbind"]);
+    let outcome = container.run();
+    assert_eq!(fs::read_dir(&canary).unwrap().count(), 0);
+    assert!(!Path::new("/v").exists(), "{outcome:#?}");
+}
+
+/// Class C, CVE-2021-30465 as it was: somebody swaps a directory of a shared volume for a link while it is walked.
+///
+/// Shown to fail: with the resolution flags taken from `rooted::find`, the canary is mounted upon or gets entries within
+/// a few starts.
+#[test]
+fn userns_a_swapped_directory_leads_nowhere() {
+    let Some(mut container) = container("cat /volume/swap/in/file 2>/dev/null; true") else { return };
+    let canary = container.host("canary");
+    fs::create_dir(canary.join("in")).unwrap();
+    let volume = container.host("volume");
+    let data = container.host("data");
+    fs::write(data.join("file"), "mounted\n").unwrap();
+    fs::create_dir_all(volume.join("swap/in")).unwrap();
+    symlink(&canary, volume.join("link")).unwrap();
+    container.mount("/volume", "bind", &volume, &["rbind", "rprivate"]);
+    container.mount("/volume/swap/in", "bind", &data, &["rbind", "rprivate"]);
+    container.mount("/volume/swap/made", "bind", &data, &["rbind", "rprivate"]);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let folder = fs::File::open(&volume).unwrap();
+            while !done.load(Ordering::Relaxed) {
+                let exchange = rustix::fs::RenameFlags::EXCHANGE;
+                rustix::fs::renameat_with(&folder, "swap", &folder, "link", exchange).unwrap();
+            }
+        });
+        let _stop = Stop(&done);
+        for _ in 0..25 {
+            let outcome = container.run();
+            // Either it was a directory when it was looked at, or the start failed; both are fine.
+            assert!(matches!(outcome.code, Some(0 | 125)), "{outcome:#?}");
+        }
+    });
+    let names: Vec<_> = fs::read_dir(&canary).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["in"], "something was made on the host");
+    assert_eq!(fs::read_dir(canary.join("in")).unwrap().count(), 0);
+}
+
+/// Ends the swapper, also when the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Class D, CVE-2019-16884, CVE-2019-19921, CVE-2025-52881: settings are written to a procfs nobody else has.
+///
+/// Shown to fail: with the settings written through the root after the mounts, the image's file gets the value.
+#[test]
+fn userns_settings_reach_the_kernel_whatever_the_root_has() {
+    let Some(mut container) = container("cat /proc/sys/net/ipv4/ip_forward") else { return };
+    let fake = container.root().join("proc/sys/net/ipv4");
+    fs::create_dir_all(&fake).unwrap();
+    fs::write(fake.join("ip_forward"), "untouched").unwrap();
+    container.linux()["sysctl"] = json!({"net.ipv4.ip_forward": "1"});
+    assert_eq!(container.run().lines(), ["1"]);
+    assert_eq!(fs::read_to_string(fake.join("ip_forward")).unwrap(), "untouched");
+    for place in ["/proc", "/proc/", "/proc/self/attr", "/proc/sys/net", "/proc/1"] {
+        let data = container.host("data");
+        let mut container = container.sibling("true");
+        container.mount(place, "bind", &data, &["rbind"]);
+        container.run().refused(125, "inside the kernel's own file system");
+    }
+}
+
+/// Class E, CVE-2025-31133: what masks is the host's null device, whatever the image has in its place.
+///
+/// Shown to fail: with the image's /dev/null as the source, the masked file has the image's contents.
+#[test]
+fn userns_masks_are_made_of_our_own_device() {
+    let Some(mut container) = container(
+        "stat -c '%F %t:%T' /proc/keys /proc/timer_list; cat /proc/keys /etc/hidden; ls -A /proc/acpi /etc/secret; \
+         (touch /etc/secret/x) 2>/dev/null || echo read-only; cat /etc/shown",
+    ) else {
+        return;
+    };
+    let root = container.root();
+    fs::write(root.join("dev/null"), "the image's").unwrap();
+    fs::write(root.join("etc/hidden"), "secret").unwrap();
+    fs::write(root.join("etc/shown"), "shown\n").unwrap();
+    fs::create_dir_all(root.join("etc/secret/deep")).unwrap();
+    let paths = container.linux()["maskedPaths"].as_array_mut().unwrap();
+    paths.extend([json!("/etc/hidden"), json!("/etc/secret"), json!("/etc/nothing")]);
+    let outcome = container.run();
+    let lines = outcome.lines();
+    assert_eq!(lines[..2], ["character special file 1:3"; 2]);
+    assert_eq!(
+        lines[2..],
+        ["/etc/secret:", "", "/proc/acpi:", "read-only", "shown"].map(|line| line),
+        "{outcome:#?}"
+    );
+}
+
+/// Class E: an image that makes a path to mask a link would say itself what is masked.
+///
+/// Shown to fail: with links followed, the container starts and `/etc/target` is what is hidden.
+#[test]
+fn userns_a_linked_path_is_not_masked_elsewhere() {
+    let Some(mut container) = container("cat /etc/target") else { return };
+    fs::write(container.root().join("etc/target"), "shown\n").unwrap();
+    symlink("target", container.root().join("etc/hidden")).unwrap();
+    container.linux()["maskedPaths"].as_array_mut().unwrap().push(json!("/etc/hidden"));
+    container.run().refused(125, "cannot mask /etc/hidden: Too many levels of symbolic links");
+}
+
+/// Class F and the trap of stacked roots: nothing of the host's tree is left below or above the root.
+///
+/// Shown to fail: with one unmount less in `depart`, which is how it was at first, `..` of a mount led to the host's root;
+/// the check there now refuses that start.
+#[test]
+fn userns_the_root_is_the_only_tree() {
+    let Some(mut container) = container(
+        "cd /dev/..; stat -c %i . / /.. /proc/..; cd /; (umount / 2>/dev/null); (mount --bind / / 2>/dev/null); \
+         stat -c %i / /tmp/..",
+    ) else {
+        return;
+    };
+    own(&container.root(), fs::metadata(container.root()).unwrap().uid());
+    let inode = fs::metadata(container.root()).unwrap().ino().to_string();
+    let outcome = container.run();
+    let lines = outcome.lines();
+    assert!(lines.iter().all(|line| *line == inode), "{outcome:#?}");
+    // With every capability in its own namespace there is still nothing to unmount down to.
+    let all: Vec<String> = ctr_runtime::caps::Cap::ALL.iter().map(|cap| cap.name().to_owned()).collect();
+    container.process()["capabilities"] = json!({"bounding": all, "effective": all, "permitted": all});
+    let script =
+        "umount -l / 2>/dev/null; umount -l /dev/pts /dev /sys/fs/cgroup /sys; stat -c %i /; ls -d /usr";
+    container.process()["args"] = json!(["/bin/busybox", "sh", "-c", script]);
+    let outcome = container.run();
+    assert!(!outcome.out.contains("/usr"), "{outcome:#?}");
+}
