@@ -51,6 +51,19 @@ fn made(spec: &Value, facts: &Facts) -> Result<Plan, PlanError> {
     build(&spec, facts)
 }
 
+/// A small seccomp program, whose listener is wanted.
+fn program() -> crate::seccomp::Program {
+    let profile = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": ["SCMP_ARCH_X86_64"],
+        "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}],
+        "listenerPath": "/nowhere",
+    });
+    let kernel = crate::seccomp::Kernel { version: 6, revision: 1 };
+    let facts = crate::seccomp::Facts { caps: crate::caps::CapSet::EMPTY, kernel };
+    crate::seccomp::compile(&serde_json::from_value(profile).unwrap(), &facts).unwrap()
+}
+
 #[test]
 fn the_default_container() {
     insta::assert_snapshot!(made(&spec(), &facts()).unwrap());
@@ -76,14 +89,8 @@ fn everything_at_once() {
         "options": ["rbind", "rslave", "ro", "nosuid", "exec"]}));
     mounts.push(json!({"destination": "/run", "type": "tmpfs", "source": "tmpfs",
         "options": ["ro", "nosuid", "size=1m", "tmpcopyup", "rprivate"]}));
-    let facts = Facts {
-        init: true,
-        creates_cwd: true,
-        preserved: vec![3, 4],
-        seccomp: Some(vec![0; 16]),
-        seccomp_listens: true,
-        ..facts()
-    };
+    let facts =
+        Facts { init: true, creates_cwd: true, preserved: vec![3, 4], seccomp: Some(program()), ..facts() };
     insta::assert_snapshot!(made(&spec, &facts).unwrap());
 }
 

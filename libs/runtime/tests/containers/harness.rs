@@ -44,8 +44,8 @@ fn user() -> Result<User, String> {
     let fields = found.ok_or_else(|| format!("no user {wanted} to run containers as"))?;
     let user = User {
         name: fields[0].to_owned(),
-        uid: fields[2].parse().map_err(|_| "a broken /etc/passwd".to_owned())?,
-        gid: fields[3].parse().map_err(|_| "a broken /etc/passwd".to_owned())?,
+        uid: fields[2].parse().map_err(|_number| "a broken /etc/passwd".to_owned())?,
+        gid: fields[3].parse().map_err(|_number| "a broken /etc/passwd".to_owned())?,
         switched: own == 0,
     };
     let ranges = fs::read_to_string("/etc/subuid").unwrap_or_default();

@@ -4,6 +4,9 @@
 //! Each test of a CVE class says how it was shown to fail: which guard was taken out, and what the test then saw.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
 mod world;
