@@ -206,6 +206,7 @@ pub struct Host<'a> {
 /// # Errors
 /// It could not be started, or its end could not be learned; everything that was made is removed all the same.
 pub fn foreground(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> Result<End, RunError> {
+    check_preserved(&request.process.preserve_fds)?;
     let choice = flags(request).choose()?;
     let reading = host.store.reading(&mut |waiting| note(Note::Waiting(waiting.clone())))?;
     let image = find(host, request)?;
@@ -227,6 +228,12 @@ pub fn foreground(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note))
     let removed = paths.remove().and(claim.discard().map_err(RunError::from));
     let end = result?;
     removed.map(|()| end)
+}
+
+/// What is to be passed on must be the user's: a number that is free now would name a descriptor of ours later.
+fn check_preserved(fds: &[u32]) -> Result<(), RunError> {
+    let closed = |fd: &&u32| std::fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_err();
+    fds.iter().find(closed).map_or(Ok(()), |fd| Err(RunError::NotOpen(*fd)))
 }
 
 /// What the flags say about ids.
