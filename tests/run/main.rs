@@ -4,6 +4,7 @@ mod environment;
 mod files;
 mod first;
 mod lifecycle;
+mod machine;
 mod mounts;
 mod namespaces;
 mod rights;
