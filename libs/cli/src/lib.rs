@@ -12,6 +12,7 @@ pub mod dispatch;
 pub mod exit;
 mod globals;
 pub mod human;
+pub mod json;
 pub mod log;
 pub mod man;
 pub mod peers;

@@ -1,65 +1,97 @@
-//! Go's `text/template`, which `--format` speaks.
+//! Go's `text/template`, as `--format` takes it.
 //!
 //! # Theory of operation
-//! [`lex`] cuts the text into tokens, [`parse`] makes a tree of them, [`exec`] walks the tree over a [`Value`] and
-//! [`print`] shows what it finds as Go's `fmt` would. [`Report`] is what podman builds on top: tables, headers, and the
-//! ways to ask for JSON.
+//! A text is cut into tokens (`lex`), parsed into nodes (`parse`) and executed over a [`Value`] (`exec`). Values know
+//! their Go types, so that they print (`print`, `printf`), compare and fail as they do in podman: scripts read the
+//! output, test suites the errors. A corpus made with Go's own package is the judge (`tests/corpus`).
 //!
 //! # Invariants
-//! What comes out, errors included, is what Go prints; a corpus of templates run by Go holds us to that. A foreign
-//! template cannot panic, hang or exhaust memory: nesting, steps and output are bounded.
+//! No template and no value makes this panic, run on or exhaust the stack: nesting, steps and output are limited.
+//!
+//! # Reports
+//! [`Report`] is what podman builds on top: tables, headers, and the ways to ask for JSON.
 
+mod compare;
+mod escape;
 mod exec;
-mod funcs;
+mod float;
+mod functions;
 mod lex;
+mod methods;
 mod node;
 mod parse;
 mod print;
+mod printf;
 pub mod quote;
 mod report;
-mod time;
+mod unquote;
 mod value;
 
+pub use crate::human::time::Timestamp as Time;
+pub(crate) use float::json as json_float;
+use functions::Functions;
+use parse::Templates;
 pub use report::{Format, Report, asks_for_json, headers};
-pub use time::Time;
-pub use value::{Element, Field, Func, List, Map, Struct, Value};
+pub use value::{Field, Func, List, Map, Struct, Type, Value};
 
-use parse::Set;
+/// How many bytes a template may write.
+pub(crate) const LIMIT: usize = 32 << 20;
 
-/// How deep actions, parentheses and templates that call templates may nest.
-const MAX_NESTING: usize = 100;
-/// How many nodes may be visited.
-const MAX_STEPS: usize = 5_000_000;
-/// How long the output may get.
-const MAX_OUTPUT: usize = 64 << 20;
+/// How long a template may be.
+const LONGEST: usize = 1 << 20;
 
-/// A template does not parse, or cannot be run on its data. The message is Go's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// A template that cannot be parsed or executed, in Go's words.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct TemplateError(String);
 
-/// A parsed template.
+/// A template.
 #[derive(Debug, Clone)]
 pub struct Template {
     name: String,
     text: String,
-    set: Set,
+    templates: Templates,
+    functions: Functions,
 }
 
 impl Template {
-    /// Parses a text; errors call the template by the name.
+    /// Parses a text. The name is that of the verb, and stands in errors.
     ///
     /// # Errors
-    /// If the text is not a template.
+    /// The text is no template.
     pub fn parse(name: &str, text: &str) -> Result<Self, TemplateError> {
-        Ok(Self { name: name.to_owned(), text: text.to_owned(), set: parse::parse(name, text)? })
+        if text.len() > LONGEST {
+            return Err(TemplateError(format!("template: {name}: longer than {LONGEST} bytes")));
+        }
+        let functions = Functions::new();
+        let templates = parse::parse(name, text, &|name| functions.has(name)).map_err(TemplateError)?;
+        Ok(Self { name: name.to_owned(), text: text.to_owned(), templates, functions })
     }
 
-    /// Runs it over some data.
+    /// Executes the template over a value.
     ///
     /// # Errors
-    /// If the template asks for what the data does not have.
+    /// The template asks for what the value does not have, or exceeds a limit.
     pub fn render(&self, data: &Value) -> Result<String, TemplateError> {
-        exec::run(&self.set, &self.name, &self.text, data)
+        let bytes = self.render_bytes(data)?;
+        Ok(String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    }
+
+    /// Executes the template over a value. Slices of texts may have cut a letter.
+    ///
+    /// # Errors
+    /// The template asks for what the value does not have, or exceeds a limit.
+    pub fn render_bytes(&self, data: &Value) -> Result<Vec<u8>, TemplateError> {
+        let program = exec::Program {
+            name: &self.name,
+            text: &self.text,
+            templates: &self.templates,
+            functions: &self.functions,
+        };
+        exec::execute(program, data).map_err(TemplateError)
     }
 }
+
+#[cfg(test)]
+mod tests;

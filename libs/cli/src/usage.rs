@@ -22,3 +22,13 @@ pub(crate) use verb::{leading, wrong_flag};
 pub(crate) fn parse_bool(text: &str) -> bool {
     values::bool(text) == Ok(true)
 }
+
+/// A signed number, as Go reads it.
+pub(crate) fn parse_int(text: &str) -> Option<i64> {
+    values::int(text).ok()
+}
+
+/// A number, as Go reads it.
+pub(crate) fn parse_uint(text: &str) -> Option<u64> {
+    values::uint(text).ok()
+}

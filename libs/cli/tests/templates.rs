@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ctr_cli::template::{Element, List, Struct, Template, Time, Value};
+use ctr_cli::template::{Struct, Template, Time, Type, Value};
 
 fn map<V: Into<Value>>(entries: impl IntoIterator<Item = (&'static str, V)>) -> BTreeMap<String, Value> {
     entries.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect()
@@ -25,7 +25,7 @@ fn data() -> Value {
         ("inner", map([("deep", "end")]).into()),
     ]);
     let looked_up = labels.clone();
-    let none = Value::List(List { items: Vec::new(), element: Element::Str }.into());
+    let none = Value::list(Type::String, Vec::new());
     Struct::new("main.Row")
         .field("ID", "0123456789abcdef")
         .field("Names", vec!["web".to_owned(), "db".to_owned(), "cache".to_owned()])
@@ -47,7 +47,7 @@ fn data() -> Value {
         .field("Html", "<a href=\"x\">Tom & 'Jerry'</a>")
         .field("Odd", "tab\tnew\nü\u{200b}\u{1}")
         .method("Label", 1, move |arguments| match arguments {
-            [Value::Str(name)] => Ok(looked_up.get(&**name).cloned().unwrap_or_default().into()),
+            [name] => Ok(looked_up.get(&name.display()).cloned().unwrap_or_default().into()),
             _ => Err("not a string".to_owned()),
         })
         .method("Fail", 0, |_| Err("it failed".to_owned()))

@@ -16,13 +16,13 @@ pub struct Timestamp {
 
 /// A point in time as a calendar and a clock show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Civil {
-    year: i64,
-    month: u8,
-    day: u8,
-    hour: u8,
-    minute: u8,
-    second: u8,
+pub(super) struct Civil {
+    pub(super) year: i64,
+    pub(super) month: u8,
+    pub(super) day: u8,
+    pub(super) hour: u8,
+    pub(super) minute: u8,
+    pub(super) second: u8,
 }
 
 impl Timestamp {
@@ -33,6 +33,12 @@ impl Timestamp {
     #[must_use]
     pub fn now() -> Self {
         SystemTime::now().into()
+    }
+
+    /// A time by its seconds since 1970, and nanoseconds.
+    #[must_use]
+    pub const fn new(seconds: i64, nanos: u32) -> Self {
+        Self { seconds, nanos }
     }
 
     /// A time by its seconds since 1970.
@@ -83,11 +89,18 @@ impl Timestamp {
     /// As `ctime` has it: `Sat Nov 21 00:04:41 2026`.
     #[must_use]
     pub fn ansic(self) -> String {
-        let civil = self.civil();
-        let days = self.seconds.div_euclid(DAY);
-        let weekday = WEEKDAYS[usize::try_from((days + 4).rem_euclid(7)).unwrap_or(0)];
-        let month = MONTHS[usize::from(civil.month.clamp(1, 12)) - 1];
-        format!("{weekday} {month} {:>2} {} {}", civil.day, self.clock(), year(civil.year))
+        self.format("Mon Jan _2 15:04:05 2006")
+    }
+
+    /// The name of the day of the week.
+    pub(super) fn weekday(self) -> &'static str {
+        let day = (self.seconds.div_euclid(DAY) + 4).rem_euclid(7);
+        WEEKDAYS[usize::try_from(day).unwrap_or(0)]
+    }
+
+    /// The day of the year, from 1.
+    pub(super) fn year_day(self) -> i64 {
+        self.seconds.div_euclid(DAY) - days(self.civil().year, 1, 1) + 1
     }
 
     fn date(self) -> String {
@@ -109,7 +122,7 @@ impl Timestamp {
     }
 
     /// The calendar of a day, by Howard Hinnant's algorithm.
-    fn civil(self) -> Civil {
+    pub(super) fn civil(self) -> Civil {
         let days = self.seconds.div_euclid(DAY) + 719_468;
         let clock = self.seconds.rem_euclid(DAY);
         let era = days.div_euclid(146_097);
@@ -155,9 +168,7 @@ impl Timestamp {
     }
 }
 
-const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// Four digits at least, the sign before them.
 fn year(year: i64) -> String {

@@ -1,39 +1,61 @@
-//! The tree is walked over a value.
+//! Executing a template over a value.
 //!
-//! A foreign template must not hang or exhaust us: output, steps and the depth of templates that call templates are
-//! bounded.
+//! # Invariants
+//! Whatever the template, execution ends: nesting, steps and output have limits, and what exceeds one is an error like
+//! any other. A recursion of templates is an action inside an action, so one limit of depth holds for both.
 
+use super::functions::{Callee, Function, Param, find};
+use super::node::{Arg, ArgKind, Branch, Command, Node, Number, Pipe, Pos};
+use super::parse::Templates;
+use super::value::{Type, Value};
+use super::{Functions, LIMIT, methods, print, quote};
 use std::rc::Rc;
 
-use super::funcs;
-use super::node::{Branch, Command, Node, Number, Pipe, Term, Word};
-use super::parse::Set;
-use super::value::{Element, Func, Value};
-use super::{MAX_NESTING, MAX_OUTPUT, MAX_STEPS, TemplateError, print};
+/// How deep templates and what is in them may nest while they are executed.
+const DEPTH: usize = 300;
 
-/// Runs the template of that name.
-pub(super) fn run(set: &Set, name: &str, text: &str, data: &Value) -> Result<String, TemplateError> {
-    let mut state = State {
-        set,
-        parse_name: name,
-        text,
-        name: name.to_owned(),
-        variables: vec![("$".to_owned(), data.clone())],
-        out: String::new(),
-        steps: 0,
-        depth: 0,
-    };
-    let Some(nodes) = set.get(name) else {
-        return Err(TemplateError(format!(
-            "template: {name}: {} is an incomplete or empty template",
-            print::quote(name)
-        )));
-    };
-    state.walk(nodes, data)?;
-    Ok(state.out)
+/// How many nodes and words may be looked at.
+const STEPS: u64 = 2_000_000;
+
+/// A value, and whether it stands in an `interface {}`. A `Nil` that does is a nil interface, and else no value at all.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cell {
+    pub(super) value: Value,
+    pub(super) any: bool,
 }
 
-/// Why a list of nodes was left.
+impl From<Value> for Cell {
+    fn from(value: Value) -> Self {
+        Self { value, any: false }
+    }
+}
+
+impl Cell {
+    /// An element of something whose elements have a type.
+    pub(super) fn element(value: Value, of: &Type) -> Self {
+        Self { value, any: *of == Type::Any }
+    }
+
+    /// Whether there is no value at all.
+    const fn is_invalid(&self) -> bool {
+        matches!(self.value, Value::Nil) && !self.any
+    }
+
+    fn type_name(&self) -> String {
+        if self.any { Type::Any.to_string() } else { self.value.type_of().to_string() }
+    }
+
+    /// Forgets that it stood in an `interface {}`.
+    pub(super) fn concrete(mut self) -> Self {
+        self.any = false;
+        self
+    }
+}
+
+/// Why execution ended: a message in Go's words.
+type Done<T> = Result<T, String>;
+
+/// How a node ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Next,
@@ -41,494 +63,591 @@ enum Flow {
     Continue,
 }
 
-struct State<'a> {
-    set: &'a Set,
-    parse_name: &'a str,
-    text: &'a str,
-    name: String,
-    variables: Vec<(String, Value)>,
-    out: String,
-    steps: usize,
+/// What an error is about.
+#[derive(Clone, Copy)]
+enum Place<'t> {
+    Nowhere,
+    Node(Pos, &'t Node),
+    Pipe(&'t Pipe),
+    Command(&'t Command),
+    Arg(&'t Arg),
+}
+
+/// The words after the first one of a command; none if it stands alone as an argument.
+type Args<'t> = &'t [Arg];
+
+/// A template and what it is executed with.
+#[derive(Clone, Copy)]
+pub(super) struct Program<'t> {
+    pub(super) name: &'t str,
+    pub(super) text: &'t str,
+    pub(super) templates: &'t Templates,
+    pub(super) functions: &'t Functions,
+}
+
+/// Executes a template. The output up to an error is lost, and the error is in Go's words.
+pub(super) fn execute(program: Program<'_>, data: &Value) -> Done<Vec<u8>> {
+    let dot = Cell::from(data.clone());
+    let mut state = State {
+        program,
+        template: program.name,
+        out: Vec::new(),
+        variables: vec![("$".into(), dot.clone())],
+        place: Place::Nowhere,
+        depth: 0,
+        steps: 0,
+    };
+    match program.templates.get(program.name) {
+        Some(root) => state.list(&dot, root)?,
+        None => {
+            let name = quote::double(program.name.as_bytes());
+            return state.fail(format_args!("{name} is an incomplete or empty template"));
+        }
+    };
+    Ok(state.out)
+}
+
+struct State<'t> {
+    program: Program<'t>,
+    template: &'t str,
+    out: Vec<u8>,
+    variables: Vec<(Rc<str>, Cell)>,
+    place: Place<'t>,
     depth: usize,
+    steps: u64,
 }
 
-/// Which node an error quotes.
-struct Place {
-    at: usize,
-    shown: String,
-}
-
-impl Place {
-    fn word(word: &Word) -> Self {
-        Self { at: word.at, shown: word.to_string() }
+impl<'t> State<'t> {
+    fn fail<T>(&self, message: impl std::fmt::Display) -> Done<T> {
+        let (pos, context) = match self.place {
+            Place::Nowhere => return Err(format!("template: {}: {message}", self.template)),
+            Place::Node(pos, node) => (pos, node.to_string()),
+            Place::Pipe(pipe) => (pipe.pos, pipe.to_string()),
+            Place::Command(command) => (command.pos, command.to_string()),
+            Place::Arg(arg) => (arg.pos, arg.to_string()),
+        };
+        let before = self.program.text.get(..pos).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.rfind('\n').map_or(pos, |at| pos - at - 1);
+        let template = quote::double(self.template.as_bytes());
+        let name = self.program.name;
+        Err(format!("template: {name}:{line}:{column}: executing {template} at <{context}>: {message}"))
     }
-    fn pipe(pipe: &Pipe) -> Self {
-        Self { at: pipe.at, shown: pipe.to_string() }
-    }
-}
 
-impl Place {
-    /// The word that was evaluated last, which Go quotes where it has nothing closer.
-    fn last(pipe: &Pipe) -> Self {
-        match pipe.commands.last().and_then(|command| command.words.last()) {
-            Some(Word { term: Term::Pipe(inner), .. }) => Self::last(inner),
-            Some(word) => Self::word(word),
-            None => Self::pipe(pipe),
+    fn step(&mut self) -> Done<()> {
+        self.steps += 1;
+        if self.steps > STEPS {
+            return self.fail("too many steps");
         }
-    }
-
-    /// Where the fields of a word are followed.
-    fn of_fields(word: &Word) -> Self {
-        match &word.term {
-            Term::Chain(of, _) => match &of.term {
-                Term::Pipe(pipe) => Self::last(pipe),
-                _ => Self::word(of),
-            },
-            _ => Self::word(word),
+        if self.out.len() > LIMIT {
+            return self.fail("the output is too large");
         }
-    }
-}
-
-impl State<'_> {
-    fn fail<T>(&self, place: &Place, message: impl std::fmt::Display) -> Result<T, TemplateError> {
-        let before = self.text.get(..place.at).unwrap_or(self.text);
-        let line = 1 + before.matches('\n').count();
-        let column = place.at - before.rfind('\n').map_or(0, |newline| newline + 1);
-        let name = print::quote(&self.name);
-        Err(TemplateError(format!(
-            "template: {}:{line}:{column}: executing {name} at <{}>: {message}",
-            self.parse_name, place.shown
-        )))
+        Ok(())
     }
 
-    fn walk(&mut self, nodes: &[Node], dot: &Value) -> Result<Flow, TemplateError> {
+    fn deeper(&mut self) -> Done<()> {
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return self.fail(format_args!("exceeded maximum template depth ({DEPTH})"));
+        }
+        Ok(())
+    }
+
+    // Nodes.
+
+    fn list(&mut self, dot: &Cell, nodes: &'t [Node]) -> Done<Flow> {
         for node in nodes {
-            self.steps += 1;
-            if self.steps > MAX_STEPS || self.out.len() > MAX_OUTPUT {
-                return Err(TemplateError(format!("template: {}: does not end", self.name)));
-            }
-            match node {
-                Node::Text(text) => self.out.push_str(text),
-                Node::Action(pipe) => {
-                    let value = self.pipe(pipe, dot)?;
-                    if pipe.variables.is_empty() {
-                        self.print(pipe, &value)?;
-                    }
-                }
-                Node::If(branch) => match self.conditional(branch, dot, false)? {
-                    Flow::Next => {}
-                    flow => return Ok(flow),
-                },
-                Node::With(branch) => match self.conditional(branch, dot, true)? {
-                    Flow::Next => {}
-                    flow => return Ok(flow),
-                },
-                Node::Range(branch) => self.range(branch, dot)?,
-                Node::Break => return Ok(Flow::Break),
-                Node::Continue => return Ok(Flow::Continue),
-                Node::Template { at, name, pipe } => self.template(*at, name, pipe.as_ref(), dot)?,
+            let flow = self.node(dot, node)?;
+            if flow != Flow::Next {
+                return Ok(flow);
             }
         }
         Ok(Flow::Next)
     }
 
-    fn print(&mut self, pipe: &Pipe, value: &Value) -> Result<(), TemplateError> {
-        if let Value::Func(_) = value {
-            return self
-                .fail(&Place::pipe(pipe), format!("can't print {pipe} of type {}", value.type_name()));
+    fn node(&mut self, dot: &Cell, node: &'t Node) -> Done<Flow> {
+        self.step()?;
+        match node {
+            Node::Text(text) => self.out.extend_from_slice(text.as_bytes()),
+            Node::Action(pos, pipe) => {
+                let cell = self.pipe(dot, pipe)?;
+                if pipe.variables.is_empty() {
+                    self.place = Place::Node(*pos, node);
+                    self.print(&cell, pipe)?;
+                }
+            }
+            Node::If(branch) => return self.branch(dot, branch, false),
+            Node::With(branch) => return self.branch(dot, branch, true),
+            Node::Range(branch) => return self.range(dot, branch),
+            Node::Template { pos, name, pipe } => {
+                self.place = Place::Node(*pos, node);
+                self.template(dot, name, pipe.as_ref())?;
+            }
+            Node::Break => return Ok(Flow::Break),
+            Node::Continue => return Ok(Flow::Continue),
         }
-        self.out.push_str(&print::plain(value));
+        Ok(Flow::Next)
+    }
+
+    fn print(&mut self, cell: &Cell, pipe: &Pipe) -> Done<()> {
+        match &cell.value {
+            _ if cell.is_invalid() => self.out.extend_from_slice(b"<no value>"),
+            Value::Func(_) => {
+                let name = cell.type_name();
+                return self.fail(format_args!("can't print {{{{{pipe}}}}} of type {name}"));
+            }
+            value => print::plain(value, &mut self.out),
+        }
         Ok(())
     }
 
-    fn conditional(&mut self, branch: &Branch, dot: &Value, is_with: bool) -> Result<Flow, TemplateError> {
-        let scope = self.variables.len();
-        let value = self.pipe(&branch.pipe, dot)?;
-        let flow = if value.is_true() {
-            self.walk(&branch.then, if is_with { &value } else { dot })
+    fn branch(&mut self, dot: &Cell, branch: &'t Branch, with: bool) -> Done<Flow> {
+        let mark = self.variables.len();
+        self.deeper()?;
+        let cell = self.pipe(dot, &branch.pipe)?;
+        let flow = if cell.value.truth() {
+            self.list(if with { &cell } else { dot }, &branch.list)
         } else {
-            self.walk(&branch.otherwise, dot)
+            branch.otherwise.as_deref().map_or(Ok(Flow::Next), |list| self.list(dot, list))
         };
-        self.variables.truncate(scope);
+        self.depth -= 1;
+        self.variables.truncate(mark);
         flow
     }
 
-    fn range(&mut self, branch: &Branch, dot: &Value) -> Result<(), TemplateError> {
-        let scope = self.variables.len();
-        let value = self.pipe(&branch.pipe, dot)?;
-        let pairs: Vec<(Value, Value)> = match &value {
+    fn range(&mut self, dot: &Cell, branch: &'t Branch) -> Done<Flow> {
+        let mark = self.variables.len();
+        self.deeper()?;
+        let cell = self.pipe(dot, &branch.pipe)?;
+        let ran = match &cell.value {
             Value::List(list) => {
-                let index = |index| Value::Int(i64::try_from(index).unwrap_or(i64::MAX));
-                list.items.iter().enumerate().map(|(at, item)| (index(at), item.clone())).collect()
+                let items = list.items().iter().enumerate();
+                let number = |index| Cell::from(Value::Int(i64::try_from(index).unwrap_or(i64::MAX)));
+                self.each(
+                    branch,
+                    items.map(|(index, item)| (number(index), Cell::element(item.clone(), &list.element))),
+                )?
             }
             Value::Map(map) => {
-                map.entries.iter().map(|(key, value)| (Value::from(key.as_str()), value.clone())).collect()
+                let pair = |(key, value): &(Value, Value)| {
+                    (Cell::element(key.clone(), &map.key), Cell::element(value.clone(), &map.element))
+                };
+                self.each(branch, map.entries().iter().map(pair))?
             }
-            Value::Missing => Vec::new(),
-            _ => {
-                let place = Place { at: branch.at, shown: branch.pipe.to_string() };
-                let shown =
-                    if matches!(value, Value::Nil) { "<nil>".to_owned() } else { print::plain(&value) };
-                return self.fail(&place, format!("range can't iterate over {shown}"));
+            Value::Int(count) => self.count(branch, &cell, (0..*count).map(Value::Int))?,
+            Value::Duration(count) => self.count(branch, &cell, (0..*count).map(Value::Duration))?,
+            Value::Uint(count) => self.count(branch, &cell, (0..*count).map(Value::Uint))?,
+            Value::Nil | Value::NilPointer(_) => false,
+            value => {
+                let mut shown = Vec::new();
+                print::plain(value, &mut shown);
+                let shown = String::from_utf8_lossy(&shown).into_owned();
+                return self.fail(format_args!("range can't iterate over {shown}"));
             }
         };
-        if pairs.is_empty() {
-            self.walk(&branch.otherwise, dot)?;
+        let mut flow = Flow::Next;
+        if let Some(list) = branch.otherwise.as_ref().filter(|_| !ran) {
+            flow = self.list(dot, list)?;
         }
+        self.depth -= 1;
+        self.variables.truncate(mark);
+        // In the `else` of a loop inside another one, Go's break ends the inner one, its continue is the outer one's.
+        Ok(if flow == Flow::Continue { flow } else { Flow::Next })
+    }
+
+    /// A loop over numbers, since Go 1.22. It has one variable.
+    fn count(&mut self, branch: &'t Branch, cell: &Cell, numbers: impl Iterator<Item = Value>) -> Done<bool> {
+        if branch.pipe.variables.len() > 1 {
+            let mut shown = Vec::new();
+            print::plain(&cell.value, &mut shown);
+            let shown = String::from_utf8_lossy(&shown).into_owned();
+            return self.fail(format_args!("can't use {shown} to iterate over more than one variable"));
+        }
+        self.each(branch, numbers.map(|number| (Cell::default(), Cell::from(number))))
+    }
+
+    /// Runs the body for each pair. Whether there was one.
+    fn each(&mut self, branch: &'t Branch, pairs: impl Iterator<Item = (Cell, Cell)>) -> Done<bool> {
         let mark = self.variables.len();
-        for (key, item) in pairs {
-            self.bind_range(&branch.pipe, key, &item)?;
-            let flow = self.walk(&branch.then, &item)?;
+        let mut ran = false;
+        for (index, element) in pairs {
+            ran = true;
+            self.step()?;
+            // The variables are the topmost ones: the index below the element.
+            let names = branch.pipe.variables.len();
+            if names > 0 {
+                self.variables[mark - 1].1 = element.clone();
+            }
+            if names > 1 {
+                self.variables[mark - 2].1 = index;
+            }
+            let flow = self.list(&element, &branch.list)?;
             self.variables.truncate(mark);
             if flow == Flow::Break {
                 break;
             }
         }
-        self.variables.truncate(scope);
-        Ok(())
+        Ok(ran)
     }
 
-    /// One variable gets the element, two get key and element. Evaluating the pipe has declared them already.
-    fn bind_range(&mut self, pipe: &Pipe, key: Value, item: &Value) -> Result<(), TemplateError> {
-        match pipe.variables.as_slice() {
-            [only] => self.bind(pipe, only, item.clone()),
-            [first, second] => {
-                self.bind(pipe, first, key)?;
-                self.bind(pipe, second, item.clone())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn bind(&mut self, pipe: &Pipe, name: &str, value: Value) -> Result<(), TemplateError> {
-        if !pipe.is_assignment {
-            self.variables.push((name.to_owned(), value));
-            return Ok(());
-        }
-        match self.variables.iter_mut().rev().find(|(known, _)| known == name) {
-            Some((_, known)) => {
-                *known = value;
-                Ok(())
-            }
-            None => self.fail(&Place::last(pipe), format!("undefined variable: {name}")),
-        }
-    }
-
-    fn template(
-        &mut self,
-        at: usize,
-        name: &str,
-        pipe: Option<&Pipe>,
-        dot: &Value,
-    ) -> Result<(), TemplateError> {
-        let shown = match pipe {
-            Some(pipe) => format!("{{{{template {} {pipe}}}}}", print::quote(name)),
-            None => format!("{{{{template {}}}}}", print::quote(name)),
+    fn template(&mut self, dot: &Cell, name: &'t Rc<str>, pipe: Option<&'t Pipe>) -> Done<()> {
+        let Some(nodes) = self.program.templates.get(name) else {
+            let name = quote::double(name.as_bytes());
+            return self.fail(format_args!("template {name} not defined"));
         };
-        let place = Place { at, shown };
-        let Some(nodes) = self.set.get(name) else {
-            return self.fail(&place, format!("template {} not defined", print::quote(name)));
+        self.deeper()?;
+        let dot = match pipe {
+            Some(pipe) => self.pipe(dot, pipe)?,
+            None => Cell::default(),
         };
-        if self.depth >= MAX_NESTING {
-            return self.fail(&place, format!("exceeded maximum template depth ({MAX_NESTING})"));
-        }
-        let data = match pipe {
-            Some(pipe) => self.pipe(pipe, dot)?,
-            None => Value::Missing,
-        };
-        let variables = std::mem::replace(&mut self.variables, vec![("$".to_owned(), data.clone())]);
-        let outer = std::mem::replace(&mut self.name, name.to_owned());
-        self.depth += 1;
-        self.walk(nodes, &data)?;
+        let outer = std::mem::replace(&mut self.variables, vec![("$".into(), dot.clone())]);
+        let caller = std::mem::replace(&mut self.template, name);
+        self.list(&dot, nodes)?;
+        self.template = caller;
+        self.variables = outer;
         self.depth -= 1;
-        self.name = outer;
-        self.variables = variables;
         Ok(())
     }
 
-    fn pipe(&mut self, pipe: &Pipe, dot: &Value) -> Result<Value, TemplateError> {
-        let mut value = None;
+    // Pipelines.
+
+    fn pipe(&mut self, dot: &Cell, pipe: &'t Pipe) -> Done<Cell> {
+        self.place = Place::Pipe(pipe);
+        self.step()?;
+        self.deeper()?;
+        let mut last: Option<Cell> = None;
         for command in &pipe.commands {
-            value = Some(self.command(command, dot, value.as_ref())?);
+            // What stood in an `interface {}` is what is in it.
+            last = Some(self.command(dot, command, last)?.concrete());
         }
-        let mut value = value.unwrap_or(Value::Missing);
-        if matches!(value, Value::Nil) {
-            value = Value::Missing;
-        }
+        self.depth -= 1;
+        let cell = last.unwrap_or_default();
         for name in &pipe.variables {
-            self.bind(pipe, name, value.clone())?;
+            if pipe.assigns {
+                self.assign(name, &cell)?;
+            } else {
+                self.variables.push((name.clone(), cell.clone()));
+            }
         }
-        Ok(value)
+        Ok(cell)
     }
 
-    fn command(
-        &mut self,
-        command: &Command,
-        dot: &Value,
-        last: Option<&Value>,
-    ) -> Result<Value, TemplateError> {
-        let first = &command.words[0];
-        let arguments = &command.words[1..];
-        match &first.term {
-            Term::Function(name) => return self.call_named(name, first, command, dot, arguments, last),
-            Term::Field(names) => return self.fields(dot, names, first, Some((arguments, last)), dot),
-            Term::Variable(names) => {
-                let receiver = self.variable(&names[0]);
-                if names.len() > 1 {
-                    return self.fields(&receiver, &names[1..], first, Some((arguments, last)), dot);
-                }
-                self.no_arguments(first, command)?;
-                return match (&receiver, last) {
-                    (_, Some(_)) => self.not_a_function(first, command),
-                    _ => Ok(receiver),
-                };
+    fn assign(&mut self, name: &str, cell: &Cell) -> Done<()> {
+        match self.variables.iter_mut().rfind(|(known, _)| &**known == name) {
+            Some((_, value)) => *value = cell.clone(),
+            None => return self.fail(format_args!("undefined variable: {name}")),
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, dot: &Cell, command: &'t Command, last: Option<Cell>) -> Done<Cell> {
+        let Some((first, args)) = command.args.split_first() else { return self.fail("empty command") };
+        match &first.kind {
+            ArgKind::Field(_) | ArgKind::Chain(..) => return self.word(dot, first, args, last),
+            ArgKind::Function(name) => {
+                self.place = Place::Arg(first);
+                return self.function(dot, name, Place::Command(command), args, last);
             }
-            Term::Chain(of, names) => {
-                let receiver = self.word(of, dot)?;
-                return self.fields(&receiver, names, first, Some((arguments, last)), dot);
-            }
-            Term::Pipe(pipe) => {
-                self.no_arguments_or_last(first, command, last)?;
-                return self.pipe(pipe, dot);
-            }
-            Term::Nil => {
-                return self
-                    .fail(&Place { at: command.at, shown: command.to_string() }, "nil is not a command");
+            ArgKind::Variable(..) => return self.word(dot, first, args, last),
+            ArgKind::Pipe(pipe) => {
+                self.no_arguments(first, args, last.as_ref())?;
+                return self.pipe(dot, pipe);
             }
             _ => {}
         }
-        self.no_arguments_or_last(first, command, last)?;
-        self.word(first, dot)
+        self.place = Place::Arg(first);
+        self.no_arguments(first, args, last.as_ref())?;
+        match &first.kind {
+            ArgKind::Dot => Ok(dot.clone()),
+            ArgKind::Nil => self.fail("nil is not a command"),
+            _ => self.constant(first),
+        }
     }
 
-    fn no_arguments(&self, first: &Word, command: &Command) -> Result<(), TemplateError> {
-        if command.words.len() > 1 { self.not_a_function(first, command) } else { Ok(()) }
+    fn no_arguments(&self, first: &Arg, args: Args<'t>, last: Option<&Cell>) -> Done<()> {
+        if args.is_empty() && last.is_none() {
+            return Ok(());
+        }
+        self.fail(format_args!("can't give argument to non-function {first}"))
     }
 
-    fn no_arguments_or_last(
-        &self,
-        first: &Word,
-        command: &Command,
-        last: Option<&Value>,
-    ) -> Result<(), TemplateError> {
-        if command.words.len() > 1 || last.is_some() { self.not_a_function(first, command) } else { Ok(()) }
-    }
-
-    fn not_a_function<T>(&self, first: &Word, _command: &Command) -> Result<T, TemplateError> {
-        self.fail(&Place::word(first), format!("can't give argument to non-function {first}"))
-    }
-
-    fn variable(&self, name: &str) -> Value {
-        self.variables
-            .iter()
-            .rev()
-            .find(|(known, _)| known == name)
-            .map_or(Value::Missing, |(_, value)| value.clone())
-    }
-
-    /// A word as an argument.
-    fn word(&mut self, word: &Word, dot: &Value) -> Result<Value, TemplateError> {
-        match &word.term {
-            Term::Dot => Ok(dot.clone()),
-            Term::Nil => Ok(Value::Missing),
-            Term::Bool(value) => Ok(Value::Bool(*value)),
-            Term::Number { value: Number::Int(value), .. } => Ok(Value::Int(*value)),
-            Term::Number { value: Number::Large, shown } => {
-                self.fail(&Place::word(word), format!("{shown} overflows int"))
-            }
-            Term::Number { value: Number::Float(value), .. } => Ok(Value::Float(*value)),
-            Term::Str { value, .. } => Ok(Value::from(value.as_str())),
-            Term::Field(names) => self.fields(dot, names, word, None, dot),
-            Term::Variable(names) => {
-                let receiver = self.variable(&names[0]);
-                self.fields(&receiver, &names[1..], word, None, dot)
-            }
-            Term::Pipe(pipe) => self.pipe(pipe, dot),
-            Term::Function(name) => {
-                let command = Command { at: word.at, words: vec![word.clone()] };
-                self.call_named(name, word, &command, dot, &[], None)
-            }
-            Term::Chain(of, names) => {
-                if matches!(of.term, Term::Nil) {
-                    return self
-                        .fail(&Place::word(word), format!("indirection through explicit nil in {word}"));
+    /// A field, a variable or a chain, with the arguments of a method.
+    fn word(&mut self, dot: &Cell, word: &'t Arg, args: Args<'t>, last: Option<Cell>) -> Done<Cell> {
+        self.place = Place::Arg(word);
+        self.step()?;
+        let (receiver, names) = match &word.kind {
+            ArgKind::Field(names) => (dot.clone(), names),
+            ArgKind::Variable(name, names) => {
+                let found = self.variables.iter().rfind(|(known, _)| known == name);
+                let Some((_, cell)) = found else {
+                    return self.fail(format_args!("undefined variable: {name}"));
+                };
+                let cell = cell.clone();
+                if names.is_empty() {
+                    self.no_arguments(word, args, last.as_ref())?;
+                    return Ok(cell);
                 }
-                let receiver = self.word(of, dot)?;
-                self.fields(&receiver, names, word, None, dot)
+                (cell, names)
             }
+            ArgKind::Chain(inner, names) => {
+                if matches!(inner.kind, ArgKind::Nil) {
+                    return self.fail(format_args!("indirection through explicit nil in {word}"));
+                }
+                (self.argument(dot, inner, None)?, names)
+            }
+            _ => return self.fail("internal error: no field"),
+        };
+        let Some((name, path)) = names.split_last() else { return Ok(receiver) };
+        let mut receiver = receiver;
+        for name in path {
+            receiver = self.field(dot, receiver, name, word, &[], None)?;
         }
-    }
-
-    /// Follows a chain of names; the last one may be a method with arguments.
-    fn fields(
-        &mut self,
-        receiver: &Value,
-        names: &[String],
-        word: &Word,
-        arguments: Option<(&[Word], Option<&Value>)>,
-        dot: &Value,
-    ) -> Result<Value, TemplateError> {
-        let mut value = receiver.clone();
-        for (index, name) in names.iter().enumerate() {
-            let arguments = arguments.filter(|_| index + 1 == names.len());
-            value = self.field(&value, name, word, arguments, dot)?;
-        }
-        Ok(value)
+        self.field(dot, receiver, name, word, args, last)
     }
 
     fn field(
         &mut self,
-        receiver: &Value,
+        dot: &Cell,
+        receiver: Cell,
         name: &str,
-        word: &Word,
-        arguments: Option<(&[Word], Option<&Value>)>,
-        dot: &Value,
-    ) -> Result<Value, TemplateError> {
-        let place = Place::of_fields(word);
-        let has_arguments = arguments.is_some_and(|(words, last)| !words.is_empty() || last.is_some());
-        let found = match receiver {
-            Value::Missing => return Ok(Value::Missing),
+        word: &'t Arg,
+        args: Args<'t>,
+        last: Option<Cell>,
+    ) -> Done<Cell> {
+        let type_name = receiver.type_name();
+        if receiver.is_invalid() {
+            return Ok(Cell::default());
+        }
+        if let Some(callee) = methods::find(&receiver.value, name) {
+            return self.call(dot, &callee, name, Place::Arg(word), args, last);
+        }
+        let has_arguments = !args.is_empty() || last.is_some();
+        match &receiver.value {
             Value::Nil | Value::NilPointer(_) => {
-                return self.fail(&place, format!("nil pointer evaluating {}.{name}", receiver.type_name()));
+                return self.fail(format_args!("nil pointer evaluating {type_name}.{name}"));
             }
-            Value::Map(map) => {
-                if has_arguments {
-                    return self.fail(&place, format!("{name} is not a method but has arguments"));
+            Value::Struct(record) => {
+                if let Some(value) = record.get(name) {
+                    if has_arguments {
+                        return self
+                            .fail(format_args!("{name} has arguments but cannot be invoked as function"));
+                    }
+                    return Ok(Cell { any: matches!(value, Value::Nil), value: value.clone() });
                 }
-                return Ok(map.entries.get(name).cloned().unwrap_or(Value::Missing));
             }
-            Value::Struct(value) => value.get(name).cloned(),
-            Value::Time(_) | Value::Duration(_) => funcs::method(receiver, name),
-            _ => None,
+            Value::Map(map) if map.key == Type::String => {
+                if has_arguments {
+                    return self.fail(format_args!("{name} is not a method but has arguments"));
+                }
+                let found = map.get(&Value::from(name));
+                return Ok(
+                    found.map_or_else(Cell::default, |value| Cell::element(value.clone(), &map.element))
+                );
+            }
+            _ => {}
+        }
+        self.fail(format_args!("can't evaluate field {name} in type {type_name}"))
+    }
+
+    // Functions.
+
+    fn function(
+        &mut self,
+        dot: &Cell,
+        name: &'t str,
+        place: Place<'t>,
+        args: Args<'t>,
+        last: Option<Cell>,
+    ) -> Done<Cell> {
+        let Some(function) = find(self.program.functions, name) else {
+            let name = quote::double(name.as_bytes());
+            return self.fail(format_args!("{name} is not a defined function"));
         };
-        match found {
-            None => {
-                self.fail(&place, format!("can't evaluate field {name} in type {}", receiver.type_name()))
-            }
-            Some(Value::Func(func)) => {
-                let (words, last) = arguments.unwrap_or((&[], None));
-                self.call_method(&func, words, last, word, dot)
-            }
-            Some(_) if has_arguments => {
-                self.fail(&place, format!("{name} has arguments but cannot be invoked as function"))
-            }
-            Some(value) => Ok(value),
-        }
-    }
-
-    fn call_method(
-        &mut self,
-        func: &Func,
-        words: &[Word],
-        last: Option<&Value>,
-        word: &Word,
-        dot: &Value,
-    ) -> Result<Value, TemplateError> {
-        let mut values = words.iter().map(|word| self.word(word, dot)).collect::<Result<Vec<_>, _>>()?;
-        values.extend(last.cloned());
-        let place = Place::word(word);
-        if values.len() != func.arity {
-            return self.fail(
-                &place,
-                format!("wrong number of args for {}: want {} got {}", func.name, func.arity, values.len()),
-            );
-        }
-        funcs::check_strings(&values, words).or_else(|(at, message)| match at {
-            Some(index) => self.fail(&Place::word(&words[index]), message),
-            None => self.fail(&place, message),
-        })?;
-        (Rc::clone(&func.call))(&values)
-            .or_else(|message| self.fail(&place, format!("error calling {}: {message}", func.name)))
-    }
-
-    fn call_named(
-        &mut self,
-        name: &str,
-        word: &Word,
-        command: &Command,
-        dot: &Value,
-        words: &[Word],
-        last: Option<&Value>,
-    ) -> Result<Value, TemplateError> {
-        let place = Place::word(word);
-        let count = words.len() + usize::from(last.is_some());
-        if let Some(problem) = funcs::wrong_count(name, count) {
-            return self.fail(&place, problem);
-        }
         if matches!(name, "and" | "or") {
-            return self.short_circuit(name == "or", words, last, dot);
+            return self.short_circuit(dot, function, name, args, last);
         }
-        let mut values = words.iter().map(|word| self.word(word, dot)).collect::<Result<Vec<_>, _>>()?;
-        values.extend(last.cloned());
-        funcs::check_types(name, &values, words).or_else(|(at, message)| match at {
-            Some(index) => self.fail(&Place::word(&words[index]), message),
-            None => self.fail(&place, message),
-        })?;
-        funcs::call(name, &values).or_else(|message| {
-            let place = Place { at: command.at, shown: command.to_string() };
-            self.fail(&place, format!("error calling {name}: {message}"))
-        })
+        self.call(dot, &Callee::Function(function), name, place, args, last)
     }
 
-    /// `and` and `or` stop at the first argument that decides.
+    /// `and` and `or` look at no more arguments than they must.
     fn short_circuit(
         &mut self,
-        stop_at: bool,
-        words: &[Word],
-        last: Option<&Value>,
-        dot: &Value,
-    ) -> Result<Value, TemplateError> {
-        let mut value = Value::Missing;
-        for word in words {
-            value = self.word(word, dot)?;
-            if value.is_true() == stop_at {
+        dot: &Cell,
+        function: &'t Function,
+        name: &str,
+        args: Args<'t>,
+        last: Option<Cell>,
+    ) -> Done<Cell> {
+        self.count_arguments(&Callee::Function(function), name, args, last.as_ref())?;
+        let mut value = Cell::default();
+        for arg in args {
+            value = self.argument(dot, arg, Some(&Param::Reflect))?;
+            if value.value.truth() == (name == "or") {
                 return Ok(value);
             }
         }
-        Ok(last.cloned().unwrap_or(value))
+        Ok(last.unwrap_or(value))
     }
-}
 
-impl Value {
-    /// An element by number or key, as `index` finds it.
-    pub(super) fn element(&self, key: &Self) -> Result<Self, String> {
-        match (self, key) {
-            (Self::Missing | Self::Nil, _) => Err("index of untyped nil".to_owned()),
-            (Self::NilPointer(_), _) => Err("index of nil pointer".to_owned()),
-            (Self::Map(map), Self::Str(key)) => {
-                Ok(map.entries.get(&**key).cloned().unwrap_or_else(|| map.element.zero()))
+    fn count_arguments(
+        &self,
+        callee: &Callee<'_>,
+        name: &str,
+        args: Args<'t>,
+        last: Option<&Cell>,
+    ) -> Done<()> {
+        let given = args.len() + usize::from(last.is_some());
+        let fixed = callee.fixed();
+        if callee.has_rest() {
+            if given < fixed {
+                let given = args.len();
+                return self.fail(format_args!(
+                    "wrong number of args for {name}: want at least {fixed} got {given}"
+                ));
             }
-            (Self::Map(_), Self::Nil | Self::Missing) => {
-                Err("value is nil; should be of type string".to_owned())
+        } else if given != fixed {
+            return self.fail(format_args!("wrong number of args for {name}: want {fixed} got {given}"));
+        }
+        Ok(())
+    }
+
+    fn call(
+        &mut self,
+        dot: &Cell,
+        callee: &Callee<'_>,
+        name: &str,
+        place: Place<'t>,
+        args: Args<'t>,
+        last: Option<Cell>,
+    ) -> Done<Cell> {
+        self.step()?;
+        self.count_arguments(callee, name, args, last.as_ref())?;
+        let mut cells = Vec::with_capacity(args.len() + 1);
+        for (index, arg) in args.iter().enumerate() {
+            let param = callee.param(index);
+            cells.push(self.argument(dot, arg, Some(&param))?);
+        }
+        if let Some(last) = last {
+            let param = callee.param(args.len());
+            cells.push(self.validate(last, Some(&param))?);
+        }
+        match callee.call(cells) {
+            Ok(cell) => match &cell.value {
+                Value::String(text) if text.len() > LIMIT => self.fail("the output is too large"),
+                _ => Ok(cell),
+            },
+            Err(message) => {
+                self.place = place;
+                self.fail(format_args!("error calling {name}: {message}"))
             }
-            (Self::Map(_), _) => Err(format!("value has type {}; should be string", key.type_name())),
-            (Self::List(list), _) => {
-                let index = position(key, list.items.len())?;
-                list.items.get(index).cloned().ok_or_else(|| "reflect: slice index out of range".to_owned())
-            }
-            (Self::Str(text), _) => {
-                let index = position(key, text.len())?;
-                let byte = text.as_bytes().get(index);
-                byte.map(|byte| Self::Uint((*byte).into()))
-                    .ok_or_else(|| "reflect: string index out of range".to_owned())
-            }
-            _ => Err(format!("can't index item of type {}", self.type_name())),
         }
     }
+
+    /// Evaluates an argument, for a parameter of a type.
+    fn argument(&mut self, dot: &Cell, arg: &'t Arg, param: Option<&Param>) -> Done<Cell> {
+        self.place = Place::Arg(arg);
+        let cell = match &arg.kind {
+            ArgKind::Dot => dot.clone(),
+            ArgKind::Nil => {
+                return match param {
+                    Some(param) if !param.can_be_nil() => {
+                        self.fail(format_args!("cannot assign nil to {param}"))
+                    }
+                    Some(Param::Of(of)) => Ok(of.zero().into()),
+                    _ => Ok(Cell::default()),
+                };
+            }
+            ArgKind::Field(_) | ArgKind::Variable(..) | ArgKind::Chain(..) => {
+                self.word(dot, arg, &[], None)?
+            }
+            ArgKind::Pipe(pipe) => self.pipe(dot, pipe)?,
+            ArgKind::Function(name) => self.function(dot, name, Place::Arg(arg), &[], None)?,
+            ArgKind::Bool(_) | ArgKind::Number(_) | ArgKind::String { .. } => {
+                return self.constant_for(arg, param);
+            }
+        };
+        self.validate(cell, param)
+    }
+
+    /// A constant, for a parameter of a type.
+    fn constant_for(&mut self, arg: &'t Arg, param: Option<&Param>) -> Done<Cell> {
+        let expected = match (param, &arg.kind) {
+            (None | Some(Param::Any | Param::Reflect), _) => return self.constant(arg),
+            (Some(Param::Of(Type::String)), ArgKind::String { text, .. }) => {
+                return Ok(Value::String(text.clone()).into());
+            }
+            (Some(Param::Of(Type::Bool)), ArgKind::Bool(bool)) => return Ok(Value::Bool(*bool).into()),
+            (Some(Param::Of(Type::Int)), ArgKind::Number(Number { int: Some(number), .. })) => {
+                return Ok(Value::Int(*number).into());
+            }
+            (Some(Param::Of(Type::Uint)), ArgKind::Number(Number { uint: Some(number), .. })) => {
+                return Ok(Value::Uint(*number).into());
+            }
+            (Some(Param::Of(Type::Float)), ArgKind::Number(Number { float: Some(number), .. })) => {
+                return Ok(Value::Float(*number).into());
+            }
+            (Some(Param::Of(Type::String)), _) => "string",
+            (Some(Param::Of(Type::Bool)), _) => "bool",
+            (Some(Param::Of(Type::Int)), _) => "integer",
+            (Some(Param::Of(Type::Uint)), _) => "unsigned integer",
+            (Some(Param::Of(Type::Float)), _) => "float",
+            (Some(Param::Of(of)), _) => {
+                return self.fail(format_args!("can't handle {arg} for arg of type {of}"));
+            }
+        };
+        self.fail(format_args!("expected {expected}; found {arg}"))
+    }
+
+    /// A constant whose type is its own.
+    fn constant(&mut self, arg: &'t Arg) -> Done<Cell> {
+        self.place = Place::Arg(arg);
+        let value = match &arg.kind {
+            ArgKind::Bool(bool) => Value::Bool(*bool),
+            ArgKind::String { text, .. } => Value::String(text.clone()),
+            ArgKind::Number(number) => match ideal(number) {
+                Some(value) => value,
+                None => return self.fail(format_args!("{} overflows int", number.text)),
+            },
+            _ => {
+                let shown = quote::double(arg.to_string().as_bytes());
+                return self.fail(format_args!("can't evaluate command {shown}"));
+            }
+        };
+        Ok(value.into())
+    }
+
+    /// Makes sure that a value fits a parameter.
+    fn validate(&self, cell: Cell, param: Option<&Param>) -> Done<Cell> {
+        let Some(param) = param else { return Ok(cell) };
+        if cell.is_invalid() {
+            if param.can_be_nil() {
+                return Ok(match param {
+                    Param::Of(of) => of.zero().into(),
+                    Param::Any | Param::Reflect => Cell::default(),
+                });
+            }
+            return self.fail(format_args!("invalid value; expected {param}"));
+        }
+        let Param::Of(wanted) = param else { return Ok(cell) };
+        let found = cell.value.type_of();
+        if found == *wanted {
+            return Ok(cell.concrete());
+        }
+        let found = if found == Type::Nil { Type::Any } else { found };
+        self.fail(format_args!("wrong type for value; expected {wanted}; got {found}"))
+    }
 }
 
-/// A number that may index up to `limit`.
-pub(super) fn position(key: &Value, limit: usize) -> Result<usize, String> {
-    let index = match key {
-        Value::Int(index) => usize::try_from(*index).ok(),
-        Value::Uint(index) => usize::try_from(*index).ok(),
-        Value::Nil | Value::Missing => return Err("cannot index slice/array with nil".to_owned()),
-        _ => return Err(format!("cannot index slice/array with type {}", key.type_name())),
-    };
-    index.filter(|index| *index <= limit).ok_or_else(|| format!("index out of range: {}", key.display()))
-}
-
-/// The elements' type of a list, for those that build another.
-pub(super) const fn strings() -> Element {
-    Element::Str
+/// The value of a number whose type is not known; none if it does not fit.
+fn ideal(number: &Number) -> Option<Value> {
+    let text = &*number.text;
+    let hexadecimal =
+        text.len() > 2 && (text.starts_with("0x") || text.starts_with("0X")) && !text.contains(['p', 'P']);
+    let fraction = !hexadecimal && !text.starts_with('\'') && text.contains(['.', 'e', 'E', 'p', 'P']);
+    match (number.complex, number.float, number.int) {
+        (Some((real, imaginary)), ..) => Some(Value::Complex(real, imaginary)),
+        (_, Some(float), _) if fraction => Some(Value::Float(float)),
+        (.., Some(int)) => Some(Value::Int(int)),
+        _ => None,
+    }
 }

@@ -1,344 +1,411 @@
-//! A template cut into tokens.
-//!
-//! The whole text is cut at once. An error of the text is a token of its own, since it is only reported if the parser
-//! gets that far. Spaces are no tokens: a token knows whether one stands before it.
+//! Cutting a template into tokens, as Go's `text/template/parse` does.
+
+use super::quote;
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Text between actions.
-    Text,
-    /// `{{`.
-    Open,
-    /// `}}`.
-    Close,
-    /// The message is the token's text.
     Error,
-    End,
     Bool,
+    /// A letter that stands for itself: a comma.
     Char,
     CharConstant,
+    Complex,
     Assign,
     Declare,
-    Dot,
+    Eof,
     Field,
     Identifier,
-    Keyword,
+    LeftDelimiter,
     LeftParen,
-    RightParen,
-    Nil,
     Number,
     Pipe,
     RawString,
-    Str,
+    RightDelimiter,
+    RightParen,
+    Space,
+    String,
+    Text,
     Variable,
+    Block,
+    Break,
+    Continue,
+    Dot,
+    Define,
+    Else,
+    End,
+    If,
+    Nil,
+    Range,
+    Template,
+    With,
 }
 
-/// A piece of a template.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
-    pub(super) text: String,
-    /// Where it begins, in bytes.
-    pub(super) at: usize,
-    pub(super) line: usize,
-    /// A space stands before it.
-    pub(super) spaced: bool,
-}
+impl Kind {
+    const fn is_keyword(self) -> bool {
+        self as u8 >= Self::Block as u8
+    }
 
-impl Token {
-    /// As a message shows it.
-    pub(super) fn shown(&self) -> String {
-        match self.kind {
-            Kind::End => "EOF".to_owned(),
-            Kind::Error => self.text.clone(),
-            Kind::Keyword | Kind::Dot | Kind::Nil => format!("<{}>", self.text),
-            _ if self.text.len() > 10 => {
-                format!("{}...", super::print::quote(&self.text.chars().take(10).collect::<String>()))
-            }
-            _ => super::print::quote(&self.text),
+    fn of_word(word: &str) -> Self {
+        match word {
+            "block" => Self::Block,
+            "break" => Self::Break,
+            "continue" => Self::Continue,
+            "define" => Self::Define,
+            "else" => Self::Else,
+            "end" => Self::End,
+            "if" => Self::If,
+            "nil" => Self::Nil,
+            "range" => Self::Range,
+            "template" => Self::Template,
+            "with" => Self::With,
+            "true" | "false" => Self::Bool,
+            _ => Self::Identifier,
         }
     }
 }
 
-const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
-const KEYWORDS: [&str; 11] =
-    ["block", "break", "continue", "define", "else", "end", "if", "range", "nil", "template", "with"];
+/// A token.
+#[derive(Debug, Clone)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    pub(super) pos: usize,
+    pub(super) text: Box<str>,
+    pub(super) line: usize,
+}
 
-/// Cuts a template into tokens; the last one is [`Kind::End`] or [`Kind::Error`].
-pub(super) fn tokens(text: &str) -> Vec<Token> {
-    let mut lexer = Lexer { text, at: 0, line: 1, tokens: Vec::new() };
-    lexer.run();
+/// A token as an error quotes it.
+impl std::fmt::Display for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.kind {
+            Kind::Eof => f.write_str("EOF"),
+            Kind::Error => f.write_str(&self.text),
+            kind if kind.is_keyword() => write!(f, "<{}>", self.text),
+            _ if self.text.len() > 10 => {
+                let short: String = self.text.chars().take(10).collect();
+                write!(f, "{}...", quote::double(short.as_bytes()))
+            }
+            _ => f.write_str(&quote::double(self.text.as_bytes())),
+        }
+    }
+}
+
+const LEFT: &str = "{{";
+const RIGHT: &str = "}}";
+const SPACES: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// Cuts a text into tokens. The last one is the end, or an error.
+pub(super) fn tokens(input: &str) -> Vec<Token> {
+    let mut lexer = Lexer { input, pos: 0, start: 0, line: 1, tokens: Vec::new(), parens: 0 };
+    if let Err(message) = lexer.text() {
+        let line = lexer.line;
+        lexer.tokens.push(Token { kind: Kind::Error, pos: lexer.start, text: message.into(), line });
+    }
     lexer.tokens
 }
 
+/// The message of an error in the text.
+type Lexed = Result<(), String>;
+
 struct Lexer<'a> {
-    text: &'a str,
-    at: usize,
+    input: &'a str,
+    pos: usize,
+    start: usize,
+    /// The line of `start`.
     line: usize,
     tokens: Vec<Token>,
+    parens: usize,
 }
-
-/// The text is wrong here.
-struct Wrong(String);
 
 impl Lexer<'_> {
-    fn run(&mut self) {
-        let mut trim = false;
+    fn rest(&self) -> &str {
+        &self.input[self.pos..]
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let letter = self.peek()?;
+        self.pos += letter.len_utf8();
+        Some(letter)
+    }
+
+    fn emit(&mut self, kind: Kind) {
+        let text = self.input[self.start..self.pos].into();
+        self.tokens.push(Token { kind, pos: self.start, text, line: self.line });
+        self.ignore();
+    }
+
+    fn ignore(&mut self) {
+        self.line += self.input[self.start..self.pos].matches('\n').count();
+        self.start = self.pos;
+    }
+
+    /// Text and actions in turn, to the end.
+    fn text(&mut self) -> Lexed {
+        while let Some(at) = self.rest().find(LEFT) {
+            let before = self.pos + at;
+            let trimmed = left_marker(&self.input[before + LEFT.len()..]);
+            let text = &self.input[self.pos..before];
+            let kept = if trimmed { text.trim_end_matches(SPACES).len() } else { text.len() };
+            if kept > 0 {
+                self.pos += kept;
+                self.emit(Kind::Text);
+            }
+            self.pos = before;
+            self.ignore();
+            self.action(trimmed)?;
+        }
+        self.pos = self.input.len();
+        if self.pos > self.start {
+            self.emit(Kind::Text);
+        }
+        self.emit(Kind::Eof);
+        Ok(())
+    }
+
+    /// One action with its delimiters, or a comment.
+    fn action(&mut self, trimmed: bool) -> Lexed {
+        let marker = if trimmed { 2 } else { 0 };
+        self.pos += LEFT.len();
+        if self.rest()[marker..].starts_with("/*") {
+            self.pos += marker;
+            self.ignore();
+            return self.comment();
+        }
+        self.emit(Kind::LeftDelimiter);
+        self.pos += marker;
+        self.ignore();
+        self.parens = 0;
+        while !self.right_delimiter()? {
+            self.inside()?;
+        }
+        Ok(())
+    }
+
+    fn comment(&mut self) -> Lexed {
+        let Some(at) = self.rest()["/*".len()..].find("*/") else { return Err("unclosed comment".into()) };
+        self.pos += "/*".len() + at + "*/".len();
+        let trims = right_marker(self.rest());
+        if trims {
+            self.pos += 2;
+        } else if !self.rest().starts_with(RIGHT) {
+            return Err("comment ends before closing delimiter".into());
+        }
+        self.pos += RIGHT.len();
+        self.trim(trims);
+        Ok(())
+    }
+
+    fn trim(&mut self, trims: bool) {
+        if trims {
+            let rest = self.rest();
+            self.pos += rest.len() - rest.trim_start_matches(SPACES).len();
+        }
+        self.ignore();
+    }
+
+    /// Takes the end of an action, if it is here.
+    fn right_delimiter(&mut self) -> Result<bool, String> {
+        let trims = right_marker(self.rest());
+        if !trims && !self.rest().starts_with(RIGHT) {
+            return Ok(false);
+        }
+        if self.parens > 0 {
+            return Err("unclosed left paren".into());
+        }
+        if trims {
+            self.pos += 2;
+            self.ignore();
+        }
+        self.pos += RIGHT.len();
+        self.emit(Kind::RightDelimiter);
+        self.trim(trims);
+        Ok(true)
+    }
+
+    /// One token inside an action.
+    fn inside(&mut self) -> Lexed {
+        let Some(letter) = self.next() else { return Err("unclosed action".into()) };
+        match letter {
+            letter if SPACES.contains(&letter) => self.spaces(),
+            '=' => self.emit(Kind::Assign),
+            ':' if self.next() != Some('=') => return Err("expected :=".into()),
+            ':' => self.emit(Kind::Declare),
+            '|' => self.emit(Kind::Pipe),
+            '"' => return self.quoted('"', Kind::String, "unterminated quoted string"),
+            '\'' => return self.quoted('\'', Kind::CharConstant, "unterminated character constant"),
+            '`' => return self.raw(),
+            '$' => return self.name(Kind::Variable, Kind::Variable),
+            '.' if !self.peek().is_some_and(|next| next.is_ascii_digit()) && self.peek().is_some() => {
+                return self.name(Kind::Field, Kind::Dot);
+            }
+            '.' | '+' | '-' | '0'..='9' => {
+                self.pos -= 1;
+                return self.number();
+            }
+            letter if is_alphanumeric(letter) => return self.word(),
+            '(' => {
+                self.emit(Kind::LeftParen);
+                self.parens += 1;
+            }
+            ')' => {
+                self.emit(Kind::RightParen);
+                self.parens = self.parens.checked_sub(1).ok_or("unexpected right paren U+0029 ')'")?;
+            }
+            ' '..='~' => self.emit(Kind::Char),
+            letter => return Err(format!("unrecognized character in action: {}", code_point(Some(letter)))),
+        }
+        Ok(())
+    }
+
+    /// A run of spaces; the last one may belong to a marker at the end of the action.
+    fn spaces(&mut self) {
+        while self.peek().is_some_and(|next| SPACES.contains(&next)) {
+            self.pos += 1;
+        }
+        if right_marker(&self.input[self.pos - 1..]) {
+            self.pos -= 1;
+        }
+        if self.pos > self.start {
+            self.emit(Kind::Space);
+        }
+    }
+
+    fn quoted(&mut self, mark: char, kind: Kind, message: &str) -> Lexed {
         loop {
-            let rest = &self.text[self.at..];
-            let Some(open) = rest.find("{{") else {
-                self.literal(rest.len(), trim, false);
-                return self.push(Kind::End, self.text.len()..self.text.len(), false);
-            };
-            let inside = &rest[open + 2..];
-            let trim_left = is_left_marker(inside);
-            self.literal(open, trim, trim_left);
-            match self.action(trim_left) {
-                Ok(trim_right) => trim = trim_right,
-                Err(Wrong(message)) => {
-                    let (at, line) = (self.at, self.line);
-                    return self.tokens.push(Token {
-                        kind: Kind::Error,
-                        text: message,
-                        at,
-                        line,
-                        spaced: false,
-                    });
-                }
+            match self.next() {
+                Some('\\') if !matches!(self.next(), None | Some('\n')) => {}
+                Some('\\' | '\n') | None => return Err(message.into()),
+                Some(letter) if letter == mark => break,
+                Some(_) => {}
             }
+        }
+        self.emit(kind);
+        Ok(())
+    }
+
+    fn raw(&mut self) -> Lexed {
+        let Some(at) = self.rest().find('`') else { return Err("unterminated raw quoted string".into()) };
+        self.pos += at + 1;
+        self.emit(Kind::RawString);
+        Ok(())
+    }
+
+    /// A field or a variable, whose first letter was taken.
+    fn name(&mut self, kind: Kind, alone: Kind) -> Lexed {
+        if self.at_terminator() {
+            self.emit(alone);
+            return Ok(());
+        }
+        self.alphanumerics()?;
+        self.emit(kind);
+        Ok(())
+    }
+
+    fn word(&mut self) -> Lexed {
+        self.alphanumerics()?;
+        self.emit(Kind::of_word(&self.input[self.start..self.pos]));
+        Ok(())
+    }
+
+    fn alphanumerics(&mut self) -> Lexed {
+        while self.peek().is_some_and(is_alphanumeric) {
+            self.next();
+        }
+        if self.at_terminator() {
+            return Ok(());
+        }
+        Err(format!("bad character {}", code_point(self.peek())))
+    }
+
+    fn at_terminator(&self) -> bool {
+        match self.peek() {
+            None | Some(' ' | '\t' | '\r' | '\n' | '.' | ',' | '|' | ':' | ')' | '(') => true,
+            Some(_) => self.rest().starts_with(RIGHT),
         }
     }
 
-    /// Text up to the next action, without the space that trim markers on either side take away.
-    fn literal(&mut self, length: usize, trim_start: bool, trim_end: bool) {
-        let whole = &self.text[self.at..self.at + length];
-        let from = if trim_start { whole.len() - whole.trim_start_matches(SPACE).len() } else { 0 };
-        let to = if trim_end { whole.trim_end_matches(SPACE).len().max(from) } else { whole.len() };
-        if from < to {
-            self.count_lines(&whole[..from]);
-            self.push(Kind::Text, self.at + from..self.at + to, false);
-            self.count_lines(&whole[from..]);
-        } else {
-            self.count_lines(whole);
+    fn number(&mut self) -> Lexed {
+        let mut good = self.one_number();
+        let mut kind = Kind::Number;
+        if good && matches!(self.peek(), Some('+' | '-')) {
+            good = self.one_number() && self.input[..self.pos].ends_with('i');
+            kind = Kind::Complex;
         }
-        self.at += length;
-    }
-
-    fn count_lines(&mut self, text: &str) {
-        self.line += text.matches('\n').count();
-    }
-
-    fn push(&mut self, kind: Kind, range: std::ops::Range<usize>, spaced: bool) {
-        let text = self.text[range.clone()].to_owned();
-        self.tokens.push(Token { kind, text, at: range.start, line: self.line, spaced });
-    }
-
-    /// An action or comment, and whether space after it is trimmed.
-    fn action(&mut self, trim_left: bool) -> Result<bool, Wrong> {
-        let marker = if trim_left { 2 } else { 0 };
-        if self.text[self.at + 2 + marker..].starts_with("/*") {
-            return self.comment(2 + marker);
+        if !good {
+            let text = quote::double(&self.input.as_bytes()[self.start..self.pos]);
+            return Err(format!("bad number syntax: {text}"));
         }
-        self.push(Kind::Open, self.at..self.at + 2, false);
-        self.at += 2 + marker;
-        let mut depth = 0_usize;
-        let mut spaced = false;
-        loop {
-            let rest = &self.text[self.at..];
-            if let Some((length, trim)) = right_delimiter(rest) {
-                if depth > 0 {
-                    return Err(Wrong("unclosed left paren".to_owned()));
-                }
-                self.push(Kind::Close, self.at + length - 2..self.at + length, spaced);
-                self.at += length;
-                return Ok(trim);
+        self.emit(kind);
+        Ok(())
+    }
+
+    fn accept(&mut self, letters: &str) -> bool {
+        let found = self.peek().is_some_and(|next| letters.contains(next));
+        self.pos += usize::from(found);
+        found
+    }
+
+    fn one_number(&mut self) -> bool {
+        self.accept("+-");
+        let mut digits = "0123456789_";
+        if self.accept("0") {
+            if self.accept("xX") {
+                digits = "0123456789abcdefABCDEF_";
+            } else if self.accept("oO") {
+                digits = "01234567_";
+            } else if self.accept("bB") {
+                digits = "01_";
             }
-            let Some(next) = rest.chars().next() else {
-                return Err(Wrong("unclosed action".to_owned()));
-            };
-            if SPACE.contains(&next) {
-                self.line += usize::from(next == '\n');
-                self.at += 1;
-                spaced = true;
-                continue;
-            }
-            match next {
-                '(' => depth += 1,
-                ')' if depth == 0 => {
-                    self.push(Kind::RightParen, self.at..self.at + 1, spaced);
-                    return Err(Wrong("unexpected right paren U+0029 ')'".to_owned()));
-                }
-                ')' => depth -= 1,
-                _ => {}
-            }
-            let (kind, length) = self.token(next, rest)?;
-            self.push(kind, self.at..self.at + length, spaced);
-            self.at += length;
-            spaced = false;
         }
-    }
-
-    fn comment(&mut self, start: usize) -> Result<bool, Wrong> {
-        let body = &self.text[self.at + start + 2..];
-        let end = body.find("*/").ok_or_else(|| Wrong("unclosed comment".to_owned()))?;
-        let (length, trim) = right_delimiter(&body[end + 2..])
-            .ok_or_else(|| Wrong("comment ends before closing delimiter".to_owned()))?;
-        let whole = start + 2 + end + 2 + length;
-        let text = &self.text[self.at..self.at + whole];
-        self.count_lines(text);
-        self.at += whole;
-        Ok(trim)
-    }
-
-    fn token(&self, next: char, rest: &str) -> Result<(Kind, usize), Wrong> {
-        let simple = match next {
-            '=' => Some(Kind::Assign),
-            '|' => Some(Kind::Pipe),
-            '(' => Some(Kind::LeftParen),
-            ')' => Some(Kind::RightParen),
-            _ => None,
+        while self.accept(digits) {}
+        if self.accept(".") {
+            while self.accept(digits) {}
+        }
+        let exponent = match digits.len() {
+            11 => self.accept("eE"),
+            23 => self.accept("pP"),
+            _ => false,
         };
-        if let Some(kind) = simple {
-            return Ok((kind, 1));
+        if exponent {
+            self.accept("+-");
+            while self.accept("0123456789_") {}
         }
-        match next {
-            ':' if rest.starts_with(":=") => Ok((Kind::Declare, 2)),
-            ':' => Err("expected :="),
-            '"' => quoted(rest, '"').map(|length| (Kind::Str, length)).ok_or("unterminated quoted string"),
-            '\'' => quoted(rest, '\'')
-                .map(|length| (Kind::CharConstant, length))
-                .ok_or("unterminated character constant"),
-            '`' => rest[1..]
-                .find('`')
-                .map(|end| (Kind::RawString, end + 2))
-                .ok_or("unterminated raw quoted string"),
-            '$' => return word(rest, 1).map(|length| (Kind::Variable, length)),
-            '.' if !rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
-                return match word(rest, 1)? {
-                    1 => Ok((Kind::Dot, 1)),
-                    length => Ok((Kind::Field, length)),
-                };
-            }
-            '.' | '+' | '-' | '0'..='9' => return number(rest),
-            _ if is_alphanumeric(next) => {
-                return word(rest, 0).map(|length| (name_kind(&rest[..length]), length));
-            }
-            _ if next.is_ascii() && !next.is_ascii_control() => return Ok((Kind::Char, 1)),
-            _ => return Err(Wrong(format!("unrecognized character in action: {}", code_point(next)))),
+        self.accept("i");
+        if self.peek().is_some_and(is_alphanumeric) {
+            self.next();
+            return false;
         }
-        .map_err(|message| Wrong(message.to_owned()))
+        true
     }
 }
 
-fn is_left_marker(inside: &str) -> bool {
-    let mut chars = inside.chars();
-    chars.next() == Some('-') && chars.next().is_some_and(|c| SPACE.contains(&c))
+fn left_marker(text: &str) -> bool {
+    text.strip_prefix('-').is_some_and(|rest| rest.starts_with(SPACES))
 }
 
-/// The length of the end of an action, and whether it trims what follows.
-fn right_delimiter(rest: &str) -> Option<(usize, bool)> {
-    if rest.starts_with("}}") {
-        return Some((2, false));
-    }
-    let marker = rest.strip_prefix(SPACE)?;
-    marker.starts_with("-}}").then_some((4, true))
+/// A space, a minus and the end of the action.
+fn right_marker(text: &str) -> bool {
+    let mut letters = text.chars();
+    letters.next().is_some_and(|first| SPACES.contains(&first))
+        && letters.as_str().strip_prefix('-').is_some_and(|rest| rest.starts_with(RIGHT))
 }
 
-fn is_alphanumeric(c: char) -> bool {
-    c == '_' || c.is_alphanumeric()
+fn is_alphanumeric(letter: char) -> bool {
+    letter == '_' || letter.is_alphanumeric()
 }
 
-fn name_kind(name: &str) -> Kind {
-    match name {
-        "nil" => Kind::Nil,
-        "true" | "false" => Kind::Bool,
-        _ if KEYWORDS.contains(&name) => Kind::Keyword,
-        _ => Kind::Identifier,
-    }
-}
-
-/// The length of a word, which must end where one may.
-fn word(rest: &str, from: usize) -> Result<usize, Wrong> {
-    let length = from + rest[from..].find(|c| !is_alphanumeric(c)).unwrap_or(rest.len() - from);
-    let after = &rest[length..];
-    let ends = right_delimiter(after).is_some()
-        || after.chars().next().is_none_or(|c| SPACE.contains(&c) || ".,|:)(".contains(c));
-    match after.chars().next() {
-        Some(bad) if !ends => Err(Wrong(format!("bad character {}", code_point(bad)))),
-        _ => Ok(length),
-    }
-}
-
-/// The length of a literal in these quotes, which ends on its line.
-fn quoted(rest: &str, quote: char) -> Option<usize> {
-    let mut chars = rest.char_indices().skip(1);
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some((_, escaped)) if escaped != '\n' => {}
-                _ => return None,
-            },
-            '\n' => return None,
-            _ if c == quote => return Some(at + 1),
-            _ => {}
+/// Go's `%#U`.
+fn code_point(letter: Option<char>) -> String {
+    match letter {
+        // Go's lexer has -1 for the end.
+        None => "U+FFFFFFFFFFFFFFFF".to_owned(),
+        Some(letter) if (letter.is_ascii() && !letter.is_ascii_control()) || quote::is_printable(letter) => {
+            format!("U+{:04X} '{letter}'", letter as u32)
         }
-    }
-    None
-}
-
-fn number(rest: &str) -> Result<(Kind, usize), Wrong> {
-    let bytes = rest.as_bytes();
-    let mut at = usize::from(matches!(bytes.first(), Some(b'+' | b'-')));
-    let mut digits: fn(u8) -> bool = |c| c.is_ascii_digit() || c == b'_';
-    let mut exponent = b"eE";
-    if bytes.get(at) == Some(&b'0') {
-        at += 1;
-        match bytes.get(at) {
-            Some(b'x' | b'X') => {
-                digits = |c| c.is_ascii_hexdigit() || c == b'_';
-                exponent = b"pP";
-                at += 1;
-            }
-            Some(b'o' | b'O') => {
-                digits = |c| matches!(c, b'0'..=b'7' | b'_');
-                at += 1;
-            }
-            Some(b'b' | b'B') => {
-                digits = |c| matches!(c, b'0' | b'1' | b'_');
-                at += 1;
-            }
-            _ => {}
-        }
-    }
-    let run = |mut at: usize, digits: fn(u8) -> bool| {
-        while bytes.get(at).copied().is_some_and(digits) {
-            at += 1;
-        }
-        at
-    };
-    at = run(at, digits);
-    if bytes.get(at) == Some(&b'.') {
-        at = run(at + 1, digits);
-    }
-    if bytes.get(at).is_some_and(|c| exponent.contains(c)) {
-        at += 1;
-        at += usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
-        at = run(at, |c| c.is_ascii_digit() || c == b'_');
-    }
-    match rest[at..].chars().next() {
-        Some(next) if is_alphanumeric(next) => {
-            Err(Wrong(format!("bad number syntax: {}", super::print::quote(&rest[..at + next.len_utf8()]))))
-        }
-        _ => Ok((Kind::Number, at)),
-    }
-}
-
-/// A character as `%#U` prints it.
-fn code_point(c: char) -> String {
-    if !super::quote::is_printable(c) {
-        format!("U+{:04X}", c as u32)
-    } else {
-        format!("U+{:04X} '{c}'", c as u32)
+        Some(letter) => format!("U+{:04X}", letter as u32),
     }
 }

@@ -1,547 +1,500 @@
-//! Values as Go's `fmt` prints them, and Go's literals.
+//! Printing values, as Go's `fmt` does.
 
-use super::node::Number;
-use super::quote::{self, is_printable};
-use super::value::{Struct, Value};
+use super::value::{Map, Struct, Value};
+use super::{LIMIT, float, quote};
 use crate::text::Put as _;
 
-/// `%v` of a value that a template prints by itself.
-pub(super) fn plain(value: &Value) -> String {
-    match value {
-        Value::Missing | Value::Nil => "<no value>".to_owned(),
-        _ => verb_v(value, Style::default(), 0),
-    }
-}
+/// How deep a value may nest before the rest of it is left out.
+const DEPTH: usize = 200;
 
-/// How `%v` prints: `%+v` names the fields, `%#v` writes Go.
+/// What stands between `%` and the verb.
 #[derive(Debug, Clone, Copy, Default)]
-struct Style {
-    named: bool,
-    go: bool,
+pub(super) struct Flags {
+    pub(super) width: Option<usize>,
+    pub(super) precision: Option<usize>,
+    pub(super) minus: bool,
+    pub(super) plus: bool,
+    pub(super) sharp: bool,
+    pub(super) space: bool,
+    pub(super) zero: bool,
+    /// `%+v`: names of fields.
+    pub(super) names: bool,
+    /// `%#v`: Go's syntax.
+    pub(super) syntax: bool,
 }
 
-/// Go's stack is deeper than ours.
-const MAX_DEPTH: usize = 100;
+/// Where values are printed.
+#[derive(Debug)]
+pub(super) struct Printer<'a> {
+    pub(super) out: &'a mut Vec<u8>,
+    pub(super) flags: Flags,
+    /// Whether a wrong verb is being reported: methods are not asked then.
+    erroring: bool,
+}
 
-fn verb_v(value: &Value, style: Style, depth: usize) -> String {
-    if depth > MAX_DEPTH {
-        return "...".to_owned();
-    }
-    let inner = |value: &Value| verb_v(value, style, depth + 1);
-    match value {
-        Value::Missing | Value::Nil | Value::NilPointer(_) if style.go => "interface {}(nil)".to_owned(),
-        Value::Missing | Value::Nil | Value::NilPointer(_) => "<nil>".to_owned(),
-        Value::Bool(value) => value.to_string(),
-        Value::Int(value) => value.to_string(),
-        Value::Uint(value) if style.go => format!("{value:#x}"),
-        Value::Uint(value) => value.to_string(),
-        Value::Float(value) => float_g(*value, None, 21),
-        Value::Str(value) if style.go => quote(value),
-        Value::Str(value) => value.to_string(),
-        Value::List(list) if style.go => {
-            let items: Vec<_> = list.items.iter().map(inner).collect();
-            format!("{}{{{}}}", value.type_name(), items.join(", "))
+/// A value as `%v` prints it.
+pub(super) fn plain(value: &Value, out: &mut Vec<u8>) {
+    Printer::new(out).arg(value, 'v');
+}
+
+/// Values as `Print` prints them: spaces between two that are no strings.
+pub(super) fn sprint(values: &[Value], out: &mut Vec<u8>) {
+    let mut after_string = false;
+    for (index, value) in values.iter().enumerate() {
+        let string = matches!(value, Value::String(_));
+        if index > 0 && !string && !after_string {
+            out.push(b' ');
         }
-        Value::List(list) => format!("[{}]", list.items.iter().map(inner).collect::<Vec<_>>().join(" ")),
-        Value::Map(map) if style.go => {
-            let entries: Vec<_> =
-                map.entries.iter().map(|(key, value)| format!("{}:{}", quote(key), inner(value))).collect();
-            format!("{}{{{}}}", value.type_name(), entries.join(", "))
-        }
-        Value::Map(map) => {
-            let entries: Vec<_> =
-                map.entries.iter().map(|(key, value)| format!("{key}:{}", inner(value))).collect();
-            format!("map[{}]", entries.join(" "))
-        }
-        Value::Struct(value) => fields(value, style, depth),
-        Value::Time(time) => time.to_string(),
-        Value::Duration(nanoseconds) => duration(*nanoseconds),
-        Value::Func(_) => "<func>".to_owned(),
+        plain(value, out);
+        after_string = string;
     }
 }
 
-fn fields(value: &Struct, style: Style, depth: usize) -> String {
-    let shown: Vec<_> = value
-        .fields()
-        .iter()
-        .filter(|field| !matches!(field.value, Value::Func(_)))
-        .map(|field| {
-            let text = verb_v(&field.value, style, depth + 1);
-            if style.named || style.go { format!("{}:{text}", field.name) } else { text }
-        })
-        .collect();
-    if style.go {
-        format!("{}{{{}}}", value.name(), shown.join(", "))
-    } else {
-        format!("{{{}}}", shown.join(" "))
+/// Values as `Println` prints them: spaces between all, and a line break.
+pub(super) fn sprintln(values: &[Value], out: &mut Vec<u8>) {
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
+            out.push(b' ');
+        }
+        plain(value, out);
     }
+    out.push(b'\n');
 }
 
-/// A span of time as Go prints it: `1h2m3.5s`.
-pub(super) fn duration(nanoseconds: i64) -> String {
-    let sign = if nanoseconds < 0 { "-" } else { "" };
-    let total = nanoseconds.unsigned_abs();
-    let fraction = |value: u64, unit: u64| {
-        let digits = unit.ilog10() as usize;
-        let rest = format!("{:0digits$}", value % unit);
-        let rest = rest.trim_end_matches('0');
-        if rest.is_empty() { (value / unit).to_string() } else { format!("{}.{rest}", value / unit) }
-    };
-    match total {
-        0 => "0s".to_owned(),
-        1..1_000 => format!("{sign}{total}ns"),
-        1_000..1_000_000 => format!("{sign}{}µs", fraction(total, 1_000)),
-        1_000_000..1_000_000_000 => format!("{sign}{}ms", fraction(total, 1_000_000)),
-        _ => {
-            let (hours, rest) = (total / 3_600_000_000_000, total % 3_600_000_000_000);
-            let (minutes, rest) = (rest / 60_000_000_000, rest % 60_000_000_000);
-            let mut out = sign.to_owned();
-            if hours > 0 {
-                out.put(format_args!("{hours}h"));
+impl<'a> Printer<'a> {
+    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out, flags: Flags::default(), erroring: false }
+    }
+
+    fn put(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    pub(super) fn padding(&mut self, count: usize) {
+        let byte = if self.flags.zero { b'0' } else { b' ' };
+        // What grows past the limit is refused by the executor.
+        let room = (LIMIT + 1).saturating_sub(self.out.len());
+        self.out.resize(self.out.len() + count.min(room), byte);
+    }
+
+    /// Writes text, padded to the width.
+    pub(super) fn pad(&mut self, text: &[u8]) {
+        let letters = count(text);
+        let missing = self.flags.width.unwrap_or(0).saturating_sub(letters);
+        if !self.flags.minus {
+            self.padding(missing);
+        }
+        self.out.extend_from_slice(text);
+        if self.flags.minus {
+            self.padding(missing);
+        }
+    }
+
+    /// Prints an argument.
+    pub(super) fn arg(&mut self, value: &Value, verb: char) {
+        match (value, verb) {
+            (Value::Nil, 'T' | 'v') => self.pad(b"<nil>"),
+            (Value::Nil, _) => self.bad_verb(value, verb),
+            (_, 'T') => self.string(value.type_of().to_string().as_bytes(), 's'),
+            _ => self.value(value, verb, 0),
+        }
+    }
+
+    /// Says that a verb does not fit a value.
+    pub(super) fn bad_verb(&mut self, value: &Value, verb: char) {
+        self.erroring = true;
+        self.put("%!");
+        self.put(verb.encode_utf8(&mut [0; 4]));
+        self.put("(");
+        if matches!(value, Value::Nil) {
+            self.put("<nil>");
+        } else {
+            self.put(&value.type_of().to_string());
+            self.put("=");
+            self.value(value, 'v', 0);
+        }
+        self.put(")");
+        self.erroring = false;
+    }
+
+    fn value(&mut self, value: &Value, verb: char, depth: usize) {
+        if depth > DEPTH || self.out.len() > LIMIT {
+            return self.put("...");
+        }
+        let asks = !self.erroring && !self.flags.syntax && matches!(verb, 'v' | 's' | 'x' | 'X' | 'q');
+        if let Some(text) = shown(value).filter(|_| asks) {
+            return self.string(&text, verb);
+        }
+        match value {
+            Value::Nil if verb == 'v' && self.flags.syntax => self.put("interface {}(nil)"),
+            // A nil inside of something is one whatever the verb.
+            Value::Nil => self.put("<nil>"),
+            Value::Bool(bool) if matches!(verb, 't' | 'v') => self.pad(bool.to_string().as_bytes()),
+            Value::Int(number) | Value::Duration(number) => {
+                self.integer(value, number.unsigned_abs(), *number < 0, true, verb);
             }
-            if hours > 0 || minutes > 0 {
-                out.put(format_args!("{minutes}m"));
-            }
-            out + &fraction(rest, 1_000_000_000) + "s"
-        }
-    }
-}
-
-/// The shortest digits that read back as the same number, or that many; `%e` from an exponent of `large` on.
-fn float_g(value: f64, precision: Option<usize>, large: i32) -> String {
-    if !value.is_finite() {
-        return match value {
-            _ if value.is_nan() => "NaN".to_owned(),
-            _ if value > 0.0 => "+Inf".to_owned(),
-            _ => "-Inf".to_owned(),
-        };
-    }
-    let scientific = match precision {
-        Some(precision) => format!("{value:.*e}", precision.max(1) - 1),
-        None => format!("{value:e}"),
-    };
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    let mantissa =
-        if mantissa.contains('.') { mantissa.trim_end_matches('0').trim_end_matches('.') } else { mantissa };
-    let limit = precision.map_or(large, |precision| i32::try_from(precision.max(1)).unwrap_or(i32::MAX));
-    if exponent < -4 || exponent >= limit {
-        return format!("{mantissa}e{}", signed_exponent(exponent));
-    }
-    let decimals = mantissa.split_once('.').map_or(0, |(_, digits)| digits.len());
-    let decimals = i32::try_from(decimals).unwrap_or(i32::MAX).saturating_sub(exponent).max(0);
-    format!("{value:.*}", usize::try_from(decimals).unwrap_or_default())
-}
-
-fn signed_exponent(exponent: i32) -> String {
-    format!("{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
-}
-
-/// `%q` of text.
-pub(super) fn quote(text: &str) -> String {
-    quote::double(text.as_bytes())
-}
-
-/// The text of a Go literal in double quotes or backquotes.
-pub(super) fn unquote(literal: &str) -> Option<String> {
-    if let Some(raw) = literal.strip_prefix('`') {
-        return Some(raw.strip_suffix('`')?.replace('\r', ""));
-    }
-    unescape(literal.strip_prefix('"')?.strip_suffix('"')?, '"')
-}
-
-/// The character of a Go literal.
-pub(super) fn unquote_char(literal: &str) -> Option<char> {
-    let text = unescape(literal.strip_prefix('\'')?.strip_suffix('\'')?, '\'')?;
-    let mut chars = text.chars();
-    chars.next().filter(|_| chars.next().is_none())
-}
-
-fn unescape(text: &str, quote: char) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        rest = &rest[c.len_utf8()..];
-        if c != '\\' {
-            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            continue;
-        }
-        let kind = rest.chars().next()?;
-        rest = &rest[kind.len_utf8()..];
-        let mut code = |digits: usize, radix: u32| -> Option<u32> {
-            let (code, after) = (rest.get(..digits)?, rest.get(digits..)?);
-            rest = after;
-            u32::from_str_radix(code, radix).ok().filter(|_| !code.starts_with('+'))
-        };
-        match kind {
-            'a' => bytes.push(7),
-            'b' => bytes.push(8),
-            'f' => bytes.push(12),
-            'n' => bytes.push(b'\n'),
-            'r' => bytes.push(b'\r'),
-            't' => bytes.push(b'\t'),
-            'v' => bytes.push(11),
-            '\\' => bytes.push(b'\\'),
-            _ if kind == quote => bytes.extend_from_slice(kind.encode_utf8(&mut [0; 4]).as_bytes()),
-            'x' => bytes.push(u8::try_from(code(2, 16)?).ok()?),
-            'u' => bytes.extend_from_slice(char::from_u32(code(4, 16)?)?.encode_utf8(&mut [0; 4]).as_bytes()),
-            'U' => bytes.extend_from_slice(char::from_u32(code(8, 16)?)?.encode_utf8(&mut [0; 4]).as_bytes()),
-            '0'..='7' => {
-                let rest_of = code(2, 8)?;
-                bytes.push(u8::try_from(kind.to_digit(8)? * 64 + rest_of).ok()?);
-            }
-            _ => return None,
-        }
-    }
-    Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// A Go number: any base, underscores, whole or not.
-pub(super) fn parse_number(text: &str) -> Option<Number> {
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let clean = digits.replace('_', "");
-    let lower = clean.to_ascii_lowercase();
-    let (radix, body) = match lower.get(..2) {
-        Some("0x") => (16, &lower[2..]),
-        Some("0b") => (2, &lower[2..]),
-        Some("0o") => (8, &lower[2..]),
-        Some(prefix) if prefix.starts_with('0') && lower.bytes().all(|c| c.is_ascii_digit()) => {
-            (8, &lower[1..])
-        }
-        _ => (10, lower.as_str()),
-    };
-    if let Ok(value) = u64::from_str_radix(body, radix) {
-        return match (negative, i64::try_from(value)) {
-            (false, Ok(value)) => Some(Number::Int(value)),
-            (true, Ok(value)) => Some(Number::Int(-value)),
-            (false, Err(_)) => Some(Number::Large),
-            (true, Err(_)) => (value == 1 << 63).then_some(Number::Int(i64::MIN)),
-        };
-    }
-    if radix != 10 || !body.contains(['.', 'e']) {
-        return None;
-    }
-    let value: f64 = body.parse().ok()?;
-    let value = if negative { -value } else { value };
-    Some(Number::Float(value)).filter(|_| value.is_finite())
-}
-
-/// The flags, width and precision of a directive.
-#[derive(Debug, Default, Clone, Copy)]
-struct Directive {
-    plus: bool,
-    minus: bool,
-    sharp: bool,
-    space: bool,
-    zero: bool,
-    width: Option<usize>,
-    precision: Option<usize>,
-}
-
-/// Widths and precisions of a foreign template are bounded.
-const MAX_WIDTH: usize = 10_000;
-
-/// Go's `Sprintf`.
-pub(super) fn sprintf(format: &str, arguments: &[Value]) -> String {
-    let mut out = String::new();
-    let mut arguments = arguments.iter();
-    let mut chars = format.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        let mut directive = Directive::default();
-        while let Some(flag) = chars.peek() {
-            match flag {
-                '+' => directive.plus = true,
-                '-' => directive.minus = true,
-                '#' => directive.sharp = true,
-                ' ' => directive.space = true,
-                '0' => directive.zero = true,
-                _ => break,
-            }
-            chars.next();
-        }
-        directive.width = size(&mut chars, &mut arguments, &mut out, "WIDTH").map(|width| {
-            directive.minus |= width < 0;
-            usize::try_from(width.unsigned_abs()).unwrap_or(MAX_WIDTH).min(MAX_WIDTH)
-        });
-        if chars.next_if_eq(&'.').is_some() {
-            let precision = size(&mut chars, &mut arguments, &mut out, "PREC");
-            directive.precision = match precision {
-                None => Some(0),
-                Some(precision) => usize::try_from(precision).ok().map(|precision| precision.min(MAX_WIDTH)),
-            };
-        }
-        match chars.next() {
-            None => out.push_str("%!(NOVERB)"),
-            Some('%') => out.push('%'),
-            Some(verb) => match arguments.next() {
-                None => out.put(format_args!("%!{verb}(MISSING)")),
-                Some(value) => out.push_str(&directive.show(verb, value)),
+            Value::Uint(number) => self.integer(value, *number, false, false, verb),
+            Value::Float(number) => self.float(value, *number, verb),
+            Value::Complex(real, imaginary) => self.complex(value, *real, *imaginary, verb),
+            Value::String(text) => match verb {
+                'v' | 's' | 'x' | 'X' | 'q' => self.string(text, verb),
+                _ => self.bad_verb(value, verb),
             },
+            Value::List(list) => {
+                let open = self.opening(value, list.items.is_none(), "[", "{");
+                if open {
+                    self.all(list.items(), verb, depth);
+                    self.put(if self.flags.syntax { "}" } else { "]" });
+                }
+            }
+            Value::Map(map) => self.map(value, map, verb, depth),
+            Value::Struct(record) => self.record(record, verb, depth),
+            Value::Time(time) => {
+                // What it has inside: wall clock, monotonic clock, zone.
+                let parts = [Value::Int(time.seconds), Value::Int(time.nanos.into()), Value::Nil];
+                self.put("{");
+                self.all(&parts, verb, depth);
+                self.put("}");
+            }
+            Value::NilPointer(_) if verb == 'v' && self.flags.syntax => {
+                self.put(&format!("({})(nil)", value.type_of()));
+            }
+            Value::NilPointer(_) if verb == 'v' => self.pad(b"<nil>"),
+            Value::NilPointer(_) if matches!(verb, 'b' | 'o' | 'd' | 'x' | 'X') => {
+                self.integer(value, 0, false, false, verb);
+            }
+            Value::NilPointer(_) => {
+                self.put(&format!("%!{verb}({}=<nil>)", value.type_of()));
+            }
+            Value::Bool(_) | Value::Func(_) => self.bad_or_address(value, verb),
         }
     }
-    let extra: Vec<_> = arguments
-        .map(|value| match value {
-            Value::Nil | Value::Missing => "<nil>".to_owned(),
-            _ => format!("{}={}", value.type_name(), verb_v(value, Style::default(), 0)),
-        })
-        .collect();
-    if !extra.is_empty() {
-        out.put(format_args!("%!(EXTRA {})", extra.join(", ")));
+
+    fn bad_or_address(&mut self, value: &Value, verb: char) {
+        match (value, verb) {
+            // Functions have addresses in Go; ours have none worth printing.
+            (Value::Func(_), 'v') => self.put("0x0"),
+            _ => self.bad_verb(value, verb),
+        }
     }
-    out
+
+    /// Opens a slice or map; nothing more follows if it is a nil in Go's syntax.
+    fn opening(&mut self, value: &Value, nil: bool, plain: &str, syntax: &str) -> bool {
+        if !self.flags.syntax {
+            self.put(plain);
+            return true;
+        }
+        self.put(&value.type_of().to_string());
+        self.put(if nil { "(nil)" } else { syntax });
+        !nil
+    }
+
+    fn separator(&mut self, index: usize) {
+        if index > 0 {
+            self.put(if self.flags.syntax { ", " } else { " " });
+        }
+    }
+
+    fn all(&mut self, values: &[Value], verb: char, depth: usize) {
+        for (index, value) in values.iter().enumerate() {
+            self.separator(index);
+            self.value(value, verb, depth + 1);
+        }
+    }
+
+    fn map(&mut self, value: &Value, map: &Map, verb: char, depth: usize) {
+        if !self.opening(value, map.entries.is_none(), "map[", "{") {
+            return;
+        }
+        for (index, (key, element)) in map.entries().iter().enumerate() {
+            self.separator(index);
+            self.value(key, verb, depth + 1);
+            self.put(":");
+            self.value(element, verb, depth + 1);
+        }
+        self.put(if self.flags.syntax { "}" } else { "]" });
+    }
+
+    fn record(&mut self, record: &Struct, verb: char, depth: usize) {
+        if self.flags.syntax {
+            self.put(record.type_name);
+        }
+        self.put("{");
+        for (index, field) in record.fields.iter().enumerate() {
+            self.separator(index);
+            if self.flags.names || self.flags.syntax {
+                self.put(field.name);
+                self.put(":");
+            }
+            self.value(&field.value, verb, depth + 1);
+        }
+        self.put("}");
+    }
+
+    fn string(&mut self, text: &[u8], verb: char) {
+        match verb {
+            'x' => self.hex(text, false),
+            'X' => self.hex(text, true),
+            'q' => self.quoted(text),
+            'v' if self.flags.syntax => self.quoted(text),
+            _ => {
+                let cut = self.cut(text);
+                self.pad(&text[..cut]);
+            }
+        }
+    }
+
+    /// How many bytes the precision leaves.
+    fn cut(&self, text: &[u8]) -> usize {
+        let Some(mut letters) = self.flags.precision else { return text.len() };
+        let mut end = 0;
+        while letters > 0 && end < text.len() {
+            end += letter_width(&text[end..]);
+            letters -= 1;
+        }
+        end
+    }
+
+    fn quoted(&mut self, text: &[u8]) {
+        let text = &text[..self.cut(text)];
+        let raw = std::str::from_utf8(text).ok().filter(|text| self.flags.sharp && can_backquote(text));
+        let quoted = match raw {
+            Some(text) => format!("`{text}`"),
+            None if self.flags.plus => quote::ascii(text),
+            None => quote::double(text),
+        };
+        self.pad(quoted.as_bytes());
+    }
+
+    fn hex(&mut self, text: &[u8], upper: bool) {
+        let length = self.flags.precision.unwrap_or(text.len()).min(text.len());
+        let prefix = if upper { "0X" } else { "0x" };
+        let mut shown = String::new();
+        for (index, byte) in text[..length].iter().enumerate() {
+            if index > 0 && self.flags.space {
+                shown.push(' ');
+            }
+            if self.flags.sharp && (index == 0 || self.flags.space) {
+                shown.push_str(prefix);
+            }
+            if upper {
+                shown.put(format_args!("{byte:02X}"));
+            } else {
+                shown.put(format_args!("{byte:02x}"));
+            }
+        }
+        self.pad(shown.as_bytes());
+    }
+
+    fn integer(&mut self, value: &Value, size: u64, negative: bool, signed: bool, verb: char) {
+        let (base, upper) = match verb {
+            'v' if self.flags.syntax && !signed => {
+                return self.put(&format!("{size:#x}"));
+            }
+            'v' | 'd' => (10, false),
+            'b' => (2, false),
+            'o' | 'O' => (8, false),
+            'x' => (16, false),
+            'X' => (16, true),
+            'c' | 'q' | 'U' => return self.letter(size, negative, verb),
+            _ => return self.bad_verb(value, verb),
+        };
+        let digits = match base {
+            2 => format!("{size:b}"),
+            8 => format!("{size:o}"),
+            16 if upper => format!("{size:X}"),
+            16 => format!("{size:x}"),
+            _ => size.to_string(),
+        };
+        self.digits(&digits, base, negative, verb);
+    }
+
+    /// Digits with zeros before them, a prefix and a sign.
+    fn digits(&mut self, digits: &str, base: u32, negative: bool, verb: char) {
+        let flags = self.flags;
+        let least = match flags.precision {
+            Some(0) if digits == "0" => {
+                self.flags.zero = false;
+                self.padding(flags.width.unwrap_or(0));
+                self.flags.zero = flags.zero;
+                return;
+            }
+            Some(precision) => precision,
+            None if flags.zero => {
+                let sign = usize::from(negative || flags.plus || flags.space);
+                flags.width.unwrap_or(0).saturating_sub(sign)
+            }
+            None => 0,
+        };
+        let mut text = String::new();
+        text.push_str(match (negative, flags.plus, flags.space) {
+            (true, ..) => "-",
+            (_, true, _) => "+",
+            (_, _, true) => " ",
+            _ => "",
+        });
+        let zeros = least.saturating_sub(digits.len());
+        if verb == 'O' {
+            text.push_str("0o");
+        }
+        text.push_str(match base {
+            2 if flags.sharp => "0b",
+            8 if flags.sharp && zeros == 0 && !digits.starts_with('0') => "0",
+            16 if flags.sharp && verb == 'X' => "0X",
+            16 if flags.sharp => "0x",
+            _ => "",
+        });
+        text.extend(std::iter::repeat_n('0', zeros.min(LIMIT)));
+        text.push_str(digits);
+        self.flags.zero = false;
+        self.pad(text.as_bytes());
+        self.flags.zero = flags.zero;
+    }
+
+    /// A number as a letter: `%c`, `%q`, `%U`.
+    fn letter(&mut self, size: u64, negative: bool, verb: char) {
+        let code = if negative { None } else { u32::try_from(size).ok().and_then(char::from_u32) };
+        let shown = code.unwrap_or('\u{fffd}');
+        let text = match verb {
+            'c' => shown.to_string(),
+            'q' if self.flags.plus => quote::single_ascii(shown),
+            'q' => quote::single(shown),
+            _ => {
+                let bits = if negative { size.wrapping_neg() } else { size };
+                let width = self.flags.precision.unwrap_or(4).max(4);
+                let mut text = format!("U+{bits:0width$X}", width = width.min(LIMIT));
+                let printable = |letter: &char| (' '..='~').contains(letter) || !letter.is_ascii();
+                if let Some(letter) = code
+                    .filter(|letter| self.flags.sharp && printable(letter) && quote::is_printable(*letter))
+                {
+                    text.put(format_args!(" '{letter}'"));
+                }
+                text
+            }
+        };
+        let zero = self.flags.zero;
+        if verb == 'U' {
+            self.flags.zero = false;
+        }
+        self.pad(text.as_bytes());
+        self.flags.zero = zero;
+    }
+
+    fn float(&mut self, value: &Value, number: f64, verb: char) {
+        let (format, default) = match verb {
+            'v' => ('g', None),
+            'b' | 'g' | 'G' | 'x' | 'X' => (verb, None),
+            'f' | 'F' => ('f', Some(6)),
+            'e' | 'E' => (verb, Some(6)),
+            _ => return self.bad_verb(value, verb),
+        };
+        let precision = self.flags.precision.or(default).map(|digits| digits.min(LIMIT));
+        let mut text = float::format(number, format, precision);
+        if !text.starts_with(['-', '+']) {
+            text.insert(0, '+');
+        }
+        if self.flags.space && !self.flags.plus && text.starts_with('+') {
+            text.replace_range(..1, " ");
+        }
+        let zero = self.flags.zero;
+        if !number.is_finite() {
+            if number.is_nan() && !self.flags.space && !self.flags.plus {
+                text.remove(0);
+            }
+            self.flags.zero = false;
+        } else if self.flags.sharp && format != 'b' {
+            text = with_point(&text, format, precision);
+        }
+        let signed = self.flags.plus || !text.starts_with('+');
+        let shown = if signed { &text[..] } else { &text[1..] };
+        if signed && self.flags.zero && self.flags.width.is_some_and(|width| width > text.len()) {
+            let missing = self.flags.width.unwrap_or(0) - text.len();
+            self.put(&shown[..1]);
+            self.padding(missing);
+            self.put(&shown[1..]);
+        } else {
+            self.pad(shown.as_bytes());
+        }
+        self.flags.zero = zero;
+    }
+
+    fn complex(&mut self, value: &Value, real: f64, imaginary: f64, verb: char) {
+        if !"vbgGxXfFeE".contains(verb) {
+            return self.bad_verb(value, verb);
+        }
+        let plus = self.flags.plus;
+        self.put("(");
+        self.float(value, real, verb);
+        self.flags.plus = true;
+        self.float(value, imaginary, verb);
+        self.put("i)");
+        self.flags.plus = plus;
+    }
 }
 
-/// A width or precision: digits, or `*` for the next argument.
-fn size<'a>(
-    chars: &mut std::iter::Peekable<std::str::Chars<'_>>,
-    arguments: &mut impl Iterator<Item = &'a Value>,
-    out: &mut String,
-    name: &str,
-) -> Option<i64> {
-    if chars.next_if_eq(&'*').is_some() {
-        return match arguments.next() {
-            Some(Value::Int(value)) if value.abs() <= 1_000_000 => Some(*value),
-            _ => {
-                out.put(format_args!("%!(BAD{name})"));
-                None
-            }
-        };
+/// `%#g`: a point always, and zeros up to the precision.
+fn with_point(text: &str, verb: char, precision: Option<usize>) -> String {
+    let hexadecimal = matches!(verb, 'x' | 'X');
+    let exponent = if hexadecimal { text.find(['p', 'P']) } else { text.find(['e', 'E']) };
+    let (mantissa, tail) = text.split_at(exponent.unwrap_or(text.len()));
+    let wanted = match verb {
+        'g' | 'G' | 'x' | 'X' => precision.unwrap_or(6),
+        _ => 0,
+    };
+    let digits =
+        mantissa[1..].trim_start_matches(|letter: char| !matches!(letter, '1'..='9' | 'a'..='f' | 'A'..='F'));
+    let mut used = digits.chars().filter(|letter| *letter != '.').count();
+    let mut shown = mantissa.to_owned();
+    if !mantissa.contains('.') {
+        if &mantissa[1..] == "0" {
+            used += 1;
+        }
+        shown.push('.');
     }
-    let mut value = None;
-    while let Some(digit) = chars.peek().and_then(|c| c.to_digit(10)) {
-        chars.next();
-        value = Some((value.unwrap_or(0) * 10 + i64::from(digit)).min(1_000_000));
-    }
-    value
+    shown.extend(std::iter::repeat_n('0', wanted.saturating_sub(used)));
+    shown.push_str(tail);
+    shown
 }
 
-impl Directive {
-    fn show(&self, verb: char, value: &Value) -> String {
-        match (verb, value) {
-            ('v', _) => self
-                .pad(&self.value(value), matches!(value, Value::Int(_) | Value::Uint(_) | Value::Float(_))),
-            ('T', Value::Nil | Value::Missing) => self.pad("<nil>", false),
-            ('T', _) => self.pad(&value.type_name(), false),
-            (_, Value::Nil | Value::Missing) => format!("%!{verb}(<nil>)"),
-            (_, Value::List(list)) => {
-                let items: Vec<_> = list.items.iter().map(|item| self.nested(verb, item)).collect();
-                format!("[{}]", items.join(" "))
-            }
-            (_, Value::Map(map)) => {
-                let entries: Vec<_> = map
-                    .entries
-                    .iter()
-                    .map(|(key, value)| {
-                        format!(
-                            "{}:{}",
-                            self.show(verb, &Value::from(key.as_str())),
-                            self.nested(verb, value)
-                        )
-                    })
-                    .collect();
-                format!("map[{}]", entries.join(" "))
-            }
-            (_, Value::Struct(value)) => {
-                let fields: Vec<_> = value
-                    .fields()
-                    .iter()
-                    .filter(|field| !matches!(field.value, Value::Func(_)))
-                    .map(|field| self.nested(verb, &field.value))
-                    .collect();
-                format!("{{{}}}", fields.join(" "))
-            }
-            ('t', Value::Bool(value)) => self.pad(&value.to_string(), false),
-            (_, Value::Int(value)) => {
-                self.integer(verb, i128::from(*value)).unwrap_or_else(|| self.bad(verb, &Value::Int(*value)))
-            }
-            (_, Value::Uint(value)) => {
-                self.integer(verb, i128::from(*value)).unwrap_or_else(|| self.bad(verb, &Value::Uint(*value)))
-            }
-            (_, Value::Float(number)) => self.float(verb, *number).unwrap_or_else(|| self.bad(verb, value)),
-            (_, Value::Time(time)) => {
-                self.text(verb, &time.to_string()).unwrap_or_else(|| self.bad(verb, value))
-            }
-            (_, Value::Duration(span)) => match verb {
-                's' | 'q' | 'x' | 'X' => self.text(verb, &duration(*span)),
-                _ => self.integer(verb, i128::from(*span)),
-            }
-            .unwrap_or_else(|| self.bad(verb, value)),
-            (_, Value::Str(text)) => self.text(verb, text).unwrap_or_else(|| self.bad(verb, value)),
-            _ => self.bad(verb, value),
-        }
+/// What a value says of itself: Go's `String` method.
+fn shown(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::Time(time) => Some(time.to_string().into_bytes()),
+        Value::Duration(nanos) => Some(crate::human::time::duration(*nanos).into_bytes()),
+        Value::Struct(record) => record.shown.as_deref().map(<[u8]>::to_vec),
+        _ => None,
     }
+}
 
-    /// What Go prints for a verb that does not fit: the value, with the flags that were given.
-    fn bad(&self, verb: char, value: &Value) -> String {
-        let shown = match value {
-            Value::Int(number) | Value::Duration(number) => self.integer('d', i128::from(*number)),
-            Value::Uint(number) => self.integer('d', i128::from(*number)),
-            Value::Float(number) => self.float('g', *number),
-            Value::Str(text) => self.text('s', text),
-            _ => Some(self.pad(&verb_v(value, Style::default(), 0), false)),
-        };
-        format!("%!{verb}({}={})", value.type_name(), shown.unwrap_or_default())
+/// The letters of a text; each broken byte is one.
+fn count(text: &[u8]) -> usize {
+    let mut letters = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        rest = &rest[letter_width(rest)..];
+        letters += 1;
     }
+    letters
+}
 
-    /// Inside of something nil is nil for every verb.
-    fn nested(&self, verb: char, value: &Value) -> String {
-        match value {
-            Value::Nil | Value::Missing => "<nil>".to_owned(),
-            _ => self.show(verb, value),
-        }
+/// The bytes of the first letter; one for a broken one.
+pub(super) fn letter_width(text: &[u8]) -> usize {
+    let width = match text.first() {
+        None => return 0,
+        Some(0..=0x7f) => return 1,
+        Some(0xc0..=0xdf) => 2,
+        Some(0xe0..=0xef) => 3,
+        Some(0xf0..=0xff) => 4,
+        Some(_) => return 1,
+    };
+    match text.get(..width).map(std::str::from_utf8) {
+        Some(Ok(_)) => width,
+        _ => 1,
     }
+}
 
-    fn value(&self, value: &Value) -> String {
-        match value {
-            Value::Str(text) if !self.sharp => self.cut(text).to_owned(),
-            _ => verb_v(value, Style { named: self.plus, go: self.sharp }, 0),
-        }
-    }
-
-    fn cut<'a>(&self, text: &'a str) -> &'a str {
-        match self.precision {
-            Some(precision) => text.char_indices().nth(precision).map_or(text, |(end, _)| &text[..end]),
-            None => text,
-        }
-    }
-
-    fn text(&self, verb: char, text: &str) -> Option<String> {
-        let shown = match verb {
-            's' => self.cut(text).to_owned(),
-            'q' if self.sharp
-                && !text.contains('`')
-                && text.chars().all(|c| c == '\t' || is_printable(c)) =>
-            {
-                format!("`{}`", self.cut(text))
-            }
-            'q' if self.plus => quote::ascii(self.cut(text).as_bytes()),
-            'q' => quote(self.cut(text)),
-            'x' | 'X' => self.hex(verb, text.as_bytes()),
-            _ => return None,
-        };
-        Some(self.pad(&shown, false))
-    }
-
-    fn hex(&self, verb: char, bytes: &[u8]) -> String {
-        let bytes = &bytes[..self.precision.unwrap_or(bytes.len()).min(bytes.len())];
-        let mut out = String::new();
-        for (index, byte) in bytes.iter().enumerate() {
-            if self.space && index > 0 {
-                out.push(' ');
-            }
-            if self.sharp && (self.space || index == 0) {
-                out.extend(['0', verb]);
-            }
-            match verb {
-                'x' => out.put(format_args!("{byte:02x}")),
-                _ => out.put(format_args!("{byte:02X}")),
-            }
-        }
-        out
-    }
-
-    fn integer(&self, verb: char, value: i128) -> Option<String> {
-        let magnitude = value.unsigned_abs();
-        let (prefix, digits) = match verb {
-            'd' => ("", magnitude.to_string()),
-            'x' => ("0x", format!("{magnitude:x}")),
-            'X' => ("0X", format!("{magnitude:X}")),
-            'o' => ("0", format!("{magnitude:o}")),
-            'O' => ("0o", format!("{magnitude:o}")),
-            'b' => ("0b", format!("{magnitude:b}")),
-            'c' | 'q' | 'U' => return Some(self.character(verb, value)),
-            _ => return None,
-        };
-        let prefix = if self.sharp || verb == 'O' { prefix } else { "" };
-        let digits = match self.precision {
-            Some(0) if value == 0 => return Some(self.pad("", false)),
-            Some(precision) => format!("{digits:0>precision$}"),
-            None => digits,
-        };
-        let sign = if value < 0 {
-            "-"
-        } else if self.plus {
-            "+"
-        } else if self.space {
-            " "
-        } else {
-            ""
-        };
-        let zeros = match self.width {
-            Some(width) if self.zero && !self.minus && self.precision.is_none() => {
-                width.saturating_sub(sign.len() + digits.len())
-            }
-            _ => 0,
-        };
-        let whole = format!("{sign}{prefix}{}{digits}", "0".repeat(zeros));
-        // A precision says how many digits; then only spaces fill the rest.
-        Some(Self { zero: self.zero && self.precision.is_none(), ..*self }.pad(&whole, false))
-    }
-
-    fn character(&self, verb: char, value: i128) -> String {
-        let c = u32::try_from(value).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
-        let shown = match verb {
-            'c' => c.to_string(),
-            'q' if self.plus => quote::single_ascii(c),
-            'q' => quote::single(c),
-            // A negative number shows as the 64 bits it is made of.
-            _ => {
-                let bits = value & i128::from(u64::MAX);
-                let shown = if self.sharp && is_printable(c) { format!(" '{c}'") } else { String::new() };
-                format!("U+{bits:04X}{shown}")
-            }
-        };
-        self.pad(&shown, false)
-    }
-
-    fn float(&self, verb: char, value: f64) -> Option<String> {
-        let precision = self.precision.unwrap_or(6);
-        let shown = match verb {
-            _ if !value.is_finite() => float_g(value, None, 21),
-            'f' | 'F' => format!("{value:.precision$}"),
-            'e' | 'E' => {
-                let text = format!("{value:.precision$e}");
-                let (mantissa, exponent) = text.split_once('e')?;
-                let text = format!("{mantissa}e{}", signed_exponent(exponent.parse().ok()?));
-                if verb == 'E' { text.to_uppercase() } else { text }
-            }
-            'g' => float_g(value, self.precision, 21),
-            'G' => float_g(value, self.precision, 21).to_uppercase(),
-            _ => return None,
-        };
-        let signed = if value.is_sign_negative() || shown.starts_with('+') {
-            shown
-        } else if self.plus {
-            format!("+{shown}")
-        } else if self.space {
-            format!(" {shown}")
-        } else {
-            shown
-        };
-        Some(self.pad(&signed, true))
-    }
-
-    /// Fills up to the width, with zeros behind the sign of a number.
-    fn pad(&self, text: &str, is_number: bool) -> String {
-        let missing = self.width.unwrap_or(0).saturating_sub(text.chars().count());
-        if missing == 0 {
-            return text.to_owned();
-        }
-        if self.minus {
-            return format!("{text}{}", " ".repeat(missing));
-        }
-        if !self.zero {
-            return format!("{}{text}", " ".repeat(missing));
-        }
-        let sign = usize::from(is_number && text.starts_with(['+', '-']));
-        format!("{}{}{}", &text[..sign], "0".repeat(missing), &text[sign..])
-    }
+fn can_backquote(text: &str) -> bool {
+    !text
+        .chars()
+        .any(|letter| matches!(letter, '`' | '\u{feff}' | '\x7f') || (letter < ' ' && letter != '\t'))
 }

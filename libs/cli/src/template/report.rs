@@ -1,8 +1,9 @@
 //! What podman makes of `--format`: JSON, a table with headers, or a line for each element.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use super::{Template, TemplateError, Value};
+use super::{Template, TemplateError, Type, Value};
 use crate::columns;
 
 /// What `--format` asks for.
@@ -45,13 +46,13 @@ impl Report {
     /// # Errors
     /// If it does not parse.
     pub fn parse(command: &str, text: &str) -> Result<Self, TemplateError> {
-        let (text, is_table) = match text.strip_prefix("table ") {
-            // In a table a space is a step to the next column.
-            Some(cells) => (unescape(cells.trim()).replace(' ', "\t"), true),
-            None => (unescape(text), false),
+        let (plain, escaped, is_table) = match text.strip_prefix("table ") {
+            Some(cells) => (wrapped(cells), wrapped(&with_line_break(table_escapes(text))), true),
+            None => (ranged(text), ranged(&with_line_break(escapes(text))), false),
         };
-        let text = if text.ends_with('\n') { text } else { text + "\n" };
-        Ok(Self { template: Template::parse(command, &ranged(&text))?, is_table })
+        // Docker takes `\n` for a line break, which is wrong inside `{{printf "\n"}}`: there the text is taken as it is.
+        let template = Template::parse(command, &escaped).or_else(|_| Template::parse(command, &plain))?;
+        Ok(Self { template, is_table })
     }
 
     /// A command's own table: cells are separated by tabs.
@@ -60,6 +61,12 @@ impl Report {
     /// If it does not parse.
     pub fn table(command: &str, cells: &str) -> Result<Self, TemplateError> {
         Ok(Self { template: Template::parse(command, &ranged(&format!("{cells}\n")))?, is_table: true })
+    }
+
+    /// Whether it prints a table, which has headers.
+    #[must_use]
+    pub const fn is_table(&self) -> bool {
+        self.is_table
     }
 
     /// Prints the rows, with a line of headers in a table.
@@ -73,11 +80,19 @@ impl Report {
     ) -> Result<String, TemplateError> {
         let mut out = String::new();
         if let (true, Some(headers)) = (self.is_table, headers) {
-            out = self.template.render(&Value::from(vec![Value::from(headers.clone())]))?;
+            let headers =
+                Value::list(Type::Map(Rc::new((Type::String, Type::String))), vec![headers.clone().into()]);
+            out = self.template.render(&headers)?;
         }
-        out.push_str(&self.template.render(&Value::from(rows))?);
+        out.push_str(&self.template.render(&listed(rows))?);
         Ok(if self.is_table { columns::align(&out) } else { out })
     }
+}
+
+/// Rows as a slice of their type, if they have one: errors name it.
+fn listed(rows: Vec<Value>) -> Value {
+    let element = rows.first().map_or(Type::Any, Value::type_of);
+    Value::list(element, rows)
 }
 
 /// The headers of fields: words in capitals, with a command's own exceptions.
@@ -112,21 +127,44 @@ fn words(name: &str) -> String {
 }
 
 /// The escapes that shells leave to us.
-fn unescape(text: &str) -> String {
-    text.replace("\\n", "\n").replace("\\t", "\t")
+fn escapes(text: &str) -> String {
+    text.replace("\\t", "\t").replace("\\n", "\n")
 }
 
-/// A template for one element runs for each; one that ranges by itself is left alone.
-fn ranged(text: &str) -> String {
-    if text
-        .trim_start()
-        .strip_prefix("{{")
-        .is_some_and(|rest| rest.trim_start_matches(['-', ' ']).starts_with("range"))
-    {
-        text.to_owned()
-    } else {
-        format!("{{{{range . -}}}}{text}{{{{end -}}}}")
+/// In a table a space is a step to the next column, wherever it stands.
+fn table_escapes(text: &str) -> String {
+    escapes(&text.replace("table ", "")).replace(' ', "\t")
+}
+
+fn with_line_break(mut text: String) -> String {
+    if !text.ends_with('\n') {
+        text.push('\n');
     }
+    text
+}
+
+/// A template for one element runs for each.
+fn wrapped(text: &str) -> String {
+    format!("{{{{range .}}}}{text}{{{{end -}}}}")
+}
+
+/// A template that has `{{range .}} … {{end}}` by itself is left alone.
+fn ranged(text: &str) -> String {
+    let starts = text.match_indices("{{").filter_map(|(at, _)| {
+        let rest = &text[at + 2..];
+        let rest = rest.trim_start().strip_prefix("range")?;
+        let rest = rest.trim_start().strip_prefix('.')?;
+        rest.trim_start().strip_prefix("}}")
+    });
+    let ends = |rest: &str| {
+        rest.match_indices("{{").any(|(at, _)| {
+            let rest = rest[at + 2..].trim_start().strip_prefix("end");
+            rest.map(str::trim_start)
+                .map(|rest| rest.strip_prefix('-').unwrap_or(rest))
+                .is_some_and(|rest| rest.trim_start().starts_with("}}"))
+        })
+    };
+    if starts.into_iter().any(ends) { text.to_owned() } else { wrapped(text) }
 }
 
 #[cfg(test)]
@@ -151,6 +189,9 @@ mod tests {
         assert_eq!(render("{{.ID}}"), "1\n2\n");
         assert_eq!(render("{{.ID}}\\t{{.ImageName}}\\n"), "1\ta\n2\tb\n");
         assert_eq!(render("{{range .}}{{.ID}},{{end}}"), "1,2,\n");
+        assert_eq!(render("{{ range  . }}{{.ID}}{{ end -}}"), "12");
+        assert_eq!(render(" {{.ID}}"), " 1\n 2\n");
+        assert_eq!(render("{{printf \"\\n\"}}"), "\n\n");
     }
 
     #[test]
@@ -178,7 +219,7 @@ mod tests {
         let error = Report::parse("ps", "{{.Nope}}").unwrap().render(rows(), None).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "template: ps:1:15: executing \"ps\" at <.Nope>: can't evaluate field Nope in type row"
+            "template: ps:1:13: executing \"ps\" at <.Nope>: can't evaluate field Nope in type row"
         );
     }
 }

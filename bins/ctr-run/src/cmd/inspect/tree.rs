@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use ctr_cli::template::{Element, List, Struct, Time, Value};
+use ctr_cli::template::{Struct, Time, Type, Value};
 use ctr_pods::containers::Container;
 use ctr_pods::record::{HostRecord, MountRecord, Record};
 use ctr_pods::units;
@@ -92,7 +92,7 @@ fn texts(pairs: &[(String, String)]) -> Value {
 
 /// An empty list of structs of a type.
 fn none_of(name: &'static str) -> Value {
-    Value::List(std::rc::Rc::new(List { items: Vec::new(), element: Element::Struct(name) }))
+    Value::list(Type::Named(name), Vec::new())
 }
 
 fn state(container: &Container, running: bool) -> Struct {
