@@ -1,7 +1,8 @@
 //! The profile for containers in containers: podman's list, as data.
 //!
 //! Source: `common/pkg/seccomp/seccomp.json` of github.com/containers/container-libs at
-//! f0ddf1a745bb52c26889dcd69499c2dd9d4f40c1 (2026-04-01). Nothing is left out.
+//! f0ddf1a745bb52c26889dcd69499c2dd9d4f40c1 (2026-04-01). Nothing is left out. It is updated as moby's is, with
+//! `CTR_PODMAN_SECCOMP`.
 //!
 //! Wider than the default: namespaces, mounts and the mount API are allowed without capabilities, since the
 //! kernel checks those of the inner user namespace.

@@ -240,6 +240,26 @@ fn a_changed_default_profile_is_not_the_default() {
     assert_eq!(compile(&default_profile(), &usual()).unwrap().flags(), flag::SPEC_ALLOW);
 }
 
+/// The tables against their sources, whose paths are in the environment when somebody updates a table:
+/// moby's `seccomp/default.json`, container-libs' `common/pkg/seccomp/seccomp.json`.
+#[test]
+fn tables_say_what_their_sources_say() {
+    for (variable, table) in [("CTR_MOBY_SECCOMP", default_profile()), ("CTR_PODMAN_SECCOMP", nested())] {
+        let Some(path) = std::env::var_os(variable) else {
+            skip(variable, &format!("{variable} names no file"));
+            continue;
+        };
+        let source = Profile::from_json(&fs::read(path).unwrap()).unwrap().unwrap();
+        let table = Profile { newer_errno_ret: None, ..table };
+        assert_eq!(table.syscalls.len(), source.syscalls.len());
+        assert_eq!(table.arch_map, source.arch_map);
+        for caps in [CapSet::EMPTY, caps::DEFAULT, CapSet::ALL] {
+            let facts = Facts { caps, ..usual() };
+            assert_eq!(table.resolved(&facts).unwrap(), source.resolved(&facts).unwrap());
+        }
+    }
+}
+
 /// Makes a profile of rules that allow and all else fails.
 fn allowing(rules: Vec<Rule>) -> Profile {
     Profile { syscalls: rules.into(), newer_errno_ret: None, ..default_profile() }
