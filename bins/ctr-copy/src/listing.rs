@@ -1,6 +1,5 @@
 //! The images of a store with all that lists, filters and inspections want to know of them.
 
-use std::collections::HashMap;
 use std::collections::HashSet;
 
 use ctr_cli::human::time::Timestamp;
@@ -84,7 +83,7 @@ impl Entry {
 pub(crate) fn all(store: &Store) -> Result<Vec<Entry>, CommandError> {
     let names = store.names().map_err(of)?;
     let claims = store.claims().map_err(of)?;
-    let (mut entries, parts) = indexes(store, &names);
+    let (mut entries, parts) = indexes(store, &names)?;
     for listed in store.images().map_err(of)? {
         entries.push(image(store, &names, &claims, &parts, listed.id, listed.image)?);
     }
@@ -138,31 +137,22 @@ fn created(image: &Image) -> Timestamp {
     Timestamp::parse(text).unwrap_or(Timestamp::from_seconds(0))
 }
 
-/// The indexes that have names, and the images that are in them.
-fn indexes(store: &Store, names: &Names) -> (Vec<Entry>, HashSet<ImageId>) {
-    let mut by_digest: HashMap<Digest, Vec<Reference>> = HashMap::new();
-    let mut order = Vec::new();
-    for named in &names.good {
-        if let Target::Index { digest } = named.target {
-            let list = by_digest.entry(digest).or_insert_with(|| {
-                order.push(digest);
-                Vec::new()
-            });
-            list.push(named.name.clone());
-        }
-    }
+/// The indexes, and the images that are in them.
+fn indexes(store: &Store, names: &Names) -> Result<(Vec<Entry>, HashSet<ImageId>), CommandError> {
     let mut parts = HashSet::new();
     let mut entries = Vec::new();
-    for digest in order {
+    for digest in store.indexes().map_err(of)? {
+        let target = Target::Index { digest };
         let stored = store.index(&digest);
         let ids: Vec<_> =
             stored.iter().flat_map(|stored| stored.here.values()).filter_map(image_id).collect();
         let images: Vec<_> = ids.iter().filter_map(|id| store.image(*id).ok()).collect();
         parts.extend(ids);
+        let named = names.good.iter().filter(|named| named.target == target);
         entries.push(Entry {
-            target: Target::Index { digest },
+            target,
             id: digest.hex(),
-            names: by_digest.remove(&digest).unwrap_or_default(),
+            names: named.map(|named| named.name.clone()).collect(),
             digests: vec![digest],
             image: None,
             damage: stored.err().map(|error| report::chain(&error)),
@@ -173,7 +163,7 @@ fn indexes(store: &Store, names: &Names) -> (Vec<Entry>, HashSet<ImageId>) {
             history: Vec::new(),
         });
     }
-    (entries, parts)
+    Ok((entries, parts))
 }
 
 fn image_id(target: &Target) -> Option<ImageId> {

@@ -3,13 +3,14 @@
 //! # Theory of operation
 //! ```text
 //! lock gc exclusively          milliseconds: names are read and directories renamed, nothing is deleted
-//!   roots   = images that are published, names → indexes, records of containers, pins of live sessions
-//!   marked  = their layers and blobs
+//!   roots   = names, images and indexes that are marked as kept, records of containers, pins of live sessions
+//!   marked  = the images of indexes, the layers and blobs of images
 //!   the rest → trash/
 //! unlock
 //! empty the trash              at leisure, in A, since trees hold files of mapped ids
 //! ```
-//! Untagged images are roots too: only `image prune` and `rmi` take them. Blobs are marked while the sum of their
+//! Who takes the last name of an image marks it as kept ([`Store::keep`]): only `image prune` and `rmi` take it then. An
+//! image with neither name nor mark is the remains of a process that died before it gave one. Blobs are marked while the sum of their
 //! sizes is within the budget; above it the oldest go first, if their layer has a tree that was flushed.
 //!
 //! # Invariants
@@ -20,7 +21,7 @@
 //! # Process context
 //! [`Store::sweep`]: any. [`Store::empty_trash`]: A, or a store whose trees are all ours.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -55,6 +56,8 @@ impl Default for Budget {
 pub struct Swept {
     /// Sessions of processes that ended, and temporaries.
     pub sessions: usize,
+    /// Images without a name, and names without an image.
+    pub images: usize,
     /// Trees.
     pub trees: usize,
     /// Blobs.
@@ -65,8 +68,18 @@ pub struct Swept {
     pub damaged: Vec<ImageId>,
 }
 
+/// Images and indexes that something wants.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// Images.
+    pub(crate) images: BTreeSet<ImageId>,
+    /// Indexes.
+    pub(crate) indexes: HashSet<Digest>,
+}
+
 #[derive(Debug, Default)]
 struct Marked {
+    images: BTreeSet<ImageId>,
     layers: HashSet<Digest>,
     blobs: HashSet<Digest>,
     pinned_blobs: HashSet<Digest>,
@@ -82,6 +95,7 @@ impl Store {
         let mut swept = Swept { sessions: self.sweep_sessions()?, ..Swept::default() };
         let marked = self.mark()?;
         swept.sessions += self.sweep_temporaries()?;
+        swept.images = self.sweep_images(&marked)?;
         swept.trees = self.sweep_layers(&marked)?;
         swept.blobs = self.sweep_blobs(&marked, budget)?;
         swept.indexes = self.sweep_indexes(&marked)?;
@@ -100,21 +114,70 @@ impl Store {
         Ok(())
     }
 
-    fn mark(&self) -> Result<Marked, StoreError> {
-        let mut marked = Marked::default();
-        for name in names_in(&self.layout().images())? {
-            let Ok(id) = ImageId::parse(&name) else { continue };
-            self.mark_image(id, &mut marked)?;
-        }
+    /// Images and indexes that have a name, are kept without one, or are part of such an index.
+    pub(crate) fn wanted(&self) -> Result<Wanted, StoreError> {
+        let mut wanted = Wanted::default();
+        let mut indexes = Vec::new();
         for named in self.names()?.good {
-            if let Target::Index { digest } = named.target {
-                self.mark_index(digest, &mut marked, 0)?;
+            match named.target {
+                Target::Image { id, .. } => _ = wanted.images.insert(id),
+                Target::Index { digest } => indexes.push(digest),
             }
         }
+        for name in names_in(&self.layout().images())? {
+            let Ok(id) = ImageId::parse(&name) else { continue };
+            if self.kept_path(Target::Image { id, manifest: id.digest() }).exists() {
+                wanted.images.insert(id);
+            }
+        }
+        for name in names_in(&self.layout().indexes())? {
+            let Some(digest) = digest_of_folder(&name) else { continue };
+            if self.kept_path(Target::Index { digest }).exists() {
+                indexes.push(digest);
+            }
+        }
+        for digest in indexes {
+            self.want_index(digest, &mut wanted, 0)?;
+        }
+        Ok(wanted)
+    }
+
+    fn want_index(&self, digest: Digest, wanted: &mut Wanted, depth: usize) -> Result<(), StoreError> {
+        if depth > limits::INDEX_DEPTH || !wanted.indexes.insert(digest) {
+            return Ok(());
+        }
+        match self.index(&digest) {
+            Ok(stored) => {
+                for target in stored.here.values() {
+                    match target {
+                        Target::Index { digest } => self.want_index(*digest, wanted, depth + 1)?,
+                        Target::Image { id, .. } => _ = wanted.images.insert(*id),
+                    }
+                }
+                Ok(())
+            }
+            Err(StoreError::File(error)) if !error.is_missing() && error.source.raw_os_error().is_some() => {
+                Err(error.into())
+            }
+            // Damaged: it keeps its place, and leads nowhere.
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn mark(&self) -> Result<Marked, StoreError> {
+        let wanted = self.wanted()?;
+        let mut marked = Marked { images: wanted.images, indexes: wanted.indexes, ..Marked::default() };
         for claim in self.claims()? {
             marked.layers.extend(claim.layers);
+            marked.images.extend(claim.image);
         }
         self.mark_pins(&mut marked)?;
+        for id in marked.images.clone() {
+            // What a container or a session only remembers need not be there any more.
+            if self.image_path(id).is_dir() {
+                self.mark_image(id, &mut marked)?;
+            }
+        }
         Ok(marked)
     }
 
@@ -152,27 +215,6 @@ impl Store {
         Ok(())
     }
 
-    fn mark_index(&self, digest: Digest, marked: &mut Marked, depth: usize) -> Result<(), StoreError> {
-        if depth > limits::INDEX_DEPTH || !marked.indexes.insert(digest) {
-            return Ok(());
-        }
-        match self.index(&digest) {
-            Ok(stored) => {
-                for target in stored.here.values() {
-                    if let Target::Index { digest } = target {
-                        self.mark_index(*digest, marked, depth + 1)?;
-                    }
-                }
-                Ok(())
-            }
-            Err(StoreError::File(error)) if !error.is_missing() && error.source.raw_os_error().is_some() => {
-                Err(error.into())
-            }
-            // Damaged: it keeps its place, and leads nowhere.
-            Err(_) => Ok(()),
-        }
-    }
-
     fn mark_pins(&self, marked: &mut Marked) -> Result<(), StoreError> {
         let partial = self.layout().partial();
         for session in names_in(&partial)? {
@@ -181,7 +223,8 @@ impl Store {
                     Some(Pin::Layer(digest)) => _ = marked.layers.insert(digest),
                     Some(Pin::Blob(digest)) => _ = marked.pinned_blobs.insert(digest),
                     Some(Pin::Index(digest)) => _ = marked.indexes.insert(digest),
-                    Some(Pin::Image(_)) | None => {}
+                    Some(Pin::Image(id)) => _ = marked.images.insert(id),
+                    None => {}
                 }
             }
         }
@@ -221,6 +264,40 @@ impl Store {
             }
         }
         Ok(swept)
+    }
+
+    fn sweep_images(&self, marked: &Marked) -> Result<usize, StoreError> {
+        let mut swept = 0;
+        let names = self.names()?;
+        for path in &names.void {
+            self.discard(path)?;
+            swept += 1;
+        }
+        for name in names_in(&self.layout().images())? {
+            let path = self.layout().images().join(&name);
+            match ImageId::parse(&name) {
+                Ok(id) if marked.images.contains(&id) => {
+                    let named = names.of(id).next().is_some();
+                    self.unmark(Target::Image { id, manifest: id.digest() }, named)?;
+                }
+                _ => {
+                    self.discard(&path)?;
+                    swept += 1;
+                }
+            }
+        }
+        for name in names_in(&self.layout().indexes())? {
+            if let Some(digest) = digest_of_folder(&name) {
+                let target = Target::Index { digest };
+                self.unmark(target, names.good.iter().any(|named| named.target == target))?;
+            }
+        }
+        Ok(swept)
+    }
+
+    /// The mark says that no name is needed; where there is one, it says nothing.
+    fn unmark(&self, target: Target, is_named: bool) -> Result<(), FileError> {
+        if is_named { ctr_core::atomic::remove(&self.kept_path(target)) } else { Ok(()) }
     }
 
     fn sweep_layers(&self, marked: &Marked) -> Result<usize, StoreError> {

@@ -171,11 +171,13 @@ impl Store {
         Ok(Image { id, name: None, manifest: plan.manifest, config: plan.config, layers, size: plan.size })
     }
 
-    /// Lists all images in the order of their ids. Each is also checked to have its layers, in some form.
+    /// Lists all images that something wants, in the order of their ids. Each is also checked to have its layers, in some form.
     pub fn images(&self) -> Result<Vec<Listed>, StoreError> {
-        let ids = names_in(&self.layout().images())?;
-        let ids = ids.iter().filter_map(|name| ImageId::parse(name).ok());
-        let listed = ids.map(|id| Listed { id, image: self.image(id).and_then(|image| self.whole(image)) });
+        let wanted = self.wanted()?;
+        let listed = wanted
+            .images
+            .into_iter()
+            .map(|id| Listed { id, image: self.image(id).and_then(|image| self.whole(image)) });
         // One that was removed between the listing and the read is no image any more.
         Ok(listed.filter(|listed| !matches!(listed.image, Err(ImageError::Missing { .. }))).collect())
     }

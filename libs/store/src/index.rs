@@ -48,6 +48,13 @@ impl Store {
         Ok(StoredIndex { index, bytes, here })
     }
 
+    /// Returns the indexes that have a name or are kept without one.
+    pub fn indexes(&self) -> Result<Vec<Digest>, StoreError> {
+        let mut all: Vec<_> = self.wanted()?.indexes.into_iter().collect();
+        all.sort_unstable();
+        Ok(all)
+    }
+
     /// Returns the indexes that hold an image.
     pub fn index_holders(&self, id: crate::ImageId) -> Result<Vec<Digest>, StoreError> {
         let mut holders = Vec::new();

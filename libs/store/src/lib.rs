@@ -7,6 +7,7 @@
 //!      images/<id>/plan.json           what a run needs of the image, in one read
 //!                 /config, manifest-*  raw bytes: the truth
 //!                 /names.json          names that it had
+//!                 /kept                it is wanted without a name
 //!                 /trees/<key>/        the topmost lower directory of that image under that map, where one is needed
 //!      indexes/<digest>                raw bytes
 //!      blobs/<digest>/{data,meta.json,synced}
@@ -19,8 +20,8 @@
 //! ```
 //!
 //! # Theory of operation
-//! Plain files that are renamed into place; what has no name in `refs`, `images` or a container's record is
-//! garbage by definition. An object becomes visible with one rename of its directory, which holds a note of the
+//! Plain files that are renamed into place; what no name, mark, container's record or live session leads to is
+//! garbage by definition. A new image counts once it has a name: until then a crash leaves nothing to look at. An object becomes visible with one rename of its directory, which holds a note of the
 //! boot it happened in. Trees and blobs are flushed later, all at once ([`Store::settle`]); until then they are
 //! trusted in the boot that wrote them and in no other. The rest is flushed when written.
 //!

@@ -18,6 +18,9 @@ use crate::{Store, StoreError, names_in};
 /// The longest name of a file that is still spelled out.
 const SPELLED: usize = 200;
 
+/// The mark of [`Store::keep`].
+const KEPT: &str = "kept";
+
 /// What a name leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -37,6 +40,15 @@ pub enum Target {
 }
 
 impl Target {
+    /// Whether it is the same image, by whatever manifest, or the same index.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Image { id, .. }, Self::Image { id: other, .. }) => id == other,
+            (one, other) => one == other,
+        }
+    }
+
     /// The digest of the document that the name was given to.
     #[must_use]
     pub const fn digest(&self) -> Digest {
@@ -72,6 +84,8 @@ pub struct Names {
     pub good: Vec<Named>,
     /// Those that cannot.
     pub damaged: Vec<DamagedRef>,
+    /// Files of names whose image or index is gone: they name nothing.
+    pub(crate) void: Vec<PathBuf>,
 }
 
 impl Names {
@@ -91,11 +105,19 @@ impl Store {
         self.layout().refs().join(file_name(name))
     }
 
+    /// An image or index goes with one rename; names that still lead to it are the remains of its removal.
+    fn is_there(&self, target: &Target) -> bool {
+        match target {
+            Target::Image { id, .. } => self.image_path(*id).is_dir(),
+            Target::Index { digest } => self.index_path(digest).is_dir(),
+        }
+    }
+
     /// Returns what a name leads to, if it exists.
     pub fn target(&self, name: &Reference) -> Result<Option<Target>, StoreError> {
         let path = self.ref_path(name);
         match read(path) {
-            Ok(named) => Ok((named.name == *name).then_some(named.target)),
+            Ok(named) => Ok((named.name == *name && self.is_there(&named.target)).then_some(named.target)),
             Err(StoreError::File(error)) if error.is_missing() => Ok(None),
             Err(error) => Err(error),
         }
@@ -108,7 +130,8 @@ impl Store {
         for entry in names_in(&folder)? {
             let path = folder.join(entry);
             match read(path.clone()) {
-                Ok(named) => names.good.push(named),
+                Ok(named) if self.is_there(&named.target) => names.good.push(named),
+                Ok(_) => names.void.push(path),
                 // Removed between the listing and the read.
                 Err(StoreError::File(error)) if error.is_missing() => {}
                 Err(error) => names.damaged.push(DamagedRef { path, error }),
@@ -117,7 +140,7 @@ impl Store {
         Ok(names)
     }
 
-    /// Gives a name to an image or index, taking it from whatever had it.
+    /// Gives a name to an image or index, taking it from whatever had it, which is kept.
     ///
     /// The caller keeps the target alive: by a session's pin, or by holding [`Store::reading`] since it looked.
     pub fn tag(&self, name: &Reference, target: Target) -> Result<(), StoreError> {
@@ -125,16 +148,29 @@ impl Store {
         let path = self.ref_path(name);
         let named = Named { name: name.clone(), target };
         let bytes = serde_json::to_vec(&named).map_err(|error| damaged(path.clone(), error))?;
-        atomic::write_durable(&path, &bytes)?;
         if let Target::Image { id, .. } = target {
             self.remember_name(id, name)?;
         }
-        Ok(())
+        // A name that cannot be read names nothing that could be kept.
+        if let Ok(Some(before)) = self.target(name)
+            && !before.is_same(&target)
+        {
+            self.keep(before)?;
+        }
+        Ok(atomic::write_durable(&path, &bytes)?)
     }
 
-    /// Takes a name away; returns whether there was one.
+    /// Takes a name away; returns whether there was one. What it named is kept, be it the last name or not.
     pub fn untag(&self, name: &Reference) -> Result<bool, StoreError> {
         self.writable()?;
+        if let Some(target) = self.target(name)? {
+            self.keep(target)?;
+        }
+        self.forget(name)
+    }
+
+    /// Takes a name away from something that needs none any more, or has others.
+    pub(crate) fn forget(&self, name: &Reference) -> Result<bool, StoreError> {
         let path = self.ref_path(name);
         match std::fs::remove_file(&path) {
             Ok(()) => {
@@ -143,6 +179,24 @@ impl Store {
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(file::FileError::new("remove the name", path, error).into()),
+        }
+    }
+
+    /// Marks something as wanted without a name. Without this mark, what has no name is garbage: the remains of a
+    /// process that died before it could give one.
+    pub fn keep(&self, target: Target) -> Result<(), StoreError> {
+        let path = self.kept_path(target);
+        match atomic::write_durable(&path, b"") {
+            // It went meanwhile, and so did the wish.
+            Err(error) if error.is_missing() => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    pub(crate) fn kept_path(&self, target: Target) -> PathBuf {
+        match target {
+            Target::Image { id, .. } => self.image_path(id).join(KEPT),
+            Target::Index { digest } => self.index_path(&digest).join(KEPT),
         }
     }
 }
@@ -170,6 +224,12 @@ mod tests {
     use super::*;
     use crate::{Driver, Layout};
 
+    fn index(store: &Store) -> Target {
+        let digest = Digest::of(b"x");
+        std::fs::create_dir(store.index_path(&digest)).unwrap();
+        Target::Index { digest }
+    }
+
     fn store(home: &tempfile::TempDir) -> Store {
         let (data, run) = (home.path().join("data"), home.path().join("run"));
         Store::open(&Layout { data, run, driver: Driver::Overlay }).unwrap()
@@ -180,7 +240,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let store = store(&home);
         let name = Reference::parse_local("quay.io/a/b:c").unwrap();
-        let target = Target::Index { digest: Digest::of(b"x") };
+        let target = index(&store);
         assert_eq!(store.target(&name).unwrap(), None);
         store.tag(&name, target).unwrap();
         assert_eq!(store.target(&name).unwrap(), Some(target));
@@ -196,7 +256,7 @@ mod tests {
         let store = store(&home);
         let name = Reference::parse_local(&format!("quay.io/{}:{}", "a/".repeat(110) + "a", "t".repeat(128)))
             .unwrap();
-        let target = Target::Index { digest: Digest::of(b"x") };
+        let target = index(&store);
         store.tag(&name, target).unwrap();
         assert_eq!(store.target(&name).unwrap(), Some(target));
         assert_eq!(store.names().unwrap().good.len(), 1);
@@ -207,7 +267,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let store = store(&home);
         let name = Reference::parse_local("good").unwrap();
-        store.tag(&name, Target::Index { digest: Digest::of(b"x") }).unwrap();
+        store.tag(&name, index(&store)).unwrap();
         let refs = home.path().join("data/refs");
         std::fs::write(refs.join("bad:latest"), "{").unwrap();
         std::fs::copy(refs.join("localhost+good:latest"), refs.join("other")).unwrap();

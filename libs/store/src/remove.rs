@@ -79,19 +79,20 @@ impl Store {
         if let Some(name) = by_name
             && names.len() > 1
         {
-            self.untag(name)?;
+            self.forget(name)?;
             return Ok(vec![Removed::Name(name.clone())]);
         }
         if by_name.is_none() && names.len() > 1 && !force {
             return Err(RemoveError::SeveralNames { image: id, names });
         }
         self.must_be_unused(id)?;
+        // This is the removal. Names that lead nowhere are none.
+        self.discard(&self.image_path(id))?;
         let mut removed = Vec::new();
         for name in names {
-            self.untag(&name)?;
+            self.forget(&name)?;
             removed.push(Removed::Name(name));
         }
-        self.discard(&self.image_path(id))?;
         removed.push(Removed::Image(id));
         Ok(removed)
     }
@@ -105,14 +106,18 @@ impl Store {
         if let Some(name) = this
             && all.len() > 1
         {
-            self.untag(name)?;
+            self.forget(name)?;
             return Ok(vec![Removed::Name(name.clone())]);
         }
         let here = self.index(&digest).map(|stored| stored.here).unwrap_or_default();
         let images: Vec<_> = here
             .values()
             .filter_map(|target| match target {
-                Target::Image { id, .. } if names.of(*id).next().is_none() => Some(*id),
+                Target::Image { id, .. }
+                    if names.of(*id).next().is_none() && !self.kept_path(*target).exists() =>
+                {
+                    Some(*id)
+                }
                 _ => None,
             })
             .filter(|id| !self.is_in_another_index(*id, digest))
@@ -120,11 +125,12 @@ impl Store {
         for id in &images {
             self.must_be_unused(*id)?;
         }
+        // This is the removal: images that only the index held are garbage from here on.
+        self.discard(&self.index_path(&digest))?;
         for named in all {
-            self.untag(&named.name)?;
+            self.forget(&named.name)?;
             removed.push(Removed::Name(named.name.clone()));
         }
-        self.discard(&self.index_path(&digest))?;
         removed.push(Removed::Index(digest));
         for id in images {
             self.discard(&self.image_path(id))?;

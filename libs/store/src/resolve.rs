@@ -10,6 +10,7 @@ use ctr_core::reference::{LOCALHOST, ShortName, Spelling};
 use ctr_core::{Digest, Foreign, Platform, Reference};
 
 use crate::image::ImageError;
+use crate::layer::digest_of_folder;
 use crate::refs::{Named, Target};
 use crate::{Image, ImageId, Store, StoreError, names_in};
 
@@ -192,10 +193,15 @@ impl Store {
         if !is_hex(prefix) || prefix.len() > 64 {
             return Err(unknown());
         }
-        let ids = names_in(&self.layout().images()).map_err(StoreError::from)?;
+        let mut ids = names_in(&self.layout().images()).map_err(StoreError::from)?;
+        ids.extend(names_in(&self.layout().indexes()).map_err(StoreError::from)?);
         let id = |name: &String| ImageId::parse(name).map_err(|_not_ours| unknown());
         match by_prefix(prefix, &ids) {
             Match::None => Err(unknown()),
+            Match::One(name) if self.layout().indexes().join(name).is_dir() => {
+                let digest = digest_of_folder(name).ok_or_else(unknown)?;
+                Ok(Lookup { target: Target::Index { digest }, name: None })
+            }
             Match::One(name) => {
                 let id = id(name)?;
                 // A damaged image still has an id, by which it can be removed.

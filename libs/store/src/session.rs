@@ -313,6 +313,12 @@ impl Session {
         self.store.tag(name, target)
     }
 
+    /// Marks what was published as wanted without a name.
+    pub fn keep(&self, target: Target) -> Result<(), StoreError> {
+        let _guard = self.store.naming()?;
+        self.store.keep(target)
+    }
+
     /// Returns the sum of the sizes of an image's trees and documents.
     pub fn image_size(
         &self,

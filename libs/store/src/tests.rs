@@ -14,6 +14,8 @@ use crate::remove::{RemoveError, Removed};
 use crate::session::{NewImage, Session};
 use crate::{Driver, Image, Layout, ResolveError, Store};
 
+type Harm = fn(&std::path::Path);
+
 struct World {
     home: tempfile::TempDir,
     store: Store,
@@ -63,6 +65,8 @@ impl World {
         let target = Target::Image { id: image.id, manifest: digest };
         if let Some(name) = name {
             session.tag(&Reference::parse_local(name).unwrap(), target).unwrap();
+        } else {
+            session.keep(target).unwrap();
         }
         (image, target)
     }
@@ -151,7 +155,11 @@ fn an_index_means_the_image_of_a_platform() {
     assert_eq!(resolve("linux/amd64").unwrap(), amd.id);
     assert_eq!(resolve("linux/arm64").unwrap(), arm.id);
     assert!(matches!(resolve("linux/s390x"), Err(ResolveError::Platform { .. })));
-    assert_eq!(world.sweep().indexes, 0, "an index with a name stays");
+    for target in [amd_target, arm_target] {
+        fs::remove_file(world.store.kept_path(target)).unwrap();
+    }
+    let swept = world.sweep();
+    assert_eq!((swept.indexes, swept.images), (0, 0), "an index with a name stays, and so do its images");
     let removed = world.remove("multi").unwrap();
     assert_eq!(removed.len(), 4, "a name, an index, two images: {removed:?}");
     world.sweep();
@@ -185,6 +193,48 @@ fn a_live_session_keeps_what_it_pins() {
     drop(session);
     let swept = world.sweep();
     assert_eq!((swept.trees, swept.blobs, world.count("partial")), (1, 1, 0));
+}
+
+#[test]
+fn an_image_that_never_got_a_name_is_garbage() {
+    let world = world();
+    let (image, target) = world.image(Some("x"), &["a"], "amd64");
+    let name = Reference::parse_local("x").unwrap();
+    assert!(world.store.untag(&name).unwrap());
+    assert_eq!(world.sweep().images, 0, "its name was taken on purpose");
+    assert_eq!(world.store.images().unwrap().len(), 1);
+    fs::remove_file(world.store.kept_path(target)).unwrap();
+    assert_eq!(world.store.images().unwrap().len(), 0, "it is not shown before it counts");
+    assert_eq!(world.sweep().images, 1);
+    assert!(world.unknown(&image.id.to_string()));
+}
+
+#[test]
+fn a_name_that_moves_on_keeps_what_it_left() {
+    let world = world();
+    let (old, old_target) = world.image(Some("x"), &["a"], "amd64");
+    let (new, _) = world.image(Some("x"), &["b"], "amd64");
+    assert_eq!(world.sweep(), crate::gc::Swept::default());
+    assert_eq!(world.store.images().unwrap().len(), 2);
+    assert_eq!(world.store.resolve("x", None).unwrap().id, new.id);
+    let name = Reference::parse_local("y").unwrap();
+    world.store.tag(&name, old_target).unwrap();
+    world.sweep();
+    assert!(!world.store.kept_path(old_target).exists(), "it has a name again");
+    assert!(world.store.image(old.id).is_ok());
+}
+
+#[test]
+fn a_removal_that_was_cut_short_is_a_removal() {
+    let world = world();
+    let (image, _) = world.image(Some("x"), &["a"], "amd64");
+    fs::rename(world.store.image_path(image.id), world.store.layout().trash().join("1")).unwrap();
+    assert!(world.unknown("x"));
+    assert_eq!(world.store.names().unwrap().good.len(), 0);
+    assert_eq!(world.sweep().images, 1, "the name");
+    for folder in ["refs", "images", "layers", "blobs", "trash"] {
+        assert_eq!(world.count(folder), 0, "{folder}");
+    }
 }
 
 #[test]
@@ -280,7 +330,7 @@ fn blobs_over_the_budget_go_when_their_trees_are_flushed() {
 fn damage_is_local_and_can_be_removed() {
     let world = world();
     world.image(Some("good"), &["a"], "amd64");
-    let damages: [(&str, fn(&std::path::Path)); 3] = [
+    let damages: [(&str, Harm); 3] = [
         ("plan", |image| fs::write(image.join("plan.json"), "{").unwrap()),
         ("gone", |image| fs::remove_file(image.join("plan.json")).unwrap()),
         ("swapped", |image| {

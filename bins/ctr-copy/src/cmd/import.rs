@@ -49,8 +49,10 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     let session = Session::begin(&store).map_err(of)?;
     let image =
         import(Ingest { session: &session, worker: &worker }, stream, &about, texts[0]).map_err(of_copy)?;
-    if let Some(name) = name {
-        session.tag(&name, Target::Image { id: image.id, manifest: image.manifest }).map_err(of)?;
+    let target = Target::Image { id: image.id, manifest: image.manifest };
+    match name {
+        Some(name) => session.tag(&name, target).map_err(of)?,
+        None => session.keep(target).map_err(of)?,
     }
     drop(session);
     context.settle_later(&call.ui);

@@ -37,7 +37,8 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     for entry in &entries {
         let mut wait = |waiting: &ctr_core::lock::Waiting| told(&call.ui, waiting);
         // An index is removed by each of its names, an image by its id with all of them.
-        let words = if entry.is_index() { entry.name_texts() } else { vec![entry.id.clone()] };
+        let by_name = entry.is_index() && !entry.names.is_empty();
+        let words = if by_name { entry.name_texts() } else { vec![entry.id.clone()] };
         for word in words {
             match store.remove(&word, true, &mut wait) {
                 Ok(done) => removed.extend(done),

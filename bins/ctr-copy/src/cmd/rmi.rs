@@ -6,6 +6,7 @@ use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_cli::verbs::Program;
+use ctr_store::refs::Target;
 use ctr_store::remove::{RemoveError, Removed};
 use ctr_store::{ImageId, Store};
 
@@ -66,11 +67,15 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     CommandError::several(errors).map_or(Ok(Exit::SUCCESS), Err)
 }
 
-/// What stands in the index of names first and what has none last, so that an index goes before its images.
+/// Indexes first, each by all its names, so that one goes before its images.
 fn every_image(store: &Store) -> Result<Vec<String>, CommandError> {
     let named = store.names().map_err(of)?.good;
-    let indexes = named.iter().filter(|named| matches!(named.target, ctr_store::refs::Target::Index { .. }));
-    let mut all: Vec<_> = indexes.map(|named| named.name.to_string()).collect();
+    let mut all = Vec::new();
+    for digest in store.indexes().map_err(of)? {
+        let names = named.iter().filter(|named| named.target == Target::Index { digest });
+        all.extend(names.map(|named| named.name.to_string()));
+        all.push(digest.hex());
+    }
     all.extend(store.images().map_err(of)?.into_iter().map(|listed| listed.id.to_string()));
     Ok(all)
 }

@@ -61,6 +61,8 @@ pub fn gc(call: &Call) -> Result<Exit, CommandError> {
         .sweep(Budget::default(), &mut |waiting| waits(waiting, ui))
         .map_err(CommandError::environment)?;
     store.empty_trash().map_err(CommandError::environment)?;
+    // What was loaded by a process that died before it could flush is flushed too.
+    store.settle().map_err(CommandError::environment)?;
     for id in &swept.damaged {
         ui.warn(&format!(
             "image {} is damaged and was left; `ctr rmi {}` removes it",

@@ -138,10 +138,12 @@ impl Sink for StoreSink<'_> {
     }
 
     fn name(&mut self, placed: &Placed, names: &[Reference]) -> Result<(), CopyError> {
-        if let Some(target) = placed.target {
-            for name in names {
-                self.ingest.session.tag(name, target)?;
-            }
+        let Some(target) = placed.target else { return Ok(()) };
+        if names.is_empty() {
+            return Ok(self.ingest.session.keep(target)?);
+        }
+        for name in names {
+            self.ingest.session.tag(name, target)?;
         }
         Ok(())
     }
