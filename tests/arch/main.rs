@@ -2,6 +2,8 @@
 #![expect(clippy::panic, reason = "a test's tools end the test")]
 
 mod fences;
+mod flags;
+mod generated;
 mod layers;
 mod members;
 mod source;
