@@ -119,11 +119,10 @@ fn every_flag_has_a_test() {
                 let test = functions.iter().find(|test| names.iter().any(|name| covers(test, name, flag)))?;
                 Some(format!("{file}::{}", test.name))
             });
-            match found {
-                Some(test) => {
-                    table.push_str(&[command.path, "\t--", flag.name(), "\t", &test, "\n"].concat())
-                }
-                None => missing.push(format!("{} --{}", command.path, flag.name())),
+            if let Some(test) = found {
+                table.push_str(&[command.path, "\t--", flag.name(), "\t", &test, "\n"].concat());
+            } else {
+                missing.push(format!("{} --{}", command.path, flag.name()));
             }
         }
     }

@@ -24,6 +24,7 @@ fn images_lists_with_podman_s_columns_and_json() {
     assert_eq!(env.ok(["images", "-q"]), two_layers("").id()[..12]);
     assert_eq!(env.ok(["images", "--quiet", "--no-trunc"]), format!("sha256:{}", two_layers("").id()));
     assert!(!env.ok(["images", "--noheading"]).contains("REPOSITORY"));
+    assert_eq!(env.ok(["images", "--history", "-q"]), two_layers("").id()[..12]);
     assert!(env.ok(["images", "--digests"]).contains("sha256:"));
     let json: serde_json::Value =
         serde_json::from_str(&env.ok(["images", "--format", "json"])).expect("JSON");
@@ -55,7 +56,7 @@ fn history_lists_the_steps_from_the_last() {
     env.load(&two_layers("localhost/two:1"));
     assert_eq!(env.ok(["history", "--format", "{{.CreatedBy}}", "localhost/two:1"]), "layer 1\nlayer 0");
     assert_eq!(env.ok(["history", "-q", "--no-trunc", "localhost/two:1"]).lines().count(), 2);
-    assert!(env.ok(["history", "-H=false", "localhost/two:1"]).contains("2020-01-01"));
+    assert!(env.ok(["history", "--human=false", "localhost/two:1"]).contains("2020-01-01"));
     let json: serde_json::Value =
         serde_json::from_str(&env.ok(["history", "--format", "json", "localhost/two:1"])).expect("JSON");
     assert_eq!(json.as_array().map(Vec::len), Some(2));
@@ -99,5 +100,9 @@ fn tree_and_diff_show_the_layers() {
     let _whole = env.ok(["image", "tree", "--whatrequires", "localhost/two:1"]);
     let mut diff: Vec<_> = env.ok(["image", "diff", "localhost/two:1"]).lines().map(str::to_owned).collect();
     diff.sort();
+    let json: serde_json::Value =
+        serde_json::from_str(&env.ok(["image", "diff", "--format", "json", "localhost/two:1"]))
+            .expect("JSON");
+    assert_eq!(json["deleted"][0], "/gone");
     assert_eq!(diff, ["A /etc/b", "C /etc", "D /gone"]);
 }

@@ -53,9 +53,12 @@ fn rmi_takes_a_name_and_with_the_last_one_the_image() {
 fn an_image_in_use_stays() {
     needs!(Userns);
     let env = Env::with_busybox();
-    assert_eq!(env.ctr(["run", "--name", "user", BUSYBOX, "true"]).run().code(), 0);
+    let mut user = env.shell(["--name", "user"], "echo ready; exec sleep 1000").start();
+    user.wait_for("ready\n");
     assert_eq!(env.ctr(["rmi", BUSYBOX]).run().code(), 2);
+    assert_eq!(names(&env), [BUSYBOX]);
     let _forced = env.ok(["rmi", "--force", BUSYBOX]);
+    let _ended = user.finish();
     assert_eq!(env.ok(["ps", "-aq"]), "");
     assert_eq!(names(&env), [""; 0]);
 }
@@ -69,7 +72,7 @@ fn all_of_them_go_and_gc_leaves_an_empty_store() {
         env.load(&image(&format!("localhost/a:{n}"), n));
     }
     assert_eq!(names(&env).len(), 3);
-    let _removed = env.ok(["rmi", "-a"]);
+    let _removed = env.ok(["rmi", "-a", "--no-prune"]);
     assert_eq!(names(&env), [""; 0]);
     let _swept = env.ok(["system", "gc"]);
     for folder in ["images", "blobs", "layers", "partial", "trash"] {
@@ -86,6 +89,7 @@ fn prune_takes_what_has_no_name() {
     env.load(&image("localhost/a:1", "old"));
     env.load(&image("localhost/a:1", "new"));
     assert_eq!(names(&env), ["<none>:<none>", "localhost/a:1"]);
+    assert_eq!(env.ok(["image", "prune", "-f", "--filter", "label=absent"]), "");
     let said = env.ok(["image", "prune", "-f"]);
     assert!(said.contains(&image("", "old").id()), "{said}");
     assert_eq!(names(&env), ["localhost/a:1"]);

@@ -68,3 +68,40 @@ fn a_transport_that_is_not_there_yet_is_named() {
         assert!(output.stderr.contains(transport), "{output}");
     }
 }
+
+#[test]
+fn copy_chooses_a_platform_and_writes_the_digest() {
+    needs!(Userns);
+    let env = Env::new();
+    let mut other = image();
+    other.architecture = "s390x".into();
+    ctr_tests::image::write_files(&env.path("both"), ctr_tests::image::oci_index(&[image(), other.clone()]));
+    let from = format!("oci:both:{NAME}");
+    let _one = env.ok(["copy", "-q", "--platform", "linux/s390x", "--digestfile", "digest", &from, "dir:d"]);
+    let digest = std::fs::read_to_string(env.path("digest")).expect("the file");
+    assert_eq!(digest.trim(), other.oci_digest());
+    let _all = env.ok([
+        "copy",
+        "-q",
+        "--multi-arch",
+        "all",
+        "--preserve-digests",
+        "--remove-signatures",
+        &from,
+        "dir:e",
+    ]);
+    let _system = env.ok([
+        "copy",
+        "--quiet",
+        "--multi-arch=system",
+        &from,
+        "docker-archive:a.tar",
+        "--additional-tag",
+        "localhost/more:1",
+    ]);
+    let _loaded = env.ok(["load", "-q", "-i", "a.tar"]);
+    assert_eq!(env.ctr(["image", "exists", "localhost/more:1"]).run().code(), 0);
+    let _format = env.ok(["copy", "-q", "-f", "v2s2", &from, "dir:f"]);
+    let manifest = std::fs::read_to_string(env.path("f/manifest.json")).expect("a manifest");
+    assert!(manifest.contains("vnd.docker.distribution.manifest.v2+json"), "{manifest}");
+}

@@ -28,18 +28,6 @@ fn run() {
 }
 
 #[test]
-fn a_run_that_is_kept() {
-    ctr_tests::needs!(Strace, Userns);
-    Case::new("kept", |env| env.load(&broken::image("localhost/first:1", "first"))).breaks(&[
-        "run",
-        "--name",
-        "kept",
-        "localhost/first:1",
-        "true",
-    ]);
-}
-
-#[test]
 fn load() {
     ctr_tests::needs!(Strace, Userns);
     Case::new("load", |env| {
