@@ -214,6 +214,12 @@ fn import_makes_an_image_of_a_tar() {
         "/home [A=1]"
     );
     assert_eq!(env.ok(["run", "--rm", BUSYBOX, "/bin/sh", "-c", "pwd"]), "/home");
+    let other = ["import", "-q", "--arch", "s390x", "--os", "linux", "--variant", "v1"];
+    let _other = env.ctr(other).args([&tar]).args(["localhost/s:1"]).run().success();
+    assert_eq!(
+        env.ok(["image", "inspect", "-f", "{{.Os}}/{{.Architecture}}", "localhost/s:1"]),
+        "linux/s390x"
+    );
     let id = env
         .ctr(["import", "--quiet", "--message", "m", "-"])
         .stdin(ctr_tests::image::busybox().tar())

@@ -37,13 +37,6 @@ fn reset_wants_a_word_or_force() {
 }
 
 #[test]
-fn there_are_no_connections() {
-    let env = Env::new();
-    assert_eq!(env.ok(["system", "connection", "list", "--quiet"]), "");
-    assert_eq!(env.ok(["system", "connection", "ls", "--format", "json"]), "[]");
-}
-
-#[test]
 fn completion_writes_what_the_shell_takes() {
     let env = Env::new();
     let script = env.ok(["completion", "bash"]);
@@ -52,15 +45,4 @@ fn completion_writes_what_the_shell_takes() {
     assert!(env.ok(["completion", "zsh", "--no-desc"]).starts_with("#compdef ctr"));
     assert_eq!(env.ok(["completion", "fish", "--file", "out"]), "");
     assert!(std::fs::read_to_string(env.path("out")).expect("the file").contains("complete -c ctr"));
-}
-
-#[test]
-fn unshare_is_root_of_the_user_s_ids() {
-    needs!(Userns);
-    let env = Env::new();
-    assert_eq!(env.ok(["unshare", "sh", "-c", "id -u; wc -l </proc/self/uid_map"]).lines().next(), Some("0"));
-    assert_eq!(env.ctr(["unshare", "sh", "-c", "exit 9"]).run().code(), 9);
-    let file = env.file("f", "");
-    let owner = env.program("sh", ["-c", "ctr unshare chown 5:5 f && stat -c %u f"]).run().success();
-    assert_ne!(owner, rustix::process::geteuid().as_raw().to_string(), "{}", file.display());
 }
