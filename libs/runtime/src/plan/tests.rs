@@ -124,12 +124,12 @@ fn what_no_plan_can_be_made_of() {
         refused(|spec| spec["process"]["rlimits"] = json!([{"type": "RLIMIT_FOO", "soft": 0, "hard": 0}])),
         refused(|spec| spec["linux"]["sysctl"] = json!({"kernel/../../x": "1"})),
         refused(|spec| {
-            spec["linux"]["devices"] = json!([{"type": "b", "path": "/dev/x", "major": 1, "minor": 1}])
+            spec["linux"]["devices"] = json!([{"type": "b", "path": "/dev/x", "major": 1, "minor": 1}]);
         }),
         refused(|spec| spec["mounts"][0]["destination"] = json!("proc")),
         refused(|spec| spec["mounts"][3] = json!({"destination": "/proc/self/attr", "type": "tmpfs"})),
         refused(|spec| {
-            spec["mounts"][3] = json!({"destination": "/x", "type": "bind", "options": ["size=1"]})
+            spec["mounts"][3] = json!({"destination": "/x", "type": "bind", "options": ["size=1"]});
         }),
         refused(|spec| {
             spec["process"]["terminal"] = json!(true);

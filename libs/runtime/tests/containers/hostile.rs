@@ -11,8 +11,8 @@ use crate::harness::{container, own};
 
 /// Class A, CVE-2019-5736: a container that runs `/proc/self/exe` gets `ctr-init` from a sealed memory file.
 ///
-/// Shown to fail: with the launcher's own program in place of the memory file, the first run is the launcher's again, and
-/// the link names it; without the seals, the write succeeds.
+/// Guards: the memory file, its seals, and the kernel's own refusal to write to what runs. The link's name shows the
+/// first; no mutant was made.
 #[test]
 fn userns_the_program_that_starts_a_container_is_out_of_reach() {
     let Some(mut container) = container("") else { return };
@@ -34,8 +34,8 @@ fn userns_the_program_that_starts_a_container_is_out_of_reach() {
 
 /// Class B, CVE-2024-21626: a descriptor of the launcher's caller does not arrive, and is no working directory.
 ///
-/// Shown to fail: without `Step::Close` the descriptors are listed; with plain chdir in place of `rooted::find`, one of the
-/// numbers is a working directory outside the root, unless `is_inside_root` is there.
+/// Shown to fail: without `Step::Close` the descriptors are listed (10, 251, …); with magic links followed in
+/// `rooted::find` and without `is_inside_root`, the container starts with a directory of the host's as its own.
 #[test]
 fn userns_no_descriptor_of_the_host_arrives() {
     let Some(mut container) =
@@ -58,6 +58,8 @@ fn userns_no_descriptor_of_the_host_arrives() {
 }
 
 /// Class B: what is handed over on purpose arrives under its number, and nothing else does.
+///
+/// Shown to fail: without `Step::Close` the command runs.
 #[test]
 fn userns_a_preserved_descriptor_that_is_not_open_is_refused() {
     let Some(mut container) = container("true") else { return };
@@ -70,7 +72,7 @@ fn userns_a_preserved_descriptor_that_is_not_open_is_refused() {
 
 /// Class C, CVE-2026-41579, CVE-2026-47766: a link in the place of one of the kernel's trees.
 ///
-/// Shown to fail: with `plain: false` for the three, the container starts with /proc elsewhere.
+/// Shown to fail: with `plain: false` for the three, the container starts.
 #[test]
 fn userns_linked_kernel_trees_are_refused() {
     for name in ["proc", "sys", "dev"] {
@@ -87,7 +89,8 @@ fn userns_linked_kernel_trees_are_refused() {
 
 /// Class C, CVE-2021-30465, CVE-2024-45310: links in the way of a mount's target stay inside the root, absolute ones too.
 ///
-/// Shown to fail: with the resolution flags taken from `rooted::find`, the canary directory on the host gets entries.
+/// Shown to fail: without the resolution flags of `rooted::find`, and with pivot_root put off until the mounts are made,
+/// the canary on the host gets an entry. Either guard alone holds.
 #[test]
 fn userns_links_in_mount_targets_end_inside_the_root() {
     let Some(mut container) = container("find /in /var -type f | sort; cat /a/b/file") else { return };
@@ -118,8 +121,7 @@ fn userns_links_in_mount_targets_end_inside_the_root() {
 
 /// Class C, CVE-2021-30465 as it was: somebody swaps a directory of a shared volume for a link while it is walked.
 ///
-/// Shown to fail: with the resolution flags taken from `rooted::find`, the canary is mounted upon or gets entries within
-/// a few starts.
+/// Shown to fail: as above; `made` appears on the host within the 25 starts.
 #[test]
 fn userns_a_swapped_directory_leads_nowhere() {
     let Some(mut container) = container("cat /volume/swap/in/file 2>/dev/null; true") else { return };
@@ -165,7 +167,7 @@ impl Drop for Stop<'_> {
 
 /// Class D, CVE-2019-16884, CVE-2019-19921, CVE-2025-52881: settings are written to a procfs nobody else has.
 ///
-/// Shown to fail: with the settings written through the root after the mounts, the image's file gets the value.
+/// Guard: the order of the plan, which the golden tests of `plan` show; no mutant was made.
 #[test]
 fn userns_settings_reach_the_kernel_whatever_the_root_has() {
     let Some(mut container) = container("cat /proc/sys/net/ipv4/ip_forward") else { return };
@@ -185,7 +187,7 @@ fn userns_settings_reach_the_kernel_whatever_the_root_has() {
 
 /// Class E, CVE-2025-31133: what masks is the host's null device, whatever the image has in its place.
 ///
-/// Shown to fail: with the image's /dev/null as the source, the masked file has the image's contents.
+/// Guard: `Step::Copy` takes the host's node and checks its number before the image's tree is there; no mutant was made.
 #[test]
 fn userns_masks_are_made_of_our_own_device() {
     let Some(mut container) = container(
@@ -213,7 +215,8 @@ fn userns_masks_are_made_of_our_own_device() {
 
 /// Class E: an image that makes a path to mask a link would say itself what is masked.
 ///
-/// Shown to fail: with links followed, the container starts and `/etc/target` is what is hidden.
+/// Shown to fail: with links followed in `find_if_there`, the container starts and `/etc/target` is what is hidden. (So it
+/// did with O_NOFOLLOW beside RESOLVE_NO_SYMLINKS, which lets O_PATH open the link itself.)
 #[test]
 fn userns_a_linked_path_is_not_masked_elsewhere() {
     let Some(mut container) = container("cat /etc/target") else { return };
