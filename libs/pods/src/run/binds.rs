@@ -80,6 +80,29 @@ pub(super) fn devices(path: &Path) -> Result<Vec<PathBuf>, BindError> {
     }
 }
 
+/// The device nodes of the host that the user can see. Other file systems in there (terminals, memory) have none that
+/// are the host's, and a folder that cannot be read has none that can be seen.
+pub(super) fn visible_devices() -> Vec<PathBuf> {
+    const OTHERS: [&str; 4] = ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/hugepages"];
+    let mut nodes = Vec::new();
+    for entry in std::fs::read_dir("/dev").into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_dir && !OTHERS.iter().any(|other| path == Path::new(other)) {
+            nodes.extend(below(&path, 0).unwrap_or_default());
+        } else if is_node(&entry) {
+            nodes.push(path);
+        }
+    }
+    nodes.sort();
+    nodes
+}
+
+fn is_node(entry: &std::fs::DirEntry) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    entry.file_type().is_ok_and(|kind| kind.is_char_device() || kind.is_block_device())
+}
+
 fn below(dir: &Path, depth: u32) -> Result<Vec<PathBuf>, BindError> {
     let failed = |error: std::io::Error| BindError::Open {
         path: dir.to_owned(),
@@ -88,11 +111,9 @@ fn below(dir: &Path, depth: u32) -> Result<Vec<PathBuf>, BindError> {
     let mut nodes = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        let kind = entry.file_type().map_err(failed)?;
-        use std::os::unix::fs::FileTypeExt as _;
-        if kind.is_char_device() || kind.is_block_device() {
+        if is_node(&entry) {
             nodes.push(entry.path());
-        } else if kind.is_dir() && depth < 8 {
+        } else if entry.file_type().map_err(failed)?.is_dir() && depth < 8 {
             nodes.extend(below(&entry.path(), depth + 1)?);
         }
     }

@@ -269,7 +269,7 @@ fn devices(container: &Container<'_>) -> Result<Vec<Device>, RunError> {
         }
     }
     if container.request.privileges.privileged {
-        for node in binds::devices(Path::new("/dev"))? {
+        for node in binds::visible_devices() {
             let target =
                 Target::parse(&node.to_string_lossy()).map_err(crate::device::DeviceError::Target)?;
             if is_shared(target.as_str()) && !devices.iter().any(|known| known.target == target) {
