@@ -11,6 +11,8 @@ use ctr_store::copy::CopyError;
 use ctr_store::ingest::IngestError;
 use ctr_store::transport::TransportError;
 use ctr_store::worker::WorkerError;
+use ctr_userns::ranges::{Facts, Files};
+use ctr_userns::remedy::Surroundings;
 
 /// An error with nothing more to say about it.
 pub(crate) fn of(error: impl Error + Send + Sync + 'static) -> CommandError {
@@ -32,6 +34,7 @@ pub(crate) fn of_resolve(error: ResolveError) -> CommandError {
 pub(crate) fn of_worker(error: WorkerError) -> CommandError {
     let remedy = match &error {
         WorkerError::Enter { failure } => failure.remedy.as_ref().map(ToString::to_string),
+        WorkerError::Job(failure) => failure.unmapped.and_then(more_ids),
         _ => None,
     };
     let error = CommandError::environment(error);
@@ -39,6 +42,13 @@ pub(crate) fn of_worker(error: WorkerError) -> CommandError {
         Some(remedy) => error.hint(remedy),
         None => error,
     }
+}
+
+/// What gives the user enough ids for a layer that asks for this one.
+fn more_ids(id: u64) -> Option<String> {
+    let facts = Facts::of_this_process().ok()?;
+    let remedy = Surroundings::look(&facts, &Files::default()).grant_up_to(id)?;
+    Some(remedy.to_string())
 }
 
 /// A copy.

@@ -40,6 +40,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::apply::ApplyError;
 use crate::{Driver, ImageId, Layout, Store};
 
 mod job;
@@ -104,14 +105,20 @@ pub struct Failure {
     pub message: String,
     /// The kernel's answer at the end of the causes.
     pub errno: Option<i32>,
+    /// The id that a layer asks for and A does not have, if that was it.
+    #[serde(default)]
+    pub unmapped: Option<u64>,
 }
 
 impl Failure {
     pub(crate) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
         let mut message = error.to_string();
-        let mut errno = None;
+        let (mut errno, mut unmapped) = (None, None);
         let mut cause = Some(error);
         while let Some(error) = cause {
+            if let Some(ApplyError::IdNotMapped { id, .. }) = error.downcast_ref() {
+                unmapped = Some(*id);
+            }
             if let Some(io) = error.downcast_ref::<std::io::Error>() {
                 errno = io.raw_os_error().or(errno);
             } else if let Some(kernel) = error.downcast_ref::<rustix::io::Errno>() {
@@ -123,7 +130,7 @@ impl Failure {
                 message.push_str(&cause.to_string());
             }
         }
-        Self { message, errno }
+        Self { message, errno, unmapped }
     }
 }
 

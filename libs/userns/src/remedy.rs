@@ -228,10 +228,27 @@ impl Surroundings {
                 "run it as root of the container we run in, and give that container at least 65,536 ids",
             );
         }
-        let range = free_range(&self.granted.0, &self.granted.1);
+        self.grant_range(&free_range(&self.granted.0, &self.granted.1))
+    }
+
+    /// Gives the user so many ids more that a container has the id `id`; nothing where there are not as many.
+    #[must_use]
+    pub fn grant_up_to(&self, id: u64) -> Option<Remedy> {
+        if self.in_container {
+            let ids = id.saturating_add(1);
+            return Some(advice(&format!("give the container we run in at least {ids} ids")));
+        }
+        let free = free_range(&self.granted.0, &self.granted.1);
+        let count = id.checked_add(1)?.checked_next_multiple_of(65_536)?;
+        let last = free.start().checked_add(count - 1)?;
+        // The largest number is no id.
+        (last < u64::from(u32::MAX)).then(|| self.fitted(self.grant_range(&(*free.start()..=last))))
+    }
+
+    fn grant_range(&self, range: &std::ops::RangeInclusive<u64>) -> Remedy {
         if self.who.bytes().all(|byte| byte.is_ascii_digit()) {
             // usermod takes names only.
-            let line = format!("{}:{}:65536", self.who, range.start());
+            let line = format!("{}:{}:{}", self.who, range.start(), range.end() - range.start() + 1);
             return Remedy::root([
                 "sh",
                 "-c",
@@ -366,6 +383,13 @@ mod tests {
 
     #[test]
     fn a_user_without_a_name_gets_lines_of_its_own() {
+        let enough = |id| debian().grant_up_to(id).map(|remedy| remedy.to_string());
+        let first = *free_range(&debian().granted.0, &debian().granted.1).start();
+        let last = first + 2 * 65_536 - 1;
+        let line = format!("sudo usermod --add-subuids {first}-{last} --add-subgids {first}-{last} anna");
+        assert_eq!(enough(70_000).unwrap(), line);
+        assert_eq!(enough(4_294_900_000), None);
+        assert_eq!(enough(u64::MAX), None);
         let nameless = Surroundings { who: "4711".into(), ..debian() };
         assert_eq!(
             nameless.grant().to_string(),

@@ -269,6 +269,14 @@ fn swap(tree: &Path, stop: &AtomicBool) -> u64 {
     swaps
 }
 
+struct StopOnDrop<'s>(&'s AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_racing_swapper_gains_nothing() {
     let stage = Stage::new();
@@ -282,6 +290,8 @@ fn a_racing_swapper_gains_nothing() {
     let stop = AtomicBool::new(false);
     let swaps = std::thread::scope(|scope| {
         let swapper = scope.spawn(|| swap(&tree, &stop));
+        // A failed assertion must not leave it running.
+        let guard = StopOnDrop(&stop);
         for (how, root) in stage.roots() {
             let mut inside = 0;
             let mut lost = 0;
@@ -311,7 +321,7 @@ fn a_racing_swapper_gains_nothing() {
             }
             assert!(inside > 0 && lost > 0, "{how}: the race was never run: {inside} inside, {lost} lost");
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(guard);
         swapper.join().unwrap()
     });
     assert!(swaps > 0);

@@ -414,19 +414,20 @@ fn userns_limits_stop_a_layer() {
     assert_eq!(what_xattr, "bytes of extended attributes on a file");
 }
 
-fn userns_many_entries_take_little_memory() {
-    let stage = Stage::new();
-    let mut items = Vec::new();
-    for folder in 0..200 {
-        items.push(dir(&format!("d{folder}/"), 0o755));
-        items.extend((0..50).map(|number| file(&format!("d{folder}/f{number}"), "x")));
-    }
-    let bytes = archive(&items);
+fn userns_a_hundred_thousand_files_take_little_memory() {
+    let stage = Stage::in_memory();
+    let files = 1000 * 100;
+    let layer_of = |number: usize| match number % 101 {
+        0 => dir(&format!("usr/share/folder-{:04}/", number / 101), 0o755),
+        file_number => file(&format!("usr/share/folder-{:04}/file-{file_number:03}", number / 101), "x"),
+    };
+    let stream = Generated { entry: &layer_of, next: 0, count: 1000 * 101, rest: Vec::new(), at: 0 };
     let before = peak();
-    let applied = stage.apply_bytes(&bytes, &Options::default()).unwrap();
-    assert_eq!((applied.entries, applied.bytes), (10_200, 10_000));
+    let applied = layer(stream, &Root::open(stage.tree()).unwrap(), &Options::default()).unwrap();
+    assert_eq!((applied.entries, applied.bytes), (101_000, files));
     let grown = peak() - before;
-    assert!(grown < 2048, "{grown} KiB more for 10,200 entries");
+    assert!(grown < 4096, "{grown} KiB more for 101,000 entries");
+    assert_eq!(stage.read("usr/share/folder-0999/file-100"), "x");
 }
 
 fn userns_a_stream_is_read_to_its_end() {
@@ -448,6 +449,30 @@ fn userns_the_umask_has_no_say() {
         assert_eq!(stage.meta(path).permissions().mode() & 0o7777, mode, "{path}");
     }
 }
+}
+
+/// An archive that is made while it is read.
+struct Generated<'f> {
+    entry: &'f dyn Fn(usize) -> Item,
+    next: usize,
+    count: usize,
+    rest: Vec<u8>,
+    at: usize,
+}
+
+impl std::io::Read for Generated<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if self.at == self.rest.len() && self.next < self.count {
+            // Without the end mark, which comes after each otherwise.
+            self.rest = archive(&[(self.entry)(self.next)]);
+            self.rest.truncate(self.rest.len() - 1024);
+            (self.at, self.next) = (0, self.next + 1);
+        }
+        let count = into.len().min(self.rest.len() - self.at);
+        into[..count].copy_from_slice(&self.rest[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
 }
 
 /// The most memory the process has had, in KiB.

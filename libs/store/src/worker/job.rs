@@ -47,7 +47,7 @@ fn value(done: &impl Serialize) -> Result<serde_json::Value, Failure> {
 }
 
 fn missing() -> Failure {
-    Failure { message: "a job came without its descriptors".to_owned(), errno: None }
+    Failure { message: "a job came without its descriptors".to_owned(), errno: None, unmapped: None }
 }
 
 fn pack(
@@ -57,7 +57,11 @@ fn pack(
     descriptors: &mut impl Iterator<Item = OwnedFd>,
 ) -> Result<(), Failure> {
     let out = File::from(descriptors.next().ok_or_else(missing)?);
-    let gone = || Failure { message: format!("the layer {} is missing", layer.short()), errno: None };
+    let gone = || Failure {
+        message: format!("the layer {} is missing", layer.short()),
+        errno: None,
+        unmapped: None,
+    };
     let tree = store.tree(layer, key).map_err(|error| Failure::of(&error))?.ok_or_else(gone)?;
     let applied: Applied = serde_json::from_value(tree.note.applied).map_err(|error| Failure::of(&error))?;
     let root = Root::open(&tree.path).map_err(|error| Failure::of(&error))?;
@@ -94,7 +98,11 @@ fn view(store: &Store, layers: &[Digest], key: Key) -> Result<View, Failure> {
         trees.push(Root::open(&empty).map_err(|error| Failure::of(&error))?);
     }
     for layer in layers.iter().rev() {
-        let gone = || Failure { message: format!("the layer {} is missing", layer.short()), errno: None };
+        let gone = || Failure {
+            message: format!("the layer {} is missing", layer.short()),
+            errno: None,
+            unmapped: None,
+        };
         let tree = store.tree(layer, key).map_err(|error| Failure::of(&error))?.ok_or_else(gone)?;
         trees.push(Root::open(&tree.path).map_err(|error| Failure::of(&error))?);
     }
