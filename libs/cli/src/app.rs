@@ -165,6 +165,9 @@ fn read(
     let help = rest.first().is_some_and(|word| word == "help");
     let (words, helped) = if help { (&rest[1..], true) } else { (rest, globals.help) };
     let leading = words.iter().map_while(|word| word.to_str()).take_while(|word| !word.starts_with('-'));
+    if help && words.first().is_some_and(|word| word == "help" || word == "--help" || word == "-h") {
+        return Ok((globals, Asked::Page(page::of_help(&caller.name), None)));
+    }
     let named = match verbs::find(caller.voice, leading) {
         Ok(named) => named,
         Err(error) => return Err(unrecognized(&caller, &error)),
@@ -244,14 +247,19 @@ fn of_group(
 
 fn of_program(caller: &Caller, globals: &Globals, helped: bool) -> Asked {
     if globals.version {
-        return Asked::Page(format!("{} version {}\n", caller.name, release::VERSION), None);
+        return Asked::Page(format!("{} version {}\n", caller.name, release::shown(caller.voice)), None);
     }
     let (tables, _) = globals::tables(caller.voice);
     // Where a remote service is chosen already, podman has no option to choose one.
     let chosen =
         ["CONTAINER_HOST", "CONTAINER_CONNECTION"].iter().any(|name| std::env::var_os(name).is_some());
     let chosen = chosen || matches!(globals.remote, Some("--url" | "--connection"));
-    let flags = tables.into_iter().flatten().filter(|flag: &&Flag| !(chosen && flag.name() == "remote"));
+    let shown = |flag: &&Flag| {
+        let remote = globals::REMOTE.contains(&flag.name());
+        let hidden = remote && caller.voice != Voice::Podman || chosen && flag.name() == "remote";
+        !hidden
+    };
+    let flags = tables.into_iter().flatten().filter(shown);
     let mut entries = verbs::entries(caller.voice, "");
     entries.push(("help", "Help about any command"));
     entries.sort_unstable();

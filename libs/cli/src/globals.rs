@@ -39,6 +39,9 @@ pub(crate) const LOCAL: &[Flag] = &[
     Flag::bool("version", "Print the version").short('v'),
 ];
 
+/// Options that choose a remote service: understood for podman's sake, and refused.
+pub(crate) const REMOTE: &[&str] = &["connection", "remote", "url"];
+
 /// `-h` before the verb.
 pub(crate) const HELP: &[Flag] = &[Flag::bool("", "").short('h').alias_of("help")];
 

@@ -18,7 +18,7 @@ pub fn file(program: &str, path: &str) -> String {
 /// The page of a verb.
 #[must_use]
 pub fn of_verb(program: &str, path: &str, verb: &Verb) -> String {
-    let mut roff = Roff::new(program, path, verb.short());
+    let mut roff = Roff::new(program, path, &page::named(verb.short(), program));
     roff.section("SYNOPSIS");
     roff.synopsis(program, path, verb.words());
     let others: Vec<&str> = verb.other_names().iter().copied().filter(|name| !path.ends_with(name)).collect();
@@ -27,8 +27,8 @@ pub fn of_verb(program: &str, path: &str, verb: &Verb) -> String {
         roff.text(&others.join(", "));
     }
     roff.section("DESCRIPTION");
-    roff.text(verb.description());
-    roff.options(verb.all_flags());
+    roff.text(&page::named(verb.description(), program));
+    roff.options(program, verb.all_flags());
     if !verb.all_examples().is_empty() {
         roff.section("EXAMPLES");
         roff.line(".nf");
@@ -44,12 +44,13 @@ pub fn of_verb(program: &str, path: &str, verb: &Verb) -> String {
 /// The page of a group of verbs.
 #[must_use]
 pub fn of_group(program: &str, path: &str, short: &str) -> String {
+    let short = &page::named(short, program);
     let mut roff = Roff::new(program, path, short);
     roff.section("SYNOPSIS");
     roff.synopsis(program, path, "command");
     roff.section("DESCRIPTION");
     roff.text(short);
-    roff.commands(&verbs::entries(Voice::Ctr, path));
+    roff.commands(program, &verbs::entries(Voice::Ctr, path));
     roff.see_also(program, parent(path));
     roff.0
 }
@@ -67,8 +68,9 @@ pub fn of_program(program: &str) -> String {
          skopeo, it speaks that program's language.",
     );
     let (tables, _) = globals::tables(Voice::Ctr);
-    roff.options(tables.into_iter().flatten());
-    roff.commands(&verbs::entries(Voice::Ctr, ""));
+    let built = |flag: &&Flag| !globals::REMOTE.contains(&flag.name());
+    roff.options(program, tables.into_iter().flatten().filter(built));
+    roff.commands(program, &verbs::entries(Voice::Ctr, ""));
     roff.section("EXIT STATUS");
     for (code, meaning) in [
         ("125", "ctr failed, or was asked for something that cannot be."),
@@ -144,8 +146,8 @@ impl Roff {
         self.line(&format!("\\fB{}\\fR {}", escape(&command), escape(words)));
     }
 
-    fn options<'a>(&mut self, flags: impl IntoIterator<Item = &'a Flag>) {
-        let lines = page::option_lines(flags);
+    fn options<'a>(&mut self, program: &str, flags: impl IntoIterator<Item = &'a Flag>) {
+        let lines = page::option_lines(program, flags);
         if lines.is_empty() {
             return;
         }
@@ -155,10 +157,10 @@ impl Roff {
         }
     }
 
-    fn commands(&mut self, entries: &[page::Entry]) {
+    fn commands(&mut self, program: &str, entries: &[page::Entry]) {
         self.section("COMMANDS");
         for (name, short) in entries {
-            self.item(name, short);
+            self.item(name, &page::named(short, program));
         }
     }
 

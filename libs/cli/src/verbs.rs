@@ -151,6 +151,8 @@ pub fn entries(voice: Voice, group: &str) -> Vec<(&'static str, &'static str)> {
     let verbs = TABLE
         .iter()
         .filter(|row| row.program.is_some() && row.voices.has(voice) && row.group() == group)
+        // Podman has it, and does not say so.
+        .filter(|row| row.path != "completion" || voice == Voice::Ctr)
         .map(|row| (row.name(), row.short));
     let groups = groups(voice).filter(|inner| parent(inner.path) == group && is_built(inner)).map(|inner| {
         let name = inner.path.rsplit_once(' ').map_or(inner.path, |(_, name)| name);

@@ -16,10 +16,10 @@ use crate::cmd::format::template;
 use crate::cmd::info::tree::{record, same};
 
 /// The podman whose behaviour we have under its name.
-pub(crate) const PODMAN: &str = "6.0.0";
+pub(crate) const PODMAN: &str = ctr_cli::release::PODMAN;
 
 /// The buildah that belongs to it.
-pub(crate) const BUILDAH: &str = "1.44.0";
+pub(crate) const BUILDAH: &str = ctr_cli::release::BUILDAH;
 
 /// What is known of this build, under podman's names.
 pub(crate) fn client(voice: Voice) -> Value {

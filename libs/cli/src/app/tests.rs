@@ -51,8 +51,9 @@ fn command_lines_are_understood() {
         ("podman container --help", "page podman container [command]"),
         ("podman help container", "page podman container [command]"),
         ("podman help", "page podman [options] [command]"),
+        ("podman help --help", "page podman help [command]"),
         ("podman -h", "page podman [options] [command]"),
-        ("podman --version", "page podman version 0.1.0"),
+        ("podman --version", "page podman version 6.0.0"),
         ("podman", "page podman [options] [command] | Error: missing command 'podman COMMAND'"),
         ("podman --remote", "page podman [options] [command] | Error: missing command 'podman COMMAND'"),
         (

@@ -12,8 +12,12 @@ pub type Entry = (&'static str, &'static str);
 /// `program` is the name of the program, `path` that of the verb with its groups (`container ps`).
 #[must_use]
 pub fn of_verb(program: &str, path: &str, verb: &Verb) -> String {
-    let mut page = heading(verb.short, verb.long);
-    page.put(format_args!("Usage:\n  {}\n", joined(&[program, path, verb.words])));
+    let options = options(program, verb.all_flags());
+    // A verb whose every flag is hidden has no options to speak of.
+    let words =
+        if options.is_empty() { verb.words.trim_start_matches("[options]").trim_start() } else { verb.words };
+    let mut page = heading(&named(verb.short, program), &named(verb.long, program));
+    page.put(format_args!("Usage:\n  {}\n", joined(&[program, path, words])));
     let name = path.rsplit(' ').next().unwrap_or(path);
     let others: Vec<&str> = verb.aliases.iter().copied().filter(|alias| *alias != name).collect();
     if !others.is_empty() {
@@ -25,7 +29,6 @@ pub fn of_verb(program: &str, path: &str, verb: &Verb) -> String {
             page.put(format_args!("  {}\n", joined(&[program, example])));
         }
     }
-    let options = options(verb.all_flags());
     if !options.is_empty() {
         page.push_str("\nOptions:\n");
         page.push_str(&options);
@@ -37,9 +40,10 @@ pub fn of_verb(program: &str, path: &str, verb: &Verb) -> String {
 /// The page of a group of verbs.
 #[must_use]
 pub fn of_group(program: &str, path: &str, short: &str, entries: &[Entry]) -> String {
-    let mut page = heading(short, short);
+    let short = named(short, program);
+    let mut page = heading(&short, &short);
     page.put(format_args!("Usage:\n  {program} {path} [command]\n\n"));
-    page.push_str(&commands(entries));
+    page.push_str(&commands(program, entries));
     page.push('\n');
     page
 }
@@ -52,13 +56,28 @@ pub fn of_program<'a>(
     flags: impl IntoIterator<Item = &'a Flag>,
 ) -> String {
     let mut page = format!("{short}\n\nUsage:\n  {program} [options] [command]\n\n");
-    page.push_str(&commands(entries));
-    let options = options(flags);
+    page.push_str(&commands(program, entries));
+    let options = options(program, flags);
     if !options.is_empty() {
         page.push_str("\nOptions:\n");
         page.push_str(&options);
     }
     page
+}
+
+/// A text of podman's under another program's name.
+#[must_use]
+pub fn named(text: &str, program: &str) -> String {
+    text.replace("podman", program).replace("Podman", if program == "podman" { "Podman" } else { program })
+}
+
+/// The page of `help` itself.
+#[must_use]
+pub fn of_help(program: &str) -> String {
+    format!(
+        "Help about any command\n\nDescription:\n  Help provides help for any command in the application.\n  Simply type \
+         {program} help [path to command] for full details.\n\nUsage:\n  {program} help [command]\n\n"
+    )
 }
 
 fn heading(short: &str, long: &str) -> String {
@@ -71,26 +90,27 @@ fn joined(words: &[&str]) -> String {
     words.join(" ")
 }
 
-fn commands(entries: &[Entry]) -> String {
+fn commands(program: &str, entries: &[Entry]) -> String {
     let width = entries.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(11);
     let mut text = String::from("Available Commands:\n");
     for (name, short) in entries {
-        text.put(format_args!("  {name:width$} {short}\n"));
+        text.put(format_args!("  {name:width$} {}\n", named(short, program)));
     }
     text
 }
 
 /// Flags as help shows them, sorted by name: the flag with its letter and the name of its value, and its description.
 #[must_use]
-pub fn option_lines<'a>(flags: impl IntoIterator<Item = &'a Flag>) -> Vec<(String, String)> {
+pub fn option_lines<'a>(program: &str, flags: impl IntoIterator<Item = &'a Flag>) -> Vec<(String, String)> {
     let mut shown: Vec<&Flag> = flags.into_iter().filter(|flag| !flag.hidden).collect();
     shown.sort_by_key(|flag| flag.name);
-    shown.into_iter().map(line).collect()
+    let lines = shown.into_iter().map(line);
+    lines.map(|(flag, help)| (flag, named(&help, program))).collect()
 }
 
 /// The lines of flags, their descriptions aligned.
-fn options<'a>(flags: impl IntoIterator<Item = &'a Flag>) -> String {
-    let lines = option_lines(flags);
+fn options<'a>(program: &str, flags: impl IntoIterator<Item = &'a Flag>) -> String {
+    let lines = option_lines(program, flags);
     let width = lines.iter().map(|(flag, _)| flag.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for (flag, help) in lines {
