@@ -8,13 +8,14 @@ DESTDIR ?=
 NAME ?= ctr
 export PREFIX DESTDIR NAME
 
-.PHONY: help hello build install uninstall test check fuzz bench generated clean
+.PHONY: help hello build install uninstall test check fuzz guards bench generated clean
 
 help:
 	@echo 'make hello     build, install to PREFIX and run a first container'
 	@echo 'make test      set up, then run every check and test (as root: as an unprivileged user it makes)'
 	@echo 'make check     format, lints, licences and sources of dependencies'
 	@echo 'make fuzz      a bounded run of every fuzz target (SECONDS=10 each)'
+	@echo 'make guards    take each guard against hostile layers out, and see a test notice'
 	@echo 'make bench     compare with bwrap and podman, print the ratios'
 	@echo 'make install   PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) NAME=$(NAME)'
 	@echo 'make generated man pages and completions anew from the commands'
@@ -42,6 +43,9 @@ check:
 
 fuzz:
 	@scripts/fuzz
+
+guards:
+	@scripts/guards
 
 bench: build
 	@bench/run

@@ -1,6 +1,7 @@
 //! The directory an entry goes into.
 //!
-//! Neighbours in an archive share a directory, so the last one stays open. Where a layer has `x/y` and no `x`,
+//! Neighbours in an archive share a directory, so the last one stays open. Only ever one: whatever removes something
+//! has just opened the directory it is in, so what is open is never what is removed, nor below it. Where a layer has `x/y` and no `x`,
 //! the directory is implied: it is made here, and remembered by its number, because a later entry may still
 //! describe it, by whatever name.
 
@@ -65,11 +66,6 @@ impl<'t> Parents<'t> {
     /// Takes over a directory that was just opened: what comes next is most often inside.
     pub(super) fn keep(&mut self, path: Vec<u8>, dir: OwnedFd) {
         self.open = Some((path, Rc::new(dir)));
-    }
-
-    /// Something was removed: what is open may no longer be where its path says.
-    pub(super) fn forget(&mut self) {
-        self.open = None;
     }
 
     /// An entry describes the directory with this number.

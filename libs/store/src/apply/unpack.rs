@@ -384,10 +384,9 @@ impl<'t> Unpack<'t> {
         }
     }
 
-    fn clear(&mut self, place: &Place<'_>) -> Result<(), ApplyError> {
+    fn clear(&self, place: &Place<'_>) -> Result<(), ApplyError> {
         let dir = rustix::io::fcntl_dupfd_cloexec(&place.dir, 0).map_err(place.refused("open"))?;
         Root::from_dir(dir).remove_tree(place.name).map_err(|source| tree_error(&place.path, source))?;
-        self.parents.forget();
         Ok(())
     }
 }

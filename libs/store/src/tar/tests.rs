@@ -365,14 +365,14 @@ fn extended_headers_are_bounded_and_strict() {
         b"5 a=b\n",
         b"7 a=b\n",
         b"6 a=bX",
-        b"6 ab=\n7 =b\n",
+        b"6 ab=\n5 =b\n",
         b"0 a=b\n",
         b"99999999999999999999 a=b\n",
         b"-6 a=b\n",
-        b"10 path=a\0\n",
-        b"9 pa\0th=a\n",
+        b"11 path=a\0\n",
+        b"11 pa\0th=a\n",
         b"24 SCHILY.xattr.=value1\n",
-        b"22 GNU.sparse.what=1\n",
+        b"21 GNU.sparse.what=1\n",
     ] {
         let archive = Raw::default().with(b'x', b"x", records, &[]).file("f", b"").end();
         assert!(read(&archive).is_err(), "{}", records.escape_ascii());
