@@ -128,3 +128,49 @@ fn templates_do_what_gos_do() {
     }
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
+
+/// Numbers that look random and are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(limit.max(1)).expect("small")).expect("small")
+    }
+}
+
+#[test]
+fn no_mutation_of_the_corpus_breaks_anything() {
+    let cases: Vec<Case> = serde_json::from_str(include_str!("corpus/kinds/cases.json")).expect("the corpus");
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let names = ["nil", "c", "list", "string", "bytes", "int", "fn", "strs", "json"];
+    let data: Vec<Value> = names.iter().filter_map(|name| fixture(name)).collect();
+    for _ in 0..20_000 {
+        let mut text: Vec<char> = cases[dice.below(cases.len())].template.chars().collect();
+        let other: Vec<char> = cases[dice.below(cases.len())].template.chars().collect();
+        for _ in 0..=dice.below(4) {
+            let at = dice.below(text.len() + 1);
+            match dice.below(4) {
+                0 if at < text.len() => drop(text.remove(at)),
+                1 => {
+                    let from = dice.below(other.len() + 1);
+                    let to = from + dice.below(other.len() - from + 1);
+                    text.splice(at..at, other[from..to].iter().copied());
+                }
+                2 => text.insert(
+                    at,
+                    ['{', '}', '"', '`', '-', '%', '(', '$', '.', '9', '\u{e9}', '\n'][dice.below(12)],
+                ),
+                _ => text.truncate(at.max(4)),
+            }
+        }
+        let text: String = text.into_iter().collect();
+        let data = &data[dice.below(data.len())];
+        // What comes out does not matter; that something does, and soon, is the point.
+        if let Ok(template) = Template::parse("t", &text) {
+            drop(template.render_bytes(data));
+        }
+    }
+}
