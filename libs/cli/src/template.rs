@@ -35,7 +35,7 @@ pub use report::{Format, Report, asks_for_json, headers};
 pub use value::{Field, Func, List, Map, Struct, Type, Value};
 
 /// How many bytes a template may write.
-pub(crate) const LIMIT: usize = 32 << 20;
+pub(crate) const LIMIT: usize = 16 << 20;
 
 /// How long a template may be.
 const LONGEST: usize = 1 << 20;

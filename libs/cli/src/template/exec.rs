@@ -17,6 +17,18 @@ const DEPTH: usize = 300;
 /// How many nodes and words may be looked at.
 const STEPS: u64 = 2_000_000;
 
+/// How many bytes functions may return in all: a variable keeps what it holds.
+const MEMORY: usize = 4 * LIMIT;
+
+/// What a value that a function returned takes.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::List(list) => list.items().len().saturating_mul(size_of::<Value>()),
+        _ => 0,
+    }
+}
+
 /// A value, and whether it stands in an `interface {}`. A `Nil` that does is a nil interface, and else no value at all.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cell {
@@ -96,6 +108,7 @@ pub(super) fn execute(program: Program<'_>, data: &Value) -> Done<Vec<u8>> {
         place: Place::Nowhere,
         depth: 0,
         steps: 0,
+        made: 0,
     };
     match program.templates.get(program.name) {
         Some(root) => state.list(&dot, root)?,
@@ -115,6 +128,8 @@ struct State<'t> {
     place: Place<'t>,
     depth: usize,
     steps: u64,
+    /// Bytes that functions returned.
+    made: usize,
 }
 
 impl<'t> State<'t> {
@@ -532,10 +547,10 @@ impl<'t> State<'t> {
             cells.push(self.validate(last, Some(&param))?);
         }
         match callee.call(cells) {
-            Ok(cell) => match &cell.value {
-                Value::String(text) if text.len() > LIMIT => self.fail("the output is too large"),
-                _ => Ok(cell),
-            },
+            Ok(cell) => {
+                self.made = self.made.saturating_add(size(&cell.value));
+                if self.made > MEMORY { self.fail("the values are too large") } else { Ok(cell) }
+            }
             Err(message) => {
                 self.place = place;
                 self.fail(format_args!("error calling {name}: {message}"))

@@ -7,6 +7,9 @@ use super::{escape, print, printf};
 use std::fmt;
 use std::rc::Rc;
 
+/// How many parts a text may be split into.
+const PARTS: usize = 1 << 18;
+
 /// What a parameter takes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Param {
@@ -144,7 +147,7 @@ impl Functions {
             fixed("upper", vec![string()], |args| Ok(text(mapped(bytes(args, 0), escape::upper)))),
             fixed("title", vec![string()], |args| Ok(text(escape::title(bytes(args, 0))))),
             fixed("pad", vec![string(), int(), int()], pad),
-            fixed("split", vec![string(), string()], |args| Ok(split(args))),
+            fixed("split", vec![string(), string()], split),
             fixed("truncate", vec![string(), int()], truncate),
         ])
     }
@@ -338,10 +341,13 @@ fn join(args: &[Cell]) -> Result<Cell, String> {
     Ok(text(items.join(bytes(args, 1))))
 }
 
-fn split(args: &[Cell]) -> Cell {
+fn split(args: &[Cell]) -> Result<Cell, String> {
     let (text, separator) = (bytes(args, 0), bytes(args, 1));
     let parts = escape::split(text, separator);
-    Value::list(Type::String, parts.into_iter().map(Value::bytes).collect()).into()
+    if parts.len() > PARTS {
+        return Err(format!("more than {PARTS} parts"));
+    }
+    Ok(Value::list(Type::String, parts.into_iter().map(Value::bytes).collect()).into())
 }
 
 fn pad(args: &[Cell]) -> Result<Cell, String> {

@@ -49,6 +49,8 @@ fn nothing_runs_on() {
         "{{$x := printf \"%1000000d\" 1}}{{range 99}}{{$x = print $x $x}}{{end}}".to_owned(),
         "{{range 9999}}{{printf \"%1000000d\" 1}}{{end}}".to_owned(),
         "{{printf \"%999999999999d\" 1}}{{pad \"x\" 9999999999 1}}".to_owned(),
+        "{{$x := printf \"%1000000d\" 1}}{{range 99}}{{$y := print $x \".\"}}{{template \"a\" (split $y \"\")}}{{end}}{{define \"a\"}}{{end}}".to_owned(),
+        format!("{{{{$a := printf \"%1000000d\" 1}}}}{}", (0..99).map(|n| format!("{{{{$v{n} := print $a $a}}}}")).collect::<String>()),
         "x".repeat(LONGEST + 1),
     ] {
         let shown: String = text.chars().take(60).collect();
