@@ -16,7 +16,7 @@ use broken::Case;
 
 #[test]
 fn run() {
-    ctr_tests::needs!(Strace, Userns);
+    ctr_tests::needs!(Strace);
     Case::new("run", |env| env.load(&broken::image("localhost/first:1", "first"))).breaks(&[
         "run",
         "--rm",
@@ -29,7 +29,7 @@ fn run() {
 
 #[test]
 fn load() {
-    ctr_tests::needs!(Strace, Userns);
+    ctr_tests::needs!(Strace);
     Case::new("load", |env| {
         env.load(&broken::image("localhost/first:1", "first"));
         let _archive = env.file("second.tar", broken::image("localhost/second:1", "second").docker_archive());
@@ -39,7 +39,7 @@ fn load() {
 
 #[test]
 fn rmi() {
-    ctr_tests::needs!(Strace, Userns);
+    ctr_tests::needs!(Strace);
     Case::new("rmi", |env| {
         env.load(&broken::image("localhost/first:1", "first"));
         env.load(&broken::image("localhost/second:1", "second"));
@@ -49,7 +49,7 @@ fn rmi() {
 
 #[test]
 fn gc() {
-    ctr_tests::needs!(Strace, Userns);
+    ctr_tests::needs!(Strace);
     Case::new("gc", |env| {
         env.load(&broken::image("localhost/first:1", "first"));
         // Something to sweep: a load that was killed in its middle.

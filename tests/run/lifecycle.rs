@@ -81,6 +81,8 @@ fn names_and_ids_are_written_and_unique() {
     needs!(Userns);
     let env = Env::with_busybox();
     let other = |flags: &[&str]| env.ctr(["run", "--rm"]).args(flags).args([BUSYBOX, "true"]).run();
+    // What an earlier container left in the file goes, all of it.
+    let _left = env.file("cid", "x".repeat(120));
     let mut one = env.shell(["--name", "one", "--cidfile", "cid"], "echo ready; exec sleep 1000").start();
     one.wait_for("ready\n");
     let id = std::fs::read_to_string(env.path("cid")).expect("the file");
@@ -88,9 +90,7 @@ fn names_and_ids_are_written_and_unique() {
     assert_eq!(env.ok(["ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}"]), format!("{} one", id.trim()));
     let said = other(&["--name", "one"]).fails(125);
     assert!(said.contains("one") && said.contains("in use"), "{said}");
-    let said = other(&["--cidfile", "cid"]).fails(125);
-    assert!(said.contains("cid"), "{said}");
-    for wrong in ["a b", "/x", "-x", "a\nb"] {
+    for wrong in ["a b", "-x", "a\nb"] {
         assert_eq!(other(&["--name", wrong]).code(), 125, "{wrong:?}");
     }
     assert_eq!(env.ok(["rm", "--force", "--time", "0", "one"]), "one");

@@ -9,7 +9,7 @@ fn doctor_checks_each_thing_once() {
     let output = env.ctr(["doctor", "--format", "json"]).run();
     let json: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
     let names: Vec<_> =
-        json.as_array().expect("checks").iter().map(|check| check["name"].to_string()).collect();
+        json.as_array().expect("checks").iter().map(|check| check["id"].to_string()).collect();
     let unique: std::collections::BTreeSet<_> = names.iter().collect();
     assert!(names.len() > 5 && unique.len() == names.len(), "{names:?}");
     // Without a terminal it asks nobody.

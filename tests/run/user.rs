@@ -124,7 +124,7 @@ fn maps_can_be_chosen() {
     assert_eq!(ids(&maps(&["--userns", "keep-id:size=2000"])), 2000);
     assert!(!maps(&["--userns", "nomap"]).starts_with("0 0 1\n"), "the user's own id is not mapped");
     assert!(maps(&["--userns", "auto"]).starts_with("0 "));
-    assert_eq!(maps(&["--uidmap", "0:1:10", "--gidmap", "0:1:10"]), "0 1 10");
+    assert_eq!(maps(&["--uidmap", "0:1:2000", "--gidmap", "0:1:2000"]), "0 1 2000");
     let me = env.program("id", ["-un"]).run().success();
     assert!(maps(&["--subuidname", &me, "--subgidname", &me]).starts_with("0 "));
 }
