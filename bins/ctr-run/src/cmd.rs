@@ -7,7 +7,6 @@ pub mod exists;
 mod format;
 pub mod info;
 pub mod inspect;
-mod json;
 pub mod ps;
 pub mod rm;
 pub mod run;

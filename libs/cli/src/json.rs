@@ -24,8 +24,12 @@ impl Style {
     pub const TWO: Self = Self { indent: Some(2), html: true };
     /// Four spaces: `images`, `search`, `system df`, `system connection ls`.
     pub const FOUR: Self = Self { indent: Some(4), html: true };
-    /// Five spaces: everything that inspects, and `diff`.
+    /// Five spaces: everything that inspects.
     pub const INSPECT: Self = Self { indent: Some(5), html: false };
+    /// Five spaces, with HTML escaped: `diff`.
+    pub const DIFF: Self = Self { indent: Some(5), html: true };
+    /// In one line, with HTML escaped: `history`.
+    pub const LINE: Self = Self { indent: None, html: true };
     /// In one line, as the template function has it.
     pub const COMPACT: Self = Self { indent: None, html: false };
 }
@@ -57,6 +61,17 @@ pub fn write(value: &Value, style: Style) -> Result<String, JsonError> {
     let mut writer = Writer { out: String::new(), style, depth: 0 };
     writer.value(value)?;
     Ok(writer.out)
+}
+
+/// Writes a document that is one already, its keys in their order.
+#[must_use]
+pub fn document(json: &serde_json::Value, style: Style) -> String {
+    let mut writer = Writer { out: String::new(), style, depth: 0 };
+    match writer.document(json) {
+        Ok(()) => writer.out,
+        // Deeper than what any reader of ours lets in: without layout.
+        Err(_) => json.to_string(),
+    }
 }
 
 struct Writer {
@@ -117,6 +132,22 @@ impl Writer {
             writer.colon();
             writer.value(value)
         })
+    }
+
+    fn document(&mut self, json: &serde_json::Value) -> Result<(), JsonError> {
+        match json {
+            serde_json::Value::String(text) => string(text.as_bytes(), self.style.html, &mut self.out),
+            serde_json::Value::Array(items) => self.group('[', ']', items.iter(), Self::document)?,
+            serde_json::Value::Object(entries) => {
+                self.group('{', '}', entries.iter(), |writer, (key, value)| {
+                    string(key.as_bytes(), writer.style.html, &mut writer.out);
+                    writer.colon();
+                    writer.document(value)
+                })?;
+            }
+            other => self.out.put(format_args!("{other}")),
+        }
+        Ok(())
     }
 
     fn colon(&mut self) {
@@ -214,6 +245,16 @@ mod tests {
         assert_eq!(write(&Value::any_list(vec![]), Style::FOUR).expect("json"), "[]");
         let html = Style { indent: None, html: true };
         assert_eq!(write(&"<&>".into(), html).expect("json"), "\"\\u003c\\u0026\\u003e\"");
+    }
+
+    #[test]
+    fn documents_keep_their_order() {
+        let json = serde_json::json!({"b": ["<b>"], "a": [], "d": {}, "n": 1.5});
+        assert_eq!(
+            document(&json, Style::TWO),
+            "{\n  \"b\": [\n    \"\\u003cb\\u003e\"\n  ],\n  \"a\": [],\n  \"d\": {},\n  \"n\": 1.5\n}"
+        );
+        assert_eq!(document(&json, Style::COMPACT), "{\"b\":[\"<b>\"],\"a\":[],\"d\":{},\"n\":1.5}");
     }
 
     #[test]

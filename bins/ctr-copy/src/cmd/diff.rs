@@ -2,6 +2,7 @@
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
+use ctr_cli::json;
 use ctr_cli::report::CommandError;
 use ctr_cli::template::asks_for_json;
 use ctr_cli::usage::{Arity, Flag, Verb};
@@ -10,7 +11,6 @@ use ctr_store::worker::Changed;
 
 use crate::context::Context;
 use crate::error::{of_resolve, of_worker};
-use crate::json;
 
 pub(super) const VERB: Verb = Verb::new("[options] IMAGE [IMAGE]", "Inspect changes to the image's file systems")
     .long("Displays changes to the image's filesystem.  The image will be compared to its parent layer or the second argument when given.")
@@ -61,5 +61,5 @@ fn as_json(changes: &[Changed]) -> String {
             object.insert(key.to_owned(), paths.into());
         }
     }
-    json::html_safe(&json::pretty(&object.into(), 5))
+    json::document(&object.into(), json::Style::DIFF) + "\n"
 }

@@ -6,6 +6,7 @@ use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::human::time::Timestamp;
 use ctr_cli::human::{ago, size};
+use ctr_cli::json;
 use ctr_cli::report::CommandError;
 use ctr_cli::template::{Report, Struct, Value, asks_for_json, headers};
 use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
@@ -162,5 +163,5 @@ fn as_json(steps: &[Step]) -> String {
         Value::from(value).to_json()
     };
     let list: Vec<_> = steps.iter().map(step).collect();
-    crate::json::html_safe(&serde_json::Value::Array(list).to_string()) + "\n"
+    json::document(&serde_json::Value::Array(list), json::Style::LINE) + "\n"
 }

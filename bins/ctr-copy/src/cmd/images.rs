@@ -4,6 +4,7 @@ use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::human::time::Timestamp;
 use ctr_cli::human::{ago, size};
+use ctr_cli::json;
 use ctr_cli::report::CommandError;
 use ctr_cli::template::{Report, Struct, Value, asks_for_json, headers};
 use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
@@ -11,7 +12,6 @@ use ctr_core::Reference;
 
 use crate::context::Context;
 use crate::filter::Filters;
-use crate::json;
 use crate::listing::{self, Entry};
 
 pub(super) const VERB: Verb = Verb::new("[options] [IMAGE]", "List images in local storage")
@@ -226,7 +226,7 @@ fn go_time(time: Timestamp) -> String {
 
 fn as_json(rows: &[Row<'_>]) -> String {
     let list = rows.iter().map(json_row).map(|row| Value::from(row).to_json()).collect();
-    json::html_safe(&json::pretty(&serde_json::Value::Array(list), 4))
+    json::document(&serde_json::Value::Array(list), json::Style::FOUR) + "\n"
 }
 
 fn json_row(row: &Row<'_>) -> Struct {

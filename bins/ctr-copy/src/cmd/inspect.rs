@@ -3,6 +3,7 @@
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::human::time::Timestamp;
+use ctr_cli::json;
 use ctr_cli::report::CommandError;
 use ctr_cli::template::{Report, Struct, Time, Value, asks_for_json};
 use ctr_cli::usage::{Arity, Flag, Verb};
@@ -11,7 +12,6 @@ use ctr_store::{Image, Store};
 
 use crate::context::Context;
 use crate::error::{of, of_resolve};
-use crate::json;
 use crate::listing;
 
 pub(super) const VERB: Verb =
@@ -39,7 +39,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     let format = call.flags.string("format");
     if format.is_empty() || asks_for_json(format) {
         let list: Vec<_> = found.iter().map(Value::to_json).collect();
-        call.ui.print(&json::pretty(&serde_json::Value::Array(list), 5))?;
+        call.ui.line(&json::document(&serde_json::Value::Array(list), json::Style::INSPECT))?;
     } else {
         let failed = |error: ctr_cli::template::TemplateError| CommandError::usage(error.to_string());
         let report = Report::parse("inspect", format).map_err(failed)?;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
+use ctr_cli::json;
 use ctr_cli::report::CommandError;
 use ctr_cli::template::{Value, asks_for_json};
 use ctr_cli::ui::Ui;
@@ -40,7 +41,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let told = tell(&Place::find(&call.globals)?, &call.globals.storage_opts, ui)?;
     match call.flags.get("format") {
         Some(format) if asks_for_json(format) => {
-            let text = serde_json::to_string_pretty(&told.to_json()).map_err(CommandError::internal)?;
+            let text = json::document(&told.to_json(), json::Style::TWO);
             ui.line(&text)?;
         }
         Some(format) => template("info", format, &told, ui)?,

@@ -4,13 +4,14 @@ mod tree;
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
+use ctr_cli::json;
 use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
 use ctr_cli::template::{Template, Value, asks_for_json};
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_pods::containers::{Container, Containers, ContainersError};
 
-use super::{json, select};
+use super::select;
 use crate::error;
 use crate::place::Place;
 
@@ -68,7 +69,9 @@ fn trees(call: &Call, place: &Place, found: Vec<Container>) -> Result<Vec<Value>
 fn print(call: &Call, trees: &[Value]) -> Result<(), CommandError> {
     let format = call.flags.string("format");
     if asks_for_json(format) {
-        return Ok(call.ui.line(&json::pretty(&trees.iter().map(Value::to_json).collect(), "     ")?)?);
+        return Ok(call
+            .ui
+            .line(&json::document(&trees.iter().map(Value::to_json).collect(), json::Style::INSPECT))?);
     }
     let template = Template::parse("inspect", &renamed(format)).map_err(CommandError::user)?;
     for tree in trees {

@@ -4,13 +4,14 @@ mod row;
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
+use ctr_cli::json;
 use ctr_cli::report::CommandError;
 use ctr_cli::template::{Format, Report, headers};
 use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
 use ctr_pods::containers::{Container, Containers};
 use ctr_store::Store;
 
-use super::{json, select};
+use super::select;
 use crate::error;
 use crate::place::Place;
 use row::Row;
@@ -125,7 +126,7 @@ fn print(call: &Call, rows: &[Row]) -> Result<Exit, CommandError> {
     let report =
         match format.map(|text| Format::parse("ps", &text)).transpose().map_err(CommandError::usage)? {
             Some(Format::Json) => {
-                call.ui.line(&json::pretty(&rows.iter().map(Row::json).collect(), "  ")?)?;
+                call.ui.line(&json::document(&rows.iter().map(Row::json).collect(), json::Style::TWO))?;
                 return Ok(Exit::SUCCESS);
             }
             Some(Format::Report(report)) => report,
