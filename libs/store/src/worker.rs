@@ -184,6 +184,8 @@ impl Worker {
                 .map_err(|error| WorkerError::Spawn(error.into()))?;
         let child =
             command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).spawn().map_err(WorkerError::Spawn)?;
+        // The command would keep the child's end open, and a child that dies would not be noticed.
+        command.stdin(Stdio::null());
         let mut worker = Self { socket: Some(ours), child, key: "0".repeat(32).parse().map_err(talk)? };
         worker.send(&serde_json::to_vec(setup).map_err(talk)?, &[])?;
         let mut buffer = vec![0; PACKET];
