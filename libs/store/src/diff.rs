@@ -20,13 +20,16 @@ mod tests;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use ctr_core::rooted::Root;
+use ctr_core::rooted::{Root, TreeError};
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use crate::apply::Applied;
+use crate::apply::xattr::{Trust, trust};
+use crate::overlay::replicate::{self, Failure};
 use crate::overlay::{Node, View, ViewError};
 
 use pack::Pack;
@@ -103,26 +106,9 @@ type Found<'f, E> = dyn FnMut(Change, Option<&Node>) -> Result<(), E> + 'f;
 
 /// Goes through two views side by side. A directory is reported before what is in it.
 fn walk<E: From<ViewError>>(old: &View, new: &View, found: &mut Found<'_, E>) -> Result<(), E> {
-    let (old_top, new_top) = (old.top()?, new.top()?);
-    walk_pair(old, new, &old_top, &new_top, found).map(drop)
-}
-
-/// What waits to be reported until it is known that something in a directory changed.
-enum Step {
-    Changed(Node),
-    Added(Node),
-    Deleted(PathBuf),
-}
-
-/// Compares two directories at the same path; true if anything differed.
-fn walk_pair<E: From<ViewError>>(
-    old: &View,
-    new: &View,
-    old_dir: &Node,
-    new_dir: &Node,
-    found: &mut Found<'_, E>,
-) -> Result<bool, E> {
-    let steps = compare(old, new, old_dir, new_dir)?;
+    let pair = Pair { old, new, above: new.above(old) };
+    let mut steps = Vec::new();
+    pair.compare(&old.top()?, &new.top()?, &mut steps)?;
     for step in &steps {
         match step {
             Step::Changed(node) => found(change(&node.path, Kind::Changed), Some(node))?,
@@ -130,66 +116,104 @@ fn walk_pair<E: From<ViewError>>(
             Step::Deleted(path) => found(change(path, Kind::Deleted), None)?,
         }
     }
-    Ok(!steps.is_empty())
+    Ok(())
+}
+
+/// What is reported.
+enum Step {
+    Changed(Node),
+    Added(Node),
+    Deleted(PathBuf),
 }
 
 fn change(path: &Path, kind: Kind) -> Change {
     Change { path: path.to_owned(), kind }
 }
 
-/// Lists the steps from one directory to another, without the directory itself.
-fn compare(old: &View, new: &View, old_dir: &Node, new_dir: &Node) -> Result<Vec<Step>, ViewError> {
-    let mut steps = Vec::new();
-    if old.is_same(old_dir, new, new_dir) {
-        return Ok(steps);
-    }
-    let mut before: BTreeMap<OsString, Node> = old.children(old_dir)?;
-    let after = new.children(new_dir)?;
-    for (name, node) in after {
-        match before.remove(&name) {
-            None => added(new, node, &mut steps)?,
-            Some(was) if was.stat.is_dir() && node.stat.is_dir() => {
-                let inner = compare(old, new, &was, &node)?;
-                if !inner.is_empty() || differs(old, new, &was, &node) {
-                    steps.push(Step::Changed(node));
-                }
-                steps.extend(inner);
-            }
-            Some(was) if differs(old, new, &was, &node) => {
-                let inside = if node.stat.is_dir() { new.children(&node)? } else { BTreeMap::new() };
-                steps.push(Step::Changed(node));
-                for child in inside.into_values() {
-                    added(new, child, &mut steps)?;
-                }
-            }
-            Some(_) => {}
+/// Two views that are compared.
+struct Pair<'v> {
+    old: &'v View,
+    new: &'v View,
+    /// How many trees the new one has on top of the old one, if it is the old one with changes.
+    above: usize,
+}
+
+impl Pair<'_> {
+    /// Lists the steps from one directory to another, without the directory itself.
+    fn compare(&self, old_dir: &Node, new_dir: &Node, steps: &mut Vec<Step>) -> Result<(), ViewError> {
+        if self.old.is_same(old_dir, self.new, new_dir) {
+            return Ok(());
         }
+        let mut before: BTreeMap<OsString, Node> = self.old.children(old_dir)?;
+        for (name, node) in self.new.children(new_dir)? {
+            match before.remove(&name) {
+                None => self.added(node, steps)?,
+                Some(was) if was.stat.is_dir() && node.stat.is_dir() => {
+                    let mut inner = Vec::new();
+                    self.compare(&was, &node, &mut inner)?;
+                    if !inner.is_empty() || self.differs(&was, &node)? {
+                        steps.push(Step::Changed(node));
+                    }
+                    steps.append(&mut inner);
+                }
+                Some(was) if self.differs(&was, &node)? => {
+                    let inside = self.inside(&node)?;
+                    steps.push(Step::Changed(node));
+                    for child in inside.into_values() {
+                        self.added(child, steps)?;
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        steps.extend(before.into_values().map(|node| Step::Deleted(node.path)));
+        Ok(())
     }
-    steps.extend(before.into_values().map(|node| Step::Deleted(node.path)));
-    Ok(steps)
+
+    fn inside(&self, node: &Node) -> Result<BTreeMap<OsString, Node>, ViewError> {
+        if node.stat.is_dir() { self.new.children(node) } else { Ok(BTreeMap::new()) }
+    }
+
+    fn added(&self, node: Node, steps: &mut Vec<Step>) -> Result<(), ViewError> {
+        let inside = self.inside(&node)?;
+        steps.push(Step::Added(node));
+        for child in inside.into_values() {
+            self.added(child, steps)?;
+        }
+        Ok(())
+    }
+
+    /// Tells whether two objects at one path are different ones.
+    ///
+    /// What overlayfs copied up was changed: that is why it did. Between unrelated trees it is told by what a listing
+    /// shows, as reading all contents would take too long. A directory's time changes with what is in it.
+    fn differs(&self, was: &Node, is: &Node) -> Result<bool, ViewError> {
+        if self.old.is_same(was, self.new, is) {
+            return Ok(false);
+        }
+        let (a, b) = (&was.stat, &is.stat);
+        let plain = a.kind != FileType::Directory;
+        let times = (a.modified.tv_sec, a.modified.tv_nsec) != (b.modified.tv_sec, b.modified.tv_nsec);
+        let listed = a.kind != b.kind
+            || a.mode != b.mode
+            || (a.uid, a.gid) != (b.uid, b.gid)
+            || a.special != b.special
+            || plain && (times || a.size != b.size || is.tree() < self.above);
+        Ok(listed || attributes(self.old, was)? != attributes(self.new, is)?)
+    }
 }
 
-fn added(view: &View, node: Node, steps: &mut Vec<Step>) -> Result<(), ViewError> {
-    let inside = if node.stat.is_dir() { view.children(&node)? } else { BTreeMap::new() };
-    steps.push(Step::Added(node));
-    for child in inside.into_values() {
-        added(view, child, steps)?;
+/// Returns the extended attributes that a layer can bring.
+fn attributes(view: &View, node: &Node) -> Result<Vec<(OsString, Vec<u8>)>, ViewError> {
+    if !matches!(node.stat.kind, FileType::RegularFile | FileType::Directory) {
+        return Ok(Vec::new());
     }
-    Ok(())
-}
-
-/// Tells whether two objects at one path are different ones, by what a listing shows: reading all contents to
-/// find a file that was written back as it was is not worth it. A directory's time changes with what is in it.
-fn differs(old: &View, new: &View, was: &Node, is: &Node) -> bool {
-    if old.is_same(was, new, is) {
-        return false;
-    }
-    let (a, b) = (&was.stat, &is.stat);
-    let plain = a.kind != FileType::Directory;
-    let times = (a.modified.tv_sec, a.modified.tv_nsec) != (b.modified.tv_sec, b.modified.tv_nsec);
-    a.kind != b.kind
-        || a.mode != b.mode
-        || (a.uid, a.gid) != (b.uid, b.gid)
-        || a.special != b.special
-        || plain && (times || a.size != b.size)
+    let file = view.open(node)?.into();
+    let mut found = replicate::attributes(&file).map_err(|Failure { verb, errno }| ViewError {
+        path: node.path.clone(),
+        source: TreeError::Refused { verb, path: node.path.clone(), errno },
+    })?;
+    found.retain(|(name, _)| trust(name.as_bytes()) != Trust::Drop);
+    found.sort();
+    Ok(found)
 }

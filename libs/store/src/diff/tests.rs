@@ -99,6 +99,28 @@ fn userns_changes_are_listed_as_docker_lists_them() {
     assert!(!back.contains(&"D turn/in".to_owned()));
 }
 
+fn userns_changes_that_a_listing_does_not_show_are_found() {
+    let stage = tempfile::tempdir().unwrap();
+    let at = |name: &str| stage.path().join(name);
+    let with_attribute = |value: &[u8]| {
+        let mut item = dir("var/", 0o700);
+        item.0.xattrs.push((b"user.mark".to_vec(), value.to_vec()));
+        item
+    };
+    unpacked(&at("low"), &archive(&base()));
+    // The same size and time with other contents; an attribute of a directory, and of a file.
+    unpacked(&at("up"), &archive(&[dir("etc/", 0o755), file("etc/kept", "y"), with_attribute(b"1")]));
+    let (old, new) = (view(&[&at("low")]), view(&[&at("up"), &at("low")]));
+    assert_eq!(listed(&old, &new), ["C etc", "C etc/kept", "C var"]);
+    // Unpacked twice, two trees are alike.
+    unpacked(&at("twin"), &archive(&base()));
+    assert_eq!(listed(&old, &view(&[&at("twin")])), [""; 0]);
+    let mut items = base();
+    items.iter_mut().find(|item| item.0.path == b"usr/tool").unwrap().0.xattrs[0].1 = b"2".to_vec();
+    unpacked(&at("other"), &archive(&items));
+    assert_eq!(listed(&old, &view(&[&at("other")])), ["C usr", "C usr/other", "C usr/tool"]);
+}
+
 fn userns_a_layer_of_changes_makes_one_out_of_the_other() {
     let stage = tempfile::tempdir().unwrap();
     let at = |name: &str| stage.path().join(name);

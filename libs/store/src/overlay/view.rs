@@ -84,6 +84,13 @@ impl View {
         Self { data, ..self }
     }
 
+    /// Returns how many trees this view has on top of all those of another; none if it is not stacked on it.
+    pub(crate) fn above(&self, other: &Self) -> usize {
+        let count = self.identities.len().saturating_sub(other.identities.len());
+        let rest = self.identities.get(count..).unwrap_or_default();
+        if rest == other.identities && rest.iter().all(Option::is_some) { count } else { 0 }
+    }
+
     /// Tells whether a node of this view and one of another at the same path are the same object or directory,
     /// merged from the same trees.
     pub(crate) fn is_same(&self, node: &Node, other: &Self, other_node: &Node) -> bool {
