@@ -1,7 +1,7 @@
 //! A world for one test, and programs run in it.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -376,13 +376,16 @@ impl Running<'_> {
         let mut stderr = self.child.stderr.take().expect("a pipe");
         let stdin = self.child.stdin.take().zip(self.stdin.take());
         let (mut out, mut err) = (Vec::new(), Vec::new());
+        let (out_ref, err_ref) = (&mut out, &mut err);
         let status = std::thread::scope(|scope| {
             if let Some((mut pipe, bytes)) = stdin {
                 // A program may well end without having read all of it.
                 scope.spawn(move || drop(pipe.write_all(&bytes)));
             }
-            scope.spawn(|| stdout.read_to_end(&mut out).expect("stdout"));
-            scope.spawn(|| stderr.read_to_end(&mut err).expect("stderr"));
+            // Something may outlive the program and hold its pipes: that is seen, and not waited for.
+            let (until, line) = (self.until, &self.line);
+            scope.spawn(move || read_all(&mut stdout, &mut *out_ref, until, line));
+            scope.spawn(move || read_all(&mut stderr, &mut *err_ref, until, line));
             wait(&mut self.child, self.until)
         });
         let text = |bytes: Vec<u8>| {
@@ -411,6 +414,18 @@ fn wait(child: &mut Child, until: Instant) -> Option<ExitStatus> {
     ended.then_some(status)
 }
 
+fn read_all(pipe: &mut (impl Read + std::os::fd::AsFd), into: &mut Vec<u8>, until: Instant, line: &str) {
+    let mut buffer = [0; 1 << 16];
+    loop {
+        // A grace after the program's own deadline, in which it was killed.
+        wait_readable(&*pipe, until + Duration::from_secs(5), line);
+        match pipe.read(&mut buffer).expect("a pipe") {
+            0 => return,
+            read => into.extend_from_slice(&buffer[..read]),
+        }
+    }
+}
+
 fn wait_readable(fd: &impl std::os::fd::AsFd, until: Instant, line: &str) {
     assert!(poll_until(fd, until), "the deadline has passed for {line}");
 }
@@ -419,6 +434,7 @@ fn poll_until(fd: &impl std::os::fd::AsFd, until: Instant) -> bool {
     let left = until.saturating_duration_since(Instant::now());
     let left = Timespec::try_from(left).expect("a short time");
     let mut fds = [PollFd::new(fd, PollFlags::IN)];
+    // A pipe whose other side is gone has no data, and that is something to read too.
     poll(&mut fds, Some(&left)).expect("poll") > 0
 }
 
