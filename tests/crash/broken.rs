@@ -65,7 +65,7 @@ impl Case {
         let stride = std::env::var("CTR_CRASH_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
         let all = points.iter().flat_map(|(call, count)| (1..=*count).map(move |n| (call.as_str(), n)));
         let all: Vec<_> = all.flat_map(|point| FAULTS.map(|fault| (point, fault))).step_by(stride).collect();
-        assert!(all.len() > 20 / stride, "{}: only {all:?}", self.name);
+        assert!(all.len() > 2, "{}: only {all:?}", self.name);
         let mut wrong = Vec::new();
         for ((call, n), fault) in &all {
             self.reset();
@@ -73,6 +73,7 @@ impl Case {
             let output = self
                 .env
                 .watched(["-qq", "-o", "/dev/null", "-e", "signal=none", "-e", &inject], command)
+                .deadline(std::time::Duration::from_secs(30))
                 .run();
             if let Err(why) = self.check(&before, &after) {
                 wrong.push(format!("{inject}: {why}\nof {output}"));

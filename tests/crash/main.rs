@@ -54,7 +54,7 @@ fn gc() {
         env.load(&broken::image("localhost/first:1", "first"));
         // Something to sweep: a load that was killed in its middle.
         let archive = env.file("second.tar", broken::image("localhost/second:1", "second").docker_archive());
-        let fault = ["-qq", "-o", "/dev/null", "-e", "inject=renameat,renameat2:signal=KILL:when=1"];
+        let fault = ["-qq", "-o", "/dev/null", "-e", "inject=rename,renameat,renameat2:signal=KILL:when=1"];
         let killed = env
             .watched(
                 fault,

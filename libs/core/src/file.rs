@@ -30,6 +30,12 @@ impl FileError {
     pub fn is_missing(&self) -> bool {
         self.source.kind() == std::io::ErrorKind::NotFound
     }
+
+    /// Whether something on the way is no directory, so that there can be nothing below it.
+    #[must_use]
+    pub fn is_below_a_file(&self) -> bool {
+        self.source.kind() == std::io::ErrorKind::NotADirectory
+    }
 }
 
 /// A file was larger than the table of limits allows.

@@ -45,7 +45,8 @@ impl Store {
                 let path = folder.join(name).join(RECORD);
                 let bytes = match file::read(&path, limits::RECORD) {
                     Ok(bytes) => bytes,
-                    Err(error) if error.is_missing() => continue,
+                    // Beside the records lie locks.
+                    Err(error) if error.is_missing() || error.is_below_a_file() => continue,
                     Err(error) => return Err(error.into()),
                 };
                 let Ok(claim) = serde_json::from_slice::<Claim>(&bytes) else { continue };
