@@ -16,7 +16,8 @@
 //! # Invariants
 //! - A file that cannot be read for another reason than its content stops the sweep: an error of the disk must not
 //!   look like an empty store.
-//! - What is damaged is no root, but is not deleted either: it is listed, and goes with `rmi`.
+//! - What is damaged is not deleted: it is listed, and goes with `rmi`. While a name or an index is damaged, no image is
+//!   taken for garbage, since it may be what was named.
 //!
 //! # Process context
 //! [`Store::sweep`]: any. [`Store::empty_trash`]: A, or a store whose trees are all ours.
@@ -36,7 +37,7 @@ use crate::image::{Damage, ImageError};
 use crate::layer::{SYNCED, digest_of_folder};
 use crate::refs::Target;
 use crate::session::{PINS, Pin};
-use crate::{ImageId, Store, StoreError, names_in};
+use crate::{ImageId, Store, StoreError, exists, names_in};
 
 /// How much of what can be made again is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,8 @@ pub(crate) struct Wanted {
     pub(crate) images: BTreeSet<ImageId>,
     /// Indexes.
     pub(crate) indexes: HashSet<Digest>,
+    /// A name or an index is damaged: what it led to is not known.
+    unsure: bool,
 }
 
 #[derive(Debug, Default)]
@@ -118,7 +121,14 @@ impl Store {
     pub(crate) fn wanted(&self) -> Result<Wanted, StoreError> {
         let mut wanted = Wanted::default();
         let mut indexes = Vec::new();
-        for named in self.names()?.good {
+        let names = self.names()?;
+        for name in names.damaged {
+            match name.error {
+                StoreError::File(error) if error.source.raw_os_error().is_some() => return Err(error.into()),
+                _ => wanted.unsure = true,
+            }
+        }
+        for named in names.good {
             match named.target {
                 Target::Image { id, .. } => _ = wanted.images.insert(id),
                 Target::Index { digest } => indexes.push(digest),
@@ -126,13 +136,13 @@ impl Store {
         }
         for name in names_in(&self.layout().images())? {
             let Ok(id) = ImageId::parse(&name) else { continue };
-            if self.kept_path(Target::Image { id, manifest: id.digest() }).exists() {
+            if exists(&self.kept_path(Target::Image { id, manifest: id.digest() }))? {
                 wanted.images.insert(id);
             }
         }
         for name in names_in(&self.layout().indexes())? {
             let Some(digest) = digest_of_folder(&name) else { continue };
-            if self.kept_path(Target::Index { digest }).exists() {
+            if exists(&self.kept_path(Target::Index { digest }))? {
                 indexes.push(digest);
             }
         }
@@ -159,13 +169,21 @@ impl Store {
             Err(StoreError::File(error)) if !error.is_missing() && error.source.raw_os_error().is_some() => {
                 Err(error.into())
             }
-            // Damaged: it keeps its place, and leads nowhere.
-            Err(_) => Ok(()),
+            // Damaged: it keeps its place, and where it led is not known.
+            Err(_) => {
+                wanted.unsure = true;
+                Ok(())
+            }
         }
     }
 
     fn mark(&self) -> Result<Marked, StoreError> {
-        let wanted = self.wanted()?;
+        let mut wanted = self.wanted()?;
+        if wanted.unsure {
+            // Garbage is kept until the damage is removed, rather than an image lost with a damaged name.
+            let all = names_in(&self.layout().images())?;
+            wanted.images.extend(all.iter().filter_map(|name| ImageId::parse(name).ok()));
+        }
         let mut marked = Marked { images: wanted.images, indexes: wanted.indexes, ..Marked::default() };
         for claim in self.claims()? {
             marked.layers.extend(claim.layers);
@@ -237,7 +255,12 @@ impl Store {
         let mut swept = 0;
         for name in all_names(&self.layout().partial())? {
             let path = self.layout().partial().join(name);
-            let handle = std::fs::File::open(&path).map_err(|error| FileError::new("open", &path, error))?;
+            let handle = match std::fs::File::open(&path) {
+                Ok(handle) => handle,
+                // It ended since the listing.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(FileError::new("open", path, error).into()),
+            };
             if flock(&handle, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 self.discard(&path)?;
                 swept += 1;

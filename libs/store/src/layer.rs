@@ -12,7 +12,7 @@ use ctr_core::{Digest, limits};
 use ctr_userns::map::Key;
 use serde::{Deserialize, Serialize};
 
-use crate::{Store, names_in};
+use crate::{Store, exists, names_in};
 
 /// The name of the tree in its directory.
 pub const TREE: &str = "fs";
@@ -108,6 +108,6 @@ pub(crate) fn trusted_note<T: for<'de> Deserialize<'de>>(
         Err(error) => return Err(error),
     };
     let Ok(note) = serde_json::from_slice::<T>(&bytes) else { return Ok(None) };
-    let trusted = boot(&note).is_current()? || folder.join(SYNCED).exists();
+    let trusted = boot(&note).is_current()? || exists(&folder.join(SYNCED))?;
     Ok(trusted.then_some(note))
 }

@@ -160,6 +160,11 @@ impl Store {
     }
 }
 
+/// Returns whether there is something at a path. An error of the disk is not an answer.
+pub(crate) fn exists(path: &Path) -> Result<bool, FileError> {
+    path.try_exists().map_err(|error| FileError::new("inspect", path, error))
+}
+
 /// Returns the names in a directory, temporaries left out; a directory that is not there is empty.
 pub(crate) fn names_in(path: &Path) -> Result<Vec<String>, FileError> {
     let entries = match std::fs::read_dir(path) {

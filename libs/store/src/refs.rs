@@ -13,7 +13,7 @@ use ctr_core::{Digest, Reference};
 use serde::{Deserialize, Serialize};
 
 use crate::image::ImageId;
-use crate::{Store, StoreError, names_in};
+use crate::{Store, StoreError, exists, names_in};
 
 /// The longest name of a file that is still spelled out.
 const SPELLED: usize = 200;
@@ -106,18 +106,18 @@ impl Store {
     }
 
     /// An image or index goes with one rename; names that still lead to it are the remains of its removal.
-    fn is_there(&self, target: &Target) -> bool {
-        match target {
-            Target::Image { id, .. } => self.image_path(*id).is_dir(),
-            Target::Index { digest } => self.index_path(digest).is_dir(),
-        }
+    fn is_there(&self, target: &Target) -> Result<bool, StoreError> {
+        Ok(match target {
+            Target::Image { id, .. } => exists(&self.image_path(*id))?,
+            Target::Index { digest } => exists(&self.index_path(digest))?,
+        })
     }
 
     /// Returns what a name leads to, if it exists.
     pub fn target(&self, name: &Reference) -> Result<Option<Target>, StoreError> {
         let path = self.ref_path(name);
         match read(path) {
-            Ok(named) => Ok((named.name == *name && self.is_there(&named.target)).then_some(named.target)),
+            Ok(named) => Ok((named.name == *name && self.is_there(&named.target)?).then_some(named.target)),
             Err(StoreError::File(error)) if error.is_missing() => Ok(None),
             Err(error) => Err(error),
         }
@@ -130,7 +130,7 @@ impl Store {
         for entry in names_in(&folder)? {
             let path = folder.join(entry);
             match read(path.clone()) {
-                Ok(named) if self.is_there(&named.target) => names.good.push(named),
+                Ok(named) if self.is_there(&named.target)? => names.good.push(named),
                 Ok(_) => names.void.push(path),
                 // Removed between the listing and the read.
                 Err(StoreError::File(error)) if error.is_missing() => {}

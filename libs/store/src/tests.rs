@@ -393,6 +393,19 @@ fn an_error_of_the_disk_does_not_look_like_an_empty_store() {
 }
 
 #[test]
+fn a_damaged_name_does_not_cost_its_image() {
+    let world = world();
+    let (image, _) = world.image(Some("x"), &["a"], "amd64");
+    let name = world.store.layout().refs().join("localhost+x:latest");
+    fs::write(&name, "{").unwrap();
+    assert_eq!(world.sweep(), crate::gc::Swept::default());
+    fs::remove_file(&name).unwrap();
+    fs::create_dir(&name).unwrap();
+    assert!(world.store.sweep(Budget::default(), &mut |_| {}).is_err(), "an error of the disk stops it");
+    assert!(world.store.image(image.id).is_ok());
+}
+
+#[test]
 fn removal_takes_names_first() {
     let world = world();
     let (image, target) = world.image(Some("a:1"), &["a"], "amd64");
