@@ -9,6 +9,8 @@ use ctr_cli::report::CommandError;
 use ctr_cli::template::{Format, Report};
 use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
 
+use super::rm::from_files;
+
 const FORMAT: Flag = Flag::string("format", "Print as JSON or with a Go template");
 const FILTER: Flag = Flag::array("filter", "Filter output based on conditions given");
 const QUIET: &str = "quiet";
@@ -174,10 +176,12 @@ pub fn prune(call: &Call) -> Result<Exit, CommandError> {
 /// Removes pods that are not there.
 ///
 /// # Errors
-/// One was named.
+/// One was named, or a file that should name one cannot be read.
 pub fn remove_pods(call: &Call) -> Result<Exit, CommandError> {
     let ignore = call.flags.bool("ignore") || call.flags.bool("force");
-    remove(call, ignore, call.flags.has("pod-id-file") || call.flags.bool("latest"), Sentence::NoSuchPod)
+    let named = from_files(&call.flags, "pod-id-file", ignore)?;
+    let otherwise_named = call.flags.has("pod-id-file") || call.flags.bool("latest");
+    remove(call, &named, ignore, otherwise_named, Sentence::NoSuchPod)
 }
 
 /// Removes networks that are not there.
@@ -185,7 +189,7 @@ pub fn remove_pods(call: &Call) -> Result<Exit, CommandError> {
 /// # Errors
 /// One was named.
 pub fn remove_networks(call: &Call) -> Result<Exit, CommandError> {
-    remove(call, call.flags.bool("force"), false, Sentence::NoSuchNetwork)
+    remove(call, &[], call.flags.bool("force"), false, Sentence::NoSuchNetwork)
 }
 
 /// Removes volumes that are not there.
@@ -193,11 +197,12 @@ pub fn remove_networks(call: &Call) -> Result<Exit, CommandError> {
 /// # Errors
 /// One was named.
 pub fn remove_volumes(call: &Call) -> Result<Exit, CommandError> {
-    remove(call, call.flags.bool("force"), false, Sentence::NoSuchVolume)
+    remove(call, &[], call.flags.bool("force"), false, Sentence::NoSuchVolume)
 }
 
 fn remove(
     call: &Call,
+    in_files: &[String],
     ignore: bool,
     otherwise_named: bool,
     sentence: fn(String) -> Sentence,
@@ -213,9 +218,12 @@ fn remove(
     if ignore {
         return Ok(Exit::SUCCESS);
     }
-    let missing = |name: &&str| {
-        let text = sentence((*name).to_owned()).text(call.caller.voice);
+    let missing = |name: &str| {
+        let text = sentence(name.to_owned()).text(call.caller.voice);
         CommandError::user(text).exit(Exit::NO)
     };
-    CommandError::several(names.iter().map(missing).collect()).map_or(Ok(Exit::SUCCESS), Err)
+    CommandError::several(
+        names.iter().copied().chain(in_files.iter().map(String::as_str)).map(missing).collect(),
+    )
+    .map_or(Ok(Exit::SUCCESS), Err)
 }

@@ -43,7 +43,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     }
     let mut names: Vec<String> = flags.texts()?.into_iter().map(str::to_owned).collect();
     let ignore = flags.bool("ignore") || flags.bool("force");
-    names.extend(from_files(flags, ignore)?);
+    names.extend(from_files(flags, "cidfile", ignore)?);
     let chosen = flags.bool("all") || flags.bool("latest") || flags.has("filter");
     check(flags, &names, chosen)?;
 
@@ -84,9 +84,10 @@ fn grace(flags: &Parsed) -> Option<Duration> {
     u64::try_from(flags.int("time").unwrap_or(10)).ok().map(Duration::from_secs)
 }
 
-fn from_files(flags: &Parsed, ignore: bool) -> Result<Vec<String>, CommandError> {
+/// The ids in the files that a flag names.
+pub(super) fn from_files(flags: &Parsed, flag: &str, ignore: bool) -> Result<Vec<String>, CommandError> {
     let mut names = Vec::new();
-    for path in flags.strings("cidfile") {
+    for path in flags.strings(flag) {
         match file::read_text(Path::new(&path), limits::TAG as u64 * 8) {
             Ok(text) => names.push(text.lines().next().unwrap_or_default().to_owned()),
             Err(error) if ignore && error.is_missing() => {}
