@@ -6,6 +6,8 @@
 PREFIX ?= $(HOME)/.local
 DESTDIR ?=
 NAME ?= ctr
+# Which commit the programs are of, so that two builds are told apart; a tree without git has none.
+COMMIT = $(or $(CTR_COMMIT),$(if $(wildcard .git),$(shell git describe --always --exclude='*' --abbrev=12 --dirty 2>/dev/null)))
 export PREFIX DESTDIR NAME
 
 .PHONY: help hello build install uninstall test check fuzz guards bench generated clean
@@ -27,7 +29,7 @@ hello:
 	"$(PREFIX)/bin/$(NAME)" run --rm localhost/hello
 
 build:
-	cargo build --release --locked -p ctr-run -p ctr-copy
+	CTR_COMMIT='$(COMMIT)' cargo build --release --locked -p ctr-run -p ctr-copy
 
 install: build
 	@scripts/install

@@ -15,9 +15,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ctr-runtime", &["ctr-userns", "ctr-core", "ctr-sys"]),
     ("ctr-pods", &["ctr-store", "ctr-runtime", "ctr-userns", "ctr-core", "ctr-sys"]),
     ("ctr-cli", &["ctr-core"]),
+    ("ctr-views", &["ctr-cli", "ctr-store", "ctr-core"]),
     ("ctr-init", &["ctr-sys"]),
-    ("ctr-run", &["ctr-cli", "ctr-pods", "ctr-store", "ctr-runtime", "ctr-userns", "ctr-core", "ctr-sys"]),
-    ("ctr-copy", &["ctr-cli", "ctr-store", "ctr-userns", "ctr-core", "ctr-sys"]),
+    (
+        "ctr-run",
+        &[
+            "ctr-cli",
+            "ctr-views",
+            "ctr-pods",
+            "ctr-store",
+            "ctr-runtime",
+            "ctr-userns",
+            "ctr-core",
+            "ctr-sys",
+        ],
+    ),
+    ("ctr-copy", &["ctr-cli", "ctr-views", "ctr-store", "ctr-userns", "ctr-core", "ctr-sys"]),
 ];
 
 /// What is not shipped may use what it likes.

@@ -5,5 +5,6 @@ mod fences;
 mod flags;
 mod generated;
 mod layers;
+mod makefile;
 mod members;
 mod source;

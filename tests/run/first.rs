@@ -13,6 +13,21 @@ fn hello_runs_in_an_empty_store() {
     assert!(env.ok(["run", "--rm", "localhost/hello:latest"]).starts_with("Hello"));
 }
 
+/// Who unpacks is a grandchild: what stops it is told once, in our words.
+#[test]
+fn what_stops_the_unpacking_is_said_once() {
+    needs!(Userns);
+    let env = Env::new();
+    for script in ["ctr run --rm localhost/hello", "ctr load -q -i image.tar"] {
+        let _archive = env.file("image.tar", Image::busybox(BUSYBOX, []).docker_archive());
+        let script = format!("echo 0 >/proc/sys/user/max_user_namespaces && {script}");
+        let output = env.program("unshare", ["--map-root-user", "--map-auto", "sh", "-c", &script]).run();
+        let said = output.fails(125);
+        let errors: Vec<_> = said.lines().filter(|line| line.starts_with("Error:")).collect();
+        assert!(errors.len() == 1 && errors[0].ends_with("(ENOSPC)"), "{script}: {said}");
+    }
+}
+
 #[test]
 fn a_missing_image_is_named_and_nothing_is_left() {
     needs!(Userns);

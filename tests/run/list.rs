@@ -74,18 +74,74 @@ fn rm_removes_by_every_way_of_naming() {
 fn container_exists_and_inspect_answer() {
     needs!(Userns);
     let env = Env::with_busybox();
-    let one = sleeper(&env, "one");
+    let mut one =
+        env.shell(["--name", "one"], "head -c 4096 /dev/zero > /file; echo ready; exec sleep 1000").start();
+    one.wait_for("ready\n");
     assert_eq!(env.ctr(["container", "exists", "--external", "one"]).run().code(), 0);
     assert_eq!(env.ctr(["container", "exists", "absent"]).run().code(), 1);
     let json: serde_json::Value =
         serde_json::from_str(&env.ok(["container", "inspect", "one"])).expect("JSON");
     assert_eq!(json[0]["Name"], "one");
     assert_eq!(json[0]["State"]["Status"], "running");
-    let said = env.ctr(["container", "inspect", "--size", "one"]).run().fails(125);
-    assert!(said.contains("--size is not supported yet"), "{said}");
-    assert_ne!(env.ctr(["container", "inspect", "absent"]).run().code(), 0);
+    assert!(json[0].get("SizeRw").is_none(), "sizes are only counted when they are asked for");
+    let sized: serde_json::Value =
+        serde_json::from_str(&env.ok(["container", "inspect", "--size", "one"])).expect("JSON");
+    let bytes = |key: &str| sized[0][key].as_i64().expect("a number of bytes");
+    assert!(bytes("SizeRw") >= 4096 && bytes("SizeRootFs") > bytes("SizeRw"), "{sized}");
+    let said = env.named("podman", ["container", "inspect", "absent"]).run().fails(125);
+    assert_eq!(said, "Error: no such container \"absent\"\n");
     let _removed = env.ok(["rm", "-f", "-t", "0", "one"]);
     let _ended = one.finish();
+}
+
+#[test]
+fn inspect_finds_whatever_has_the_name() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let one = sleeper(&env, "one");
+    let of = |args: &[&str]| env.ctr(["inspect"]).args(args).run().success();
+    let image = env.ok(["image", "inspect", "-f", "{{.Id}}", BUSYBOX]);
+    let id = env.ok(["container", "inspect", "--format", "{{.Id}}", "one"]);
+    assert_eq!(of(&["--format", "{{.Id}}", BUSYBOX, "one", &image]), format!("{image}\n{id}\n{image}"));
+    assert_eq!(of(&["-l", "-f", "{{.Name}} {{.ImageName}}"]), format!("one {BUSYBOX}"));
+    assert!(of(&["--type", "image", "-f", "{{.Size}}", BUSYBOX]).parse::<u64>().is_ok());
+    let json: serde_json::Value = serde_json::from_str(&of(&["--size", "one", "busybox"])).expect("JSON");
+    assert!(json[0]["SizeRootFs"].is_u64() && json[1]["RepoTags"][0] == BUSYBOX, "{json}");
+
+    // A container comes before an image of the same name, and a type says which is meant.
+    env.ok(["tag", BUSYBOX, "one"]);
+    assert_eq!(of(&["-f", "{{.Id}}", "one"]), id);
+    assert_eq!(of(&["-t", "image", "-f", "{{.Id}}", "one"]), image);
+
+    for (args, said) in [
+        (&["absent"][..], "no such object: \"absent\""),
+        (&["--type", "container", BUSYBOX], "no such container \"localhost/busybox:latest\""),
+        (&["--type", "image", "absent"], "absent: image not known"),
+        (&["--type", "pod", "x"], "no such pod x"),
+        (&["--type", "volume", "x"], "no such volume x"),
+        (&["--type", "artifact", "x"], "x: artifact does not exist"),
+        (&["--type", "image", "--latest"], "latest is not supported for type \"image\""),
+        (&["--type", "image", "--size", "x"], "size is not supported for type \"image\""),
+        (&["--latest", "x"], "--latest and arguments cannot be used together"),
+        (&[], "no names or ids specified"),
+        (
+            &["--type", "nope", "x"],
+            "invalid type \"nope\": must be \"image\", \"container\", \"pod\", \"network\", \"volume\", \
+             \"artifact\", or \"all\"",
+        ),
+    ] {
+        let found = env.named("podman", ["inspect"]).args(args).run().fails(125);
+        assert_eq!(found, format!("Error: {said}\n"), "{args:?}");
+    }
+    let both = env.ctr(["inspect", "-f", "{{.Id}}", "absent", BUSYBOX]).run();
+    assert_eq!(
+        (both.code(), both.stdout.trim()),
+        (125, image.as_str()),
+        "what is there is shown all the same"
+    );
+    let _removed = env.ok(["rm", "-f", "-t", "0", "one"]);
+    let _ended = one.finish();
+    assert_eq!(env.ctr(["inspect", "--latest"]).run().fails(125), "Error: no such container\n");
 }
 
 #[test]

@@ -4,9 +4,9 @@ use ctr_cli::human::time::Timestamp;
 use ctr_cli::report::CommandError;
 use ctr_core::Reference;
 use ctr_store::Store;
+use ctr_views::listing::Entry;
 
 use crate::glob;
-use crate::listing::Entry;
 
 /// One filter.
 #[derive(Debug, Clone)]

@@ -9,7 +9,6 @@ mod error;
 mod filter;
 mod glob;
 pub mod internal;
-mod listing;
 
 pub use cmd::COMMANDS;
 

@@ -11,6 +11,7 @@ pub mod ps;
 pub mod rm;
 pub mod run;
 mod select;
+mod size;
 pub mod system;
 pub mod unshare;
 pub mod version;

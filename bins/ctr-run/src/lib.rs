@@ -25,6 +25,7 @@ pub const COMMANDS: &[Command] = &[
     Command { path: "container run", verb: &cmd::run::VERB, run: cmd::run::run },
     Command { path: "doctor", verb: &cmd::doctor::VERB, run: cmd::doctor::run },
     Command { path: "info", verb: &cmd::info::VERB, run: cmd::info::run },
+    Command { path: "inspect", verb: &cmd::inspect::ANY, run: cmd::inspect::any },
     Command { path: "network ls", verb: &cmd::empty::NETWORK_LIST, run: cmd::empty::networks },
     Command { path: "network prune", verb: &cmd::empty::NETWORK_PRUNE, run: cmd::empty::prune },
     Command { path: "network rm", verb: &cmd::empty::NETWORK_REMOVE, run: cmd::empty::remove_networks },

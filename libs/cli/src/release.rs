@@ -26,7 +26,10 @@ pub const fn shown(voice: Voice) -> &'static str {
 }
 
 /// The commit that was built, where the build was told.
-pub const COMMIT: Option<&str> = option_env!("CTR_COMMIT");
+pub const COMMIT: Option<&str> = match option_env!("CTR_COMMIT") {
+    Some(commit) if !commit.is_empty() => Some(commit),
+    _ => None,
+};
 
 /// When it was built, in seconds since 1970, where the build was told.
 const BUILT: Option<&str> = option_env!("SOURCE_DATE_EPOCH");

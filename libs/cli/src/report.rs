@@ -10,8 +10,8 @@
 use crate::exit::Exit;
 use crate::log::Level;
 use crate::peers::Sentence;
-use crate::text::Put as _;
 use crate::voice::Voice;
+pub use ctr_core::causes::chain;
 use ctr_core::foreign::for_terminal;
 use std::error::Error;
 
@@ -196,36 +196,6 @@ impl From<crate::ui::OutputError> for CommandError {
     }
 }
 
-/// The error and its sources in one line, each said once, with the name of an errno.
-#[must_use]
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = one(error);
-    let mut next = error.source();
-    while let Some(source) = next {
-        let said = one(source);
-        if !said.is_empty() && !text.ends_with(&said) {
-            text.put(format_args!(": {said}"));
-        }
-        next = source.source();
-    }
-    text
-}
-
-/// The error's own words; those of the operating system get the errno's name instead of its number.
-fn one(error: &(dyn Error + 'static)) -> String {
-    let text = error.to_string();
-    let code = error
-        .downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::raw_os_error)
-        .or_else(|| error.downcast_ref::<rustix::io::Errno>().map(|errno| errno.raw_os_error()));
-    let Some(code) = code else { return text };
-    let plain = text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text);
-    match ctr_core::errno::name(code) {
-        Some(name) => format!("{plain} ({name})"),
-        None => format!("{plain} (errno {code})"),
-    }
-}
-
 /// Escapes what a terminal would obey; line breaks and tabs of ours stay.
 fn on_terminal(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -256,21 +226,6 @@ mod tests {
 
     fn read() -> Read {
         Read { path: "/etc/x", source: std::io::Error::from_raw_os_error(13) }
-    }
-
-    #[test]
-    fn the_chain_is_one_line_with_the_errno() {
-        assert_eq!(chain(&read()), "cannot read /etc/x: Permission denied (EACCES)");
-        assert_eq!(one(&std::io::Error::other("x")), "x");
-        assert_eq!(one(&rustix::io::Errno::PERM), "Operation not permitted (EPERM)");
-    }
-
-    #[test]
-    fn a_source_is_not_said_twice() {
-        #[derive(Debug, thiserror::Error)]
-        #[error(transparent)]
-        struct Same(#[from] Read);
-        assert_eq!(chain(&Same(read())), "cannot read /etc/x: Permission denied (EACCES)");
     }
 
     #[test]

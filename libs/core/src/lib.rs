@@ -7,6 +7,7 @@
 
 pub mod atomic;
 pub mod boot;
+pub mod causes;
 pub mod digest;
 pub mod errno;
 pub mod file;

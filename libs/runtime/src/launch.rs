@@ -404,6 +404,6 @@ fn phrase(plan: &[u8], step: u32) -> (String, bool) {
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}", self.step, self.errno)
+        write!(f, "cannot {}: {}", self.step, ctr_core::causes::chain(&self.errno))
     }
 }

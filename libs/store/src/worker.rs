@@ -112,7 +112,6 @@ pub struct Failure {
 
 impl Failure {
     pub(crate) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut message = error.to_string();
         let (mut errno, mut unmapped) = (None, None);
         let mut cause = Some(error);
         while let Some(error) = cause {
@@ -125,12 +124,8 @@ impl Failure {
                 errno = Some(kernel.raw_os_error());
             }
             cause = error.source();
-            if let Some(cause) = cause {
-                message.push_str(": ");
-                message.push_str(&cause.to_string());
-            }
         }
-        Self { message, errno, unmapped }
+        Self { message: ctr_core::causes::chain(error), errno, unmapped }
     }
 }
 

@@ -12,10 +12,10 @@ use ctr_cli::template::{Report, Struct, Value, asks_for_json, headers};
 use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
 use ctr_core::Digest;
 use ctr_store::{Image, Store};
+use ctr_views::listing::{self, Entry};
 
 use crate::context::Context;
 use crate::error::{of, of_resolve};
-use crate::listing::{self, Entry};
 
 pub(super) const VERB: Verb = Verb::new("[options] IMAGE", "Show history of a specified image")
     .long("Displays the history of an image.\n\n  The information can be printed out in an easy to read, or user specified format, and can be truncated.")
@@ -53,7 +53,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
 /// The last step first. A step that ends in an image of the store bears its id.
 fn steps(store: &Store, image: &Image) -> Result<Vec<Step>, CommandError> {
     let config = store.config(image.id).map_err(of)?;
-    let all = listing::all(store)?;
+    let all = listing::all(store).map_err(of)?;
     let tops = tops(&all, image);
     let mut layers = image.layers.len();
     let mut used = Vec::new();

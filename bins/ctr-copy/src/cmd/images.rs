@@ -9,10 +9,11 @@ use ctr_cli::report::CommandError;
 use ctr_cli::template::{Report, Struct, Value, asks_for_json, headers};
 use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
 use ctr_core::Reference;
+use ctr_views::listing::{self, Entry};
 
 use crate::context::Context;
+use crate::error::of;
 use crate::filter::Filters;
-use crate::listing::{self, Entry};
 
 pub(super) const VERB: Verb = Verb::new("[options] [IMAGE]", "List images in local storage")
     .long("Lists images previously pulled to the system or created on the system.")
@@ -55,7 +56,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
         return Err(CommandError::usage("cannot specify an image and a filter(s)"));
     }
     let store = Context::new(&call.globals)?.store()?;
-    let mut entries = listing::all(&store)?;
+    let mut entries = listing::all(&store).map_err(of)?;
     for entry in entries.iter().filter(|entry| entry.damage.is_some()) {
         warn(call, entry);
     }

@@ -7,11 +7,11 @@ use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Flag, Verb};
 use ctr_store::remove::{RemoveError, Removed};
+use ctr_views::listing;
 
 use crate::context::{Context, told};
 use crate::error::of;
 use crate::filter::Filters;
-use crate::listing;
 
 pub(super) const VERB: Verb = Verb::new("[options]", "Remove unused images")
     .long("Removes dangling or unused images from local storage.")
@@ -29,7 +29,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     }
     let context = Context::new(&call.globals)?;
     let store = context.store()?;
-    let mut entries = listing::all(&store)?;
+    let mut entries = listing::all(&store).map_err(of)?;
     let filters = Filters::parse(&call.flags.strings("filter"), &store, &entries)?;
     entries.retain(|entry| entry.containers.is_empty() && (entry.is_dangling() || all && !entry.is_part));
     filters.keep(&mut entries);

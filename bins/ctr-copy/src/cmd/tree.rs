@@ -7,11 +7,11 @@ use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_core::Digest;
 use ctr_store::Store;
+use ctr_views::listing::{self, Entry};
 
 use super::history::stream_length;
 use crate::context::Context;
-use crate::error::of_resolve;
-use crate::listing::{self, Entry};
+use crate::error::{of, of_resolve};
 
 pub(super) const VERB: Verb =
     Verb::new("[options] IMAGE", "Print layer hierarchy of an image in a tree format")
@@ -24,7 +24,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     let texts = call.flags.texts()?;
     let store = Context::new(&call.globals)?.store()?;
     let image = store.resolve(texts[0], None).map_err(of_resolve)?;
-    let all = listing::all(&store)?;
+    let all = listing::all(&store).map_err(of)?;
     let names =
         all.iter().find(|entry| entry.id == image.id.to_string()).map(Entry::name_texts).unwrap_or_default();
     let mut lines = vec![

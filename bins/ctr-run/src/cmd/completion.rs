@@ -53,6 +53,7 @@ pub fn values(path: &str, before: &[String]) -> Vec<Proposal> {
     match path {
         "completion" => Shell::ALL.map(|(name, _)| Proposal::new(name, "")).into(),
         "rm" | "container rm" | "container exists" | "container inspect" => containers().unwrap_or_default(),
+        "inspect" => [containers(), images()].into_iter().flatten().flatten().collect(),
         "run" | "container run" if before.is_empty() => images().unwrap_or_default(),
         _ => Vec::new(),
     }

@@ -4,120 +4,228 @@ mod tree;
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
-use ctr_cli::json;
 use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
-use ctr_cli::template::{Template, Value, asks_for_json};
+use ctr_cli::template::Value;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_pods::containers::{Container, Containers, ContainersError};
+use ctr_store::{Image, ResolveError, Store};
+use ctr_views::{image, inspect};
 
-use super::select;
+use super::{select, size};
 use crate::error;
 use crate::place::Place;
 
-/// The verb.
+const FORMAT: Flag =
+    Flag::string("format", "Format the output to a Go template or json").short('f').default("json");
+const LATEST: Flag = Flag::bool("latest", "Act on the latest container").short('l');
+const SIZE: Flag = Flag::bool("size", "Display total file size").short('s');
+
+/// `container inspect`.
 pub const VERB: Verb =
     Verb::new("[options] CONTAINER [CONTAINER...]", "Display the configuration of a container")
         .long("Displays the low-level information on a container identified by name or ID.")
         .examples(&["container inspect web", "container inspect --format '{{.State.Pid}}' web"])
-        .flags(&[
-            Flag::string("format", "Format the output to a Go template or json").short('f').default("json"),
-            Flag::bool("latest", "Act on the latest container").short('l'),
-            Flag::bool("size", "Display total file size").short('s'),
-        ])
+        .flags(&[FORMAT, LATEST, SIZE])
         .arity(Arity::Any);
 
-/// Prints what is known.
+/// `inspect`.
+pub const ANY: Verb = Verb::new(
+    "[options] {ARTIFACT|CONTAINER|IMAGE|POD|NETWORK|VOLUME} [...]",
+    "Display the configuration of object denoted by ID",
+)
+.long(
+    "Displays the low-level information on an object identified by name or ID. \
+     A container of that name comes before an image.",
+)
+.examples(&[
+    "inspect fedora",
+    "inspect --type image fedora",
+    "inspect --format \"imageId: {{.Id}} size: {{.Size}}\" fedora",
+])
+.flags(&[FORMAT, LATEST, SIZE, Flag::string("type", "Specify inspect-object type").short('t').default("all")])
+.arity(Arity::Any);
+
+/// What `--type` says is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    All,
+    Container,
+    Image,
+    /// What there are none of yet.
+    Other(&'static str),
+}
+
+impl Kind {
+    fn parse(text: &str) -> Result<Self, CommandError> {
+        Ok(match text {
+            "all" => Self::All,
+            "container" => Self::Container,
+            "image" => Self::Image,
+            "pod" => Self::Other("pod"),
+            "network" => Self::Other("network"),
+            "volume" => Self::Other("volume"),
+            "artifact" => Self::Other("artifact"),
+            _ => {
+                return Err(CommandError::usage(format!(
+                    "invalid type {text:?}: must be \"image\", \"container\", \"pod\", \"network\", \"volume\", \
+                     \"artifact\", or \"all\""
+                )));
+            }
+        })
+    }
+
+    /// Flags that say nothing of such an object.
+    fn check(self, call: &Call) -> Result<(), CommandError> {
+        let unfit = |flag: &str, name: &str| {
+            Err(CommandError::usage(format!("{flag} is not supported for type {name:?}")))
+        };
+        match self {
+            Self::Image if call.flags.bool("latest") => unfit("latest", "image"),
+            Self::Image if call.flags.bool("size") => unfit("size", "image"),
+            Self::Other("pod") if call.flags.bool("size") => unfit("size", "pod"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Something that was found.
+enum Found {
+    Container(Box<Container>),
+    Image(Box<Image>),
+}
+
+/// Prints what is known of containers.
 ///
 /// # Errors
 /// A container is not there, or the template asks for what none has.
 pub fn run(call: &Call) -> Result<Exit, CommandError> {
-    let flags = &call.flags;
-    let names = flags.texts()?;
-    if names.is_empty() != flags.bool("latest") {
-        return Err(CommandError::usage("provide the name or ID of a container, or --latest alone"));
+    show(call, Kind::Container)
+}
+
+/// Prints what is known of whatever has the name.
+///
+/// # Errors
+/// There is nothing of that name, or the template asks for what it has not.
+pub fn any(call: &Call) -> Result<Exit, CommandError> {
+    let kind = Kind::parse(call.flags.string("type"))?;
+    kind.check(call)?;
+    show(call, kind)
+}
+
+fn show(call: &Call, kind: Kind) -> Result<Exit, CommandError> {
+    let names = call.flags.texts()?;
+    let latest = call.flags.bool("latest");
+    if latest && !names.is_empty() {
+        return Err(CommandError::usage("--latest and arguments cannot be used together"));
     }
-    let place = Place::find(&call.globals)?;
-    let containers = Containers::new(&place.dirs);
+    if !latest && names.is_empty() {
+        return Err(CommandError::usage("no names or ids specified"));
+    }
+    let seeker = Seeker::new(call, Place::find(&call.globals)?);
     let mut found = Vec::new();
     let mut missing = Vec::new();
-    if flags.bool("latest") {
-        found.extend(containers.list().map_err(error::of_containers)?.pop());
+    if latest {
+        found.push(seeker.latest()?);
     }
     for name in names {
-        match containers.find(name) {
-            Ok(container) => found.push(container),
-            Err(error @ ContainersError::NotFound(_)) => missing
-                .push(CommandError::user(error).peer(Sentence::Other(format!("no such container {name}")))),
-            Err(error) => missing.push(error::of_containers(error)),
+        match seeker.find(name, kind)? {
+            Ok(one) => found.push(one),
+            Err(error) => missing.push(error),
         }
     }
-    let trees = trees(call, &place, found)?;
-    print(call, &trees)?;
+    let trees = seeker.trees(found)?;
+    inspect::print(call, trees)?;
     CommandError::several(missing).map_or(Ok(Exit::SUCCESS), Err)
 }
 
-fn trees(call: &Call, place: &Place, found: Vec<Container>) -> Result<Vec<Value>, CommandError> {
-    let running = select::running(found)?;
-    let tree = |(container, running): (Container, bool)| tree::of(&container, running, place).into();
-    if call.flags.bool("size") && !running.is_empty() {
-        return Err(CommandError::not_supported("--size"));
-    }
-    Ok(running.into_iter().map(tree).collect())
+/// Finds objects by name.
+struct Seeker<'a> {
+    call: &'a Call,
+    place: Place,
+    containers: Containers,
 }
 
-fn print(call: &Call, trees: &[Value]) -> Result<(), CommandError> {
-    let format = call.flags.string("format");
-    if asks_for_json(format) {
-        return Ok(call
-            .ui
-            .line(&json::document(&trees.iter().map(Value::to_json).collect(), json::Style::INSPECT))?);
+impl<'a> Seeker<'a> {
+    fn new(call: &'a Call, place: Place) -> Self {
+        let containers = Containers::new(&place.dirs);
+        Self { call, place, containers }
     }
-    let template = Template::parse("inspect", &renamed(format)).map_err(CommandError::user)?;
-    for tree in trees {
-        call.ui.line(&template.render(tree).map_err(CommandError::user)?)?;
+
+    fn latest(&self) -> Result<Found, CommandError> {
+        let newest = self.containers.list().map_err(error::of_containers)?.pop();
+        newest
+            .map(|container| Found::Container(Box::new(container)))
+            .ok_or_else(|| CommandError::user("no such container"))
     }
-    Ok(())
+
+    /// One object, or the error that tells that there is none; other trouble ends the command.
+    fn find(&self, name: &str, kind: Kind) -> Result<Result<Found, CommandError>, CommandError> {
+        if matches!(kind, Kind::All | Kind::Container)
+            && let Some(container) = self.container(name)?
+        {
+            return Ok(Ok(Found::Container(Box::new(container))));
+        }
+        if matches!(kind, Kind::All | Kind::Image) {
+            match self.store()?.resolve(name, None) {
+                Ok(image) => return Ok(Ok(Found::Image(Box::new(image)))),
+                Err(ResolveError::Unknown { .. }) if kind == Kind::All => {}
+                Err(error) => return Ok(Err(error::of_resolve(error))),
+            }
+        }
+        Ok(Err(absent(name, kind)))
+    }
+
+    fn container(&self, name: &str) -> Result<Option<Container>, CommandError> {
+        match self.containers.find(name) {
+            Ok(container) => Ok(Some(container)),
+            Err(ContainersError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error::of_containers(error)),
+        }
+    }
+
+    fn store(&self) -> Result<Store, CommandError> {
+        Store::open(&self.place.layout()).map_err(CommandError::environment)
+    }
+
+    /// What is printed of each. Counting bytes moves us into A, so images come first.
+    fn trees(&self, found: Vec<Found>) -> Result<Vec<Value>, CommandError> {
+        let containers = found.iter().filter_map(|one| match one {
+            Found::Container(container) => Some(container.as_ref().clone()),
+            Found::Image(_) => None,
+        });
+        let running = select::running(containers.collect())?;
+        let mut images = Vec::new();
+        for one in &found {
+            if let Found::Image(image) = one {
+                images.push(image::value(&self.store()?, image).map_err(CommandError::user)?);
+            }
+        }
+        let mut sizes = Vec::new();
+        if self.call.flags.bool("size") && !running.is_empty() {
+            sizes = size::of(self.call, &self.place, running.iter().map(|(container, _)| container))?;
+        }
+        let trees = running.into_iter().enumerate().map(|(at, (container, running))| {
+            Value::from(tree::of(&container, running, sizes.get(at).copied(), &self.place))
+        });
+        let (mut trees, mut images) = (trees, images.into_iter());
+        let in_order = found.iter().filter_map(|one| match one {
+            Found::Container(_) => trees.next(),
+            Found::Image(_) => images.next(),
+        });
+        Ok(in_order.collect())
+    }
 }
 
-/// Docker's names of fields that Podman calls otherwise.
-fn renamed(format: &str) -> String {
-    let words = [(".Id", ".ID"), (".Src", ".Source"), (".Dst", ".Destination"), (".ImageID", ".Image")];
-    let mut text = format.to_owned();
-    for (theirs, ours) in words {
-        text = replace_word(&text, theirs, ours);
-    }
-    text.replace("\\n", "\n").replace("\\t", "\t")
-}
-
-/// Replaces a name where it is not the beginning of a longer one.
-fn replace_word(text: &str, word: &str, by: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(word) {
-        let after = &rest[at + word.len()..];
-        let longer = after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
-        out.push_str(&rest[..at]);
-        out.push_str(if longer { word } else { by });
-        rest = after;
-    }
-    out.push_str(rest);
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_dockers_are_understood() {
-        assert_eq!(
-            renamed("{{.Id}} {{.IdX}} {{.ImageID}} {{.ImageName}}"),
-            "{{.ID}} {{.IdX}} {{.Image}} {{.ImageName}}"
-        );
-        assert_eq!(
-            renamed("{{range .Mounts}}{{.Dst}}\\n{{end}}"),
-            "{{range .Mounts}}{{.Destination}}\n{{end}}"
-        );
+fn absent(name: &str, kind: Kind) -> CommandError {
+    match kind {
+        Kind::All => CommandError::user(format!("no such object: {name:?}"))
+            .peer(Sentence::NoSuchObject(name.to_owned())),
+        Kind::Container => CommandError::user(ContainersError::NotFound(name.to_owned()))
+            .peer(Sentence::Other(format!("no such container {name:?}"))),
+        Kind::Image => error::of_resolve(ResolveError::Unknown { name: name.into() }),
+        Kind::Other("network") => CommandError::user(format!("network {name}: network not found")),
+        Kind::Other("artifact") => CommandError::user(format!("{name}: artifact does not exist")),
+        Kind::Other(what) => CommandError::user(format!("no such {what} {name}")),
     }
 }

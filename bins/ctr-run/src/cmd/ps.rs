@@ -9,9 +9,8 @@ use ctr_cli::report::CommandError;
 use ctr_cli::template::{Format, Report, headers};
 use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
 use ctr_pods::containers::{Container, Containers};
-use ctr_store::Store;
 
-use super::select;
+use super::{select, size};
 use crate::error;
 use crate::place::Place;
 use row::Row;
@@ -95,11 +94,9 @@ fn rows(call: &Call, place: &Place, chosen: &[(Container, bool)]) -> Result<Vec<
     let mut rows: Vec<Row> =
         chosen.iter().map(|(container, running)| Row::of(container, *running, full, namespaces)).collect();
     if flags.bool("size") && !rows.is_empty() {
-        let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
-        // Files of a container belong to every id, so only A can look at all of them.
-        let _a = place.enter(false, &call.ui)?;
-        for (row, (container, _)) in rows.iter_mut().zip(chosen) {
-            row.measure(&store, &place.dirs, container)?;
+        let sizes = size::of(call, place, chosen.iter().map(|(container, _)| container))?;
+        for (row, size) in rows.iter_mut().zip(sizes) {
+            row.size = Some(size);
         }
     }
     Ok(rows)
@@ -112,7 +109,7 @@ fn sort(rows: &mut [Row], by: Option<&str>) {
         Some("image") => rows.sort_by_key(|row| row.image.clone()),
         Some("names") => rows.sort_by_key(|row| row.name.clone()),
         Some("runningfor") => rows.sort_by_key(|row| row.started),
-        Some("size") => rows.sort_by_key(|row| row.size.map(|(own, _)| own)),
+        Some("size") => rows.sort_by_key(|row| row.size.map(|size| size.own)),
         Some("status") => rows.sort_by_key(|row| row.state),
         Some("created") => rows.sort_by_key(|row| row.created),
         _ => {}

@@ -99,7 +99,7 @@ pub const TABLE: &[Row] = &[
     no("exec"),
     no("export"),
     no("init"),
-    no("inspect"),
+    run("inspect", "Display the configuration of object denoted by ID"),
     no("kill"),
     no("logs"),
     no("mount"),

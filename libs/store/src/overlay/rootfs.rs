@@ -44,7 +44,7 @@ impl How {
         let detail = why.detail.as_ref().map(|text| format!(" ({text})")).unwrap_or_default();
         Some(format!(
             "the image was copied {what}, which costs {cost}: no overlay here: {}{detail}",
-            why.errno
+            ctr_core::causes::chain(&why.errno)
         ))
     }
 }

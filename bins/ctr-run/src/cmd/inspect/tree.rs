@@ -11,10 +11,11 @@ use ctr_pods::units;
 use ctr_runtime::caps::CapSet;
 use ctr_userns::map::IdMap;
 
+use crate::cmd::size::Size;
 use crate::place::Place;
 
 /// All of it.
-pub(super) fn of(container: &Container, running: bool, place: &Place) -> Struct {
+pub(super) fn of(container: &Container, running: bool, size: Option<Size>, place: &Place) -> Struct {
     let record = &container.record;
     let folder = place.dirs.run.join("containers").join(record.id.as_str());
     let file = |name: &str| folder.join(name).to_string_lossy().into_owned();
@@ -63,6 +64,8 @@ pub(super) fn of(container: &Container, running: bool, place: &Place) -> Struct 
         .field("BoundingCaps", bounding)
         .field("ExecIDs", Vec::<String>::new())
         .field("GraphDriver", graph(record, place))
+        .optional("SizeRw", "SizeRw", size.map(|size| bytes(size.own)))
+        .optional("SizeRootFs", "SizeRootFs", size.map_or(0, |size| bytes(size.all)))
         .field("Mounts", mounts(&record.mounts))
         .field("Dependencies", Vec::<String>::new())
         .field("NetworkSettings", network())
@@ -80,6 +83,10 @@ pub(super) fn of(container: &Container, running: bool, place: &Place) -> Struct 
 fn time(nanos: u64) -> Time {
     let seconds = i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
     Time::new(seconds, u32::try_from(nanos % 1_000_000_000).unwrap_or(0))
+}
+
+fn bytes(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn path(path: Option<&std::path::Path>) -> String {

@@ -5,15 +5,12 @@ use std::collections::BTreeMap;
 use ctr_cli::human::ago::{ago, span};
 use ctr_cli::human::size;
 use ctr_cli::human::time::Timestamp;
-use ctr_cli::report::CommandError;
 use ctr_cli::template::{Struct, Time, Value};
-use ctr_core::paths::Dirs;
-use ctr_core::rooted::{Root, Stat, TreeError};
 use ctr_pods::containers::Container;
-use ctr_store::Store;
 use serde_json::{Value as Json, json};
 
 use crate::cmd::select;
+use crate::cmd::size::Size;
 
 /// The names that a template can ask for.
 pub(super) const FIELDS: &[&str] = &[
@@ -108,7 +105,7 @@ pub(super) struct Row {
     cidfile: String,
     namespaces: BTreeMap<&'static str, String>,
     /// Of its own, and with the image.
-    pub(super) size: Option<(u64, u64)>,
+    pub(super) size: Option<Size>,
     human: String,
 }
 
@@ -153,24 +150,6 @@ impl Row {
             size: None,
             human: ago(select::moment(record.created), now),
         }
-    }
-
-    /// Counts the bytes of its own, and those of its image.
-    pub(super) fn measure(
-        &mut self,
-        store: &Store,
-        dirs: &Dirs,
-        container: &Container,
-    ) -> Result<(), CommandError> {
-        let layer = dirs.data.join("containers").join(&self.id).join("upper");
-        let own = match Root::open(&layer) {
-            Ok(root) => bytes_below(&root).map_err(CommandError::environment)?,
-            Err(error) if error.is_missing() => 0,
-            Err(error) => return Err(CommandError::environment(error)),
-        };
-        let image = container.record.image.and_then(|id| store.image(id).ok()).map_or(0, |image| image.size);
-        self.size = Some((own, own.saturating_add(image)));
-        Ok(())
     }
 
     /// What a template sees.
@@ -220,7 +199,7 @@ impl Row {
     }
 
     fn shown_size(&self) -> String {
-        self.size.map_or_else(String::new, |(own, all)| {
+        self.size.map_or_else(String::new, |Size { own, all }| {
             format!("{} (virtual {})", size::human(own), size::human(all))
         })
     }
@@ -253,7 +232,7 @@ impl Row {
             "PodName": "",
             "Ports": null,
             "Restarts": 0,
-            "Size": self.size.map(|(own, all)| json!({ "rootFsSize": all, "rwSize": own })),
+            "Size": self.size.map(|Size { own, all }| json!({ "rootFsSize": all, "rwSize": own })),
             "StartedAt": if self.started == 0 { NEVER } else { i64::try_from(seconds(self.started)).unwrap_or(0) },
             "State": self.state,
             "Status": self.status,
@@ -278,19 +257,4 @@ fn of_process(pid: u32) -> BTreeMap<&'static str, String> {
         Some(text.split_once('[')?.1.trim_end_matches(']').to_owned())
     };
     NAMESPACES.into_iter().map(|(name, kind)| (name, number(kind).unwrap_or_default())).collect()
-}
-
-/// The sum of the sizes of all files.
-fn bytes_below(root: &Root) -> ctr_core::rooted::Result<u64> {
-    let mut sum = 0_u64;
-    let listed = |errno| TreeError::Refused { verb: "list", path: "/".into(), errno };
-    for entry in root.entries("/")?.sorted().map_err(listed)? {
-        let stat: Stat = root.lstat(&entry.name)?;
-        if stat.is_dir() {
-            sum = sum.saturating_add(bytes_below(&root.sub(&entry.name)?)?);
-        } else if stat.kind == rustix::fs::FileType::RegularFile {
-            sum = sum.saturating_add(stat.size);
-        }
-    }
-    Ok(sum)
 }

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use ctr_cli::dispatch;
+use ctr_cli::exit::Exit;
 use ctr_cli::release;
 use ctr_cli::report::CommandError;
 use ctr_cli::verbs::Program;
@@ -31,9 +32,15 @@ pub(super) fn provide(name: &str, place: &Place, store: &Store) -> Result<(), Co
         .env(dispatch::BUILD, release::id());
     let failed = |error: std::io::Error| CommandError::environment(error).hint("ctr doctor");
     let mut child = load.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().map_err(failed)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(&archive).map_err(failed)?;
+    // One that failed early reads nothing: how it ended tells more than that.
+    let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(&archive));
+    let status = child.wait().map_err(failed)?;
+    match status.code() {
+        Some(0) => written.map_err(failed),
+        // Why, it has said itself.
+        Some(_) => Err(CommandError::quiet(Exit::FAILURE)),
+        None => {
+            Err(CommandError::internal(format!("cannot load {}: ctr-copy ended by {status}", hello::NAME)))
+        }
     }
-    // Why it failed, it has said itself; that the image is still missing, the run will say.
-    child.wait().map_err(failed).map(drop)
 }

@@ -3,64 +3,64 @@
 use std::collections::HashSet;
 
 use ctr_cli::human::time::Timestamp;
-use ctr_cli::report::{self, CommandError};
+use ctr_cli::report;
 use ctr_core::{Digest, Reference};
 use ctr_store::container::Claim;
 use ctr_store::refs::{Names, Target};
 use ctr_store::{Image, ImageId, Store};
 
-use crate::error::of;
+use crate::ViewError;
 
 /// An image or an index.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// What it is.
-    pub(crate) target: Target,
+    pub target: Target,
     /// The 64 digits that name it.
-    pub(crate) id: String,
+    pub id: String,
     /// Its names.
-    pub(crate) names: Vec<Reference>,
+    pub names: Vec<Reference>,
     /// The digests of its manifests, that of its first name first.
-    pub(crate) digests: Vec<Digest>,
+    pub digests: Vec<Digest>,
     /// The image; an index has none.
-    pub(crate) image: Option<Image>,
+    pub image: Option<Image>,
     /// What is wrong with it.
-    pub(crate) damage: Option<String>,
+    pub damage: Option<String>,
     /// When it was made.
-    pub(crate) created: Timestamp,
+    pub created: Timestamp,
     /// The bytes of its files.
-    pub(crate) size: u64,
+    pub size: u64,
     /// The containers made from it.
-    pub(crate) containers: Vec<Claim>,
+    pub containers: Vec<Claim>,
     /// Whether it is only there as a part of an index.
-    pub(crate) is_part: bool,
+    pub is_part: bool,
     /// The names that it had.
-    pub(crate) history: Vec<String>,
+    pub history: Vec<String>,
 }
 
 impl Entry {
     /// Whether nothing names it.
-    pub(crate) fn is_dangling(&self) -> bool {
+    pub fn is_dangling(&self) -> bool {
         self.names.is_empty() && !self.is_part
     }
 
     /// Whether it is an index.
-    pub(crate) const fn is_index(&self) -> bool {
+    pub const fn is_index(&self) -> bool {
         matches!(self.target, Target::Index { .. })
     }
 
     /// The digest of the manifest that it goes by.
-    pub(crate) fn digest(&self) -> Digest {
+    pub fn digest(&self) -> Digest {
         self.digests.first().copied().unwrap_or_else(|| self.target.digest())
     }
 
     /// Its labels.
-    pub(crate) fn labels(&self) -> std::collections::BTreeMap<String, String> {
+    pub fn labels(&self) -> std::collections::BTreeMap<String, String> {
         self.image.as_ref().map(|image| image.config.config.labels.clone()).unwrap_or_default()
     }
 
     /// `repository@digest`, for each repository that it has a name in.
-    pub(crate) fn repo_digests(&self) -> Vec<String> {
+    pub fn repo_digests(&self) -> Vec<String> {
         let mut all = Vec::new();
         for name in &self.names {
             for digest in &self.digests {
@@ -74,26 +74,26 @@ impl Entry {
     }
 
     /// Its names as text.
-    pub(crate) fn name_texts(&self) -> Vec<String> {
+    pub fn name_texts(&self) -> Vec<String> {
         self.names.iter().map(ToString::to_string).collect()
     }
 }
 
 /// Lists all images and all indexes that have a name.
-pub(crate) fn all(store: &Store) -> Result<Vec<Entry>, CommandError> {
-    let names = store.names().map_err(of)?;
-    let claims = store.claims().map_err(of)?;
+pub fn all(store: &Store) -> Result<Vec<Entry>, ViewError> {
+    let names = store.names()?;
+    let claims = store.claims()?;
     let (mut entries, parts) = indexes(store, &names)?;
-    for listed in store.images().map_err(of)? {
+    for listed in store.images()? {
         entries.push(image(store, &names, &claims, &parts, listed.id, listed.image)?);
     }
     Ok(entries)
 }
 
 /// The entry of one image.
-pub(crate) fn one(store: &Store, id: ImageId) -> Result<Entry, CommandError> {
-    let names = store.names().map_err(of)?;
-    let claims = store.claims().map_err(of)?;
+pub fn one(store: &Store, id: ImageId) -> Result<Entry, ViewError> {
+    let names = store.names()?;
+    let claims = store.claims()?;
     image(store, &names, &claims, &HashSet::new(), id, store.image(id))
 }
 
@@ -104,11 +104,11 @@ fn image(
     parts: &HashSet<ImageId>,
     id: ImageId,
     found: Result<Image, ctr_store::image::ImageError>,
-) -> Result<Entry, CommandError> {
+) -> Result<Entry, ViewError> {
     let named: Vec<_> = names.of(id).collect();
     let mut digests: Vec<Digest> = Vec::new();
     let first = found.as_ref().ok().map(|image| image.manifest);
-    let known = store.manifests(id).map_err(of)?;
+    let known = store.manifests(id)?;
     for digest in named.iter().map(|named| named.target.digest()).chain(first).chain(known) {
         if !digests.contains(&digest) {
             digests.push(digest);
@@ -138,10 +138,10 @@ fn created(image: &Image) -> Timestamp {
 }
 
 /// The indexes, and the images that are in them.
-fn indexes(store: &Store, names: &Names) -> Result<(Vec<Entry>, HashSet<ImageId>), CommandError> {
+fn indexes(store: &Store, names: &Names) -> Result<(Vec<Entry>, HashSet<ImageId>), ViewError> {
     let mut parts = HashSet::new();
     let mut entries = Vec::new();
-    for digest in store.indexes().map_err(of)? {
+    for digest in store.indexes()? {
         let target = Target::Index { digest };
         let stored = store.index(&digest);
         let ids: Vec<_> =

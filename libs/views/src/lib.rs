@@ -1,0 +1,27 @@
+//! Objects of the store as users are shown them, by more than one program.
+//!
+//! `ctr-copy image inspect` and `ctr-run inspect` print the same of an image. Neither program may know the other, the
+//! store knows nothing of templates, and what the user sees knows nothing of stores: so this crate is above both.
+#![forbid(unsafe_code)]
+
+pub mod image;
+pub mod inspect;
+pub mod listing;
+
+use ctr_core::file::FileError;
+use ctr_store::StoreError;
+use ctr_store::image::ImageError;
+
+/// An object cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A file of ours.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
