@@ -1,84 +1,91 @@
 //! One command, broken at each of its points.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use ctr_tests::image::{Image, Layer};
+use ctr_tests::image::{self, Entry, Image, Layer};
 use ctr_tests::tree::{self, Facts};
 use ctr_tests::{Env, Output};
 
-use crate::points;
+use crate::points::{self, Point};
 
-/// What happens to a call.
+/// What happens to a call that changes something.
 const FAULTS: [&str; 3] = ["signal=KILL", "error=ENOSPC", "error=EIO"];
+/// What happens to one that reads.
+const UNREADABLE: &str = "error=EIO";
 
-/// A small image that runs.
+/// A small image that runs: few files, so that a store of it is soon copied. The second layer has something of each
+/// kind that a layer can have.
 pub(crate) fn image(name: &str, content: &str) -> Image {
-    Image::busybox(name, [Layer::new().dir("etc/", 0o755).file("etc/mark", 0o600, content)])
+    let dirs = ["bin", "dev", "etc", "proc", "sys", "tmp"];
+    let base = dirs.iter().fold(Layer::new(), |layer, dir| layer.dir(format!("{dir}/"), 0o755));
+    let base = base
+        .file("bin/busybox", 0o755, image::busybox_program())
+        .symlink("bin/true", "busybox")
+        .file("etc/gone", 0o644, "");
+    let own = Layer::new()
+        .dir("home/", 0o755)
+        .entry(Entry::new(b'5', "home/user/", 0o700).owner(1000, 1000), "")
+        .entry(
+            Entry::new(b'0', "home/user/mark", 0o600).owner(1000, 1000).xattr("user.mark", content),
+            content,
+        )
+        .hardlink("home/mark", "home/user/mark")
+        .symlink("home/link", "user/mark")
+        .file("etc/.wh.gone", 0o644, "");
+    Image::new(name, [base, own])
 }
 
 /// The files of a store, without what differs from time to time.
 type Picture = BTreeMap<PathBuf, Facts>;
 
-/// A command and the world it runs in.
-pub(crate) struct Case {
-    name: &'static str,
-    env: Env,
-    /// A copy of the home directory, before the command.
-    pristine: PathBuf,
+/// A place to break a command at, and how.
+#[derive(Debug)]
+struct Break {
+    point: Point,
+    fault: &'static str,
 }
 
-impl Case {
-    pub(crate) fn new(name: &'static str, prepare: impl FnOnce(&Env)) -> Self {
-        let user = std::env::var("CTR_TEST_USER").unwrap_or_else(|_| "ctrtest".into());
-        let env = Env::of_user(&user);
-        prepare(&env);
-        let pristine = env.root().join("pristine");
-        copy(&env.home(), &pristine);
-        Self { name, env, pristine }
+impl Break {
+    fn inject(&self) -> String {
+        format!("inject={}:{}:when={}", self.point.call, self.fault, self.point.number)
     }
+}
 
-    /// The world as it was before the command.
-    fn reset(&self) {
-        remove(&self.env.home());
-        copy(&self.pristine, &self.env.home());
-        for entry in std::fs::read_dir(self.env.run_dir()).expect("the run directory") {
-            remove(&entry.expect("an entry").path());
-        }
-    }
+/// A command, and what there is before it.
+pub(crate) struct Case<P> {
+    pub(crate) name: &'static str,
+    /// Fills the store.
+    pub(crate) prepare: P,
+    pub(crate) command: &'static [&'static str],
+}
 
-    /// What is left after gc, which must work.
-    fn swept(&self) -> Result<Picture, String> {
-        expect(self.env.ctr(["system", "gc"]).run())?;
-        Ok(tree::picture(&self.env.store()))
-    }
-
+impl<P: Fn(&Env) + Sync> Case<P> {
     /// Breaks the command at each point, in each way.
-    pub(crate) fn breaks(&self, command: &[&str]) {
-        self.reset();
-        let before = self.swept().expect("gc before the command");
-        self.reset();
-        let points = points::of(&self.env, command);
-        let after = self.swept().expect("gc after the command");
-
-        let stride = std::env::var("CTR_CRASH_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-        let all = points.iter().flat_map(|(call, count)| (1..=*count).map(move |n| (call.as_str(), n)));
-        let all: Vec<_> = all.flat_map(|point| FAULTS.map(|fault| (point, fault))).step_by(stride).collect();
-        assert!(all.len() > 2, "{}: only {all:?}", self.name);
-        let mut wrong = Vec::new();
-        for ((call, n), fault) in &all {
-            self.reset();
-            let inject = format!("inject={call}:{fault}:when={n}");
-            let output = self
-                .env
-                .watched(["-qq", "-o", "/dev/null", "-e", "signal=none", "-e", &inject], command)
-                .deadline(std::time::Duration::from_secs(30))
-                .run();
-            if let Err(why) = self.check(&before, &after) {
-                wrong.push(format!("{inject}: {why}\nof {output}"));
+    pub(crate) fn breaks(&self) {
+        let first = World::new(self);
+        let all = self.places(&first);
+        assert!(all.len() > 20, "{}: only {all:?}", self.name);
+        let (next, hit, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let work = |world: World| {
+            while let Some(place) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                hit.fetch_add(usize::from(self.try_one(&world, place, &wrong)), Ordering::Relaxed);
             }
-        }
+        };
+        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        std::thread::scope(|scope| {
+            for _ in 1..workers {
+                scope.spawn(|| work(World::new(self)));
+            }
+            work(first);
+        });
+        let (mut wrong, hit) = (wrong.into_inner().expect("no worker panicked"), hit.into_inner());
+        // A few places move: which of two processes waits for the other differs from run to run.
+        assert!(hit * 10 >= all.len() * 9, "{}: only {hit} of {} places were met", self.name, all.len());
         let count = wrong.len();
         wrong.truncate(10);
         assert!(
@@ -90,8 +97,86 @@ impl Case {
         );
     }
 
+    fn places(&self, world: &World) -> Vec<Break> {
+        let stride = std::env::var("CTR_CRASH_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+        let points = points::of(&world.env, self.command);
+        let faults = |changes| if changes { FAULTS.as_slice() } else { std::slice::from_ref(&UNREADABLE) };
+        let all = points.iter().flat_map(|(point, changes)| {
+            faults(*changes).iter().map(|fault| Break { point: point.clone(), fault })
+        });
+        all.step_by(stride).collect()
+    }
+
+    /// Breaks one world at one place; returns whether the place was met.
+    fn try_one(&self, world: &World, place: &Break, wrong: &Mutex<Vec<String>>) -> bool {
+        world.reset();
+        let inject = place.inject();
+        let trace = format!("trace={}", place.point.call);
+        let log = world.env.root().join("strace.log");
+        let log_name = log.to_str().expect("UTF-8");
+        let output = world
+            .env
+            .watched(["-q", "-o", log_name, "-e", &trace, "-e", &inject], self.command)
+            .deadline(Duration::from_secs(30))
+            .run();
+        if let Err(why) = world.check() {
+            let mut wrong = wrong.lock().expect("no worker panicked");
+            wrong.push(format!("{inject}: {why}\nof {output}"));
+        }
+        let log = std::fs::read_to_string(&log).expect("strace's log");
+        log.contains("(INJECTED)") || log.contains("+++ killed by SIGKILL +++")
+    }
+}
+
+/// Where a command runs, again and again.
+struct World {
+    env: Env,
+    /// A copy of the home directory, before the command.
+    pristine: PathBuf,
+    /// The files in it.
+    prepared: Picture,
+    /// What gc leaves of the store before the command.
+    before: Picture,
+    /// What it leaves after the command.
+    after: Picture,
+}
+
+impl World {
+    fn new<P: Fn(&Env) + Sync>(case: &Case<P>) -> Self {
+        let user = std::env::var("CTR_TEST_USER").unwrap_or_else(|_| "ctrtest".into());
+        let env = Env::of_user(&user);
+        (case.prepare)(&env);
+        let pristine = env.root().join("pristine");
+        copy(&env.home(), &pristine);
+        let prepared = tree::picture(&env.home());
+        let mut world = Self { env, pristine, prepared, before: Picture::new(), after: Picture::new() };
+        world.before = world.swept().expect("gc before the command");
+        world.reset();
+        let _done = world.env.ctr(case.command).run().success();
+        world.after = world.swept().expect("gc after the command");
+        world.reset();
+        world
+    }
+
+    /// The world as it was before the command. What is so already is not copied again.
+    fn reset(&self) {
+        if tree::picture(&self.env.home()) != self.prepared {
+            remove(&self.env.home());
+            copy(&self.pristine, &self.env.home());
+        }
+        for entry in std::fs::read_dir(self.env.run_dir()).expect("the run directory") {
+            remove(&entry.expect("an entry").path());
+        }
+    }
+
+    /// What is left after gc, which must work.
+    fn swept(&self) -> Result<Picture, String> {
+        expect(self.env.ctr(["system", "gc"]).run())?;
+        Ok(tree::picture(&self.env.store()))
+    }
+
     /// What must hold, whatever has happened.
-    fn check(&self, before: &Picture, after: &Picture) -> Result<(), String> {
+    fn check(&self) -> Result<(), String> {
         let images = expect(self.env.ctr(["images", "-q", "--no-trunc"]).run())?;
         for image in images.lines() {
             expect(self.env.ctr(["run", "--rm", "--network", "none", image, "true"]).run())?;
@@ -100,7 +185,7 @@ impl Case {
         // What was kept, and that it was kept, is the user's to remove.
         expect(self.env.ctr(["rm", "-f", "-a"]).run())?;
         let swept = self.swept()?;
-        let (other, this) = (difference(before, &swept), difference(after, &swept));
+        let (other, this) = (difference(&self.before, &swept), difference(&self.after, &swept));
         let least = if other.len() <= this.len() { other } else { this };
         if least.is_empty() { Ok(()) } else { Err(format!("gc leaves a difference: {least:#?}")) }
     }
@@ -112,7 +197,7 @@ fn expect(output: Output) -> Result<String, String> {
 
 /// What is in one picture only, or not the same.
 fn difference(wanted: &Picture, found: &Picture) -> Vec<String> {
-    let names: std::collections::BTreeSet<_> = wanted.keys().chain(found.keys()).collect();
+    let names: BTreeSet<_> = wanted.keys().chain(found.keys()).collect();
     let say = |facts: Option<&Facts>| {
         facts.map_or("absent".to_owned(), |facts| format!("{:o}, {} bytes", facts.mode, facts.content.len()))
     };

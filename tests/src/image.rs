@@ -438,13 +438,23 @@ pub fn write_files(dir: &Path, files: Vec<(String, Vec<u8>)>) {
     }
 }
 
+fn busybox_path() -> PathBuf {
+    let program =
+        ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from).into_iter().find(|path| path.exists());
+    program.expect("busybox: scripts/set-up test installs it")
+}
+
+/// A static busybox.
+#[must_use]
+pub fn busybox_program() -> Vec<u8> {
+    std::fs::read(busybox_path()).expect("busybox")
+}
+
 /// The layer of a small root: a static busybox under all its names, and the files that a root has.
 pub fn busybox() -> &'static Layer {
     static LAYER: OnceLock<Layer> = OnceLock::new();
     LAYER.get_or_init(|| {
-        let program =
-            ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from).into_iter().find(|path| path.exists());
-        let program = program.expect("busybox: scripts/set-up test installs it");
+        let program = busybox_path();
         let applets = Command::new(&program).arg("--list").output().expect("busybox --list");
         let applets = String::from_utf8(applets.stdout).expect("names");
         let mut layer = Layer::new();
@@ -456,7 +466,7 @@ pub fn busybox() -> &'static Layer {
             layer = layer.dir(format!("{dir}/"), 0o755);
         }
         layer = layer
-            .file("bin/busybox", 0o755, std::fs::read(&program).expect("busybox"))
+            .file("bin/busybox", 0o755, busybox_program())
             .file(
                 "etc/passwd",
                 0o644,

@@ -126,11 +126,11 @@ fn refused_at(verb: &'static str, path: &[u8], errno: Errno) -> ApplyError {
     ApplyError::Refused { verb, path: Foreign::new(path), errno }
 }
 
-/// Makes sure that `path` still is the directory that it was when it was implied.
-pub(super) fn is_same(tree: &Root, path: &[u8], inode: u64) -> bool {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-    let dir = tree.open_with(Path::new(OsStr::from_bytes(path)), flags, Mode::empty());
-    dir.is_ok_and(|dir| Stat::of(&dir).is_ok_and(|stat| stat.inode == inode))
+/// Tells whether `path` still is the directory that it was when it was implied.
+pub(super) fn is_same(tree: &Root, path: &[u8], inode: u64) -> Result<bool, ApplyError> {
+    let Some(dir) = open(tree, path)? else { return Ok(false) };
+    let stat = Stat::of(&dir).map_err(|errno| refused_at("stat", path, errno))?;
+    Ok(stat.inode == inode)
 }
 
 fn put_length(out: &mut Vec<u8>, mut value: usize) {

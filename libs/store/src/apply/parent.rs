@@ -74,15 +74,15 @@ impl<'t> Parents<'t> {
     }
 
     /// Returns the directories that no entry described.
-    pub(super) fn finish(self) -> Vec<LayerPath> {
-        let mut left: Vec<_> = self
-            .implied
-            .into_iter()
-            .filter(|(inode, path)| dirs::is_same(self.tree, path, *inode))
-            .map(|(_, path)| LayerPath::new(path))
-            .collect();
+    pub(super) fn finish(self) -> Result<Vec<LayerPath>, ApplyError> {
+        let mut left = Vec::new();
+        for (inode, path) in self.implied {
+            if dirs::is_same(self.tree, &path, inode)? {
+                left.push(LayerPath::new(path));
+            }
+        }
         left.sort_unstable();
-        left
+        Ok(left)
     }
 
     fn open_dir(&self, path: &[u8]) -> Result<OwnedFd, TreeError> {

@@ -108,7 +108,7 @@ impl<'t> Unpack<'t> {
     }
 
     fn finish(mut self) -> Result<Applied, ApplyError> {
-        let implied = self.parents.finish();
+        let implied = self.parents.finish()?;
         if implied.first().is_some_and(|path| path.as_bytes().is_empty()) {
             let top = open_dir(self.tree, b"")?;
             rustix::fs::fchmod(&top, Mode::from_raw_mode(0o755))
