@@ -147,6 +147,53 @@ fn docker_s_folder_format_is_written() {
     assert!(manifest.contains(&small("").id()), "{manifest}");
 }
 
+#[test]
+fn plain_layers_are_compressed_into_a_folder_on_request() {
+    needs!(Userns);
+    let env = Env::new();
+    env.load(&small("localhost/small:1"));
+    let save = |args: &[&str]| env.ctr(["save", "-q", "--format", "docker-dir"]).args(args).run().success();
+    let _said = save(&["-o", "plain", "localhost/small:1"]);
+    let _said = save(&["--compress", "-o", "packed", "localhost/small:1"]);
+    let manifest =
+        |folder: &str| std::fs::read_to_string(env.path(folder).join("manifest.json")).expect("it");
+    assert!(manifest("plain").contains("rootfs.diff.tar\"") && !manifest("plain").contains("gzip"));
+    let packed: serde_json::Value = serde_json::from_str(&manifest("packed")).expect("JSON");
+    for layer in packed["layers"].as_array().expect("layers") {
+        assert_eq!(layer["mediaType"], "application/vnd.docker.image.rootfs.diff.tar.gzip");
+        let digest =
+            layer["digest"].as_str().and_then(|text| text.strip_prefix("sha256:")).expect("a digest");
+        let blob = std::fs::read(env.path("packed").join(digest)).expect("the layer");
+        assert!(blob.starts_with(&[0x1f, 0x8b]) && layer["size"] == blob.len(), "{layer}");
+    }
+    // The same image comes back from it, and what is compressed already stays as it is.
+    let other = Env::new();
+    let from = format!("dir:{}", env.path("packed").display());
+    let _said = other.ok(["copy", "-q", &from, "store:localhost/small:1"]);
+    assert_eq!(id(&other, "localhost/small:1"), small("").id());
+    let _said = other.ok([
+        "save",
+        "-q",
+        "--format=docker-dir",
+        "--compress",
+        "-o",
+        env.path("again").to_str().expect("UTF-8"),
+        "localhost/small:1",
+    ]);
+    assert_eq!(manifest("again"), manifest("packed"));
+
+    for (args, text) in [
+        (&["--compress", "-o", "x"][..], "--compress can only be set when --format is 'docker-dir'"),
+        (
+            &["--format", "nope", "-o", "x"],
+            "format value must be one of oci-dir oci-archive docker-dir docker-archive",
+        ),
+    ] {
+        let said = env.ctr(["save"]).args(args).args(["localhost/small:1"]).run().fails(125);
+        assert_eq!(said, format!("Error: {text}\n"));
+    }
+}
+
 /// skopeo's opinion of what we write.
 #[test]
 fn skopeo_reads_what_we_save() {

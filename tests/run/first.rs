@@ -99,6 +99,26 @@ fn each_root_has_its_own_store() {
     assert_eq!(env.sh([""; 0], "echo mine"), "mine");
 }
 
+/// Podman's own tests isolate a store by all three.
+#[test]
+fn the_run_directory_is_where_tmpdir_says_unless_runroot_does() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let store = env.store();
+    let with = |args: &[&str]| {
+        let all = ["--root", store.to_str().expect("UTF-8")].into_iter().chain(args.iter().copied());
+        env.named("podman", all)
+    };
+    let run = ["run", "--rm", "--name", "one", BUSYBOX, "sh", "-c", "echo ready; exec sleep 1000"];
+    let mut one = with(&["--tmpdir", "tmp"]).args(run).start();
+    one.wait_for("ready\n");
+    assert!(env.path("tmp/names/one").exists());
+    assert_eq!(with(&["--runroot", "tmp", "ps", "--format", "{{.Names}}"]).run().success(), "one");
+    assert_eq!(with(&["--runroot", "other", "--tmpdir", "tmp", "ps", "-q"]).run().success(), "");
+    let _removed = with(&["--tmpdir", "tmp", "rm", "-f", "-t", "0", "one"]).run().success();
+    let _ended = one.finish();
+}
+
 #[test]
 fn out_and_noout_move_stdout() {
     let env = Env::new();

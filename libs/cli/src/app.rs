@@ -186,7 +186,12 @@ fn read(
             return Ok((globals, asked));
         }
     };
-    let Some(home) = row.program else { return Err(unbuilt(&caller, row.path)) };
+    let Some(home) = row.program else {
+        if let Some(grammar) = row.grammar {
+            let _understood = grammar.parse(&shown(&caller, row.path), &words[depth..])?;
+        }
+        return Err(unbuilt(&caller, row.path));
+    };
     if home != program {
         return Ok((globals, Asked::Sibling(home)));
     }

@@ -25,6 +25,10 @@ pub(crate) const PERSISTENT: &[Flag] = &[
         "Select which storage driver is used to manage storage of images and containers",
     ),
     Flag::array("storage-opt", "Used to pass an option to the storage driver"),
+    Flag::path(
+        "tmpdir",
+        "Path to the run directory where --runroot names none (podman keeps state of its own there)",
+    ),
 ];
 
 /// Options that stand before the verb only.
@@ -85,7 +89,6 @@ pub(crate) const REFUSED: &[&[&str]] = &[&[
     "tls-cert",
     "tls-details",
     "tls-key",
-    "tmpdir",
     "trace",
     "transient-store",
     "volumepath",
@@ -153,7 +156,8 @@ impl Globals {
         let opts = given.iter().filter(|(name, _)| *name == "storage-opt");
         Ok(Self {
             root: path("root"),
-            runroot: path("runroot"),
+            // What podman keeps in two places is in one here.
+            runroot: path("runroot").or_else(|| path("tmpdir")),
             storage_driver: text("storage-driver").filter(|driver| !driver.is_empty()),
             storage_opts: opts.map(|(_, value)| value.to_string_lossy().into_owned()).collect(),
             level: Level::of_options(text("log-level").as_deref(), on("debug"))?,
@@ -207,6 +211,14 @@ mod tests {
         assert_eq!(globals.root.as_deref(), Some(std::path::Path::new("/b")));
         assert_eq!(globals.storage_opts, ["x=1", "y=2"]);
         assert_eq!((globals.level, globals.runroot), (Level::Info, None));
+    }
+
+    #[test]
+    fn the_run_directory_has_two_names() {
+        let run = |given: &[(&'static str, &str)]| of(given).expect("options").runroot;
+        assert_eq!(run(&[("tmpdir", "/t")]), Some("/t".into()));
+        assert_eq!(run(&[("runroot", "/r"), ("tmpdir", "/t")]), Some("/r".into()));
+        assert_eq!(run(&[("runroot", "/r"), ("tmpdir", "")]), Some("/r".into()));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod table;
 
 use crate::app::Command;
+use crate::usage::Verb;
 use crate::voice::{Caller, Voice, Voices};
 pub use table::{GROUPS, TABLE};
 
@@ -43,15 +44,17 @@ pub struct Row {
     pub short: &'static str,
     /// In whose vocabulary it exists.
     pub voices: Voices,
+    /// What is wrong with its command line is told before it is refused.
+    pub(crate) grammar: Option<&'static Verb>,
 }
 
 impl Row {
     pub(crate) const fn of(program: Program, path: &'static str, short: &'static str) -> Self {
-        Self { path, aliases: &[], program: Some(program), short, voices: Voices::ENGINE }
+        Self { path, aliases: &[], program: Some(program), short, voices: Voices::ENGINE, grammar: None }
     }
 
     pub(crate) const fn unbuilt(path: &'static str) -> Self {
-        Self { path, aliases: &[], program: None, short: "", voices: Voices::ENGINE }
+        Self { path, aliases: &[], program: None, short: "", voices: Voices::ENGINE, grammar: None }
     }
 
     pub(crate) const fn also(mut self, aliases: &'static [&'static str]) -> Self {
@@ -61,6 +64,11 @@ impl Row {
 
     pub(crate) const fn voices(mut self, voices: Voices) -> Self {
         self.voices = voices;
+        self
+    }
+
+    pub(crate) const fn understood(mut self, grammar: &'static Verb) -> Self {
+        self.grammar = Some(grammar);
         self
     }
 

@@ -27,6 +27,7 @@ pub mod dir_sink;
 pub mod docker_sink;
 pub mod files;
 pub mod layout_sink;
+mod packed;
 pub mod store_sink;
 mod unpacked;
 

@@ -262,7 +262,7 @@ fn into(
             let names = store_names(name)?;
             whole(&mut StoreSink::new(ingest, origin, parallel()), &names)
         }
-        Place::Dir(path) => whole(&mut DirSink::new(path).map_err(of_copy)?, &[]),
+        Place::Dir(path) => whole(&mut DirSink::new(path, None).map_err(of_copy)?, &[]),
         Place::Oci(Chosen { path, which }) => {
             let mut sink = LayoutSink::folder(path, None).map_err(of_copy)?;
             let placed = run(&mut sink, &[])?;

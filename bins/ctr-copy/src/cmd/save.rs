@@ -33,6 +33,10 @@ pub(super) const VERB: Verb = Verb::new("[options] IMAGE [IMAGE...]", "Save imag
         "save > alpine-all.tar alpine:latest",
     ])
     .flags(&[
+        Flag::bool(
+            "compress",
+            "Compress tarball image layers when saving to a directory using the 'dir' transport. (default is same compression type as source)",
+        ),
         Flag::string(
             "format",
             "Save image to oci-archive, oci-dir (directory with oci manifest type), docker-archive, docker-dir (directory with v2s2 manifest type)",
@@ -47,7 +51,7 @@ pub(super) const VERB: Verb = Verb::new("[options] IMAGE [IMAGE...]", "Save imag
         Flag::bool("quiet", "Suppress the output").short('q'),
         Flag::bool("uncompressed", "Accept uncompressed layers when copying OCI images"),
     ])
-    .refuses(&[&["compress", "signature-policy"]])
+    .refuses(&[&["signature-policy"]])
     .arity(Arity::AtLeast(1));
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +65,15 @@ enum Format {
 pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     let texts = call.flags.texts()?;
     let format = format_of(call.flags.string("format"))?;
+    if call.flags.has("compress") && format != Format::DockerDir {
+        return Err(CommandError::usage("--compress can only be set when --format is 'docker-dir'"));
+    }
     let several = call.flags.bool("multi-image-archive");
     if several && format != Format::DockerArchive {
-        return Err(CommandError::usage(
-            "multi-image archives are only supported in the docker-archive format",
-        ));
+        return Err(CommandError::usage(format!(
+            "unsupported format {:?} for saving multiple images (only docker-archive)",
+            call.flags.string("format")
+        )));
     }
     let output = output_of(call, format)?;
     let context = Context::new(&call.globals)?;
@@ -75,7 +83,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     let worker = context.worker()?;
     let packer = Packer { session: &session, worker: &worker };
     let target = Target::open(&output, format)?;
-    let mut sink = sink(format, &target, &session, call.flags.bool("uncompressed"))?;
+    let mut sink = sink(call, format, &target, &session)?;
     for (text, names) in &images {
         save(call, &store, &packer, sink.as_mut(), format, text, names)?;
     }
@@ -91,7 +99,11 @@ fn format_of(text: &str) -> Result<Format, CommandError> {
         "oci-archive" => Format::OciArchive,
         "oci-dir" => Format::OciDir,
         "docker-dir" => Format::DockerDir,
-        other => return Err(CommandError::usage(format!("unknown format {other:?}"))),
+        _ => {
+            return Err(CommandError::usage(
+                "format value must be one of oci-dir oci-archive docker-dir docker-archive",
+            ));
+        }
     })
 }
 
@@ -179,12 +191,13 @@ fn current_umask() -> rustix::fs::Mode {
 }
 
 fn sink<'a>(
+    call: &Call,
     format: Format,
     target: &Target,
     session: &'a Session,
-    uncompressed: bool,
 ) -> Result<Box<dyn Sink + 'a>, CommandError> {
-    let uncompressed = uncompressed.then_some(session);
+    let uncompressed = call.flags.bool("uncompressed").then_some(session);
+    let compressed = call.flags.bool("compress").then_some(session);
     Ok(match (format, target) {
         (Format::DockerArchive, _) => Box::new(DockerSink::new(TarFiles::new(target.stream()?), session)),
         (Format::OciArchive, _) => {
@@ -193,7 +206,7 @@ fn sink<'a>(
         (Format::OciDir, target) => {
             Box::new(LayoutSink::folder(folder(target)?, uncompressed).map_err(of_copy)?)
         }
-        (Format::DockerDir, target) => Box::new(DirSink::new(folder(target)?).map_err(of_copy)?),
+        (Format::DockerDir, target) => Box::new(DirSink::new(folder(target)?, compressed).map_err(of_copy)?),
     })
 }
 

@@ -44,6 +44,13 @@ fn command_lines_are_understood() {
         ("podman images --foo", "exec ctr-copy"),
         ("ctr copy a b", "exec ctr-copy"),
         ("skopeo --insecure-policy copy --all a b", "exec ctr-copy"),
+        (
+            "podman image scp --format nope img host::",
+            "Error: invalid argument \"nope\" for \"--format\" flag: \"nope\" is not a valid value.  Choose from: \
+             \"oci-archive, docker-archive\"\nSee 'podman image scp --help'\n125",
+        ),
+        ("podman image scp", "Error: accepts between 1 and 2 arg(s), received 0\n125"),
+        ("podman image scp -q img host::", "Error: `podman image scp` is not supported yet\n125"),
         ("podman ps --help", "page podman ps [options]"),
         ("podman help ps", "page podman ps [options]"),
         ("podman --help ps", "page podman ps [options]"),
@@ -83,7 +90,7 @@ fn mistakes_have_podmans_words() {
         ("podman ps --remote", "Error: unknown flag: --remote\nSee 'podman ps --help'\n125"),
         ("podman --remote ps", "Error: --remote is not supported yet\n125"),
         ("podman --foo ps", "Error: unknown flag: --foo\nSee 'podman --help'\n125"),
-        ("podman --tmpdir /x ps", "Error: --tmpdir is not supported yet\n125"),
+        ("podman --volumepath /x ps", "Error: --volumepath is not supported yet\n125"),
         ("podman container --foo", "Error: unknown flag: --foo\nSee 'podman container --help'\n125"),
         ("podman ps extra", "Error: `podman ps` takes no arguments\n125"),
         (

@@ -1,6 +1,7 @@
 //! The table itself: a list, long because there are many verbs.
 
 use super::{Group, Program, Row};
+use crate::usage::{Arity, Flag, Verb};
 use crate::voice::{Voice, Voices};
 
 const fn run(path: &'static str, short: &'static str) -> Row {
@@ -24,6 +25,18 @@ const BUILDAH: Voices = Voices::only(Voice::Buildah);
 const SKOPEO_TOO: Voices = Voices::ENGINE.and(Voice::Skopeo);
 const SKOPEO: Voices = Voices::only(Voice::Skopeo);
 const OURS: Voices = Voices::only(Voice::Ctr);
+
+/// Podman's tests see that a wrong format is told, whatever becomes of the right ones.
+const SCP: Verb = Verb::new("[options] IMAGE [HOST::]", "Securely copy images")
+    .flags(&[
+        Flag::choice(
+            "format",
+            &["oci-archive", "docker-archive"],
+            "Format of the archive that is transferred",
+        ),
+        Flag::bool("quiet", "Suppress the output").short('q'),
+    ])
+    .arity(Arity::Between(1, 2));
 
 /// Every group, also of verbs that are not built yet.
 pub const GROUPS: &[Group] = &[
@@ -213,7 +226,7 @@ pub const TABLE: &[Row] = &[
     no("image push"),
     copy("image rm", "Remove one or more images from local storage"),
     copy("image save", "Save image(s) to an archive"),
-    no("image scp"),
+    no("image scp").understood(&SCP),
     no("image search"),
     no("image sign"),
     copy("image tag", "Add an additional name to a local image"),
