@@ -38,6 +38,84 @@ fn the_host_s_are_joined_when_asked() {
     }
 }
 
+/// Who joins has the same ids, sees the image's files as theirs, and is alone in all else.
+#[test]
+fn the_user_namespace_of_a_container_is_joined_by_name_and_by_path() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let look = "readlink /proc/self/ns/user; cat /proc/self/uid_map /proc/self/gid_map";
+    for mode in ["auto", "keep-id:uid=7,gid=8"] {
+        let mut one = env
+            .shell(["--name", "one", "--userns", mode], &format!("{look}; echo ready; exec sleep 1000"))
+            .start();
+        let seen = one.wait_for("ready\n");
+        let seen = seen.strip_suffix("\nready\n").expect("what it sees");
+        // What it says may come before the note that it runs.
+        let mut pids = (0..1000).map(|_| env.ok(["container", "inspect", "-f", "{{.State.Pid}}", "one"]));
+        let pid = pids.find(|pid| pid != "0").expect("a container that runs");
+        let id = env.ok(["container", "inspect", "-f", "{{.Id}}", "one"]);
+        for value in [
+            "container:one".to_owned(),
+            format!("container:{}", &id[..12]),
+            format!("ns:/proc/{pid}/ns/user"),
+        ] {
+            assert_eq!(env.sh(["--userns", &value], look), seen, "{mode} {value}");
+            let own =
+                env.sh(["--userns", &value], "echo $$; stat -c %u:%g /bin/busybox; touch /x; stat -c %u /x");
+            assert_eq!(own, "1\n0:0\n0", "{mode} {value}");
+            let user =
+                env.sh(["--userns", &value, "-u", "5:6"], "id -u; id -g; touch /tmp/x && ls -n /tmp/x");
+            assert!(user.starts_with("5\n6\n") && user.contains(" 5 "), "{mode} {value}: {user}");
+        }
+        let _removed = env.ok(["rm", "-f", "-t", "0", "one"]);
+        let _ended = one.finish();
+    }
+}
+
+#[test]
+fn a_user_namespace_that_cannot_be_joined_is_told_why() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let _file = env.file("file", "");
+    let own = format!("ns:/proc/{}/ns/user", std::process::id());
+    for (value, said) in [
+        (
+            "container:absent",
+            "looking up container to share user namespace with: no container with name or ID \"absent\" found: no such container",
+        ),
+        ("ns:absent", "cannot join the user namespace \"absent\": No such file or directory (ENOENT)"),
+        ("ns:file", "cannot join the user namespace of file: it is not a user namespace"),
+        (
+            "ns:/proc/self/ns/net",
+            "cannot join the user namespace of /proc/self/ns/net: it is not a user namespace",
+        ),
+        (&own, "it does not belong to your containers"),
+        ("ns:/proc/self/ns/user", "it does not belong to your containers"),
+    ] {
+        let found = env.shell(["--userns", value], "true").run().fails(125);
+        assert!(found.contains(said), "{value}: {found}");
+    }
+    let script = "exec ctr run --rm --userns ns:/proc/self/ns/user localhost/busybox true";
+    let found = env.ctr(["unshare", "sh", "-c", script]).run().fails(125);
+    assert!(
+        found.contains("it is the one that all your containers lie in, where no container runs"),
+        "{found}"
+    );
+    // One that is there, and waits for somebody to read its process id.
+    let made = env.program("mkfifo", ["cid", "pid"]).run();
+    let _made = made.success();
+    let early = env.shell(["--name", "early", "--cidfile", "cid", "--pidfile", "pid"], "true").start();
+    assert_eq!(std::fs::read(env.path("cid")).expect("an id").len(), 64);
+    let found = env.shell(["--userns", "container:early"], "true").run().fails(125);
+    assert!(
+        found.contains("cannot join the user namespace of container early: it is not running"),
+        "{found}"
+    );
+    assert!(!std::fs::read(env.path("pid")).expect("a number").is_empty());
+    let _said = early.finish().success();
+    assert_eq!(env.ok(["ps", "-aq"]), "");
+}
+
 #[test]
 fn a_pid_namespace_has_one_process_and_its_own_proc() {
     needs!(Userns);

@@ -89,6 +89,8 @@ pub struct Facts<'a> {
     pub uid_map: &'a [IdMapping],
     /// Lines of the map of groups.
     pub gid_map: &'a [IdMapping],
+    /// The user namespace that is joined; it has its maps.
+    pub user_namespace: Option<&'a str>,
     /// Files of ours: hosts and the like.
     pub files: &'a [OwnFile],
     /// Device nodes that appear.
@@ -136,7 +138,7 @@ pub fn spec(request: &Request, facts: &Facts<'_>) -> Result<Spec, CreateError> {
             uid_mappings: facts.uid_map.to_vec(),
             gid_mappings: facts.gid_map.to_vec(),
             sysctl: sysctls(request)?,
-            namespaces: namespaces(request),
+            namespaces: namespaces(request, facts),
             devices: Vec::new(),
             seccomp: None,
             rootfs_propagation: String::new(),
@@ -214,8 +216,8 @@ fn sysctls(request: &Request) -> Result<BTreeMap<String, String>, SysctlError> {
     Ok(all)
 }
 
-/// The namespaces that are the container's own, all new.
-fn namespaces(request: &Request) -> Vec<Namespace> {
+/// The namespaces that are the container's own, all new but perhaps that of users.
+fn namespaces(request: &Request, facts: &Facts<'_>) -> Vec<Namespace> {
     let modes = request.namespaces;
     let own = [
         (NamespaceKind::User, Mode::Private),
@@ -227,7 +229,9 @@ fn namespaces(request: &Request) -> Vec<Namespace> {
         (NamespaceKind::Network, modes.network),
     ];
     let private = own.into_iter().filter(|(_, mode)| *mode == Mode::Private);
-    private.map(|(kind, _)| Namespace { kind, path: None }).collect()
+    let path =
+        |kind| (kind == NamespaceKind::User).then_some(facts.user_namespace).flatten().map(str::to_owned);
+    private.map(|(kind, _)| Namespace { kind, path: path(kind) }).collect()
 }
 
 #[cfg(test)]

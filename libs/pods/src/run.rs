@@ -21,6 +21,7 @@
 mod accounts;
 mod binds;
 mod files;
+mod join;
 mod record;
 mod root;
 mod start;
@@ -28,7 +29,7 @@ mod start;
 use std::path::{Path, PathBuf};
 
 use ctr_core::file::FileError;
-use ctr_core::lock::Waiting;
+use ctr_core::lock::{Lock, Waiting};
 use ctr_core::oci::RunConfig;
 use ctr_core::paths::Dirs;
 use ctr_core::platform::{Platform, PlatformError};
@@ -39,16 +40,18 @@ use ctr_runtime::seccomp::{CompileError, ProfileError};
 use ctr_store::{Image, ResolveError, Store};
 use ctr_userns::entry::{self, Begun, EntryError};
 use ctr_userns::level_a::LevelA;
-use ctr_userns::level_b::{self, Choice, Flags, Given, Plan, Planned};
+use ctr_userns::level_b::{self, Choice, Flags, Given, Plan};
 use ctr_userns::map::{IdMaps, MapError};
 use ctr_userns::ranges::Files as IdFiles;
 use rustix::io::Errno;
 
 pub use accounts::AccountsError;
 pub use binds::BindError;
+pub use join::JoinError;
 pub use root::RootError;
 
 use accounts::Newcomer;
+use join::{Joined, Target};
 use start::{Settled, Start};
 
 use crate::containers::{Claim, Containers, ContainersError};
@@ -78,6 +81,9 @@ pub enum RunError {
     /// The container's map.
     #[error(transparent)]
     Map(#[from] level_b::PlanError),
+    /// A namespace to join.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// The lines of that map.
     #[error("cannot write the container's id map")]
     Lines(#[from] MapError),
@@ -208,6 +214,7 @@ pub struct Host<'a> {
 pub fn foreground(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> Result<End, RunError> {
     check_preserved(&request.process.preserve_fds)?;
     let choice = flags(request).choose()?;
+    let target = Target::of(&choice)?;
     let reading = host.store.reading(&mut |waiting| note(Note::Waiting(waiting.clone())))?;
     let image = find(host, request)?;
     let mut on_wait = |waiting: &Waiting| note(Note::Waiting(waiting.clone()));
@@ -216,15 +223,12 @@ pub fn foreground(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note))
         note(Note::Ids(unfit.clone()));
     }
     let paths = OwnPaths::of(request)?;
-    let containers = Containers::new(host.dirs);
-    let claim = containers.claim(request.name.as_deref())?;
+    let claim = Containers::new(host.dirs).claim(request.name.as_deref())?;
     let container = Container { host, request, image: image.as_ref(), paths: &paths, claim: &claim };
-    let result = container.publish(&choice, &begun, &containers).and_then(|plan| {
-        // From here on the record spares the image's layers.
-        drop(reading);
-        let a = begun.finish()?;
-        container.run(&a, &plan, note)
-    });
+    let result = match target {
+        None => container.live(&choice, begun, reading, note),
+        Some(target) => container.joined(target, begun, reading, note),
+    };
     let removed = paths.remove().and(claim.discard().map_err(RunError::from));
     let end = result?;
     removed.map(|()| end)
@@ -313,12 +317,44 @@ impl Container<'_> {
         self.image.map_or(&NONE, |image| &image.config.config)
     }
 
-    /// Decides about ids and makes the container visible.
-    fn publish(&self, choice: &Choice, begun: &Begun, containers: &Containers) -> Result<Plan, RunError> {
-        let a = begun.maps();
+    /// From a decision about ids to the end.
+    fn live(
+        &self,
+        choice: &Choice,
+        begun: Begun,
+        reading: Lock,
+        note: &mut dyn FnMut(Note),
+    ) -> Result<End, RunError> {
+        let containers = Containers::new(self.host.dirs);
         let auto = matches!(choice, Choice::Mode(level_b::Mode::Auto { .. }));
         // Two that look for free ids must see each other's records.
-        let _alone = if auto { Some(containers.choosing_ids()?) } else { None };
+        let alone = if auto { Some(containers.choosing_ids()?) } else { None };
+        let plan = self.plan(choice, &begun, &containers)?;
+        self.publish(&plan)?;
+        // From here on the record spares the image's layers.
+        drop((alone, reading));
+        self.run(&begun.finish()?, &plan, None, note)
+    }
+
+    /// The same where the user namespace is there already. Its map is known only in A, which can look into it.
+    fn joined(
+        &self,
+        target: Target,
+        begun: Begun,
+        reading: Lock,
+        note: &mut dyn FnMut(Note),
+    ) -> Result<End, RunError> {
+        let a = begun.finish()?;
+        let joined = target.open(&Containers::new(self.host.dirs), &a)?;
+        self.publish(&joined.plan)?;
+        drop(reading);
+        self.run(&a, &joined.plan, Some(&joined), note)
+    }
+
+    /// Decides about ids.
+    fn plan(&self, choice: &Choice, begun: &Begun, containers: &Containers) -> Result<Plan, RunError> {
+        let a = begun.maps();
+        let auto = matches!(choice, Choice::Mode(level_b::Mode::Auto { .. }));
         let in_use = if auto { containers.maps()? } else { Vec::new() };
         let given = Given {
             a,
@@ -328,16 +364,13 @@ impl Container<'_> {
             in_use: &in_use,
             files: &IdFiles::default(),
         };
-        let plan = match level_b::plan(choice, &given)? {
-            Planned::New(plan) => plan,
-            Planned::Container(name) => return Err(RunError::NotYet(format!("--userns container:{name}"))),
-            Planned::Namespace(path) => {
-                return Err(RunError::NotYet(format!("--userns ns:{}", path.display())));
-            }
-        };
+        Ok(level_b::plan(choice, &given)?)
+    }
+
+    /// Makes the container visible.
+    fn publish(&self, plan: &Plan) -> Result<(), RunError> {
         self.claim.publish(&record::make(self, &plan.maps, &self.hostname())?)?;
-        OwnPaths::write(self.paths.cid.as_ref(), self.claim.id.as_str())?;
-        Ok(plan)
+        OwnPaths::write(self.paths.cid.as_ref(), self.claim.id.as_str())
     }
 
     /// The container's name for itself.
@@ -353,8 +386,14 @@ impl Container<'_> {
     }
 
     /// In A: everything from the first process to the end.
-    fn run(&self, a: &LevelA, plan: &Plan, note: &mut dyn FnMut(Note)) -> Result<End, RunError> {
-        let start = Start::begin(self, a, plan)?;
+    fn run(
+        &self,
+        a: &LevelA,
+        plan: &Plan,
+        joined: Option<&Joined>,
+        note: &mut dyn FnMut(Note),
+    ) -> Result<End, RunError> {
+        let start = Start::begin(self, a, plan, joined)?;
         let root = Root::from_dir(root::mount(self, a, plan, note)?);
         let accounts = accounts::read(&root)?;
         let identity = self.identity(plan, &accounts)?;

@@ -15,11 +15,14 @@ use core::ffi::{CStr, c_char, c_int, c_uint, c_ulong};
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::{Errno, Result};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, RawPid};
+use rustix::process::{Pid, RawPid, WaitId, WaitIdOptions, waitid};
 
 /// `_IO(NSIO, 0x2)`: the parent of a user namespace.
 const NS_GET_PARENT: c_ulong = 0xb702;
+/// `_IO(NSIO, 0x3)`: the kind of a namespace.
+const NS_GET_NSTYPE: c_ulong = 0xb703;
 /// `_IO(NSIO, 0x4)`: the owner of a user namespace.
 const NS_GET_OWNER_UID: c_ulong = 0xb704;
 /// `_IO(NSIO, 0x1)`: the user namespace that owns a namespace.
@@ -60,6 +63,53 @@ pub fn owner(namespace: BorrowedFd<'_>) -> Result<u32> {
     // SAFETY: NS_GET_OWNER_UID writes one uid_t to the address, which is that of a live local variable.
     let done = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_OWNER_UID, &raw mut uid) };
     checked(done).map(|_| uid)
+}
+
+/// Whether a descriptor is of a user namespace; of a namespace of another kind, or of none, it is not.
+#[must_use]
+pub fn is_one(namespace: BorrowedFd<'_>) -> bool {
+    // SAFETY: the request takes no argument; the result is a kind or -1.
+    let kind = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_NSTYPE) };
+    kind == libc::CLONE_NEWUSER
+}
+
+/// Sends a child into a user namespace and looks at it there, at its id maps for instance: only of a process they can be
+/// read. The child is hidden from those in the namespace, and gone when this returns.
+///
+/// # Errors
+/// What setns says.
+pub fn visit<T>(namespace: BorrowedFd<'_>, look: impl FnOnce(Pid) -> T) -> Result<T> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let mut pidfd: c_int = -1;
+    let Some(pid) = fork(&mut pidfd)? else { stay_in(namespace, theirs.as_fd(), ours.as_fd()) };
+    // SAFETY: clone3 with CLONE_PIDFD succeeded and stored a new descriptor (O_CLOEXEC) that only we know.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    drop(theirs);
+    let mut errno = [0_u8; 2];
+    let seen = match rustix::io::read(&ours, &mut errno) {
+        Ok(2) if errno == [0, 0] => Ok(look(pid)),
+        Ok(2) => Err(Errno::from_raw_os_error(i32::from(u16::from_le_bytes(errno)))),
+        Ok(_) => Err(Errno::IO),
+        Err(errno) => Err(errno),
+    };
+    drop(ours);
+    while matches!(waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED), Err(Errno::INTR)) {}
+    seen
+}
+
+/// The life of a visitor: in, told, and out when the parent closes its end.
+fn stay_in(namespace: BorrowedFd<'_>, own: BorrowedFd<'_>, parents: BorrowedFd<'_>) -> ! {
+    // SAFETY: our copy of the parent's end, which nobody uses in this process any more.
+    unsafe { libc::close(parents.as_raw_fd()) };
+    // SAFETY: takes numbers only; a namespace holds nothing of this program's memory.
+    let enter = || checked(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWUSER) });
+    let entered = crate::cred::set_dumpable(false).and_then(|()| enter());
+    let errno = entered.map_or_else(|errno| u16::try_from(errno.raw_os_error()).unwrap_or(u16::MAX), |_| 0);
+    let mut byte = [0_u8];
+    if rustix::io::write(own, &errno.to_le_bytes()).is_ok() {
+        while rustix::io::read(own, &mut byte) == Err(Errno::INTR) {}
+    }
+    leave(0)
 }
 
 /// The parent of a user namespace.

@@ -15,10 +15,14 @@
 //! For the root of a host, A's id 0 is the machine's root. It stays out of every container unless it is named: `host` is
 //! then what `nomap` is for others.
 
+use std::io;
 use std::ops::Range;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-use crate::level_a::LevelA;
+use rustix::process::Pid;
+
+use crate::level_a::{Identity, LevelA};
 use crate::map::{
     Extent, IdMap, IdMaps, Key, Kind, Lines, MapError, NotationError, parse, parse_additional, restated,
 };
@@ -293,20 +297,12 @@ pub enum PlanError {
     /// The files cannot be read.
     #[error(transparent)]
     Ranges(#[from] RangesError),
+    /// The namespace is there already, and has its map: see [`join`].
+    #[error("the map is that of the namespace")]
+    There,
 }
 
-/// What B is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Planned {
-    /// A new namespace.
-    New(Plan),
-    /// That of a container, which must lie in our A (see [`LevelA::holds`](crate::level_a::LevelA::holds)).
-    Container(String),
-    /// An existing one, under the same condition.
-    Namespace(PathBuf),
-}
-
-/// A new B.
+/// A B.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// Its maps: the container's ids to those of A.
@@ -341,14 +337,61 @@ impl Plan {
     }
 }
 
-/// Computes B's maps.
+/// A namespace cannot be a container's B.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// Something else.
+    #[error("it is not a user namespace")]
+    Other,
+    /// A, in which nothing of an image runs.
+    #[error(
+        "it is the one that all your containers lie in, where no container runs: --userns host maps the same ids"
+    )]
+    LevelA,
+    /// One that is not a child of our A.
+    #[error("it does not belong to your containers")]
+    NotOurs,
+    /// The kernel's answer.
+    #[error("cannot look into it")]
+    Look(#[from] io::Error),
+    /// What it says of its map.
+    #[error("its id map is unusable")]
+    Map(#[from] MapError),
+}
+
+/// What joining an existing B means: it must lie in our A, and its maps are what they are.
+///
+/// # Process context
+/// In A. A child is sent into the namespace, so the process must be single-threaded.
+///
+/// # Errors
+/// If it is not one of ours, or cannot be looked into.
+pub fn join(namespace: BorrowedFd<'_>, a: &LevelA) -> Result<Plan, JoinError> {
+    if !ctr_sys::userns::is_one(namespace) {
+        return Err(JoinError::Other);
+    }
+    if Identity::of(namespace)? == a.inner {
+        return Err(JoinError::LevelA);
+    }
+    if !a.holds(namespace)? {
+        return Err(JoinError::NotOurs);
+    }
+    let read = |pid: Pid| -> io::Result<[String; 2]> {
+        let pid = pid.as_raw_nonzero();
+        let file = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}"));
+        Ok([file("uid_map")?, file("gid_map")?])
+    };
+    let [uid, gid] = ctr_sys::userns::visit(namespace, read).map_err(io::Error::from)??;
+    Ok(unattended(IdMaps { uid: IdMap::from_proc(&uid)?, gid: IdMap::from_proc(&gid)? }))
+}
+
+/// Computes a new B's maps.
 ///
 /// # Errors
 /// See [`PlanError`].
-pub fn plan(choice: &Choice, given: &Given<'_>) -> Result<Planned, PlanError> {
+pub fn plan(choice: &Choice, given: &Given<'_>) -> Result<Plan, PlanError> {
     let made = match choice {
-        Choice::Mode(Mode::Container(name)) => return Ok(Planned::Container(name.clone())),
-        Choice::Mode(Mode::Namespace(path)) => return Ok(Planned::Namespace(path.clone())),
+        Choice::Mode(Mode::Container(_) | Mode::Namespace(_)) => return Err(PlanError::There),
         Choice::Mode(Mode::Host | Mode::Private) => all(given)?,
         Choice::Mode(Mode::KeepId { .. }) if given.root_of_host => all(given)?,
         Choice::Mode(Mode::KeepId { uid, gid, size }) => keep_id(given, *uid, *gid, *size)?,
@@ -358,7 +401,7 @@ pub fn plan(choice: &Choice, given: &Given<'_>) -> Result<Planned, PlanError> {
         Choice::Maps { uid, gid } => unattended(written(given, uid, gid)?),
         Choice::Names { uid, gid } => unattended(named(given, uid, gid)?),
     };
-    checked(made, given.a).map(Planned::New)
+    checked(made, given.a)
 }
 
 /// A plan whose command runs as the image's user.

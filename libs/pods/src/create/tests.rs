@@ -66,6 +66,7 @@ fn make(request: &Request, image: &RunConfig, identity: &Identity) -> Result<Spe
             limits: &limits,
             uid_map: &map,
             gid_map: &map,
+            user_namespace: None,
             files: &files,
             devices: &request.storage.devices,
             selinux: false,

@@ -13,7 +13,7 @@ use ctr_runtime::caps::CapSet;
 use ctr_runtime::launch::{self, Begun, LaunchError, Running, Surroundings};
 use ctr_runtime::plan::{self, Facts as PlanFacts, Stage};
 use ctr_runtime::seccomp::{self, Facts as SeccompFacts, Kernel, Profile, Program};
-use ctr_runtime::spec::{ConsoleSize, IdMapping, Spec};
+use ctr_runtime::spec::{ConsoleSize, IdMapping, NamespaceKind, Spec};
 use ctr_sys::clone::SingleThreaded;
 use ctr_userns::level_a::LevelA;
 use ctr_userns::level_b::Plan;
@@ -22,6 +22,7 @@ use rustix::mount::OpenTreeFlags;
 
 use super::binds;
 use super::files::{self, Who};
+use super::join::Joined;
 use super::{Container, Note, OwnPaths, RunError, now, record};
 use crate::create::{self, Facts, OwnFile};
 use crate::device::Device;
@@ -58,6 +59,7 @@ struct Given {
     limits: Vec<Ulimit>,
     uid_map: Vec<IdMapping>,
     gid_map: Vec<IdMapping>,
+    user_namespace: Option<String>,
     files: Vec<OwnFile>,
     devices: Vec<Device>,
     selinux: bool,
@@ -67,9 +69,14 @@ struct Given {
 
 impl<'a> Start<'a> {
     /// Clones the first process and sets it to work.
-    pub(super) fn begin(container: &'a Container<'a>, a: &LevelA, plan: &'a Plan) -> Result<Self, RunError> {
+    pub(super) fn begin(
+        container: &'a Container<'a>,
+        a: &LevelA,
+        plan: &'a Plan,
+        joined: Option<&Joined>,
+    ) -> Result<Self, RunError> {
         let request = container.request;
-        let given = Given::gather(container, a, plan)?;
+        let given = Given::gather(container, a, plan, joined)?;
         let nobody = Settled {
             identity: Identity { uid: 0, gid: 0, groups: Vec::new(), home: None, name: None },
             more_groups: Vec::new(),
@@ -92,7 +99,10 @@ impl<'a> Start<'a> {
         }
         let proof = SingleThreaded::here().map_err(RunError::Clone)?;
         let watch = Watch::begin(rules)?;
-        let begun = launch::begin(&proof, &stage, Surroundings::default())?;
+        let joined: Vec<_> =
+            joined.iter().map(|joined| (NamespaceKind::User, joined.namespace.as_fd())).collect();
+        let surroundings = Surroundings { joined: &joined, ..Surroundings::default() };
+        let begun = launch::begin(&proof, &stage, surroundings)?;
         Ok(Self { container, plan, given, watch, stage, begun, facts })
     }
 
@@ -184,7 +194,12 @@ impl<'a> Start<'a> {
 }
 
 impl Given {
-    fn gather(container: &Container<'_>, a: &LevelA, plan: &Plan) -> Result<Self, RunError> {
+    fn gather(
+        container: &Container<'_>,
+        a: &LevelA,
+        plan: &Plan,
+        joined: Option<&Joined>,
+    ) -> Result<Self, RunError> {
         let request = container.request;
         let hostname = container.hostname();
         let image_id = container.image.map(|image| image.id.to_string()).unwrap_or_default();
@@ -196,14 +211,21 @@ impl Given {
             image: &image_name,
             image_id: &image_id,
         };
-        let (uid_lines, gid_lines) = plan.lines(&a.maps)?;
+        // A namespace that is there has its map.
+        let (uid_map, gid_map) = if joined.is_some() {
+            (Vec::new(), Vec::new())
+        } else {
+            let (uid, gid) = plan.lines(&a.maps)?;
+            (record::lines(&uid), record::lines(&gid))
+        };
         let asked_for_modules =
             !request.privileges.security.label.is_empty() || request.privileges.security.apparmor.is_some();
         Ok(Self {
             files: files::make(request, &container.claim.dir, who)?,
             limits: request.privileges.ulimits.resolve(own_limit)?,
-            uid_map: record::lines(&uid_lines),
-            gid_map: record::lines(&gid_lines),
+            uid_map,
+            gid_map,
+            user_namespace: joined.map(|joined| joined.path.clone()),
             devices: devices(container)?,
             selinux: asked_for_modules && Path::new("/sys/fs/selinux/enforce").exists(),
             apparmor: asked_for_modules && Path::new("/sys/kernel/security/apparmor").exists(),
@@ -222,6 +244,7 @@ impl Given {
             limits: &self.limits,
             uid_map: &self.uid_map,
             gid_map: &self.gid_map,
+            user_namespace: self.user_namespace.as_deref(),
             files: &self.files,
             devices: &self.devices,
             selinux: self.selinux,

@@ -24,11 +24,8 @@ fn maps(uid: &[&str], gid: &[&str]) -> Choice {
 }
 
 #[track_caller]
-fn new(planned: Result<Planned, PlanError>) -> Plan {
-    match planned.unwrap() {
-        Planned::New(plan) => plan,
-        other => panic!("{other:?}"),
-    }
+fn new(planned: Result<Plan, PlanError>) -> Plan {
+    planned.unwrap()
 }
 
 /// uid_map and gid_map as podman 4.3 showed them for the same flags (`podman run … cat /proc/self/uid_map
@@ -112,11 +109,10 @@ fn auto_avoids_what_others_have() {
     loop {
         let given = Given { in_use: &in_use, ..given(&a, &files) };
         match plan(&mode("auto:size=20000"), &given) {
-            Ok(Planned::New(plan)) => {
+            Ok(plan) => {
                 starts.push(plan.maps.uid.to_outer(0).unwrap());
                 in_use.push(plan.maps);
             }
-            Ok(other) => panic!("{other:?}"),
             Err(err) => {
                 assert_eq!(err.to_string(), "--userns=auto needs 20000 UIDs, and 5536 are not in use");
                 break;
