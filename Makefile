@@ -17,7 +17,7 @@ help:
 	@echo 'make test      set up, then run every check and test (as root: as an unprivileged user it makes)'
 	@echo 'make check     format, lints, licences and sources of dependencies'
 	@echo 'make fuzz      a bounded run of every fuzz target (SECONDS=10 each)'
-	@echo 'make guards    take each guard against hostile layers out, and see a test notice'
+	@echo 'make guards    take each guard against hostile images out, and see a test notice'
 	@echo 'make bench     compare with bwrap and podman, print the ratios'
 	@echo 'make install   PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) NAME=$(NAME)'
 	@echo 'make generated man pages and completions anew from the commands'

@@ -129,10 +129,11 @@ pub fn next_order(socket: BorrowedFd<'_>, take: impl FnMut(OwnedFd)) -> Result<O
 ///
 /// # Errors
 /// EPROTO for what is no report.
-pub fn next_report(socket: BorrowedFd<'_>, take: impl FnMut(OwnedFd)) -> Result<Option<Report>> {
-    let words = match receive(socket, take) {
-        // The child was killed before it read what was sent to it.
-        Err(Errno::CONNRESET) => None,
+pub fn next_report(socket: BorrowedFd<'_>, mut take: impl FnMut(OwnedFd)) -> Result<Option<Report>> {
+    let words = match receive(socket, &mut take) {
+        // The child ended before it read all that was sent to it. The kernel says so once, and first; what the child
+        // said before that is still there.
+        Err(Errno::CONNRESET) => receive(socket, take)?,
         other => other?,
     };
     let Some([kind, step, value, _]) = words else { return Ok(None) };
@@ -219,4 +220,22 @@ pub(crate) fn is_deserted(socket: BorrowedFd<'_>) -> Result<bool> {
     let mut waited = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::empty())];
     poll(&mut waited, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
     Ok(waited[0].revents().intersects(PollFlags::HUP | PollFlags::ERR))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fd::AsFd;
+
+    use super::{Order, Report, next_report, order, pair, report};
+
+    #[test]
+    fn what_a_child_said_is_heard_though_it_did_not_listen_to_the_end() {
+        let (ours, theirs) = pair().unwrap();
+        order(ours.as_fd(), &Order::Go, &[]).unwrap();
+        let failed = Report::Failed { step: 7, errno: 5 };
+        report(theirs.as_fd(), &failed, None).unwrap();
+        drop(theirs);
+        assert_eq!(next_report(ours.as_fd(), drop).unwrap(), Some(failed));
+        assert_eq!(next_report(ours.as_fd(), drop).unwrap(), None);
+    }
 }

@@ -5,14 +5,14 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::fs::SealFlags;
 use serde_json::json;
 
-use crate::harness::{container, own};
+use crate::harness::{Container, container, own};
 
 /// Class A, CVE-2019-5736: a container that runs `/proc/self/exe` gets `ctr-init` from a sealed memory file.
 ///
-/// Guards: the memory file, its seals, and the kernel's own refusal to write to what runs. The link's name shows the
-/// first; no mutant was made.
+/// Guards: the memory file, its seals, and the kernel's own refusal to write to what runs.
 #[test]
 fn userns_the_program_that_starts_a_container_is_out_of_reach() {
     let Some(mut container) = container("") else { return };
@@ -30,6 +30,15 @@ fn userns_the_program_that_starts_a_container_is_out_of_reach() {
                   (echo x >/proc/1/exe) 2>/dev/null || echo refused";
     container.process()["args"] = json!(["sh", "-c", script]);
     assert_eq!(container.run().lines(), ["/memfd:ctr-init (deleted)", "refused", "refused"]);
+
+    container.process()["args"] = json!(["sh", "-c", "sleep 1000"]);
+    let started = container.start();
+    let init = fs::File::open(format!("/proc/{}/exe", started.pid)).unwrap();
+    let seals = rustix::fs::fcntl_get_seals(&init).unwrap();
+    let all = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    assert_eq!(seals, all);
+    started.signal("KILL");
+    assert_eq!(started.end().code, Some(137));
 }
 
 /// Class B, CVE-2024-21626: a descriptor of the launcher's caller does not arrive, and is no working directory.
@@ -109,9 +118,9 @@ fn userns_links_in_mount_targets_end_inside_the_root() {
         container.mount(target, "bind", &data, &["rbind", "rprivate"]);
     }
     let outcome = container.run();
+    assert_eq!(fs::read_dir(&canary).unwrap().count(), 0, "something was made on the host");
     let expected = ["/in/dangling/deep/w/file", "/in/var/z/file", "mounted"];
     assert_eq!(outcome.lines(), expected, "{outcome:#?}");
-    assert_eq!(fs::read_dir(&canary).unwrap().count(), 0, "something was made on the host");
 
     container.mount("/magic/v", "bind", &data, &["rbind"]);
     let outcome = container.run();
@@ -167,7 +176,7 @@ impl Drop for Stop<'_> {
 
 /// Class D, CVE-2019-16884, CVE-2019-19921, CVE-2025-52881: settings are written to a procfs nobody else has.
 ///
-/// Guard: the order of the plan, which the golden tests of `plan` show; no mutant was made.
+/// Guards: the order of the plan, which the golden tests of `plan` show; no mount in /proc; and the last, below.
 #[test]
 fn userns_settings_reach_the_kernel_whatever_the_root_has() {
     let Some(mut container) = container("cat /proc/sys/net/ipv4/ip_forward") else { return };
@@ -185,9 +194,70 @@ fn userns_settings_reach_the_kernel_whatever_the_root_has() {
     }
 }
 
+/// A container that is started in another: what that one has is the host's to the inner one.
+fn nested(script: &str) -> Option<(Container, Container)> {
+    let inner = container(script)?;
+    let mut outer = inner.sibling("");
+    outer.request["root"] = json!("/");
+    let all: Vec<String> = ctr_runtime::caps::Cap::ALL.iter().map(|cap| cap.name().to_owned()).collect();
+    outer.process()["capabilities"] = json!({"bounding": all, "effective": all, "permitted": all});
+    let request = inner.host("request").join("inner");
+    outer.process()["args"] = json!([env!("CARGO_BIN_EXE_runtime-probe"), request]);
+    outer.process()["env"] = json!(["PATH=/usr/bin:/bin"]);
+    outer.linux()["readonlyPaths"] = json!([]);
+    Some((inner, outer))
+}
+
+/// Writes the request of the inner container, where the outer one finds it.
+fn hand_in(inner: &Container) {
+    fs::write(inner.host("request").join("inner"), inner.request.to_string()).unwrap();
+    inner.hand_over();
+}
+
+/// Class D: where the outer /proc has to serve, a file that is mounted in it is not written to.
+#[test]
+fn userns_settings_are_written_to_procfs_only() {
+    let Some((mut inner, mut outer)) = nested("true") else { return };
+    let fake = outer.host("fake").join("ns_last_pid");
+    fs::write(&fake, "untouched").unwrap();
+    outer.mount("/proc/sys/kernel/ns_last_pid", "bind", &fake, &["bind", "private"]);
+    inner.linux()["sysctl"] = json!({"kernel.ns_last_pid": "7"});
+    hand_in(&inner);
+    let outcome = outer.run();
+    assert_eq!(fs::read_to_string(&fake).unwrap(), "untouched", "{outcome:#?}");
+    let message = "cannot write `7` to /proc/sys/kernel/ns_last_pid: Invalid cross-device link";
+    outcome.refused(125, message);
+}
+
+/// Class E: a null device that is none masks nothing.
+#[test]
+fn userns_what_masks_has_the_number_of_the_null_device() {
+    let Some((inner, mut outer)) = nested("cat /proc/keys") else { return };
+    let fake = outer.host("fake").join("null");
+    fs::write(&fake, "not null").unwrap();
+    outer.mount("/dev/null", "bind", &fake, &["bind", "private"]);
+    hand_in(&inner);
+    outer.run().refused(125, "/dev/null: No such device");
+}
+
+/// Class E: a volume on the whole of /dev has its own null; masks are still made of ours.
+#[test]
+fn userns_a_volume_on_dev_does_not_say_what_masks() {
+    let Some(mut container) = container("stat -c '%F %t:%T' /etc/hidden; cat /etc/hidden /dev/null") else {
+        return;
+    };
+    let dev = container.host("dev");
+    fs::write(dev.join("null"), "the volume's\n").unwrap();
+    fs::write(container.root().join("etc/hidden"), "secret").unwrap();
+    container.mounts().retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/dev"));
+    container.mount("/dev", "bind", &dev, &["rbind", "rprivate"]);
+    container.linux()["maskedPaths"].as_array_mut().unwrap().push(json!("/etc/hidden"));
+    assert_eq!(container.run().lines(), ["character special file 1:3", "the volume's"]);
+}
+
 /// Class E, CVE-2025-31133: what masks is the host's null device, whatever the image has in its place.
 ///
-/// Guard: `Step::Copy` takes the host's node and checks its number before the image's tree is there; no mutant was made.
+/// Guard: `Step::Copy` takes the host's node before the image's tree is there.
 #[test]
 fn userns_masks_are_made_of_our_own_device() {
     let Some(mut container) = container(
