@@ -1,5 +1,6 @@
 //! What a container may do: capabilities, seccomp, masks, limits, kernel parameters.
 
+use ctr_tests::agent::Agent;
 use ctr_tests::{Env, needs};
 
 /// The bits of one capability set of the container's command.
@@ -38,6 +39,52 @@ fn capabilities_are_added_and_dropped() {
     assert_eq!(set(&env, &["--cap-add", "all"], "CapEff") & (1 << 21), 1 << 21);
     let said = env.shell(["--cap-add", "nonsense"], "true").run().fails(125);
     assert!(said.contains("nonsense") || said.contains("NONSENSE"), "{said}");
+}
+
+/// What waits for an answer gets none here: where nobody listens any more, the kernel says that there is no such call.
+#[test]
+fn a_profile_s_agent_is_asked() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let socket = env.path("agent");
+    let profile = |path: &std::path::Path| {
+        serde_json::json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "listenerPath": path,
+            "listenerMetadata": "notes",
+            "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY" }],
+        })
+        .to_string()
+    };
+    let file = env.file("profile.json", profile(&socket));
+    let option = format!("seccomp={}", file.display());
+    let script = "echo before; mkdir /made || echo refused";
+    let flags = ["--security-opt", &option, "--annotation", "key=value", "--pidfile", "pid"];
+
+    let said = env.shell(flags, script).run().fails(125);
+    assert!(said.contains("cannot connect to the seccomp agent at") && said.contains("ENOENT"), "{said}");
+
+    let agent = Agent::listen(&socket);
+    let running = env.shell(flags, script).start();
+    let told = agent.take();
+    told.wait_for_call();
+    let (state, id) = (&told.state, env.ok(["ps", "-aq", "--no-trunc"]));
+    assert_eq!((&state["ociVersion"], &state["fds"]), (&"1.2.0".into(), &serde_json::json!(["seccompFd"])));
+    assert_eq!((&state["metadata"], &state["state"]["status"]), (&"notes".into(), &"creating".into()));
+    assert_eq!((&state["state"]["id"], &state["state"]["annotations"]["key"]), (&id.into(), &"value".into()));
+    let pid = std::fs::read_to_string(env.path("pid")).expect("a number");
+    assert_eq!((state["pid"].to_string(), state["state"]["pid"].to_string()), (pid.clone(), pid));
+    let bundle = state["state"]["bundle"].as_str().expect("a folder");
+    assert!(std::path::Path::new(bundle).is_dir(), "{bundle}");
+    drop(told);
+    let output = running.finish();
+    assert_eq!((output.code(), output.stdout.as_str()), (0, "before\nrefused\n"), "{output}");
+    assert!(output.stderr.contains("Function not implemented"), "{output}");
+
+    // Where no rule asks, nobody is told.
+    let silent = serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/nonexistent" });
+    let file = env.file("silent.json", silent.to_string());
+    assert_eq!(env.sh(["--security-opt", &format!("seccomp={}", file.display())], "echo fine"), "fine");
 }
 
 #[test]

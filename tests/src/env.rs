@@ -392,7 +392,7 @@ impl Running<'_> {
             String::from_utf8(bytes).unwrap_or_else(|raw| raw.into_bytes().escape_ascii().to_string())
         };
         let output = Output {
-            line: self.line,
+            line: std::mem::take(&mut self.line),
             status,
             stdout: text(out),
             stderr: text(err),
@@ -400,6 +400,17 @@ impl Running<'_> {
         };
         assert!(status.is_some(), "the deadline has passed for {output:?}");
         output
+    }
+}
+
+/// A test that fails leaves nothing running: what it started would outlive it, with everything that it holds.
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            // It may end by itself in between.
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 #![expect(clippy::panic, reason = "what a harness does with a broken promise is to end the test")]
 
 pub mod ability;
+pub mod agent;
 pub mod env;
 pub mod image;
 pub mod tree;

@@ -19,7 +19,6 @@ pub(crate) fn of_run(error: RunError) -> CommandError {
         RunError::Containers(error) => of_containers(error),
         RunError::Command { command, errno } => of_command(command, errno),
         error @ RunError::Workdir { .. } => CommandError::user(error).exit(Exit::NOT_EXECUTABLE),
-        RunError::NotYet(what) => CommandError::not_supported(&what),
         other => CommandError::user(other),
     }
 }

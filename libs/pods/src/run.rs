@@ -34,6 +34,7 @@ use ctr_core::oci::RunConfig;
 use ctr_core::paths::Dirs;
 use ctr_core::platform::{Platform, PlatformError};
 use ctr_core::rooted::{Root, TreeError};
+use ctr_runtime::agent::AgentError;
 use ctr_runtime::launch::LaunchError;
 use ctr_runtime::plan::PlanError;
 use ctr_runtime::seccomp::{CompileError, ProfileError};
@@ -123,6 +124,9 @@ pub enum RunError {
     /// The start.
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    /// The program that answers where a profile asks.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
     /// The profile of system calls.
     #[error("cannot use the seccomp profile")]
     Seccomp(#[from] CompileError),
@@ -172,9 +176,6 @@ pub enum RunError {
     /// Waiting.
     #[error(transparent)]
     Supervise(#[from] SuperviseError),
-    /// A thing a later version brings.
-    #[error("{0} is not supported yet")]
-    NotYet(String),
 }
 
 /// Something to tell the user that is no error.

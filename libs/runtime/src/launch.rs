@@ -28,6 +28,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
 
+use crate::agent::{Agent, AgentError};
 use crate::handshake::{Handshake, Meaning, Phase};
 use crate::plan::{Main, Maps, Stage, joined};
 use crate::spec::NamespaceKind;
@@ -61,6 +62,9 @@ pub enum LaunchError {
     /// The first process ended without a word.
     #[error("the container's first process ended before it ran the command")]
     Ended,
+    /// The seccomp agent.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
     /// A descriptor for each of the plan's mounts was asked for.
     #[error("the plan needs {wanted} mounts, {given} were handed over")]
     Mounts {
@@ -125,7 +129,7 @@ pub struct Running {
     pub pidfd: OwnedFd,
     /// The master side of its terminal.
     pub terminal: Option<OwnedFd>,
-    /// Where seccomp tells of calls.
+    /// Where seccomp tells of calls, if no agent was told.
     pub listener: Option<OwnedFd>,
     /// What did not go as it should have.
     pub notices: Vec<Notice>,
@@ -187,6 +191,7 @@ pub struct Begun {
     stage: Vec<u8>,
     terminal: Option<OwnedFd>,
     listener: Option<OwnedFd>,
+    agent: Option<Agent>,
     notices: Vec<Notice>,
 }
 
@@ -234,6 +239,7 @@ pub fn begin(
         stage: stage.steps.clone(),
         terminal: None,
         listener: None,
+        agent: None,
         notices: Vec::new(),
     };
     begun.hand_over_namespaces(surroundings.joined)?;
@@ -255,6 +261,11 @@ impl Begun {
     #[must_use]
     pub fn pid(&self) -> Option<Pid> {
         self.child.as_ref().map(|child| child.pid)
+    }
+
+    /// Says who gets the listener as soon as there is one: the command may have to wait for its answers.
+    pub fn tell(&mut self, agent: Agent) {
+        self.agent = Some(agent);
     }
 
     /// Hands over the root, a detached mount, and a detached mount for each of [`Main::given`]; returns when the command
@@ -340,6 +351,16 @@ impl Begun {
         write_whole(&format!("/proc/{pid}/{which}"), &lines)
     }
 
+    fn hear_of_listener(&mut self, came: Option<OwnedFd>) -> Result<(), LaunchError> {
+        match (self.agent.take(), self.pid(), came) {
+            (Some(agent), Some(pid), Some(listener)) => {
+                agent.tell(pid.as_raw_nonzero().get(), listener.as_fd())?;
+            }
+            (_, _, came) => self.listener = came,
+        }
+        Ok(())
+    }
+
     /// Takes one report. `current` is the plan of the phase that is not the stage's.
     fn listen(&mut self, current: &[u8]) -> Result<Meaning, LaunchError> {
         let mut came = None;
@@ -351,7 +372,7 @@ impl Begun {
         match meaning {
             Meaning::Progress | Meaning::Born(_) | Meaning::Running => {}
             Meaning::Terminal => self.terminal = came,
-            Meaning::Listener => self.listener = came,
+            Meaning::Listener => self.hear_of_listener(came)?,
             Meaning::Notice { phase, step, errno } => {
                 let step = phrase(&plan(phase, &self.stage), step).0;
                 self.notices.push(Notice { step, errno: Errno::from_raw_os_error(errno) });

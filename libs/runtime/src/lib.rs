@@ -9,6 +9,7 @@
 //! this library carries inside, executes it with [`ctr_sys::step`]. [`handshake`] is what the two say to each other.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod caps;
 pub mod handshake;
 pub mod launch;

@@ -9,6 +9,7 @@ use ctr_core::file::FileError;
 use ctr_core::process::Identity as ProcessIdentity;
 use ctr_core::rooted::Root;
 use ctr_core::{file, limits};
+use ctr_runtime::agent::{About, Agent, AgentError};
 use ctr_runtime::caps::CapSet;
 use ctr_runtime::launch::{self, Begun, LaunchError, Running, Surroundings};
 use ctr_runtime::plan::{self, Facts as PlanFacts, Stage};
@@ -116,7 +117,10 @@ impl<'a> Start<'a> {
         let container = self.container;
         let spec = create::spec(container.request, &self.given.facts(container, who))?;
         let caps = spec.process.capabilities.unwrap_or_default();
-        let program = program(container, caps.bounding)?;
+        let (program, agent) = program(container, caps.bounding)?;
+        if let Some(agent) = agent {
+            self.begun.tell(agent);
+        }
         self.facts.seccomp = program;
         let main = plan::main(&spec, &self.facts, &self.stage)?;
         let mounts = self.open(&spec, main.given(), who, note)?;
@@ -309,28 +313,38 @@ fn is_shared(node: &str) -> bool {
     !console && !node.starts_with("/dev/pts/") && !OWN_NODES.contains(&node)
 }
 
-/// The program that says which calls the container may make; `None` is all.
-fn program(container: &Container<'_>, caps: CapSet) -> Result<Option<Program>, RunError> {
+/// The program that says which calls the container may make (`None` is all), and who answers where it asks.
+fn program(container: &Container<'_>, caps: CapSet) -> Result<(Option<Program>, Option<Agent>), RunError> {
     let privileges = &container.request.privileges;
     let facts = SeccompFacts { caps, kernel: kernel() };
     let profile = match &privileges.security.seccomp {
-        Seccomp::Unconfined => return Ok(None),
-        Seccomp::Default if privileges.privileged => return Ok(None),
+        Seccomp::Unconfined => return Ok((None, None)),
+        Seccomp::Default if privileges.privileged => return Ok((None, None)),
         Seccomp::Default => match seccomp::default_program(&facts) {
-            Some(program) => return Ok(Some(program)),
+            Some(program) => return Ok((Some(program), None)),
             None => seccomp::default_profile(),
         },
         Seccomp::Nested => seccomp::nested(),
         Seccomp::File(path) => match read_profile(path)? {
             Some(profile) => profile,
-            None => return Ok(None),
+            None => return Ok((None, None)),
         },
     };
     let program = seccomp::compile(&profile, &facts)?;
-    if program.notifies() {
-        return Err(RunError::NotYet("a seccomp profile with a listener".to_owned()));
-    }
-    Ok(Some(program))
+    let path = profile.listener_path.as_ref().filter(|_| program.notifies());
+    let agent = path.map(|path| agent(container, path, &profile)).transpose()?;
+    Ok((Some(program), agent))
+}
+
+/// Connects to the program that a profile names.
+fn agent(container: &Container<'_>, path: &str, profile: &Profile) -> Result<Agent, AgentError> {
+    let about = About {
+        id: container.claim.id.to_string(),
+        bundle: container.claim.dir.clone(),
+        annotations: container.request.annotations.iter().cloned().collect(),
+        metadata: profile.listener_metadata.clone(),
+    };
+    Agent::connect(Path::new(path), about)
 }
 
 fn read_profile(path: &Path) -> Result<Option<Profile>, RunError> {
