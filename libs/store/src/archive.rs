@@ -26,7 +26,7 @@ use crate::StoreError;
 use crate::compression::{Peeked, Unpacked, detect};
 use crate::ingest::Ingested;
 use crate::session::Session;
-use crate::tar::{self, Kind, TarError};
+use crate::tar::{self, Fault, Kind, TarError};
 
 /// How far links among members are followed.
 const LINKS: usize = 8;
@@ -169,7 +169,11 @@ impl Archive {
             } else if header.kind == Kind::File {
                 let member = Member::Range { offset: reader.taken(), size: header.size };
                 members.insert(plain(&header.path), member);
+                reader.leap()?;
             }
+        }
+        if reader.taken() > file.metadata()?.len() {
+            return Err(TarError { offset: reader.taken(), fault: Fault::Truncated }.into());
         }
         Ok(Self { content: Content::Listed { file: Some(Arc::new(file)), members } })
     }
@@ -367,6 +371,32 @@ mod tests {
         for (name, key) in [("./a/b", "a/b"), ("/a//b/", "a/b"), ("a/../b", "b"), ("../../x", "x"), ("", "")]
         {
             assert_eq!(plain(name.as_bytes()), key.as_bytes());
+        }
+    }
+
+    #[test]
+    fn an_archive_that_was_cut_off_is_noticed_without_reading_it() {
+        let mut tar = ::tar::Builder::new(Vec::new());
+        for name in ["a", "b"] {
+            let mut header = ::tar::Header::new_gnu();
+            header.set_size(1 << 20);
+            header.set_cksum();
+            tar.append_data(&mut header, name, &vec![1; 1 << 20][..]).unwrap();
+        }
+        let whole = tar.into_inner().unwrap();
+        let listed = |bytes: &[u8]| {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(bytes).unwrap();
+            file.rewind().unwrap();
+            Archive::in_place(file)
+        };
+        let archive = listed(&whole).unwrap();
+        assert_eq!((archive.size("a").unwrap(), archive.size("b").unwrap()), (1 << 20, 1 << 20));
+        assert_eq!(archive.read("b", 2 << 20).unwrap(), vec![1; 1 << 20]);
+        for missing in [2 << 10, 1 << 20] {
+            let error = listed(&whole[..whole.len() - missing]).unwrap_err();
+            let cut = ArchiveError::Tar(TarError { offset: 0, fault: Fault::Truncated });
+            assert_eq!(std::mem::discriminant(&error), std::mem::discriminant(&cut), "{error}");
         }
     }
 

@@ -25,6 +25,20 @@ pub fn detect(start: &[u8]) -> Compression {
     }
 }
 
+/// Reads until the buffer is full or the stream ends; returns how much there was.
+pub(crate) fn fill(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match stream.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(size) => filled += size,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
 /// A stream whose first bytes were read to look at and are given out again.
 #[derive(Debug)]
 pub struct Peeked<R> {
@@ -138,7 +152,7 @@ impl<R: Read> Unpacked<R> {
     }
 }
 
-/// What a decoder left in its buffer counts as given out: only who hashes below it cares for the rest.
+/// What a decoder left in its buffer counts as given out: nobody wants it.
 fn rest<R: Read>(buffered: io::BufReader<Peeked<R>>) -> Peeked<R> {
     buffered.into_inner()
 }

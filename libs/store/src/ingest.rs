@@ -2,10 +2,10 @@
 //!
 //! # Theory of operation
 //! ```text
-//! stream → [file `data`, digest of the packed bytes] → decompress → pipe → child in A: [diff id] → tree
+//! stream → [file `data`, digest of the packed bytes] → pipe → child in A: decompress → [diff id] → tree
 //! ```
-//! The parent's half costs about what decompressing costs, the child's half runs beside it. A stream that is not
-//! packed is hashed once, by the child.
+//! What goes through the pipe is packed: decompressed it would be copied twice more. What the child does to it runs
+//! beside this, in threads of its own ([`worker`]). A stream that is not packed is hashed once, by the child.
 //!
 //! # Failure
 //! What was staged goes with the session.
@@ -18,12 +18,11 @@ use std::path::Path;
 use ctr_core::Digest;
 use ctr_core::digest::{Algorithm, Hasher, Mismatch};
 use ctr_core::file::FileError;
-use ctr_core::limits;
 use ctr_core::oci::media::Compression;
 
 use crate::archive::Eager;
 use crate::blob;
-use crate::compression::{Peeked, Unpacked, detect};
+use crate::compression::{Peeked, detect, fill};
 use crate::layer::TREE;
 use crate::session::{Session, Stage};
 use crate::worker::{self, Worker, WorkerError};
@@ -35,7 +34,7 @@ const PIECE: usize = 256 << 10;
 /// A layer could not be taken in.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// The stream could not be read or decompressed.
+    /// The stream could not be read, or not be kept.
     #[error("cannot read the layer")]
     Read(#[source] io::Error),
     /// Unpacking failed.
@@ -44,12 +43,6 @@ pub enum IngestError {
     /// The store could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It unpacks to more than any real layer of its size.
-    #[error("the layer unpacks to more than {limit} times its size")]
-    Bomb {
-        /// The limit.
-        limit: u64,
-    },
     /// It is not the layer that was promised.
     #[error("the layer is not the one that was promised")]
     Digest(#[from] Mismatch),
@@ -108,26 +101,23 @@ impl Ingest<'_> {
         let (data, tree) = (self.session.stage()?, self.session.stage()?);
         let root = tree.path().join(TREE);
         make_root(&root)?;
-        let peeked = Peeked::new(stream, 6).map_err(IngestError::Read)?;
-        let packed = detect(peeked.start()) != Compression::None || algorithm != Algorithm::Sha256;
+        let stream = Peeked::new(stream, 6).map_err(IngestError::Read)?;
+        let compression = detect(stream.start());
+        let packed = compression != Compression::None || algorithm != Algorithm::Sha256;
         let path = data.path().join(blob::DATA);
         let file = File::create_new(&path).map_err(|error| FileError::new("create", &path, error))?;
-        let tee = Tee { inner: peeked, file, hasher: packed.then(|| Hasher::new(algorithm)), count: 0 };
-        let mut layer = Unpacked::new(tee).map_err(IngestError::Read)?;
-        let compression = layer.compression();
+        let mut kept = Kept { file, hasher: packed.then(|| Hasher::new(algorithm)), size: 0 };
         let mut child = self.worker.unpack(&root)?;
-        let fed = feed(&mut layer, &mut child);
+        let fed = feed(stream, &mut kept, &mut child);
         let unpacked = child.finish();
         // A child that gave up is why feeding it failed, and knows better.
-        let (unpacked, ()) = match (unpacked, fed) {
-            (Ok(unpacked), Ok(())) => (unpacked, ()),
-            (Err(error), Ok(()) | Err(Fed::Write(_))) => return Err(error.into()),
-            (_, Err(Fed::Read(error) | Fed::Write(error))) => return Err(IngestError::Read(error)),
-            (_, Err(Fed::Bomb)) => return Err(IngestError::Bomb { limit: limits::LAYER_RATIO }),
+        let unpacked = match (unpacked, fed) {
+            (Ok(unpacked), Ok(())) => unpacked,
+            (Err(error), Ok(()) | Err(Fed::Give(_))) => return Err(error.into()),
+            (_, Err(Fed::Keep(error))) => return Err(FileError::new("write", path, error).into()),
+            (_, Err(Fed::Read(error) | Fed::Give(error))) => return Err(IngestError::Read(error)),
         };
-        let mut rest = layer.into_inner();
-        io::copy(&mut rest, &mut io::sink()).map_err(IngestError::Read)?;
-        let Tee { hasher, count: size, .. } = rest.into_inner();
+        let Kept { hasher, size, .. } = kept;
         let blob = hasher.map_or(unpacked.diff_id, Hasher::finish);
         Ok(Ingested { blob, size, compression, unpacked, data, tree })
     }
@@ -173,47 +163,35 @@ fn make_root(path: &Path) -> Result<(), FileError> {
     std::fs::set_permissions(path, mode).map_err(|error| FileError::new("set the mode of", path, error))
 }
 
+/// What failed: the stream, the file it is kept in, or the child.
 enum Fed {
     Read(io::Error),
-    Write(io::Error),
-    Bomb,
+    Keep(io::Error),
+    Give(io::Error),
 }
 
-fn feed<R: Read>(layer: &mut Unpacked<Tee<R>>, child: &mut impl Write) -> Result<(), Fed> {
-    let mut buffer = vec![0; PIECE];
-    let mut given = 0;
-    loop {
-        let size = match layer.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(size) => size,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Fed::Read(error)),
-        };
-        given += size as u64;
-        if given > limits::LAYER_RATIO_FREE && given / limits::LAYER_RATIO > layer.source().count {
-            return Err(Fed::Bomb);
-        }
-        child.write_all(&buffer[..size]).map_err(Fed::Write)?;
-    }
-}
-
-/// Keeps and hashes what passes.
-struct Tee<R> {
-    inner: R,
+/// The packed bytes, kept and hashed.
+struct Kept {
     file: File,
     hasher: Option<Hasher>,
-    count: u64,
+    size: u64,
 }
 
-impl<R: Read> Read for Tee<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let size = self.inner.read(buffer)?;
-        let bytes = &buffer[..size];
-        self.file.write_all(bytes)?;
-        if let Some(hasher) = &mut self.hasher {
+/// Whole pieces from the stream into the file and to the child.
+fn feed(mut stream: impl Read, kept: &mut Kept, child: &mut impl Write) -> Result<(), Fed> {
+    let mut piece = vec![0; PIECE];
+    loop {
+        let size = fill(&mut stream, &mut piece).map_err(Fed::Read)?;
+        let bytes = &piece[..size];
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        // The child first: it decompresses while this writes and hashes.
+        child.write_all(bytes).map_err(Fed::Give)?;
+        kept.file.write_all(bytes).map_err(Fed::Keep)?;
+        if let Some(hasher) = &mut kept.hasher {
             hasher.update(bytes);
         }
-        self.count += size as u64;
-        Ok(size)
+        kept.size += size as u64;
     }
 }

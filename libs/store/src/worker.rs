@@ -7,7 +7,7 @@
 //!   Setup: which store, whose A ───────────────▶ discovers ranges, enters A while single-threaded
 //!   ◀──────── Ready: the key of A's map, or why not
 //!   Job + [reply pipe, stream, directory] ─────▶ one thread per job
-//!   writes the layer into the stream ══════════▶ hashes and unpacks it into the directory
+//!   writes the layer into the stream ══════════▶ decompresses, hashes and unpacks it into the directory
 //!   ◀════════ the reply pipe: one JSON, then its end
 //!   closes the socket ─────────────────────────▶ ends
 //! ```
@@ -44,6 +44,7 @@ use crate::apply::ApplyError;
 use crate::{Driver, ImageId, Layout, Store};
 
 mod job;
+mod stages;
 
 pub use job::{Applied, Changed, Unpacked};
 

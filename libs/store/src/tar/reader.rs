@@ -1,6 +1,6 @@
 //! The streaming reader.
 
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 
 use ctr_core::limits;
 
@@ -125,6 +125,20 @@ impl<R: Read> Input<R> {
         Ok(())
     }
 
+    /// As [`Input::skip`], without reading what can be leapt over. The end of the stream is no obstacle.
+    fn leap(&mut self, count: u64) -> Result<(), Fault>
+    where
+        R: Seek,
+    {
+        let buffered = self.available().len();
+        let Some(beyond) = count.checked_sub(length(buffered)) else { return self.skip(count) };
+        let distance = i64::try_from(beyond).map_err(|_too_far| Fault::Malformed("size"))?;
+        self.stream.seek(SeekFrom::Current(distance)).map_err(Fault::Read)?;
+        self.consume(buffered);
+        self.taken = self.taken.saturating_add(beyond);
+        Ok(())
+    }
+
     /// Takes `size` bytes and the padding behind them into memory.
     fn collect(&mut self, size: u64, what: &'static str, limit: u64) -> Result<Vec<u8>, Fault> {
         if size > limit {
@@ -211,6 +225,17 @@ impl<R: Read> Reader<R> {
     /// Returns the current entry's contents as a stream; holes are left out, so it is for files without.
     pub fn contents(&mut self) -> Contents<'_, R> {
         Contents { reader: self }
+    }
+
+    /// Leaps over the current entry's contents. Whether the stream goes that far is left to who reads them.
+    pub fn leap(&mut self) -> Result<(), TarError>
+    where
+        R: Seek,
+    {
+        while let Some(piece) = self.pieces.pop() {
+            self.input.leap(piece.length).map_err(|fault| self.place(fault))?;
+        }
+        Ok(())
     }
 
     /// Takes the current entry's contents into memory.

@@ -541,3 +541,29 @@ fn fix(block: &mut [u8]) {
         block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     }
 }
+
+#[test]
+fn leaping_over_contents_finds_what_reading_them_does() {
+    let large = vec![7; 700_000];
+    let raw = Raw::default().file("small", b"1").file("large", &large).file("empty", b"").file("last", b"22");
+    let mut bytes = raw.0;
+    bytes.resize(bytes.len() + 1024, 0);
+    let (mut read, mut leapt) =
+        (Reader::new(&bytes[..], Limits::default()), Reader::new(Cursor::new(&bytes), Limits::default()));
+    let mut names = Vec::new();
+    while let Some(header) = leapt.next().unwrap() {
+        assert_eq!(read.next().unwrap().unwrap(), header);
+        assert_eq!(read.taken(), leapt.taken());
+        leapt.leap().unwrap();
+        names.push(header.path);
+    }
+    assert_eq!(names, [&b"small"[..], b"large", b"empty", b"last"]);
+    assert!(read.next().unwrap().is_none());
+    assert_eq!(read.taken(), leapt.taken());
+    // Where the contents end is not looked at here.
+    let mut cut = Reader::new(Cursor::new(&bytes[..5000]), Limits::default());
+    cut.next().unwrap();
+    cut.next().unwrap();
+    cut.leap().unwrap();
+    assert!(cut.next().unwrap().is_none() && cut.taken() > 5000);
+}

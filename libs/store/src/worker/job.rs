@@ -5,12 +5,11 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 
 use ctr_core::Digest;
-use ctr_core::digest::HashingReader;
 use ctr_core::rooted::Root;
 use ctr_userns::map::Key;
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, Job};
+use super::{Failure, Job, stages};
 pub use crate::apply::Applied;
 use crate::overlay::View;
 use crate::{ImageId, Store};
@@ -116,10 +115,6 @@ fn assemble(store: &Store, image: ImageId, key: Key) -> Result<(), Failure> {
 
 fn unpack(descriptors: &mut impl Iterator<Item = OwnedFd>) -> Result<Unpacked, Failure> {
     let (stream, tree) = descriptors.next().zip(descriptors.next()).ok_or_else(missing)?;
-    let mut stream = HashingReader::new(File::from(stream));
     let tree = Root::from_dir(tree);
-    let applied =
-        apply::layer(&mut stream, &tree, &apply::Options::default()).map_err(|e| Failure::of(&e))?;
-    let (diff_id, length) = stream.finish();
-    Ok(Unpacked { diff_id, length, applied })
+    stages::unpack(File::from(stream), &tree, &apply::Options::default()).map_err(|error| Failure::of(&error))
 }
