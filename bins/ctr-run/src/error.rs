@@ -29,7 +29,7 @@ fn of_command(command: String, errno: Errno) -> CommandError {
     let sentence = if missing {
         Sentence::CommandNotFound(command.clone())
     } else {
-        Sentence::CommandNotExecutable(command.clone())
+        Sentence::CommandNotExecutable
     };
     let exit = if missing { Exit::NOT_FOUND } else { Exit::NOT_EXECUTABLE };
     CommandError::user(RunError::Command { command, errno }).exit(exit).peer(sentence)
@@ -72,7 +72,7 @@ pub(crate) fn of_remove(error: RemoveError) -> CommandError {
         RemoveError::Running(id) => {
             let hint = format!("ctr rm -f {id}");
             CommandError::user(RemoveError::Running(id.clone()))
-                .peer(Sentence::ContainerRunning { id })
+                .peer(Sentence::ContainerRunning(id))
                 .exit(Exit::IN_USE)
                 .hint(hint)
         }

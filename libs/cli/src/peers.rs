@@ -31,21 +31,18 @@ pub enum Sentence {
     /// The container's command cannot be found.
     CommandNotFound(String),
     /// The container's command cannot be executed.
-    CommandNotExecutable(String),
-    /// A container still runs.
-    ContainerRunning {
-        /// What is being done, as podman spells it (`remove`).
-        id: String,
-    },
-    /// An image is used by a container.
-    ImageInUse {
+    CommandNotExecutable,
+    /// The container of this identifier still runs.
+    ContainerRunning(String),
+    /// An image is used by the container of this identifier.
+    ImageInUse(String),
+    /// Several tags name the image, and it was named by its identifier.
+    ImageHasTags {
         /// The image's identifier.
         image: String,
-        /// The container's identifier.
-        container: String,
+        /// The tags.
+        names: Vec<String>,
     },
-    /// Several tags name the image, and it was named by its identifier.
-    ImageHasTags(String),
     /// A sentence that is made where the error is: for what only one verb can say.
     Other(String),
 }
@@ -75,19 +72,20 @@ impl Sentence {
                 "crun: executable file `{command}` not found in $PATH: No such file or directory: OCI runtime \
                  attempted to invoke a command that was not found"
             ),
-            Self::CommandNotExecutable(command) => {
-                format!("crun: open executable: Permission denied: OCI permission denied: {command}")
+            Self::CommandNotExecutable => {
+                "crun: open executable: Permission denied: OCI permission denied".to_owned()
             }
-            Self::ContainerRunning { id } => format!(
+            Self::ContainerRunning(id) => format!(
                 "cannot remove container {id} as it is running - running or paused containers cannot be removed \
                  without force: container state improper"
             ),
-            Self::ImageInUse { image, container } => format!(
+            Self::ImageInUse(container) => format!(
                 "image used by {container}: image is in use by a container: consider listing external containers \
-                 and force-removing image {image}"
+                 and force-removing image"
             ),
-            Self::ImageHasTags(image) => format!(
-                "unable to delete image \"{image}\" by ID with more than one tag: please force removal"
+            Self::ImageHasTags { image, names } => format!(
+                "unable to delete image \"{image}\" by ID with more than one tag ([{}]): please force removal",
+                names.join(" ")
             ),
             Self::Other(text) => text.clone(),
         }
@@ -98,6 +96,7 @@ impl Sentence {
 mod tests {
     use super::*;
 
+    /// Compared with podman's sources of May 2026.
     #[test]
     fn sentences_are_the_peers() {
         let found = |sentence: &Sentence| sentence.text(Voice::Podman);
@@ -106,6 +105,29 @@ mod tests {
             found(&Sentence::NoSuchContainer("x".into())),
             "no container with name or ID \"x\" found: no such container"
         );
+        let image = Sentence::ImageHasTags { image: "abc".into(), names: vec!["a:1".into(), "b:2".into()] };
+        for (sentence, text) in [
+            (
+                Sentence::ImageInUse("abc".into()),
+                "image used by abc: image is in use by a container: consider listing external containers and \
+                 force-removing image",
+            ),
+            (
+                image,
+                "unable to delete image \"abc\" by ID with more than one tag ([a:1 b:2]): please force removal",
+            ),
+            (
+                Sentence::ContainerRunning("abc".into()),
+                "cannot remove container abc as it is running - running or paused containers cannot be removed \
+                 without force: container state improper",
+            ),
+            (
+                Sentence::CommandNotExecutable,
+                "crun: open executable: Permission denied: OCI permission denied",
+            ),
+        ] {
+            assert_eq!(found(&sentence), text);
+        }
         assert_eq!(
             found(&Sentence::NameInUse { name: "c2".into(), id: "abc".into() }),
             "creating container storage: the container name \"c2\" is already in use by abc. You have to remove that \

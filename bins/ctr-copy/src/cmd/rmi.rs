@@ -149,20 +149,15 @@ fn command_error(error: RemoveError) -> CommandError {
         RemoveError::Resolve(error) => of_resolve(error),
         RemoveError::InUse { image, containers } => {
             let container = containers.first().map(|claim| claim.id.clone()).unwrap_or_default();
-            let sentence = Sentence::ImageInUse { image: image.to_string(), container: container.clone() };
+            let sentence = Sentence::ImageInUse(container);
             let hint = format!("ctr rmi --force {}", image.short());
             CommandError::user(RemoveError::InUse { image, containers }).peer(sentence).hint(hint)
         }
         RemoveError::SeveralNames { image, names } => {
-            let list: Vec<_> = names.iter().map(ToString::to_string).collect();
-            let sentence = format!(
-                "unable to delete image \"{image}\" by ID with more than one tag ([{}]): please force removal",
-                list.join(" ")
-            );
+            let texts = names.iter().map(ToString::to_string).collect();
+            let sentence = Sentence::ImageHasTags { image: image.to_string(), names: texts };
             let hint = format!("ctr rmi --force {}", image.short());
-            CommandError::user(RemoveError::SeveralNames { image, names })
-                .peer(Sentence::Other(sentence))
-                .hint(hint)
+            CommandError::user(RemoveError::SeveralNames { image, names }).peer(sentence).hint(hint)
         }
         error @ RemoveError::Store(_) => of(error),
     }
