@@ -152,15 +152,30 @@ fn proc_opts_are_options_of_proc() {
     assert!(seen.contains("hidepid=invisible") || seen.contains("hidepid=2"), "{seen}");
 }
 
+/// Where SELinux is off a label says nothing, and there is nothing to relabel; a profile needs AppArmor.
 #[test]
-fn labels_are_refused_where_the_host_has_none() {
+fn labels_and_profiles_are_taken_as_podman_takes_them() {
     needs!(Userns);
     let env = Env::with_busybox();
-    let _off = env.sh(["--security-opt", "label=disable"], "true");
-    let _off = env.sh(["--security-opt", "apparmor=unconfined"], "true");
-    if !std::path::Path::new("/sys/kernel/security/apparmor").exists() {
-        let said = env.shell(["--security-opt", "apparmor=some-profile"], "true").run().fails(125);
-        assert!(said.to_lowercase().contains("apparmor"), "{said}");
+    let fine = |option: &str| env.sh(["--security-opt", option], "echo fine");
+    assert_eq!((fine("label=disable"), fine("apparmor=unconfined")), ("fine".to_owned(), "fine".to_owned()));
+    let there = |path: &str| std::path::Path::new(path).exists();
+    if !there("/sys/fs/selinux/enforce") {
+        for option in ["label=type:spc_t", "label=level:s0:c1,c2", "label=filetype:x", "label=nested"] {
+            assert_eq!(fine(option), "fine", "{option}");
+        }
+        std::fs::create_dir(env.path("dir")).expect("a folder");
+        for label in ["z", "Z"] {
+            assert_eq!(env.sh(["-v", &format!("./dir:/dir:{label}")], "touch /dir/x && echo fine"), "fine");
+        }
+    }
+    if !there("/sys/module/apparmor/parameters/enabled") {
+        let said = env.named("podman", ["run", "--rm", "--security-opt", "apparmor=narrow"]);
+        let said = said.args([ctr_tests::BUSYBOX, "true"]).run().fails(125);
+        assert_eq!(
+            said,
+            "Error: apparmor profile \"narrow\" specified, but Apparmor is not enabled on this system\n"
+        );
     }
     let said = env.shell(["--security-opt", "nonsense=1"], "true").run().fails(125);
     assert!(said.contains("nonsense"), "{said}");

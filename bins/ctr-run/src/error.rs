@@ -26,11 +26,8 @@ pub(crate) fn of_run(error: RunError) -> CommandError {
 /// The command is not there, or cannot be run.
 fn of_command(command: String, errno: Errno) -> CommandError {
     let missing = errno == Errno::NOENT;
-    let sentence = if missing {
-        Sentence::CommandNotFound(command.clone())
-    } else {
-        Sentence::CommandNotExecutable
-    };
+    let sentence =
+        if missing { Sentence::CommandNotFound(command.clone()) } else { Sentence::CommandNotExecutable };
     let exit = if missing { Exit::NOT_FOUND } else { Exit::NOT_EXECUTABLE };
     CommandError::user(RunError::Command { command, errno }).exit(exit).peer(sentence)
 }

@@ -48,17 +48,12 @@ pub enum CreateError {
     /// The image's working directory is no absolute path.
     #[error("the working directory {0:?} is invalid, it needs to be an absolute path")]
     Workdir(String),
-    /// A later version brings it.
-    #[error("--security-opt {0} is not supported yet")]
-    NotYet(String),
-    /// Not something SELinux or AppArmor could do here.
-    #[error("--security-opt {option}: this host has no {what}")]
-    NoModule {
-        /// The option.
-        option: String,
-        /// What is missing.
-        what: &'static str,
-    },
+    /// Labels of processes, where SELinux would heed them.
+    #[error("--security-opt label={0} is not supported yet on a host with SELinux")]
+    Label(String),
+    /// A profile for a module that is not there.
+    #[error("apparmor profile {0:?} specified, but Apparmor is not enabled on this system")]
+    NoAppArmor(String),
 }
 
 /// Files of ours that appear in the container.
@@ -123,6 +118,7 @@ pub fn spec(request: &Request, facts: &Facts<'_>) -> Result<Spec, CreateError> {
             capabilities: Some(caps),
             rlimits: facts.limits.iter().map(rlimit).collect(),
             no_new_privileges: request.privileges.security.no_new_privileges,
+            apparmor_profile: security::apparmor(&request.privileges.security).unwrap_or_default().to_owned(),
             oom_score_adj: None,
         },
         root: Root { path: String::new(), readonly: request.storage.read_only },

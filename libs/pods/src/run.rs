@@ -22,6 +22,7 @@ mod accounts;
 mod binds;
 mod files;
 mod join;
+mod labels;
 mod record;
 mod root;
 mod start;

@@ -71,6 +71,9 @@ pub struct Process {
     /// Whether no program it runs may ever gain privileges.
     #[serde(default, skip_serializing_if = "is_default")]
     pub no_new_privileges: bool,
+    /// The AppArmor profile it is confined by.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub apparmor_profile: String,
     /// How willing the kernel is to kill it when memory runs out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oom_score_adj: Option<i32>,

@@ -78,16 +78,21 @@ pub(super) fn read_only(security: &Security, privileged: bool) -> Vec<String> {
     usual.map(str::to_owned).collect()
 }
 
-/// Refuses what a security module would have to do that is not there, or that is not driven yet. `disable` and
-/// `unconfined` hold anyway: a container's process has the label of whoever runs `ctr`.
+/// Refuses what a security module would have to do that is not there, or that is not driven yet. Where SELinux is off a
+/// label says nothing, as for podman. `disable` and `unconfined` hold anyway: a container's process has the label and the
+/// profile of whoever runs `ctr`.
 pub(super) fn check_modules(security: &Security, facts: &Facts<'_>) -> Result<(), CreateError> {
     let label = security.label.iter().find(|option| !matches!(option.as_str(), "disable" | "nested"));
-    let label = label.map(|option| (format!("label={option}"), "SELinux", facts.selinux));
-    let profile = security.apparmor.iter().find(|profile| *profile != "unconfined");
-    let profile = profile.map(|profile| (format!("apparmor={profile}"), "AppArmor", facts.apparmor));
-    match label.or(profile) {
-        None => Ok(()),
-        Some((option, _, true)) => Err(CreateError::NotYet(option)),
-        Some((option, what, false)) => Err(CreateError::NoModule { option, what }),
+    if let Some(option) = label.filter(|_| facts.selinux) {
+        return Err(CreateError::Label(option.clone()));
     }
+    match apparmor(security) {
+        Some(profile) if !facts.apparmor => Err(CreateError::NoAppArmor(profile.to_owned())),
+        _ => Ok(()),
+    }
+}
+
+/// The profile that confines the container's process.
+pub(super) fn apparmor(security: &Security) -> Option<&str> {
+    security.apparmor.as_deref().filter(|profile| *profile != "unconfined")
 }

@@ -52,6 +52,16 @@ fn someone() -> Identity {
 }
 
 fn make(request: &Request, image: &RunConfig, identity: &Identity) -> Result<Spec, CreateError> {
+    make_on((false, false), request, image, identity)
+}
+
+/// On a host with these security modules.
+fn make_on(
+    (selinux, apparmor): (bool, bool),
+    request: &Request,
+    image: &RunConfig,
+    identity: &Identity,
+) -> Result<Spec, CreateError> {
     let map = [IdMapping { container_id: 0, host_id: 0, size: 65_537 }];
     let limits = [Ulimit { name: "nofile", soft: 1024, hard: 4096 }];
     let files = [OwnFile { target: "/etc/hosts", source: "/run/x/hosts".to_owned() }];
@@ -69,8 +79,8 @@ fn make(request: &Request, image: &RunConfig, identity: &Identity) -> Result<Spe
             user_namespace: None,
             files: &files,
             devices: &request.storage.devices,
-            selinux: false,
-            apparmor: true,
+            selinux,
+            apparmor,
             terminal_size: None,
         },
     )
@@ -220,6 +230,28 @@ fn groups_limits_and_places_come_from_the_request() {
     );
 }
 
+/// Labels say nothing where SELinux is off; a profile needs AppArmor.
+#[test]
+fn security_modules_do_what_they_are_asked_where_they_are() {
+    let asked = |selinux: bool, apparmor: bool, option: &str| {
+        let mut request = request();
+        request.privileges.security = Security::parse(&[option.to_owned()]).unwrap();
+        let made = make_on((selinux, apparmor), &request, &image(), &root());
+        made.map(|spec| spec.process.apparmor_profile).map_err(|error| error.to_string())
+    };
+    for option in ["label=disable", "label=nested", "apparmor=unconfined"] {
+        for (selinux, apparmor) in [(false, false), (true, true)] {
+            assert_eq!(asked(selinux, apparmor, option), Ok(String::new()), "{option}");
+        }
+    }
+    for option in ["user:u", "role:r", "type:t", "level:s0", "filetype:t"] {
+        assert_eq!(asked(false, false, &format!("label={option}")), Ok(String::new()), "{option}");
+        let refused = format!("--security-opt label={option} is not supported yet on a host with SELinux");
+        assert_eq!(asked(true, false, &format!("label={option}")), Err(refused));
+    }
+    assert_eq!(asked(false, true, "apparmor=narrow"), Ok("narrow".to_owned()));
+}
+
 #[test]
 fn what_contradicts_itself_is_refused() {
     let bare = RunConfig::default();
@@ -229,12 +261,10 @@ fn what_contradicts_itself_is_refused() {
         request.privileges.security = Security::parse(&[options.to_owned()]).unwrap();
         make(&request, &image(), &root()).unwrap_err().to_string()
     };
-    assert_eq!(refused("label=type:x"), "--security-opt label=type:x: this host has no SELinux");
-    assert_eq!(refused("apparmor=x"), "--security-opt apparmor=x is not supported yet");
-    let mut harmless = request();
-    harmless.privileges.security =
-        Security::parse(&["label=disable".to_owned(), "apparmor=unconfined".to_owned()]).unwrap();
-    assert!(make(&harmless, &image(), &root()).is_ok());
+    assert_eq!(
+        refused("apparmor=x"),
+        "apparmor profile \"x\" specified, but Apparmor is not enabled on this system"
+    );
     let mut nul = image();
     nul.cmd = Some(ctr_core::oci::Words(vec!["a\0b".to_owned()]));
     assert!(matches!(make(&request(), &nul, &root()), Err(CreateError::Nul(_))));

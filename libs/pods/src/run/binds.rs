@@ -4,10 +4,10 @@
 //! In A, with a mount namespace of our own. Sources are opened with the user's rights, relative to where the user is;
 //! from then on they are descriptors, so no path is looked up twice.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, openat, statx};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, XattrFlags, fstat, openat, statx};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
@@ -43,6 +43,18 @@ pub enum BindError {
         #[source]
         errno: Errno,
     },
+    /// Its SELinux label cannot be changed.
+    #[error("failed to change selinux label of {path}")]
+    Relabel {
+        /// As the user spelled it.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        errno: Errno,
+    },
+    /// A label for all that is there would break the host.
+    #[error("SELinux relabeling of {0} is not allowed")]
+    NotRelabelled(PathBuf),
     /// It is not a device, nor a folder of them.
     #[error("{0} is not a device node")]
     NotDevice(PathBuf),
@@ -123,21 +135,38 @@ fn below(dir: &Path, depth: u32) -> Result<Vec<PathBuf>, BindError> {
 
 /// Gives a tree to an owner (ids of A), down to its last file; links are not followed, other mounts are not entered.
 pub(super) fn give(path: &Path, uid: u32, gid: u32) -> Result<(), BindError> {
-    let failed = |errno| BindError::Chown { path: path.to_owned(), errno };
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let root = openat(CWD, path, flags, Mode::empty()).map_err(failed)?;
-    let device = fstat(&root).map_err(failed)?.st_dev;
-    give_one(root.as_fd(), uid, gid).map_err(failed)?;
-    give_below(root.as_fd(), device, uid, gid).map_err(failed)
+    let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+    each(path, &|node| rustix::fs::chownat(node, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH))
+        .map_err(|errno| BindError::Chown { path: path.to_owned(), errno })
 }
 
-fn give_one(node: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<(), Errno> {
-    let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
-    rustix::fs::chownat(node, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
+/// Gives an extended attribute to a tree, in the same way.
+pub(super) fn mark(path: &Path, name: &str, value: &[u8]) -> Result<(), BindError> {
+    let set = |node: BorrowedFd<'_>| {
+        // The kernel has no call that takes such a descriptor itself.
+        let node = format!("/proc/self/fd/{}", node.as_raw_fd());
+        match rustix::fs::setxattr(node, name, value, XattrFlags::empty()) {
+            // A file system without labels has none to change.
+            Err(Errno::OPNOTSUPP) => Ok(()),
+            other => other,
+        }
+    };
+    each(path, &set).map_err(|errno| BindError::Relabel { path: path.to_owned(), errno })
+}
+
+/// What is done to one file.
+type Deed<'a> = &'a dyn Fn(BorrowedFd<'_>) -> Result<(), Errno>;
+
+/// Does something to every file of a tree.
+fn each(path: &Path, deed: Deed<'_>) -> Result<(), Errno> {
+    let root = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let device = fstat(&root)?.st_dev;
+    deed(root.as_fd())?;
+    each_below(root.as_fd(), device, deed)
 }
 
 /// Everything below a directory; what is none has nothing below it.
-fn give_below(dir: BorrowedFd<'_>, device: u64, uid: u32, gid: u32) -> Result<(), Errno> {
+fn each_below(dir: BorrowedFd<'_>, device: u64, deed: Deed<'_>) -> Result<(), Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = match openat(dir, ".", flags, Mode::empty()) {
         Err(Errno::NOTDIR) => return Ok(()),
@@ -158,9 +187,9 @@ fn give_below(dir: BorrowedFd<'_>, device: u64, uid: u32, gid: u32) -> Result<()
         if stat.st_dev != device {
             continue;
         }
-        give_one(node.as_fd(), uid, gid)?;
+        deed(node.as_fd())?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            give_below(node.as_fd(), device, uid, gid)?;
+            each_below(node.as_fd(), device, deed)?;
         }
     }
     Ok(())

@@ -24,10 +24,11 @@ use rustix::mount::OpenTreeFlags;
 use super::binds;
 use super::files::{self, Who};
 use super::join::Joined;
+use super::labels::{self, Labels};
 use super::{Container, Note, OwnPaths, RunError, now, record};
 use crate::create::{self, Facts, OwnFile};
 use crate::device::Device;
-use crate::mounts::{Target, What};
+use crate::mounts::{Mount, Target, What};
 use crate::record::State;
 use crate::security::Seccomp;
 use crate::supervise::{End, Rules, Watch};
@@ -161,6 +162,8 @@ impl<'a> Start<'a> {
         for device in storage.devices.iter().filter(|device| device.limited) {
             note(Note::DeviceAccess(device.source.clone()));
         }
+        let asks = |mount: &Mount| matches!(&mount.what, What::Bind(bind) if bind.relabel.is_some());
+        let labels = storage.mounts.iter().any(asks).then(Labels::find).flatten();
         let mut opened = Vec::with_capacity(wanted.len());
         for mount in wanted.iter().filter_map(|at| spec.mounts.get(*at)) {
             let asked = storage.mounts.iter().find(|asked| asked.target.as_str() == mount.destination);
@@ -168,6 +171,11 @@ impl<'a> Start<'a> {
                 Some(What::Bind(bind)) => {
                     if bind.chown {
                         self.give(&bind.source, who)?;
+                    }
+                    if let Some(labels) = &labels {
+                        // A home that is no text is not among what is refused by name.
+                        let home = self.container.request.process.host_env.get("HOME").unwrap_or_default();
+                        labels.mark(bind, home)?;
                     }
                     binds::open(bind)?
                 }
@@ -231,8 +239,8 @@ impl Given {
             gid_map,
             user_namespace: joined.map(|joined| joined.path.clone()),
             devices: devices(container)?,
-            selinux: asked_for_modules && Path::new("/sys/fs/selinux/enforce").exists(),
-            apparmor: asked_for_modules && Path::new("/sys/kernel/security/apparmor").exists(),
+            selinux: asked_for_modules && labels::is_on(),
+            apparmor: asked_for_modules && has_apparmor(),
             terminal_size: if request.process.terminal { terminal_size() } else { None },
             hostname,
         })
@@ -256,6 +264,11 @@ impl Given {
             terminal_size: self.terminal_size,
         }
     }
+}
+
+/// Whether AppArmor is on.
+fn has_apparmor() -> bool {
+    std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|said| said.starts_with(b"Y"))
 }
 
 /// Nobody types: the command reads the end of a file.

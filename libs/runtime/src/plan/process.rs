@@ -256,6 +256,11 @@ fn narrow(plan: &mut Builder, spec: &Spec, facts: &Facts) -> Result<(), PlanErro
         // After the change of ids, which would undo it.
         plan.add(Step::DieWithParent { signal: KILL });
     }
+    if !process.apparmor_profile.is_empty() {
+        // Before new privileges are ruled out: to change the profile counts as one.
+        let value = c_string(&format!("exec {}", process.apparmor_profile))?;
+        plan.add(Step::Write { base: slot::PROC, path: c"self/attr/apparmor/exec", value: &value });
+    }
     let preserved = Numbers::of(facts.preserved.iter().copied());
     plan.add(Step::Close { keep: preserved.words() });
     let capabilities = Step::Capabilities {

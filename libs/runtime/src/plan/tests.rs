@@ -78,6 +78,7 @@ fn everything_at_once() {
     process["user"] = json!({"uid": 7, "gid": 8, "umask": 63, "additionalGids": [9, 10]});
     process["noNewPrivileges"] = json!(true);
     process["oomScoreAdj"] = json!(10);
+    process["apparmorProfile"] = json!("narrow");
     process["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}]);
     process["cwd"] = json!("/work");
     spec["root"]["readonly"] = json!(true);
