@@ -38,7 +38,7 @@
 mod dirs;
 mod error;
 mod name;
-mod owner;
+pub(crate) mod owner;
 mod parent;
 mod path;
 mod unpack;

@@ -62,15 +62,9 @@ pub(super) struct Defaults {
 }
 
 impl Defaults {
-    /// Finds out what new objects in `tree` get. A default ACL, which a folder of the user's may have handed down,
-    /// is taken off: it would be in everything that is unpacked.
+    /// Finds out what new objects in `tree` get.
     pub(super) fn find(tree: impl AsFd, umask: u32) -> rustix::io::Result<Self> {
-        for acl in ["system.posix_acl_default", "system.posix_acl_access"] {
-            match rustix::fs::fremovexattr(&tree, acl) {
-                Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
+        take_off_acls(&tree)?;
         let root = rustix::process::geteuid().is_root() && rustix::process::getegid().is_root();
         // In a directory with the set-group-id bit the directory's group would be taken.
         let stat = ctr_core::rooted::Stat::of(tree)?;
@@ -89,8 +83,20 @@ impl Defaults {
     }
 }
 
+/// Takes ACLs off the top of a tree. A default one, which a folder of the user's may have handed down, would be in
+/// everything that is made in there.
+pub(crate) fn take_off_acls(tree: impl AsFd) -> rustix::io::Result<()> {
+    for acl in ["system.posix_acl_default", "system.posix_acl_access"] {
+        match rustix::fs::fremovexattr(&tree, acl) {
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
 /// Returns the mode bits that the process takes away from what it creates; all, if that cannot be told.
-pub(super) fn umask() -> u32 {
+pub(crate) fn umask() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     field.and_then(|text| u32::from_str_radix(text.trim(), 8).ok()).unwrap_or(0o777)

@@ -122,7 +122,7 @@ pub fn attributes(layers: &[Layer<'_>], into: &Root) -> Result<Assembly, Assembl
     for (path, tree) in &wanted {
         let from = view.open_in(*tree, path, OFlags::DIRECTORY)?;
         let dir = into.open_dir(path)?;
-        replicate::describe(&dir, &from, &stat(&from, path)?, None, Marks::Drop)
+        replicate::describe(&dir, &from, &stat(&from, path)?, None, Marks::Drop, None)
             .map_err(|Failure { verb, errno }| refused(verb, path, errno))?;
     }
     Ok(Assembly { needed: !wanted.is_empty(), root, bottom })

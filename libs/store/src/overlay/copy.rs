@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use ctr_core::rooted::Root;
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
 use super::replicate::{self, Contents, Failure, Marks};
@@ -77,7 +77,7 @@ impl Copy<'_> {
             }
         }
         let from = OwnedFd::from(self.view.open(node)?);
-        replicate::describe(to, &from, &node.stat, None, Marks::Drop).map_err(at(&node.path))
+        replicate::describe(to, &from, &node.stat, None, Marks::Drop, None).map_err(at(&node.path))
     }
 
     fn object(&mut self, node: &Node, to: &OwnedFd, name: &OsStr) -> Result<(), CopyError> {
@@ -86,12 +86,14 @@ impl Copy<'_> {
         }
         if node.stat.kind == FileType::RegularFile {
             let from = OwnedFd::from(self.view.open(node)?);
-            let made = replicate::create(to.as_fd(), name).map_err(at(&node.path))?;
+            let made =
+                replicate::create(to.as_fd(), name, Mode::RUSR | Mode::WUSR).map_err(at(&node.path))?;
             self.files += u64::from(node.stat.size > 0);
             let contents = self.view.contents(node, &from)?;
             let contents = contents.as_ref().unwrap_or(&from);
             replicate::fill(&made, contents, node.stat.size, &mut self.contents).map_err(at(&node.path))?;
-            return replicate::describe(&made, &from, &node.stat, None, Marks::Drop).map_err(at(&node.path));
+            return replicate::describe(&made, &from, &node.stat, None, Marks::Drop, None)
+                .map_err(at(&node.path));
         }
         let link = match node.stat.kind {
             FileType::Symlink => Some(self.view.read_link(node)?),

@@ -41,9 +41,9 @@ pub(super) enum Marks {
 }
 
 /// Creates `name` in `dir` as a regular file, for reading and writing.
-pub(super) fn create(dir: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
+pub(super) fn create(dir: BorrowedFd<'_>, name: &OsStr, mode: Mode) -> Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(failed("create"))
+    rustix::fs::openat(dir, name, flags, mode).map_err(failed("create"))
 }
 
 /// Opens an object for reading, without following or waiting.
@@ -98,17 +98,21 @@ pub(super) fn describe_special(
         .map_err(failed("set the times of"))
 }
 
-/// Gives an open file or directory owner, mode, attributes and times of another.
+/// Gives an open file or directory owner, mode, attributes and times of another. A mode that it is known to have already
+/// and keeps under another owner is not given again.
 pub(super) fn describe(
     to: &OwnedFd,
     from: &OwnedFd,
     stat: &Stat,
     maps: Option<&IdMaps>,
     marks: Marks,
+    has: Option<Mode>,
 ) -> Result<()> {
     let (uid, gid) = owner(stat, maps)?;
     rustix::fs::fchown(to, Some(uid), Some(gid)).map_err(failed("change the owner of"))?;
-    rustix::fs::fchmod(to, stat.mode).map_err(failed("change the mode of"))?;
+    if has != Some(stat.mode) {
+        rustix::fs::fchmod(to, stat.mode).map_err(failed("change the mode of"))?;
+    }
     for (name, value) in attributes(from)? {
         if marks == Marks::Keep || !name.as_bytes().starts_with(mark::PREFIX) {
             set_attribute(to, &name, &value)?;

@@ -341,6 +341,49 @@ fn userns_clones_show_other_owners_over_the_same_contents() {
     assert!(matches!(error, super::CloneError::IdNotMapped { uid: 5000, .. }), "{error:?}");
 }
 
+fn userns_a_wide_tree_is_cloned_whole_whatever_the_umask() {
+    let stage = Stage::new();
+    let mut items = Vec::new();
+    for outer in 0..20 {
+        items.push(owned(dir(&format!("{outer}/"), 0o755), 0, 0, 0o2751, outer));
+        for inner in 0..5 {
+            let at = format!("{outer}/{inner}");
+            items.push(owned(dir(&format!("{at}/"), 0o755), 7, inner, 0o700, 3));
+            items.push(owned(file(&format!("{at}/f"), &at), 7, 8, 0o4666, 4));
+            items.push(owned(file(&format!("{at}/g"), &at), 0, 0, 0o644, 5));
+            items.push(match (outer, inner) {
+                (0, 0) => file("0/0/shared", "shared"),
+                _ => hard_link(&format!("{at}/shared"), "0/0/shared"),
+            });
+        }
+    }
+    let (source, _) = stage.layer("wide", &items);
+    let same = || IdMap::new(vec![Extent::new(0, 0, 1000)]).unwrap();
+    let maps = IdMaps { uid: same(), gid: same() };
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o137));
+    let (meta, copied) = (stage.make("meta"), stage.make("copied"));
+    // What a folder of the user's hands down is not handed on.
+    let acl: Vec<u8> = [(1_u16, 7_u16), (4, 5), (0x10, 7), (0x20, 5)]
+        .iter()
+        .flat_map(|(tag, bits)| [&tag.to_le_bytes()[..], &bits.to_le_bytes(), &[0xff; 4]].concat())
+        .collect();
+    let acl = [&[2, 0, 0, 0][..], &acl].concat();
+    let set = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(&copied, "system.posix_acl_default", &acl, set).unwrap();
+    let how = clone(&source, &meta, &maps, &stage.make("scratch")).unwrap();
+    clone_by_copy(&source, &copied, &maps).unwrap();
+    rustix::process::umask(before);
+    assert_eq!(snapshot(&copied), snapshot(&source));
+    assert_eq!(std::fs::metadata(copied.join("19/4/shared")).unwrap().nlink(), 100);
+    let empty = stage.path("empty");
+    let mut stack = stage.stack(&[&meta], &empty);
+    if how == Cloned::Metadata {
+        stack.data.push(&source);
+    }
+    let shown = stage.show("shown", &mount(&stack).unwrap());
+    assert_eq!(snapshot(&shown), snapshot(&source));
+}
+
 fn userns_a_forged_redirect_reaches_nothing() {
     // A layer that brings overlayfs's own attributes, stacked as data and as clone would be.
     let stage = Stage::new();
