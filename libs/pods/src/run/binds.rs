@@ -4,12 +4,13 @@
 //! In A, with a mount namespace of our own. Sources are opened with the user's rights, relative to where the user is;
 //! from then on they are descriptors, so no path is looked up twice.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, XattrFlags, fstat, openat, statx};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::path::DecInt;
 
 use crate::mounts::Bind;
 
@@ -144,8 +145,8 @@ pub(super) fn give(path: &Path, uid: u32, gid: u32) -> Result<(), BindError> {
 pub(super) fn mark(path: &Path, name: &str, value: &[u8]) -> Result<(), BindError> {
     let set = |node: BorrowedFd<'_>| {
         // The kernel has no call that takes such a descriptor itself.
-        let node = format!("/proc/self/fd/{}", node.as_raw_fd());
-        match rustix::fs::setxattr(node, name, value, XattrFlags::empty()) {
+        let node = Path::new("/proc/self/fd").join(DecInt::from_fd(node));
+        match rustix::fs::setxattr(&node, name, value, XattrFlags::empty()) {
             // A file system without labels has none to change.
             Err(Errno::OPNOTSUPP) => Ok(()),
             other => other,
