@@ -450,6 +450,15 @@ pub fn busybox_program() -> Vec<u8> {
     std::fs::read(busybox_path()).expect("busybox")
 }
 
+/// The layer of a root with few files, so that a store of it is soon copied and compared: busybox under these names.
+#[must_use]
+pub fn small<'a>(applets: impl IntoIterator<Item = &'a str>) -> Layer {
+    let dirs = ["bin", "dev", "etc", "proc", "root", "run", "sys", "tmp"];
+    let layer = dirs.iter().fold(Layer::new(), |layer, dir| layer.dir(format!("{dir}/"), 0o755));
+    let layer = layer.file("bin/busybox", 0o755, busybox_program());
+    applets.into_iter().fold(layer, |layer, name| layer.symlink(format!("bin/{name}"), "busybox"))
+}
+
 /// The layer of a small root: a static busybox under all its names, and the files that a root has.
 pub fn busybox() -> &'static Layer {
     static LAYER: OnceLock<Layer> = OnceLock::new();

@@ -192,6 +192,14 @@ fn userns_settings_reach_the_kernel_whatever_the_root_has() {
         container.mount(place, "bind", &data, &["rbind"]);
         container.run().refused(125, "inside the kernel's own file system");
     }
+    for place in ["/in/sys/net", "/in", "/deep/attr", "/etc/../proc/self/attr"] {
+        let data = container.host("data");
+        let mut container = container.sibling("true");
+        symlink("proc", container.root().join("in")).unwrap();
+        symlink("/proc/self", container.root().join("deep")).unwrap();
+        container.mount(place, "bind", &data, &["rbind"]);
+        container.run().refused(125, &format!("cannot mount on {place}: Too many levels of symbolic links"));
+    }
 }
 
 /// A container that is started in another: what that one has is the host's to the inner one.

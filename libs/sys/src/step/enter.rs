@@ -148,7 +148,12 @@ impl Engine {
                 other => other,
             }?
         } else {
-            rooted::find_or_make(root, path, missing)?
+            let at = rooted::find_or_make(root, path, missing)?;
+            // CVE-2023-27561: a link of the image's that leads there, where the path as it was asked for did not.
+            if !path.to_bytes().starts_with(b"/proc/") && is_procfs(&at)? {
+                return Err(Errno::LOOP);
+            }
+            at
         };
         mount::attach(self.slot(mount)?, at.as_fd())
     }
@@ -184,7 +189,7 @@ impl Engine {
     pub(super) fn write(&mut self, base: Slot, path: &CStr, value: &CStr) -> Result<()> {
         let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
         let file = openat2(self.slot(base)?, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), how)?;
-        if u64::try_from(fstatfs(&file)?.f_type) != Ok(PROC_MAGIC) {
+        if !is_procfs(&file)? {
             return Err(Errno::XDEV);
         }
         // One write: a setting that is written in parts is written wrongly.
@@ -223,6 +228,10 @@ impl Engine {
         let found = rooted::find_plain(self.slot(root)?, path, OFlags::PATH | OFlags::DIRECTORY)?;
         self.fill_slot(to, found)
     }
+}
+
+fn is_procfs(file: &OwnedFd) -> Result<bool> {
+    Ok(u64::try_from(fstatfs(file)?.f_type) == Ok(PROC_MAGIC))
 }
 
 /// A path to mask: nothing where it does not exist. A link is refused, as it would be the container that says what is
