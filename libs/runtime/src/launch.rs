@@ -253,6 +253,9 @@ pub fn begin(
     }
     begun.order(&Order::Go, &[])?;
     begun.execute(&stage.steps)?;
+    // The kernel puts a new process behind the one that made it, idle processors or not. Its exec moves it to one that is:
+    // from there on both work.
+    rustix::thread::sched_yield();
     Ok(begun)
 }
 

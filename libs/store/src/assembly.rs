@@ -1,8 +1,9 @@
-//! How an image is stacked: its layers, and above them a tree with what they only implied.
+//! How an image is stacked: its layers, above them a tree with what they only implied, and below them one with places
+//! for what is mounted over every image.
 //!
 //! # Layout
-//! `images/<id>/trees/<key>/` holds `fs`, directories with the right attributes; `tree.json`, how to stack; and
-//! `synced`, as layers have it. It is made when the image is loaded, and again by whoever finds it missing.
+//! `images/<id>/trees/<key>/` holds `fs`, directories with the right attributes; `places`; `tree.json`, how to stack;
+//! and `synced`, as layers have it. It is made when the image is loaded, and again by whoever finds it missing.
 //!
 //! # Process context
 //! [`ensure`] and [`clone_for`] run in A, whose ids the trees have. [`Store::stack`] runs anywhere.
@@ -27,6 +28,9 @@ use crate::{Image, ImageId, Store, StoreError, names_in};
 /// The directory of these trees in that of their image.
 pub(crate) const TREES: &str = "trees";
 
+/// The tree at the bottom, in the directory of an image's trees.
+const PLACES: &str = "places";
+
 /// How the layers of an image are stacked under one map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootStack {
@@ -34,6 +38,8 @@ pub struct RootStack {
     pub lower: Vec<PathBuf>,
     /// Trees that only hold contents, topmost first.
     pub data: Vec<PathBuf>,
+    /// A tree with places for what is mounted over every image, to go below the others.
+    pub places: Option<PathBuf>,
     /// The attributes of the root.
     pub root: Attributes,
 }
@@ -43,7 +49,7 @@ impl RootStack {
     #[must_use]
     pub fn under<'a>(&'a self, upper: Option<Upper<'a>>, empty: &'a Path) -> Stack<'a> {
         Stack {
-            lower: self.lower.iter().map(PathBuf::as_path).collect(),
+            lower: self.lower.iter().chain(&self.places).map(PathBuf::as_path).collect(),
             data: self.data.iter().map(PathBuf::as_path).collect(),
             upper,
             empty,
@@ -57,6 +63,9 @@ struct AssemblyNote {
     needed: bool,
     root: Attributes,
     bottom: usize,
+    /// Whether there is a tree with places.
+    #[serde(default)]
+    places: bool,
 }
 
 /// An image cannot be stacked.
@@ -121,9 +130,11 @@ impl Store {
     /// Returns how to stack an image under a map, or nothing if something for it has to be made first.
     pub fn stack(&self, image: &Image, key: Key) -> Result<Option<RootStack>, FileError> {
         let Some(note) = self.assembly(image.id, key)? else { return Ok(None) };
-        let mut stack = RootStack { lower: Vec::new(), data: Vec::new(), root: note.root };
+        let folder = self.assembly_path(image.id, key);
+        let places = note.places.then(|| folder.join(PLACES));
+        let mut stack = RootStack { lower: Vec::new(), data: Vec::new(), places, root: note.root };
         if note.needed {
-            stack.lower.push(self.assembly_path(image.id, key).join(TREE));
+            stack.lower.push(folder.join(TREE));
         }
         let shown = image.layers.get(note.bottom..).unwrap_or_default();
         for (at, layer) in shown.iter().enumerate().rev() {
@@ -149,9 +160,11 @@ pub fn ensure(store: &Store, image: &Image, key: Key) -> Result<(), AssemblyErro
     let session = Session::begin(store)?;
     let trees = trees(&session, image, key)?;
     let stage = session.stage()?;
-    let into = stage.path().join(TREE);
+    let (into, places) = (stage.path().join(TREE), stage.path().join(PLACES));
     atomic::private_directory(&into)?;
+    atomic::private_directory(&places)?;
     let note = note(&trees, &into)?;
+    overlay::places(&Root::open(&places)?, &note.root)?;
     let bytes = serde_json::to_vec(&note).map_err(|error| damaged(into.clone(), error))?;
     let path = stage.path().join(NOTE);
     std::fs::write(&path, bytes).map_err(|error| FileError::new("write", path, error))?;
@@ -173,7 +186,7 @@ fn note(trees: &[Tree], into: &Path) -> Result<AssemblyNote, AssemblyError> {
     if trees.is_empty() {
         // An image of nothing has the root that every other starts from.
         let root = Attributes { mode: 0o755, uid: 0, gid: 0, modified: (0, 0) };
-        return Ok(AssemblyNote { boot_id, needed: false, root, bottom: 0 });
+        return Ok(AssemblyNote { boot_id, needed: false, root, bottom: 0, places: true });
     }
     let mut opened = Vec::new();
     for tree in trees {
@@ -183,7 +196,7 @@ fn note(trees: &[Tree], into: &Path) -> Result<AssemblyNote, AssemblyError> {
     }
     let layers: Vec<_> = opened.iter().map(|(tree, applied)| Layer { tree, applied }).collect();
     let made = overlay::attributes(&layers, &Root::open(into)?)?;
-    Ok(AssemblyNote { boot_id, needed: made.needed, root: made.root, bottom: made.bottom })
+    Ok(AssemblyNote { boot_id, needed: made.needed, root: made.root, bottom: made.bottom, places: true })
 }
 
 /// Makes the trees of an image for another map from those it has under `from`. In A.

@@ -4,15 +4,18 @@
 //! module reads nothing but the claims. Records that persist lie under DATA, those of this boot under RUN.
 
 use ctr_core::Digest;
-use ctr_core::boot::BootId;
 use ctr_core::file;
 use ctr_core::limits;
+use ctr_core::lock::Lock;
 use serde::Deserialize;
 
 use crate::{ImageId, Store, StoreError, names_in};
 
 /// The name of a record in its directory.
 pub const RECORD: &str = "record.json";
+
+/// The name of the lock that its supervisor holds, beside a record of this boot.
+pub const LOCK: &str = "lock";
 
 /// What a container needs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -28,9 +31,6 @@ pub struct Claim {
     /// The layers below it.
     #[serde(default)]
     pub layers: Vec<Digest>,
-    /// The boot that it belongs to, where it does not outlive one.
-    #[serde(default)]
-    pub boot_id: Option<BootId>,
 }
 
 impl Store {
@@ -50,9 +50,8 @@ impl Store {
                     Err(error) => return Err(error.into()),
                 };
                 let Ok(claim) = serde_json::from_slice::<Claim>(&bytes) else { continue };
-                let void =
-                    transient && claim.boot_id.as_ref().is_some_and(|id| !id.is_current().unwrap_or(true));
-                if !void {
+                // One that a killed supervisor left is garbage, which claims nothing.
+                if !transient || Lock::is_held(&path.with_file_name(LOCK))? {
                     claims.push(claim);
                 }
             }

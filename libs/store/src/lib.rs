@@ -8,7 +8,7 @@
 //!                 /config, manifest-*  raw bytes: the truth
 //!                 /names.json          names that it had
 //!                 /kept                it is wanted without a name
-//!                 /trees/<key>/        the topmost lower directory of that image under that map, where one is needed
+//!                 /trees/<key>/        the topmost and the bottom lower directory of that image under that map
 //!      indexes/<digest>                raw bytes
 //!      blobs/<digest>/{data,meta.json,synced}
 //!      layers/<diff id>/<key>/{fs/,tree.json,synced}

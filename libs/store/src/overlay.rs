@@ -9,8 +9,10 @@
 //!
 //! ```text
 //! once per image and map   attributes()   directories that a layer only implied get their attributes back
+//!                          places()       what is mounted over every image gets a place
 //! once per layer and map   clone()        the same tree with other owners, its contents shared
 //! once per container       rootfs()       → a detached mount, and how it came about
+//! while it runs            forget_mark()  what overlayfs left for the next mount, which there is not
 //! at its end               discard()      upper and work directories, of which overlayfs locks one up
 //! ```
 //!
@@ -27,6 +29,7 @@ mod copy;
 mod discard;
 pub mod mark;
 mod mount;
+mod places;
 pub(crate) mod replicate;
 mod rootfs;
 mod view;
@@ -38,6 +41,7 @@ pub use assemble::{AssembleError, Assembly, Attributes, Layer, attributes};
 pub use clone::{CloneError, Cloned, clone};
 pub use copy::{Copied, CopyError, copy};
 pub use discard::{DiscardError, discard};
-pub use mount::{MountError, Stack, Upper, mount};
+pub use mount::{MountError, Stack, Upper, forget_mark, mount};
+pub use places::places;
 pub use rootfs::{How, Rootfs, RootfsError, rootfs};
 pub use view::{Node, View, ViewError};

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use ctr_core::lock::{Lock, Mode};
 use ctr_core::oci::media;
 use ctr_core::{Digest, Platform, Reference};
 use ctr_userns::map::Key;
@@ -263,13 +264,16 @@ fn containers_keep_their_image_and_their_layers() {
 }
 
 #[test]
-fn records_of_another_boot_claim_nothing() {
+fn what_a_killed_supervisor_left_claims_nothing() {
     let world = world();
     let (image, _) = world.image(Some("used"), &["a"], "amd64");
     let folder = world.store.layout().run_containers().join("c1");
     fs::create_dir_all(&folder).unwrap();
-    let record = json!({"id": "c1", "image": image.id, "layers": image.layers, "boot_id": "another"});
+    let record = json!({"id": "c1", "image": image.id, "layers": image.layers});
     fs::write(folder.join("record.json"), record.to_string()).unwrap();
+    let lock = Lock::try_acquire(&folder.join("lock"), Mode::Exclusive).unwrap().unwrap();
+    assert!(matches!(world.remove("used"), Err(RemoveError::InUse { .. })));
+    drop(lock);
     assert!(world.store.claims().unwrap().is_empty());
     assert_eq!(world.remove("used").unwrap().len(), 2);
 }

@@ -2,12 +2,12 @@
 //!
 //! # Process context
 //! A process that moves into a new user namespace loses its power over the old one, also that of running set-uid
-//! programs there. Whoever is to write its id maps must therefore exist before the move and act after it: a [`Gate`]'s
-//! children. They are forked, wait for one byte, and then run a program or write files. Between the fork and that they
-//! only make system calls.
+//! programs there. Whoever is to write its id maps must therefore exist before the move and act after it: a child behind a
+//! [`Gate`]. It is forked, waits for one byte, and then runs a program or writes files. Between the fork and that it only
+//! makes system calls.
 //!
 //! # Failure
-//! If the parent dies, the gate closes and its children exit without having done anything.
+//! If the parent dies, the gate closes and the child exits without having done anything.
 
 #![expect(unsafe_code, reason = "wraps calls that rustix lacks or leaves unsafe")]
 
@@ -174,30 +174,23 @@ pub struct Child {
     pub pid: Pid,
 }
 
-/// Holds children back until it is opened.
+/// Holds one child back until it is opened.
+///
+/// One for each: of two that read from one pipe the kernel wakes the second when the first has read, and on the first
+/// one's processor, where it waits in vain for as long as that works.
 #[derive(Debug)]
 pub struct Gate {
     inner: OwnedFd,
     outer: OwnedFd,
-    children: u8,
 }
 
 impl Gate {
-    /// A closed gate without children.
-    ///
-    /// # Errors
-    /// If there are no descriptors left.
-    pub fn new() -> Result<Self> {
-        let (inner, outer) = pipe_with(PipeFlags::CLOEXEC)?;
-        Ok(Self { inner, outer, children: 0 })
-    }
-
     /// Forks a child that waits for the gate. Its standard error is `report`, where [`Deed::Write`] and a program that
     /// cannot be run leave [`Failed`].
     ///
     /// # Errors
     /// E2BIG for too many arguments, else what the kernel says.
-    pub fn add(&mut self, deed: Deed<'_>, report: BorrowedFd<'_>) -> Result<Child> {
+    pub fn before(deed: Deed<'_>, report: BorrowedFd<'_>) -> Result<(Self, Child)> {
         let mut arguments = [core::ptr::null::<c_char>(); MAX_ARGUMENTS + 1];
         if let Deed::Run { arguments: given, .. } = deed {
             if given.len() > MAX_ARGUMENTS {
@@ -207,30 +200,27 @@ impl Gate {
                 *slot = argument.as_ptr();
             }
         }
+        let (inner, outer) = pipe_with(PipeFlags::CLOEXEC)?;
         let mut pidfd: c_int = -1;
         match fork(&mut pidfd)? {
-            None => wait_and_act(self.inner.as_fd(), self.outer.as_fd(), deed, &arguments, report),
+            None => wait_and_act(inner.as_fd(), outer.as_fd(), deed, &arguments, report),
             Some(pid) => {
-                self.children += 1;
                 // SAFETY: clone3 with CLONE_PIDFD succeeded and stored a new descriptor (O_CLOEXEC) that only we know.
                 let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-                Ok(Child { pidfd, pid })
+                Ok((Self { inner, outer }, Child { pidfd, pid }))
             }
         }
     }
 
-    /// Lets all children through.
+    /// Lets the child through.
     ///
     /// # Errors
-    /// EPIPE if none of them lives.
+    /// EPIPE if it is dead.
     pub fn open(self) -> Result<()> {
-        let Self { inner, outer, children } = self;
-        // Ours is closed first, so that dead children give EPIPE instead of a byte nobody reads.
+        let Self { inner, outer } = self;
+        // Ours is closed first, so that a dead child gives EPIPE instead of a byte nobody reads.
         drop(inner);
-        for _ in 0..children {
-            rustix::io::write(&outer, b"!")?;
-        }
-        Ok(())
+        rustix::io::write(&outer, b"!").map(drop)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Iterating over a directory of a tree.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{Dir, FileType};
@@ -23,21 +23,18 @@ pub struct Entry {
 /// The names in a directory, without `.` and `..`, in no particular order.
 #[derive(Debug)]
 pub struct Entries {
-    dir: OwnedFd,
     stream: Dir,
 }
 
 impl Entries {
-    /// Lists an open directory.
+    /// Lists an open directory from where it was last read to; from its beginning if it was just opened.
     pub fn new(dir: OwnedFd) -> Result<Self> {
-        let stream = Dir::read_from(&dir)?;
-        Ok(Self { dir, stream })
+        Ok(Self { stream: Dir::new(dir)? })
     }
 
     /// Returns the directory itself, for operations on the names in it.
-    #[must_use]
-    pub fn dir(&self) -> &OwnedFd {
-        &self.dir
+    pub fn dir(&self) -> Result<BorrowedFd<'_>> {
+        self.stream.fd()
     }
 
     /// Lists all of it, sorted by the bytes of the names.
@@ -54,7 +51,7 @@ impl Entries {
         }
         let kind = match raw.file_type() {
             // Some file systems keep no types in directories.
-            FileType::Unknown => match Stat::at(self.dir.as_fd(), name) {
+            FileType::Unknown => match Stat::at(self.dir()?, name) {
                 Ok(stat) => stat.kind,
                 Err(Errno::NOENT) => return Ok(None),
                 Err(errno) => return Err(errno),

@@ -64,10 +64,13 @@ pub(super) fn mount(
         (Source::Folder { path, overlay: true }, _) => {
             let folder = std::path::absolute(path).map_err(|error| FileError::new("find", path, error))?;
             let root = attributes(&folder)?;
-            stacked(container, &RootStack { lower: vec![folder], data: Vec::new(), root }, note)
+            stacked(container, &RootStack { lower: vec![folder], data: Vec::new(), places: None, root }, note)
         }
         (Source::Image(_), Some(image)) => {
-            stacked(container, &stack_of(container.host.store, image, a, plan)?, note)
+            let mut trees = stack_of(container.host.store, image, a, plan)?;
+            // Whoever wants no hosts file finds none, not an empty one.
+            trees.places.take_if(|_| container.request.hosts.none);
+            stacked(container, &trees, note)
         }
         (Source::Image(name), None) => Err(RootError::NoImage(name.clone())),
     }
@@ -85,6 +88,12 @@ fn stack_of(store: &Store, image: &Image, a: &LevelA, plan: &Plan) -> Result<Roo
     assembly::ensure(store, image, key)?;
     let missing = || RootError::NoLayer(image.layers.first().copied().unwrap_or_else(|| image.id.digest()));
     store.stack(image, key)?.ok_or_else(missing)
+}
+
+/// What can be removed of a root while it is in use, so that less is to do at its end.
+pub(super) fn tidy(container: &Container<'_>) {
+    // What stays goes at the end with the rest.
+    overlay::forget_mark(&container.claim.layer.join("work")).ok();
 }
 
 /// Puts an upper folder above the trees. It is thrown away with the container, so nothing of it is ever flushed.

@@ -145,6 +145,7 @@ impl<'a> Start<'a> {
             bounding: caps.bounding,
             started: now(),
         })?;
+        super::root::tidy(container);
         let interactive = container.request.process.interactive;
         let terminal = terminal.map(|master| Terminal::new(master, interactive));
         Ok(self.watch.wait(pidfd.as_fd(), terminal)?)

@@ -160,6 +160,6 @@ fn stat(dir: &OwnedFd, path: &Path) -> Result<Stat, AssembleError> {
     Stat::of(dir).map_err(|errno| refused("stat", path, errno))
 }
 
-fn refused(verb: &'static str, path: &Path, errno: Errno) -> AssembleError {
+pub(super) fn refused(verb: &'static str, path: &Path, errno: Errno) -> AssembleError {
     AssembleError::Refused { verb, path: path.to_owned(), errno }
 }

@@ -257,7 +257,8 @@ impl Clone<'_> {
         let (from, to) = (self.source.open_dir(path)?, self.into.open_dir(path)?);
         let stat = Stat::of(&from).map_err(at("stat"))?;
         let listing = Entries::new(from).map_err(at("list"))?;
-        let from = rustix::io::fcntl_dupfd_cloexec(listing.dir(), 0).map_err(at("list"))?;
+        let from =
+            listing.dir().and_then(|dir| rustix::io::fcntl_dupfd_cloexec(dir, 0)).map_err(at("list"))?;
         let mut found = Vec::new();
         for entry in listing {
             let entry = entry.map_err(at("list"))?;

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, OpenTreeFlags, UnmountFlags};
 
@@ -93,6 +93,26 @@ pub fn mount(stack: &Stack<'_>) -> Result<OwnedFd, MountError> {
         Err(Lacking::Nothing(error)) => Err(error),
         Ok(mount) => Ok(mount),
     }
+}
+
+/// Takes away the mark by which overlayfs would know a volatile upper directory again, and refuse it; the mount does not
+/// look at it any more. It is three objects in each other, which cost as much to remove as all else of a container that
+/// wrote nothing: better while its command runs than while somebody waits for the end.
+pub fn forget_mark(work: &Path) -> Result<(), Errno> {
+    let mark = work.join("work/incompat/volatile");
+    let inside_out = [
+        (mark.join("dirty"), AtFlags::empty()),
+        (mark, AtFlags::REMOVEDIR),
+        (work.join("work/incompat"), AtFlags::REMOVEDIR),
+    ];
+    for (path, flags) in inside_out {
+        match rustix::fs::unlinkat(CWD, &path, flags) {
+            // There is none without a work directory, and a later kernel may add to it.
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
 }
 
 /// Overlayfs refuses a single read-only layer: it gets an empty one under it.

@@ -9,8 +9,8 @@ use ctr_userns::map::{Extent, IdMap, IdMaps};
 
 use super::mount::{attach_at, by_options};
 use super::{
-    Cloned, How, Layer, Stack, Upper, View, attributes, clone, clone::clone_by_copy, copy, discard, mount,
-    rootfs,
+    Cloned, How, Layer, Stack, Upper, View, attributes, clone, clone::clone_by_copy, copy, discard,
+    forget_mark, mount, places, rootfs,
 };
 use crate::Driver;
 use crate::apply::{Applied, Options, layer};
@@ -414,4 +414,58 @@ fn userns_a_view_follows_no_links() {
     let listed = Command::new("find").arg(&path).output().unwrap().stdout;
     assert_eq!(String::from_utf8(listed).unwrap().lines().count(), 4);
 }
+}
+
+in_a! {
+    fn places_are_there_and_change_nothing_that_a_layer_says() {
+        let stage = Stage::new();
+        let (layer, applied) = stage.layer(
+            "layer",
+            &[
+                owned(dir("./", 0o755), 0, 0, 0o755, 11),
+                owned(dir("etc/", 0o755), 3, 4, 0o750, 22),
+                owned(file("etc/hosts", "own"), 3, 4, 0o600, 33),
+                link("proc", "elsewhere"),
+            ],
+        );
+        let root = Root::open(&layer).unwrap();
+        let into = stage.make("into");
+        let layers = [Layer { tree: &root, applied: &applied }];
+        let made = attributes(&layers, &Root::open(&into).unwrap()).unwrap();
+        let below = stage.make("places");
+        places(&Root::open(&below).unwrap(), &made.root).unwrap();
+        let empty = stage.path("empty");
+        let shown = stage.show("shown", &mount(&stage.stack(&[&layer, &below], &empty)).unwrap());
+
+        let seen = |path: &str| {
+            let meta = std::fs::symlink_metadata(shown.join(path)).unwrap();
+            (meta.mode() & 0o7777, meta.uid(), meta.gid(), meta.mtime())
+        };
+        assert_eq!(seen("etc"), (0o750, 3, 4, 22));
+        assert_eq!(seen("etc/hosts"), (0o600, 3, 4, 33));
+        assert_eq!(std::fs::read_to_string(shown.join("etc/hosts")).unwrap(), "own");
+        assert_eq!(std::fs::read_link(shown.join("proc")).unwrap(), Path::new("elsewhere"));
+        assert_eq!(seen("etc/resolv.conf"), (0o644, 0, 0, 11));
+        assert_eq!(seen("run/.containerenv"), (0o644, 0, 0, 11));
+        for directory in ["dev", "run", "sys"] {
+            assert_eq!(seen(directory), (0o755, 0, 0, 11), "{directory}");
+        }
+    }
+
+    fn a_volatile_upper_directory_forgets_its_mark_and_works_on() {
+        let stage = Stage::new();
+        let (layer, _) = stage.layer("layer", &[file("a", "x")]);
+        let (upper, work, empty) = (stage.make("upper"), stage.make("work"), stage.path("empty"));
+        let mut stack = stage.stack(&[&layer], &empty);
+        stack.upper = Some(Upper { dir: &upper, work: &work, volatile: true });
+        let shown = stage.show("shown", &mount(&stack).unwrap());
+        assert!(work.join("work/incompat/volatile/dirty").exists());
+        forget_mark(&work).unwrap();
+        assert!(!work.join("work/incompat").exists());
+        forget_mark(&work).unwrap();
+        std::fs::write(shown.join("a"), "changed").unwrap();
+        std::fs::remove_file(shown.join("a")).unwrap();
+        std::fs::write(shown.join("b"), "new").unwrap();
+        assert_eq!(std::fs::read_to_string(upper.join("b")).unwrap(), "new");
+    }
 }

@@ -129,7 +129,10 @@ impl View {
             let at_dir = |verb| errno_at(verb, &dir.path);
             let opacity = mark::opacity(&handle).map_err(at_dir("read"))?;
             let entries = Entries::new(handle).map_err(at_dir("list"))?;
-            let handle = rustix::io::fcntl_dupfd_cloexec(entries.dir(), 0).map_err(at_dir("list"))?;
+            let handle = entries
+                .dir()
+                .and_then(|dir| rustix::io::fcntl_dupfd_cloexec(dir, 0))
+                .map_err(at_dir("list"))?;
             for entry in entries {
                 let name = entry.map_err(at_dir("list"))?.name;
                 if found.get(&name).is_none_or(|found| found.open) {

@@ -171,10 +171,10 @@ struct Writer {
     role: Role,
 }
 
-/// Writers behind their gate: to be made before the move.
-#[derive(Debug)]
+/// Writers behind their gates: to be made before the move.
+#[derive(Debug, Default)]
 pub(super) struct WaitingWriters {
-    gate: Gate,
+    gates: Vec<Gate>,
     writers: Vec<Writer>,
 }
 
@@ -185,8 +185,7 @@ pub(super) struct Writers(Vec<Writer>);
 impl Writers {
     /// Forks what will write the maps of this very process.
     pub(super) fn prepare(source: &Source, helpers: &Helpers) -> Result<WaitingWriters, EnterError> {
-        let gate = Gate::new().map_err(|err| system("create a pipe", err))?;
-        let mut waiting = WaitingWriters { gate, writers: Vec::new() };
+        let mut waiting = WaitingWriters::default();
         let added = match source {
             Source::Helpers(maps) => {
                 // Both are looked for before one is started.
@@ -258,23 +257,28 @@ impl WaitingWriters {
 
     fn add(&mut self, deed: Deed<'_>, role: Role) -> Result<(), EnterError> {
         let (report, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(|err| system("create a pipe", err))?;
-        let child = self.gate.add(deed, theirs.as_fd()).map_err(|err| system("fork", err))?;
+        let (gate, child) = Gate::before(deed, theirs.as_fd()).map_err(|err| system("fork", err))?;
+        self.gates.push(gate);
         self.writers.push(Writer { child, report, role });
         Ok(())
     }
 
     /// Lets them through: the caller has moved.
     pub(super) fn let_through(self) -> Result<Writers, EnterError> {
-        match self.gate.open() {
-            // All were killed meanwhile: how they ended says more than the pipe.
-            Ok(()) | Err(Errno::PIPE) => Ok(Writers(self.writers)),
-            Err(err) => Err(system("open the gate of the id map helpers", err)),
+        // The last first: it is the one that the kernel put on another processor, where it starts at once.
+        for gate in self.gates.into_iter().rev() {
+            match gate.open() {
+                // It was killed meanwhile: how it ended says more than the pipe.
+                Ok(()) | Err(Errno::PIPE) => {}
+                Err(err) => return Err(system("open the gate of the id map helpers", err)),
+            }
         }
+        Ok(Writers(self.writers))
     }
 
     /// Sends them home: there is no namespace to write maps for.
     pub(super) fn dismiss(self) {
-        drop(self.gate);
+        drop(self.gates);
         end(&self.writers);
     }
 }
