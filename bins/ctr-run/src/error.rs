@@ -19,8 +19,20 @@ pub(crate) fn of_run(error: RunError) -> CommandError {
         RunError::Containers(error) => of_containers(error),
         RunError::Command { command, errno } => of_command(command, errno),
         error @ RunError::Workdir { .. } => CommandError::user(error).exit(Exit::NOT_EXECUTABLE),
+        // A kernel before 5.12, or a sandbox around us that hides what a newer one has.
+        other if is_missing_call(&other) => CommandError::environment(other)
+            .hint("uname -r  (Linux 5.12 or newer is needed, and no sandbox around it that hides its calls)"),
         other => CommandError::user(other),
     }
+}
+
+fn is_missing_call(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        error.downcast_ref::<Errno>() == Some(&Errno::NOSYS)
+            || error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.raw_os_error() == Some(Errno::NOSYS.raw_os_error()))
+    })
 }
 
 /// The command is not there, or cannot be run.

@@ -8,7 +8,7 @@
 //! # Protocol
 //! ```text
 //! parent                                   child
-//! clone3(CLONE_NEWUSER | …)                recv: waits
+//! clone(CLONE_NEWUSER  | …)                recv: waits
 //! writes /proc/PID/{uid,gid}_map
 //! sends Go                                 becomes id 0 of its namespace, raises ambient capabilities
 //!                                          execs ctr-init from a sealed memfd, control socket kept open
@@ -21,7 +21,7 @@
 //! A step of the child's that fails is sent as [`control::Report::Stillborn`]; a parent that dies closes the socket, and
 //! the child leaves.
 
-#![expect(unsafe_code, reason = "clone3, execveat and _exit")]
+#![expect(unsafe_code, reason = "clone, clone3, execveat and _exit")]
 
 use core::ffi::CStr;
 use core::marker::PhantomData;
@@ -100,7 +100,7 @@ pub struct Birth<'fd> {
 /// Clones a child that becomes `ctr-init` and then takes its orders from the control socket.
 ///
 /// # Errors
-/// What clone3 says.
+/// What clone says.
 pub fn bear(_proof: &SingleThreaded, birth: &Birth<'_>) -> Result<Child> {
     let mut pidfd: i32 = -1;
     let mut args = CloneArgs {
@@ -114,7 +114,7 @@ pub fn bear(_proof: &SingleThreaded, birth: &Birth<'_>) -> Result<Child> {
         args.cgroup = u64::from(cgroup.as_raw_fd().unsigned_abs());
     }
     // SAFETY: no CLONE_VM, so the child runs on a copy of this memory, and it never returns from `live`.
-    match unsafe { clone3(&args) }? {
+    match unsafe { clone(&args) }? {
         None => live(birth),
         Some(pid) => {
             // SAFETY: CLONE_PIDFD has just made this descriptor for us.
@@ -127,32 +127,46 @@ pub fn bear(_proof: &SingleThreaded, birth: &Birth<'_>) -> Result<Child> {
 /// Clones a sibling: a child of the caller's parent, which gets its id from the result.
 ///
 /// # Errors
-/// What clone3 says.
+/// What clone says.
 pub(crate) fn sibling(namespaces: u64) -> Result<Option<Pid>> {
     let flags = namespaces | libc::CLONE_PARENT as u64;
     // SAFETY: no CLONE_VM. ctr-init, the only caller, has one thread and no heap: the copy is as good as the original.
-    unsafe { clone3(&CloneArgs { flags, ..CloneArgs::default() }) }
+    unsafe { clone(&CloneArgs { flags, ..CloneArgs::default() }) }
 }
 
 /// Clones a child with a copy of everything.
 ///
 /// # Errors
-/// What clone3 says.
+/// What clone says.
 pub(crate) fn fork() -> Result<Option<Pid>> {
-    // Not clone3: common seccomp programs, which are loaded by then, say ENOSYS to it, as they cannot see its flags.
+    let args = CloneArgs { exit_signal: libc::SIGCHLD as u64, ..CloneArgs::default() };
     // SAFETY: no CLONE_VM, no new stack: as in `sibling`.
-    let pid = unsafe { raw::call(libc::SYS_clone, [raw::int(libc::SIGCHLD), 0, 0, 0, 0, 0]) }?;
-    Ok(i32::try_from(pid).ok().and_then(Pid::from_raw))
+    unsafe { clone(&args) }
 }
 
 /// The call itself: nothing in the child, its id in the parent.
 ///
+/// clone3 only where it says what clone cannot: common seccomp programs, those of container engines around us among them,
+/// answer ENOSYS to it, as they cannot see its flags.
+///
 /// # Safety
 /// Without CLONE_VM: the child runs on in a copy of this memory, and the caller must be the only thread.
-unsafe fn clone3(args: &CloneArgs) -> Result<Option<Pid>> {
-    let address = core::ptr::from_ref(args) as usize;
-    // SAFETY: the pointer and the size are those of a live structure; the rest is the caller's promise.
-    let pid = unsafe { raw::call(libc::SYS_clone3, [address, size_of::<CloneArgs>(), 0, 0, 0, 0]) }?;
+unsafe fn clone(args: &CloneArgs) -> Result<Option<Pid>> {
+    let word = args.flags | args.exit_signal;
+    let pid = match usize::try_from(word) {
+        // The low byte of the flags is the signal's here; it is CLONE_NEWTIME's there.
+        Ok(word) if args.cgroup == 0 && args.flags & 0xff == 0 => {
+            // The kernel stores a pidfd where it would otherwise store the parent's thread id.
+            let place = usize::try_from(args.pidfd).unwrap_or_default();
+            // SAFETY: no stack, and the place for the pidfd is a live variable of the caller's; the rest is its promise.
+            unsafe { raw::call(libc::SYS_clone, [word, 0, place, 0, 0, 0]) }?
+        }
+        _ => {
+            let address = core::ptr::from_ref(args) as usize;
+            // SAFETY: pointer and size are those of a live structure; the rest is the caller's promise.
+            unsafe { raw::call(libc::SYS_clone3, [address, size_of::<CloneArgs>(), 0, 0, 0, 0]) }?
+        }
+    };
     Ok(i32::try_from(pid).ok().and_then(Pid::from_raw))
 }
 

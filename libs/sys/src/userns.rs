@@ -19,6 +19,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, RawPid, WaitId, WaitIdOptions, waitid};
 
+use crate::raw;
+
 /// `_IO(NSIO, 0x2)`: the parent of a user namespace.
 const NS_GET_PARENT: c_ulong = 0xb702;
 /// `_IO(NSIO, 0x3)`: the kind of a namespace.
@@ -82,7 +84,7 @@ pub fn visit<T>(namespace: BorrowedFd<'_>, look: impl FnOnce(Pid) -> T) -> Resul
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     let mut pidfd: c_int = -1;
     let Some(pid) = fork(&mut pidfd)? else { stay_in(namespace, theirs.as_fd(), ours.as_fd()) };
-    // SAFETY: clone3 with CLONE_PIDFD succeeded and stored a new descriptor (O_CLOEXEC) that only we know.
+    // SAFETY: clone with CLONE_PIDFD succeeded and stored a new descriptor (O_CLOEXEC) that only we know.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     drop(theirs);
     let mut errno = [0_u8; 2];
@@ -205,7 +207,7 @@ impl Gate {
         match fork(&mut pidfd)? {
             None => wait_and_act(inner.as_fd(), outer.as_fd(), deed, &arguments, report),
             Some(pid) => {
-                // SAFETY: clone3 with CLONE_PIDFD succeeded and stored a new descriptor (O_CLOEXEC) that only we know.
+                // SAFETY: clone with CLONE_PIDFD succeeded and stored a new descriptor (O_CLOEXEC) that only we know.
                 let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
                 Ok((Self { inner, outer }, Child { pidfd, pid }))
             }
@@ -224,19 +226,14 @@ impl Gate {
     }
 }
 
-/// Forks by clone3, for the sake of the pidfd: `None` in the child.
+/// Forks, with a pidfd: `None` in the child. Not by clone3, which seccomp programs around us may refuse.
 fn fork(pidfd: &mut c_int) -> Result<Option<Pid>> {
-    // SAFETY: all-zero is a valid clone_args: no flags, no stack, nothing to store.
-    let mut args: libc::clone_args = unsafe { core::mem::zeroed() };
-    args.flags = libc::CLONE_PIDFD as u64;
-    args.pidfd = core::ptr::from_mut(pidfd) as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
-    // SAFETY: without CLONE_VM and a stack this is a fork: the child has a copy of our memory and goes on here. Callers
-    // are single-threaded (and if not: the child only makes system calls until it execs or exits).
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
-    if pid < 0 {
-        return Err(last_errno());
-    }
+    let flags = raw::int(libc::CLONE_PIDFD | libc::SIGCHLD);
+    let place = core::ptr::from_mut(pidfd) as usize;
+    // SAFETY: without CLONE_VM and a stack this is a fork: the child has a copy of our memory and goes on here. The kernel
+    // stores the pidfd in a live variable. Callers are single-threaded (and if not: the child only makes system calls
+    // until it execs or exits).
+    let pid = unsafe { raw::call(libc::SYS_clone, [flags, 0, place, 0, 0, 0]) }?;
     Ok(RawPid::try_from(pid).ok().and_then(Pid::from_raw))
 }
 
