@@ -1,16 +1,21 @@
 //! Paths inside a root that a stranger made.
 //!
-//! Every look-up starts at a descriptor of the root and is resolved by the kernel with RESOLVE_IN_ROOT: `..` and
-//! absolute links end at the root, `/proc/*/fd` and its like are refused. What is missing is made in a directory that
-//! was opened in this way, by one name, without following a link. Whoever renames things meanwhile can choose which
-//! file inside the root is meant, never one outside.
+//! Every look-up starts at a descriptor of the root and is resolved by the kernel with RESOLVE_IN_ROOT: absolute links
+//! end at the root, `/proc/*/fd` and its like are refused. What is missing is made in a directory that was opened in
+//! this way, by one name, without following a link. Whoever renames things meanwhile can choose which file inside the
+//! root is meant, never one outside.
+//!
+//! The kernel is not asked to resolve `..`: until the old root is unmounted it lies on top of the new one, and `..` of a
+//! root is what is mounted on that. So links and `..` are taken apart here, and each piece is opened from the root.
 //!
 //! `ctr_core::rooted` is the same idea for programs with a heap; this one runs in `ctr-init`.
 
 use core::ffi::CStr;
 
 use rustix::fd::{BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, readlinkat_raw};
+use rustix::fs::{
+    FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, mkdirat, openat, openat2, readlinkat_raw,
+};
 use rustix::io::{Errno, Result};
 
 /// As many links are followed as the kernel would.
@@ -19,6 +24,9 @@ const MAX_LINKS: u32 = 40;
 const PATH_MAX: usize = 4096;
 /// What missing directories of a mount's path are made with.
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
+
+/// `PROC_SUPER_MAGIC`.
+pub(crate) const PROC_MAGIC: u64 = 0x9fa0;
 
 /// What to make of a path that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +44,13 @@ pub enum Missing {
 /// # Errors
 /// ELOOP for a magic link, ENOENT if nothing is there, and what else the path is worth.
 pub fn find(root: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd> {
-    let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    retry(|| openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how))
+    if !climbs(path) {
+        match open_plain(root, path, flags) {
+            Err(Errno::LOOP) => {}
+            other => return other,
+        }
+    }
+    walk(root, path, flags, MAX_LINKS)
 }
 
 /// As [`find`], and refuses any symbolic link on the way.
@@ -45,11 +58,72 @@ pub fn find(root: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd>
 /// # Errors
 /// ELOOP for a link.
 pub fn find_plain(root: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd> {
+    if climbs(path) { walk(root, path, flags, 0) } else { open_plain(root, path, flags) }
+}
+
+/// Whether `..` is in a path.
+fn climbs(path: &CStr) -> bool {
+    path.to_bytes().split(|byte| *byte == b'/').any(|name| name == b"..")
+}
+
+/// Opens a path without links and `..`.
+fn open_plain(root: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd> {
     let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
     retry(|| openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how))
 }
 
-/// The kernel gives up with EAGAIN when something was renamed while it resolved a `..`.
+/// Opens a path whose links and `..` are taken apart, with at most so many links.
+fn walk(root: BorrowedFd<'_>, path: &CStr, flags: OFlags, links: u32) -> Result<OwnedFd> {
+    let mut links = links;
+    let (mut real, mut todo, mut name) = (PathBuffer::new(), PathBuffer::new(), PathBuffer::new());
+    todo.push(path.to_bytes())?;
+    let mut kind = FileType::Directory;
+    while todo.pop_component(&mut name)? {
+        if kind != FileType::Directory {
+            return Err(Errno::NOTDIR);
+        }
+        match name.bytes() {
+            b"." => continue,
+            b".." => {
+                real.pop();
+                continue;
+            }
+            _ => {}
+        }
+        let parent = real.len();
+        real.push(b"/")?;
+        real.push(name.bytes())?;
+        let found = open_plain(root, real.as_path(), OFlags::PATH | OFlags::NOFOLLOW)?;
+        kind = FileType::from_raw_mode(fstat(&found)?.st_mode);
+        if kind == FileType::Symlink {
+            links = links.checked_sub(1).ok_or(Errno::LOOP)?;
+            refuse_magic(root, &found, real.as_path())?;
+            let mut target = [0; PATH_MAX];
+            let length = readlinkat_raw(&found, c"", &mut target[..])?;
+            let target = target.get(..length).unwrap_or_default();
+            real.truncate(if target.starts_with(b"/") { 0 } else { parent });
+            todo.prepend(target)?;
+            kind = FileType::Directory;
+        }
+    }
+    let path = if real.is_empty() { c"/" } else { real.as_path() };
+    open_plain(root, path, flags)
+}
+
+/// Refuses a link of procfs that is more than its text.
+fn refuse_magic(root: BorrowedFd<'_>, link: &OwnedFd, path: &CStr) -> Result<()> {
+    if u64::try_from(fstatfs(link)?.f_type) != Ok(PROC_MAGIC) {
+        return Ok(());
+    }
+    let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    match retry(|| openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), how)) {
+        Err(Errno::LOOP) => Err(Errno::LOOP),
+        // An ordinary one, as /proc/self is; where it leads is looked at by its text.
+        _ => Ok(()),
+    }
+}
+
+/// The kernel gives up with EAGAIN when something was renamed while it resolved.
 fn retry(mut open: impl FnMut() -> Result<OwnedFd>) -> Result<OwnedFd> {
     for _ in 0..128 {
         match open() {
@@ -189,6 +263,12 @@ impl PathBuffer {
         self.bytes.get_mut(self.len..end).ok_or(Errno::NAMETOOLONG)?.copy_from_slice(bytes);
         self.truncate(end);
         Ok(())
+    }
+
+    /// Takes the last component away.
+    fn pop(&mut self) {
+        let slash = self.bytes().iter().rposition(|byte| *byte == b'/');
+        self.truncate(slash.unwrap_or(0));
     }
 
     fn truncate(&mut self, len: usize) {

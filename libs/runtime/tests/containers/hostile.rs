@@ -128,6 +128,35 @@ fn userns_links_in_mount_targets_end_inside_the_root() {
     assert!(!Path::new("/v").exists(), "{outcome:#?}");
 }
 
+/// Until the old root is unmounted it lies on the new one, where `..` would end: what is mounted, filled, made or masked
+/// on a path that climbs to the root is in it all the same.
+#[test]
+fn userns_a_path_that_climbs_to_the_root_ends_in_it() {
+    let Some(mut container) = container(
+        "cat /run/by-link/file /run/by-name/file /etc/at-root/file; ls /seed /made; cat /etc/hidden; \
+         grep -c ' /seed ' /proc/self/mountinfo",
+    ) else {
+        return;
+    };
+    let data = container.host("data");
+    fs::write(data.join("file"), "mounted\n").unwrap();
+    let root = container.root();
+    for folder in ["run", "var", "seed/old", "a/b"] {
+        fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    symlink("../run", root.join("var/run")).unwrap();
+    symlink("../../../../etc", root.join("a/b/up")).unwrap();
+    fs::write(root.join("etc/hidden"), "secret").unwrap();
+    for target in ["/var/run/by-link", "/var/../run/by-name", "/a/b/up/at-root", "/var/run/../made/deep"] {
+        container.mount(target, "bind", &data, &["rbind", "rprivate"]);
+    }
+    container.mount("/var/../seed", "tmpfs", Path::new("tmpfs"), &["tmpcopyup"]);
+    container.linux()["maskedPaths"].as_array_mut().unwrap().push(json!("/var/../etc/hidden"));
+    let outcome = container.run();
+    let expected = ["mounted", "mounted", "mounted", "/made:", "deep", "", "/seed:", "old", "1"];
+    assert_eq!(outcome.lines(), expected, "{outcome:#?}");
+}
+
 /// Class C, CVE-2021-30465 as it was: somebody swaps a directory of a shared volume for a link while it is walked.
 ///
 /// Shown to fail: as above; `made` appears on the host within the 25 starts.

@@ -22,10 +22,8 @@ use crate::clone::{leave, sibling};
 use crate::control::{self, Report};
 use crate::mount::{self, Attributes};
 use crate::raw;
-use crate::rooted::{self, Missing};
+use crate::rooted::{self, Missing, PROC_MAGIC};
 
-/// `PROC_SUPER_MAGIC`.
-const PROC_MAGIC: u64 = 0x9fa0;
 /// `IFF_UP | IFF_RUNNING`.
 const UP_AND_RUNNING: c_short = 0x41;
 /// `SIOCSIFFLAGS`.
