@@ -48,8 +48,11 @@ impl RootStack {
     /// Adds an upper directory; `empty` is a directory that is always empty.
     #[must_use]
     pub fn under<'a>(&'a self, upper: Option<Upper<'a>>, empty: &'a Path) -> Stack<'a> {
+        // Files of trees for another id map lead on to those they were made of, which the kernel refuses (EPERM) where
+        // an ordinary tree lies between.
+        let places = self.places.iter().filter(|_| self.data.is_empty());
         Stack {
-            lower: self.lower.iter().chain(&self.places).map(PathBuf::as_path).collect(),
+            lower: self.lower.iter().chain(places).map(PathBuf::as_path).collect(),
             data: self.data.iter().map(PathBuf::as_path).collect(),
             upper,
             empty,
