@@ -10,7 +10,7 @@ NAME ?= ctr
 COMMIT = $(or $(CTR_COMMIT),$(if $(wildcard .git),$(shell git describe --always --exclude='*' --abbrev=12 --dirty 2>/dev/null)))
 export PREFIX DESTDIR NAME
 
-.PHONY: help hello build install uninstall test check fuzz guards bench generated clean
+.PHONY: help hello build install uninstall test check fuzz guards bench flags generated clean
 
 help:
 	@echo 'make hello     build, install to PREFIX and run a first container'
@@ -21,6 +21,7 @@ help:
 	@echo 'make bench     compare with bwrap and podman, print the ratios'
 	@echo 'make install   PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) NAME=$(NAME)'
 	@echo 'make generated man pages and completions anew from the commands'
+	@echo 'make flags     the table of flags and their tests anew, from what the tests run'
 
 hello:
 	@scripts/set-up hello
@@ -51,6 +52,12 @@ guards:
 
 bench: build
 	@bench/run
+
+flags:
+	: >target/invocations
+	CTR_TEST_INVOCATIONS=$(CURDIR)/target/invocations cargo test --locked -p ctr-tests --test run --test copy
+	UPDATE=1 CTR_TEST_INVOCATIONS=$(CURDIR)/target/invocations \
+	  cargo test --locked -p ctr-tests --test arch -- --ignored what_the_tests_ran_proves_the_table
 
 generated:
 	UPDATE=1 cargo test --locked -p ctr-tests --test arch generated

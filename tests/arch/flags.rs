@@ -1,131 +1,216 @@
-//! Every flag of every verb has a test: `tests/flags.tsv` says which, and is made from the tests themselves.
+//! Every flag of every verb has a test that uses it: `tests/table/flags.tsv` says which.
 //!
-//! A test covers a flag of a verb when both stand in it as string literals: the verb as a word, the flag as `--name`,
-//! `--name=value` or `-n`. The helpers `sh` and `shell` stand for `run`.
+//! What a test really ran is the proof. Where `CTR_TEST_INVOCATIONS` names a file, the harness of the end-to-end tests writes
+//! there what it starts and how that ended; the last step of `make test` reads those command lines with the verbs' own
+//! tables. `make flags` writes the table anew from them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
+use ctr_cli::app::Command;
+use ctr_cli::usage::{Flag, Reading};
+use ctr_cli::verbs::{self, Named, Program};
+use ctr_cli::voice::Caller;
 use proc_macro2::{TokenStream, TokenTree};
 
-use crate::generated::fresh;
 use crate::source::{root, rust_files, tokens};
 
-/// A function of a test file: its name and the literals and identifiers in it.
-struct Function {
-    name: String,
-    words: BTreeSet<String>,
+/// Options before the verb that take the next word as their value.
+const VALUED: [&str; 10] = [
+    "--connection",
+    "--log-level",
+    "--out",
+    "--root",
+    "--runroot",
+    "--storage-driver",
+    "--storage-opt",
+    "--tmpdir",
+    "--url",
+    "-c",
+];
+
+/// What ends a command that was refused.
+const REFUSED: i64 = 125;
+
+/// A verb and one of its flags.
+type Use = (String, String);
+
+fn commands() -> impl Iterator<Item = &'static Command> {
+    ctr_run::COMMANDS.iter().chain(ctr_copy::COMMANDS)
 }
 
-fn words(tokens: TokenStream, into: &mut BTreeSet<String>) {
-    for token in tokens {
-        match token {
-            TokenTree::Group(group) => words(group.stream(), into),
-            TokenTree::Ident(ident) => {
-                into.insert(format!("fn {ident}"));
-            }
-            TokenTree::Literal(literal) => {
-                let text = literal.to_string();
-                let text = text.trim_start_matches('r').trim_matches('#').trim_matches('"');
-                into.extend(text.split_whitespace().map(str::to_owned));
-            }
-            TokenTree::Punct(_) => {}
-        }
-    }
+fn flags(command: &'static Command) -> impl Iterator<Item = &'static Flag> {
+    command.verb.all_flags().filter(|flag| flag.name() != "help" && !flag.name().is_empty())
 }
 
-fn functions(tokens: TokenStream, into: &mut Vec<Function>) {
+fn path() -> PathBuf {
+    root().join("tests/table/flags.tsv")
+}
+
+/// The table: which test uses a flag of a verb.
+fn table() -> BTreeMap<Use, String> {
+    let text = std::fs::read_to_string(path()).expect("the table");
+    let row = |line: &str| {
+        let cells: Vec<_> = line.split('\t').collect();
+        let [verb, flag, test] = cells[..] else { panic!("not a row: {line:?}") };
+        ((verb.to_owned(), flag.trim_start_matches('-').to_owned()), test.to_owned())
+    };
+    text.lines().skip(1).map(row).collect()
+}
+
+/// The functions with `#[test]` of a file's tokens.
+fn tests_in(tokens: TokenStream, into: &mut BTreeSet<String>) {
     let tokens: Vec<_> = tokens.into_iter().collect();
+    let mut marked = false;
     for (at, token) in tokens.iter().enumerate() {
-        let (TokenTree::Ident(word), Some(TokenTree::Ident(name))) = (token, tokens.get(at + 1)) else {
-            continue;
-        };
-        if word != "fn" {
-            continue;
-        }
-        let body = tokens[at..].iter().find_map(|token| match token {
-            TokenTree::Group(group) if group.delimiter() == proc_macro2::Delimiter::Brace => {
-                Some(group.stream())
+        match (token, tokens.get(at + 1)) {
+            (TokenTree::Group(group), _) if group.stream().to_string() == "test" => marked = true,
+            (TokenTree::Ident(word), Some(TokenTree::Ident(name)))
+                if word == "fn" && std::mem::take(&mut marked) =>
+            {
+                into.insert(name.to_string());
             }
-            _ => None,
-        });
-        let mut found = BTreeSet::new();
-        words(body.unwrap_or_default(), &mut found);
-        into.push(Function { name: name.to_string(), words: found });
+            _ => {}
+        }
     }
 }
 
-/// Every function of the end-to-end tests, with its file.
-fn tests() -> Vec<(String, Vec<Function>)> {
-    let mut all = Vec::new();
-    for folder in ["run", "copy", "hostile", "crash"] {
-        let folder = root().join("tests").join(folder);
-        for path in if folder.exists() { rust_files(&folder) } else { Vec::new() } {
-            let mut found = Vec::new();
-            functions(tokens(&path), &mut found);
-            // A test has also the words of the helpers of its file that it calls.
-            let helpers: BTreeMap<_, _> =
-                found.iter().map(|one| (format!("fn {}", one.name), one.words.clone())).collect();
-            for one in &mut found {
-                let called: Vec<_> = helpers.iter().filter(|(name, _)| one.words.contains(*name)).collect();
-                one.words.extend(called.into_iter().flat_map(|(_, words)| words.clone()));
-            }
-            let name = path.strip_prefix(root().join("tests")).expect("a test").display().to_string();
-            all.push((name, found));
+/// Every end-to-end test as the table names it: `run/first.rs::hello_runs`.
+fn tests() -> BTreeSet<String> {
+    let tests = root().join("tests");
+    let mut all = BTreeSet::new();
+    for folder in ["run", "copy", "hostile", "crash"].map(|name| tests.join(name)) {
+        for file in if folder.exists() { rust_files(&folder) } else { Vec::new() } {
+            let mut found = BTreeSet::new();
+            tests_in(tokens(&file), &mut found);
+            let file = file.strip_prefix(&tests).expect("below tests").display().to_string();
+            all.extend(found.into_iter().map(|name| format!("{file}::{name}")));
         }
     }
     all
 }
 
-fn covers(test: &Function, verb: &str, flag: &ctr_cli::usage::Flag) -> bool {
-    let said = |word: &str| test.words.contains(word);
-    let verb_said = verb.split(' ').all(said) || (verb == "run" && (said("fn sh") || said("fn shell")));
-    let long = format!("--{}", flag.name());
-    let short = flag.letter().map(|letter| format!("-{letter}"));
-    let clustered = |word: &String| {
-        let letters = word.strip_prefix('-').filter(|rest| !rest.starts_with('-') && rest.len() < 4);
-        letters.is_some_and(|letters| flag.letter().is_some_and(|letter| letters.contains(letter)))
-    };
-    let flag_said = said(&long)
-        || test.words.iter().any(|word| word.starts_with(&format!("{long}=")))
-        || short.is_some_and(|short| said(&short))
-        || test.words.iter().any(clustered);
-    verb_said && flag_said
-}
-
-/// Names of one verb: `images` is `image list` too. What is tested of one is tested of all.
-fn same_verb(path: &str) -> Vec<&'static str> {
-    let commands = || ctr_run::COMMANDS.iter().chain(ctr_copy::COMMANDS);
-    let Some(own) = commands().find(|command| command.path == path) else { return Vec::new() };
-    commands()
-        .filter(|command| std::ptr::eq(command.verb, own.verb) || command.run as usize == own.run as usize)
-        .map(|command| command.path)
-        .collect()
+#[test]
+fn every_flag_has_a_row_and_every_row_a_test() {
+    let (table, tests) = (table(), tests());
+    assert!(tests.len() > 80, "the walk found only {tests:?}");
+    let wanted: BTreeSet<Use> = commands()
+        .flat_map(|command| flags(command).map(|flag| (command.path.to_owned(), flag.name().to_owned())))
+        .collect();
+    let listed: BTreeSet<Use> = table.keys().cloned().collect();
+    let missing: Vec<_> = wanted.difference(&listed).collect();
+    assert!(missing.is_empty(), "write a test and run `make flags`: flags without a row: {missing:#?}");
+    let gone: Vec<_> = listed.difference(&wanted).collect();
+    assert!(gone.is_empty(), "run `make flags`: rows of no flag: {gone:#?}");
+    let lost: Vec<_> = table.iter().filter(|(_, test)| !tests.contains(*test)).collect();
+    assert!(lost.is_empty(), "run `make flags`: there are no such tests: {lost:#?}");
 }
 
 #[test]
-fn every_flag_has_a_test() {
-    let tests = tests();
-    let mut table = String::from("verb\tflag\ttest\n");
-    let mut missing = Vec::new();
-    let mut commands: Vec<_> = ctr_run::COMMANDS.iter().chain(ctr_copy::COMMANDS).collect();
-    commands.sort_by_key(|command| command.path);
-    for command in commands {
-        let names = same_verb(command.path);
-        let mut flags: Vec<_> =
-            command.verb.all_flags().filter(|flag| !flag.is_hidden() && flag.name() != "help").collect();
-        flags.sort_by_key(|flag| flag.name());
-        for flag in flags {
-            let found = tests.iter().find_map(|(file, functions)| {
-                let test = functions.iter().find(|test| names.iter().any(|name| covers(test, name, flag)))?;
-                Some(format!("{file}::{}", test.name))
-            });
-            if let Some(test) = found {
-                table.push_str(&[command.path, "\t--", flag.name(), "\t", &test, "\n"].concat());
-            } else {
-                missing.push(format!("{} --{}", command.path, flag.name()));
+fn the_tables_of_verbs_agree_with_the_programs() {
+    assert_eq!(verbs::mismatches(Program::Run, ctr_run::COMMANDS), Vec::<String>::new());
+    assert_eq!(verbs::mismatches(Program::Copy, ctr_copy::COMMANDS), Vec::<String>::new());
+    let built: Vec<_> = verbs::TABLE.iter().filter(|row| row.program.is_some()).collect();
+    assert_eq!(built.len(), commands().count(), "each verb has one command");
+    for row in built {
+        let page = root().join("man").join(format!("ctr-{}.1", row.path.replace(' ', "-")));
+        assert!(page.exists(), "no {}", page.display());
+    }
+}
+
+/// What one test ran: the verb and the flags that the verb's own table reads in the command line.
+fn uses(line: &str) -> Option<(String, &'static Command, Vec<&'static str>)> {
+    let record: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+    if record["code"] == REFUSED {
+        return None;
+    }
+    let words = record["argv"].as_array().expect("words").iter();
+    let words: Vec<&str> = words.map(|word| word.as_str().expect("a word")).collect();
+    let (name, mut words) = words.split_first()?;
+    while let Some((first, rest)) = words.split_first().filter(|(first, _)| first.starts_with('-')) {
+        words = if VALUED.contains(first) { rest.get(1..)? } else { rest };
+    }
+    let caller = Caller::from_argv0(OsStr::new(name));
+    let leading = words.iter().copied().take_while(|word| !word.starts_with('-'));
+    let Ok(Named::Verb(row, depth)) = verbs::find(caller.voice, leading) else { return None };
+    let command = commands().find(|command| command.path == row.path)?;
+    let args: Vec<OsString> = words[depth..].iter().map(OsString::from).collect();
+    let Ok(Reading::Do(parsed)) = command.verb.parse(row.path, &args) else { return None };
+    // Another name of a flag is read as that flag, so it must stand there.
+    let options = &words[depth..words.len() - parsed.args().len()];
+    let stands = |name: &str| {
+        let word = |word: &&str| word.strip_prefix("--").map(|word| word.split('=').next() == Some(name));
+        options.iter().any(|option| word(option) == Some(true))
+    };
+    let is_used = |flag: &&Flag| parsed.has(flag.name()) || flag.aliased().is_some() && stands(flag.name());
+    let used = flags(command).filter(is_used).map(Flag::name).collect();
+    Some((record["test"].as_str().expect("a test").to_owned(), command, used))
+}
+
+/// `run first::hello_runs` of a record as the table has it; a test of a file without module is the main file's.
+fn test_name(recorded: &str) -> Option<String> {
+    let (program, path) = recorded.split_once(' ')?;
+    Some(match path.rsplit_once("::") {
+        Some((module, name)) => format!("{program}/{}.rs::{name}", module.replace("::", "/")),
+        None => format!("{program}/main.rs::{path}"),
+    })
+}
+
+/// Which tests used which flag of a verb under any of its names: `images` is `image list` too.
+fn proven(records: &str) -> BTreeMap<Use, BTreeSet<String>> {
+    let mut all: BTreeMap<Use, BTreeSet<String>> = BTreeMap::new();
+    for (test, command, used) in records.lines().filter_map(uses) {
+        let Some(test) = test_name(&test) else { continue };
+        for same in commands().filter(|other| {
+            other.path == command.path
+                || std::ptr::fn_addr_eq(other.run, command.run) && same_flags(other, command)
+        }) {
+            for flag in &used {
+                all.entry((same.path.to_owned(), (*flag).to_owned())).or_default().insert(test.clone());
             }
         }
     }
-    assert!(missing.is_empty(), "{} flags without a test: {missing:#?}", missing.len());
-    fresh(&root().join("tests/table"), &BTreeMap::from([("flags.tsv".to_owned(), table)]));
+    all
+}
+
+fn same_flags(one: &'static Command, other: &'static Command) -> bool {
+    flags(one).map(Flag::name).eq(flags(other).map(Flag::name))
+}
+
+/// The last step of `make test`, which has what the other tests ran.
+#[test]
+#[ignore = "needs the command lines that all other tests ran: see scripts/test"]
+fn what_the_tests_ran_proves_the_table() {
+    let records = std::env::var_os("CTR_TEST_INVOCATIONS").expect("where the tests wrote what they ran");
+    let records = std::fs::read_to_string(records).expect("what the tests ran");
+    let proven = proven(&records);
+    if std::env::var_os("UPDATE").is_some() {
+        let mut text = String::from("verb\tflag\ttest\n");
+        for ((verb, flag), tests) in &proven {
+            let test = tests.first().expect("a test");
+            text.push_str(&[verb, "\t--", flag, "\t", test, "\n"].concat());
+        }
+        std::fs::write(path(), text).expect("the table");
+    }
+    let unproven: Vec<_> = table()
+        .into_iter()
+        .filter(|(used, test)| !proven.get(used).is_some_and(|tests| tests.contains(test)))
+        .collect();
+    assert!(unproven.is_empty(), "tests that do not use the flag with success: {unproven:#?}");
+}
+
+#[test]
+fn command_lines_are_read_with_the_tables_of_the_verbs() {
+    let read = |code: i64, argv: &[&str]| {
+        let line = serde_json::json!({ "test": "run first::x", "code": code, "argv": argv }).to_string();
+        uses(&line).map(|(_, command, used)| (command.path, used))
+    };
+    assert_eq!(read(0, &["podman", "--root", "run", "ps", "-aq"]), Some(("ps", vec!["all", "quiet"])));
+    assert_eq!(read(0, &["ctr", "container", "ls", "--last=1"]), Some(("container list", vec!["last"])));
+    assert_eq!(read(0, &["ctr", "run", "--rm", "image", "ls", "--all"]), Some(("run", vec!["rm"])));
+    assert_eq!(read(125, &["ctr", "ps", "-a"]), None);
+    assert_eq!(read(0, &["ctr", "ps", "--help"]), None);
+    assert_eq!(test_name("run first::x").as_deref(), Some("run/first.rs::x"));
+    assert_eq!(test_name("copy x").as_deref(), Some("copy/main.rs::x"));
 }

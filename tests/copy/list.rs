@@ -56,6 +56,10 @@ fn history_lists_the_steps_from_the_last() {
     env.load(&two_layers("localhost/two:1"));
     assert_eq!(env.ok(["history", "--format", "{{.CreatedBy}}", "localhost/two:1"]), "layer 1\nlayer 0");
     assert_eq!(env.ok(["history", "-q", "--no-trunc", "localhost/two:1"]).lines().count(), 2);
+    assert_eq!(
+        env.ok(["history", "-q", "--notruncate", "localhost/two:1"]),
+        env.ok(["history", "-q", "--no-trunc", "localhost/two:1"])
+    );
     assert!(env.ok(["history", "--human=false", "localhost/two:1"]).contains("2020-01-01"));
     let json: serde_json::Value =
         serde_json::from_str(&env.ok(["history", "--format", "json", "localhost/two:1"])).expect("JSON");

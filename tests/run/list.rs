@@ -8,7 +8,14 @@ fn sleeper<'a>(env: &'a Env, name: &str) -> Running<'a> {
     let cid = format!("{name}.cid");
     let mut running = env.shell(["--name", name, "--cidfile", &cid], "echo ready; exec sleep 1000").start();
     running.wait_for("ready\n");
+    is_noted(env, name);
     running
+}
+
+/// Waits until it is noted that a container runs: its first words may come before that.
+fn is_noted(env: &Env, name: &str) {
+    let shown = || env.ok(["ps", "-q", "--filter", &format!("name={name}")]);
+    assert!((0..1000).any(|_| !shown().is_empty()), "{name} does not run");
 }
 
 #[test]
@@ -27,6 +34,7 @@ fn ps_lists_with_podman_s_columns_and_json() {
     assert_eq!(env.ok(["ps", "--noheading", "--sync"]).lines().count(), 1);
     assert_eq!(env.ok(["ps", "-q", "--external"]).len(), 12);
     assert!(env.ok(["ps", "--namespace"]).contains("USERNS"));
+    assert_eq!(env.ok(["ps", "--ns"]), env.ok(["ps", "--namespace"]));
     assert!(env.ok(["ps", "--pod"]).contains("POD ID"));
     assert!(env.ok(["ps", "--size"]).contains("SIZE"));
     let _removed = env.ok(["rm", "-f", "-t", "0", "one"]);
@@ -77,6 +85,7 @@ fn container_exists_and_inspect_answer() {
     let mut one =
         env.shell(["--name", "one"], "head -c 4096 /dev/zero > /file; echo ready; exec sleep 1000").start();
     one.wait_for("ready\n");
+    is_noted(&env, "one");
     assert_eq!(env.ctr(["container", "exists", "--external", "one"]).run().code(), 0);
     assert_eq!(env.ctr(["container", "exists", "absent"]).run().code(), 1);
     let json: serde_json::Value =
@@ -88,6 +97,7 @@ fn container_exists_and_inspect_answer() {
         serde_json::from_str(&env.ok(["container", "inspect", "--size", "one"])).expect("JSON");
     let bytes = |key: &str| sized[0][key].as_i64().expect("a number of bytes");
     assert!(bytes("SizeRw") >= 4096 && bytes("SizeRootFs") > bytes("SizeRw"), "{sized}");
+    assert_eq!(env.ok(["container", "inspect", "--latest", "-f", "{{.Name}}"]), "one");
     let said = env.named("podman", ["container", "inspect", "absent"]).run().fails(125);
     assert_eq!(said, "Error: no such container \"absent\"\n");
     let _removed = env.ok(["rm", "-f", "-t", "0", "one"]);
@@ -148,7 +158,9 @@ fn inspect_finds_whatever_has_the_name() {
 fn the_empty_sets_are_empty() {
     needs!(Userns);
     let env = Env::new();
+    let _file = env.file("pod.id", "absent\n");
     for list in [
+        &["pod", "rm", "--ignore", "--pod-id-file", "pod.id"][..],
         &[
             "pod",
             "ps",
@@ -160,7 +172,7 @@ fn the_empty_sets_are_empty() {
             "--ns",
             "--sort",
             "name",
-        ][..],
+        ],
         &["pod", "ps", "--noheading", "--filter", "name=x", "--format", "{{.Name}}"],
         &["pod", "ps", "--latest", "-q"],
         &["volume", "ls", "-q", "--filter", "name=x"],

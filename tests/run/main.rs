@@ -9,6 +9,7 @@ mod machine;
 mod mounts;
 mod namespaces;
 mod program;
+mod refused;
 mod rights;
 mod terminal;
 mod user;

@@ -129,6 +129,7 @@ fn without_a_network_there_is_the_loopback() {
     needs!(Userns);
     let env = Env::with_busybox();
     assert_eq!(env.sh(["--network", "none"], "ls /sys/class/net"), "lo");
+    assert_eq!(env.sh(["--net=none"], "ls /sys/class/net"), "lo");
     assert_eq!(
         env.sh(["--network=none"], "cat /sys/class/net/lo/operstate; ip -o addr show lo | grep -c 127.0.0.1"),
         "unknown\n1"

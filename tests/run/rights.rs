@@ -248,15 +248,14 @@ fn descriptors_are_passed_on_when_asked() {
     needs!(Userns);
     let env = Env::with_busybox();
     let file = env.file("passed", "content\n");
-    let script = |flags: &str| {
-        format!(
-            "exec 3<'{0}' 4<'{0}' 5<'{0}'; ctr run --rm {flags} {1} sh -c 'ls /proc/self/fd | wc -l; cat <&3'",
-            file.display(),
-            ctr_tests::BUSYBOX
-        )
+    let passed = |flag: &str, value: &str| {
+        let open = format!("3<'{0}' 4<'{0}' 5<'{0}'", file.display());
+        let inside = "ls /proc/self/fd | wc -l; cat <&3";
+        let args = ["run", "--rm", flag, value, ctr_tests::BUSYBOX, "sh", "-c", inside];
+        env.redirected(&open, args).run().success()
     };
-    assert_eq!(env.program("bash", ["-c", &script("--preserve-fds 1")]).run().success(), "5\ncontent");
-    assert_eq!(env.program("bash", ["-c", &script("--preserve-fd 3,5")]).run().success(), "6\ncontent");
+    assert_eq!(passed("--preserve-fds", "1"), "5\ncontent");
+    assert_eq!(passed("--preserve-fd", "3,5"), "6\ncontent");
     let output = env.shell(["--preserve-fds", "1"], "true").run();
     assert_eq!(output.code(), 125, "descriptor 3 is not open: {output}");
 }

@@ -133,6 +133,16 @@ impl Env {
         self.program(self.root.path().join("bin").join(name), args)
     }
 
+    /// Prepares to run `ctr` with these arguments, and with descriptors as a shell's redirections say (`3<file`).
+    pub fn redirected<I: IntoIterator<Item: AsRef<OsStr>>>(
+        &self,
+        redirections: &str,
+        args: I,
+    ) -> Invocation<'_> {
+        let script = [record::PASSED_ON, " ", redirections].concat();
+        self.program("bash", ["-c", &script, "ctr"]).args(args)
+    }
+
     /// Prepares to run any program in this world.
     pub fn program<I: IntoIterator<Item: AsRef<OsStr>>>(
         &self,
@@ -314,12 +324,13 @@ impl<'a> Invocation<'a> {
     /// Starts it.
     pub fn start(mut self) -> Running<'a> {
         let line = format!("{:?}", self.command);
+        let argv = record::argv(&self.command);
         if self.stdin.is_some() {
             self.command.stdin(Stdio::piped());
         }
         let child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let child = child.unwrap_or_else(|error| panic!("cannot start {line}: {error}"));
-        Running { env: self.env, child, line, stdin: self.stdin, until: Instant::now() + self.deadline }
+        Running { env: self.env, child, line, argv, stdin: self.stdin, until: Instant::now() + self.deadline }
     }
 }
 
@@ -330,6 +341,7 @@ pub struct Running<'a> {
     env: &'a Env,
     child: Child,
     line: String,
+    argv: Option<Vec<String>>,
     stdin: Option<Vec<u8>>,
     until: Instant,
 }
@@ -399,6 +411,9 @@ impl Running<'_> {
             filters: self.env.filters(),
         };
         assert!(status.is_some(), "the deadline has passed for {output:?}");
+        if let Some(argv) = self.argv.take() {
+            record::write(&argv, output.code());
+        }
         output
     }
 }
@@ -411,6 +426,45 @@ impl Drop for Running<'_> {
             drop(self.child.kill());
             drop(self.child.wait());
         }
+    }
+}
+
+/// What the tests ran, for the table of flags: see `tests/arch/flags.rs`.
+mod record {
+    use std::ffi::OsStr;
+    use std::io::Write as _;
+    use std::path::Path;
+    use std::process::Command;
+
+    /// A script that becomes the program of its arguments.
+    pub(super) const PASSED_ON: &str = "exec \"$0\" \"$@\"";
+
+    /// The command line of a program of ours, where records are wanted and it is text.
+    pub(super) fn argv(command: &Command) -> Option<Vec<String>> {
+        std::env::var_os("CTR_TEST_INVOCATIONS")?;
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let mut words =
+            words.map(|word: &OsStr| word.to_str().map(str::to_owned)).collect::<Option<Vec<_>>>()?;
+        if words.get(2).is_some_and(|script| script.starts_with(PASSED_ON)) {
+            words.drain(..3);
+        }
+        let name = Path::new(words.first()?).file_name()?.to_str()?.to_owned();
+        let ours = super::NAMES.contains(&name.as_str());
+        words[0] = name;
+        ours.then_some(words)
+    }
+
+    /// Adds a line, in one piece: other tests write there too.
+    pub(super) fn write(argv: &[String], code: i32) {
+        let Some(file) = std::env::var_os("CTR_TEST_INVOCATIONS") else { return };
+        let program = std::env::current_exe().expect("the test's own path");
+        let stem = program.file_stem().and_then(OsStr::to_str).expect("a name");
+        let program = stem.rsplit_once('-').map_or(stem, |(name, _)| name);
+        let thread = std::thread::current();
+        let test = format!("{program} {}", thread.name().unwrap_or_default());
+        let line = serde_json::json!({ "test": test, "code": code, "argv": argv }).to_string() + "\n";
+        let file = std::fs::OpenOptions::new().append(true).open(file);
+        file.and_then(|mut file| file.write_all(line.as_bytes())).expect("a place for records");
     }
 }
 

@@ -83,11 +83,13 @@ pub const VOLUME_LIST: Verb = Verb::new("[options]", "List volumes").flags(&[
 ]);
 
 /// `volume prune`.
-pub const VOLUME_PRUNE: Verb = Verb::new("[options]", "Remove unused volumes").flags(&[
-    Flag::bool("all", "Remove all unused volumes, both anonymous and named").short('a'),
-    FILTER,
-    Flag::bool("force", "Do not prompt for confirmation").short('f'),
-]);
+pub const VOLUME_PRUNE: Verb = Verb::new("[options]", "Remove unused volumes")
+    .flags(&[
+        Flag::bool("all", "Remove all unused volumes, both anonymous and named").short('a'),
+        FILTER,
+        Flag::bool("force", "Do not prompt for confirmation").short('f'),
+    ])
+    .refuses(&[&["dry-run"]]);
 
 /// `volume rm`.
 pub const VOLUME_REMOVE: Verb = Verb::new("[options] VOLUME [VOLUME...]", "Remove one or more volumes")

@@ -196,6 +196,12 @@ impl Flag {
         self.hidden
     }
 
+    /// The flag whose other name this is.
+    #[must_use]
+    pub const fn aliased(&self) -> Option<&'static str> {
+        self.alias_of
+    }
+
     /// The name under which the value is found.
     pub(super) const fn target(&self) -> &'static str {
         match self.alias_of {
