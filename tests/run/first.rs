@@ -99,6 +99,20 @@ fn each_root_has_its_own_store() {
     assert_eq!(env.sh([""; 0], "echo mine"), "mine");
 }
 
+#[test]
+fn options_of_the_storage_are_heeded_by_both_programs() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let with = |option: &str, args: &[&str]| env.ctr(["--storage-opt", option]).args(args).run();
+    let fine = "overlay.mountopt=nodev";
+    assert_eq!(with(fine, &["run", "--rm", BUSYBOX, "echo", "fine"]).success(), "fine");
+    assert_ne!(with(fine, &["images", "-q"]).success(), "");
+    for args in [&["ps"][..], &["images"], &["run", "--rm", BUSYBOX, "true"]] {
+        let said = with("overlay.size=1G", args).fails(125);
+        assert_eq!(said, "Error: --storage-opt overlay.size=1G is not supported yet\n", "{args:?}");
+    }
+}
+
 /// Podman's own tests isolate a store by all three.
 #[test]
 fn the_run_directory_is_where_tmpdir_says_unless_runroot_does() {

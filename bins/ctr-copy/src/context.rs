@@ -37,9 +37,7 @@ impl Context {
         let own = Dirs::discover(&environment)
             .map_err(|error| CommandError::environment(error).hint("export HOME=/path/to/your/home"))?;
         let driver = driver(globals.storage_driver.as_deref())?;
-        if let Some(option) = globals.storage_opts.first() {
-            check_option(option)?;
-        }
+        globals.check_storage()?;
         let dirs = own.rooted(globals.root.as_deref(), globals.runroot.as_deref());
         let layout = Layout { data: dirs.data, run: dirs.run, driver };
         Ok(Self { layout, own, user: crate::internal::user() })
@@ -128,10 +126,4 @@ fn driver(name: Option<&str>) -> Result<Driver, CommandError> {
             "cannot use the storage driver {other:?}: there are overlay and vfs"
         ))),
     }
-}
-
-/// Options of the peers' storage library: those that only say what we do anyway are fine.
-fn check_option(option: &str) -> Result<(), CommandError> {
-    let (name, _) = option.split_once('=').unwrap_or((option, ""));
-    Err(CommandError::not_supported(&format!("--storage-opt {name}")))
 }

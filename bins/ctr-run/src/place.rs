@@ -33,6 +33,7 @@ impl Place {
     /// # Errors
     /// There is no home, or no such driver.
     pub fn find(globals: &Globals) -> Result<Self, CommandError> {
+        globals.check_storage()?;
         let own = Dirs::discover(&environment()).map_err(CommandError::environment)?;
         let driver = match globals.storage_driver.as_deref() {
             None | Some("overlay") => Driver::Overlay,

@@ -168,6 +168,38 @@ impl Globals {
         })
     }
 
+    /// Looks through the options of the storage: those that ask for what we do anyway are fine.
+    ///
+    /// # Errors
+    /// One asks for something else, or is none.
+    pub fn check_storage(&self) -> Result<(), CommandError> {
+        // An empty one says that those of the configuration do not count.
+        for option in self.storage_opts.iter().filter(|option| !option.is_empty()) {
+            let (name, value) = option.split_once('=').ok_or_else(|| {
+                CommandError::usage(format!(
+                    "unable to parse storage-opt option {option:?}: it is not KEY=VALUE"
+                ))
+            })?;
+            let name = name.trim_start_matches('.');
+            let bare =
+                ["overlay.", "vfs."].iter().find_map(|driver| name.strip_prefix(driver)).unwrap_or(name);
+            let done = match bare {
+                // Overlays are the kernel's.
+                "mount_program" => value.is_empty(),
+                // No file of a container is a device to the kernel, and nothing of a container is flushed.
+                "mountopt" => value.split(',').all(|option| matches!(option, "" | "nodev" | "volatile")),
+                "ignore_chown_errors" => value == "false",
+                // Nothing is mounted on the store's folder.
+                "skip_mount_home" => matches!(value, "true" | "false"),
+                _ => false,
+            };
+            if !done {
+                return Err(CommandError::not_supported(&format!("--storage-opt {option}")));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses a remote service: there is none of ours.
     ///
     /// # Errors
@@ -219,6 +251,32 @@ mod tests {
         assert_eq!(run(&[("tmpdir", "/t")]), Some("/t".into()));
         assert_eq!(run(&[("runroot", "/r"), ("tmpdir", "/t")]), Some("/r".into()));
         assert_eq!(run(&[("runroot", "/r"), ("tmpdir", "")]), Some("/r".into()));
+    }
+
+    #[test]
+    fn options_of_the_storage_ask_for_what_is_done_or_are_refused() {
+        let checked = |option: &str| of(&[("storage-opt", option)]).expect("options").check_storage();
+        for fine in [
+            "overlay.mountopt=nodev",
+            ".mountopt=nodev,volatile",
+            "mount_program=",
+            "overlay.ignore_chown_errors=false",
+            "skip_mount_home=true",
+            "",
+        ] {
+            assert!(checked(fine).is_ok(), "{fine}");
+        }
+        for refused in [
+            "overlay.mount_program=/usr/bin/fuse-overlayfs",
+            "overlay.mountopt=metacopy=on",
+            "overlay.ignore_chown_errors=true",
+            "overlay.size=1G",
+            "nonsense=1",
+        ] {
+            let error = checked(refused).expect_err("refused");
+            assert_eq!(error.to_string(), format!("--storage-opt {refused} is not supported yet"));
+        }
+        assert!(checked("nonsense").expect_err("no value").to_string().contains("KEY=VALUE"));
     }
 
     #[test]
