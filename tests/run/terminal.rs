@@ -9,7 +9,7 @@ use ctr_tests::{BUSYBOX, Env, needs};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 /// A pair of a terminal of ours, with a size.
-fn terminal(rows: u16, columns: u16) -> (std::fs::File, OwnedFd) {
+pub(crate) fn terminal(rows: u16, columns: u16) -> (std::fs::File, OwnedFd) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     grantpt(&ours).expect("a terminal");
@@ -27,7 +27,7 @@ fn terminal(rows: u16, columns: u16) -> (std::fs::File, OwnedFd) {
 }
 
 /// Reads all that a terminal shows until nobody has its other side.
-fn shown(mut ours: std::fs::File) -> String {
+pub(crate) fn shown(mut ours: std::fs::File) -> String {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     while let Ok(read @ 1..) = ours.read(&mut buffer) {

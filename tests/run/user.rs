@@ -133,3 +133,28 @@ fn maps_can_be_chosen() {
     let me = env.program("id", ["-un"]).run().success();
     assert!(maps(&["--subuidname", &me, "--subgidname", &me]).starts_with("0 "));
 }
+
+/// Files of every layer can be read under another map: a clone of each layer by itself cannot be stacked.
+#[test]
+fn keep_id_shows_all_layers_of_an_image() {
+    needs!(Userns);
+    let env = Env::new();
+    let more = [
+        Layer::new()
+            .file("etc/first", 0o644, "1")
+            .file("etc/gone", 0o644, "x")
+            .file("etc/both", 0o644, "low"),
+        Layer::new().file("etc/.wh.gone", 0o644, "").file("etc/both", 0o644, "high").file(
+            "only/here",
+            0o600,
+            "2",
+        ),
+    ];
+    env.load(&Image::busybox(BUSYBOX, more));
+    let script = "cat /etc/first /etc/both /only/here; stat -c %u /etc/first /only/here; ls /etc/gone";
+    for userns in ["keep-id:uid=7", "keep-id:uid=8", "keep-id:uid=7"] {
+        let ran = env.shell(["--userns", userns, "-u", "0"], script).run();
+        assert_eq!(ran.stdout, "1high20\n0\n", "{ran}");
+        assert!(ran.stderr.contains("gone: No such file"), "{ran}");
+    }
+}

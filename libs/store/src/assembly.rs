@@ -3,7 +3,8 @@
 //!
 //! # Layout
 //! `images/<id>/trees/<key>/` holds `fs`, directories with the right attributes; `places`; `tree.json`, how to stack;
-//! and `synced`, as layers have it. It is made when the image is loaded, and again by whoever finds it missing.
+//! and `synced`, as layers have it. It is made when the image is loaded, and again by whoever finds it missing. Under a map
+//! other than A's, `fs` is all that there is to stack: the whole image, cloned.
 //!
 //! # Process context
 //! [`ensure`] and [`clone_for`] run in A, whose ids the trees have. [`Store::stack`] runs anywhere.
@@ -19,8 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::apply::Applied;
 use crate::image::{Damage, ImageError};
-use crate::layer::{NOTE, TREE, Tree, TreeNote, trusted_note};
-use crate::overlay::{self, AssembleError, Attributes, CloneError, Cloned, Layer, Stack, Upper};
+use crate::layer::{NOTE, TREE, Tree, trusted_note};
+use crate::overlay::{self, AssembleError, Attributes, CloneError, Cloned, Layer, Stack, Upper, View};
 use crate::refs::damaged;
 use crate::session::Session;
 use crate::{Image, ImageId, Store, StoreError, names_in};
@@ -69,7 +70,21 @@ struct AssemblyNote {
     /// Whether there is a tree with places.
     #[serde(default)]
     places: bool,
+    /// The tree is a clone of all that the image has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clone: Option<CloneNote>,
 }
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct CloneNote {
+    /// Of the trees under this map.
+    of: Key,
+    /// Only of names and attributes: the contents are in those trees.
+    metadata: bool,
+}
+
+/// Overlayfs stacks no more trees than this, those that only hold contents included.
+const MAX_TREES: usize = 500;
 
 /// An image cannot be stacked.
 #[derive(Debug, thiserror::Error)]
@@ -136,8 +151,11 @@ impl Store {
         let folder = self.assembly_path(image.id, key);
         let places = note.places.then(|| folder.join(PLACES));
         let mut stack = RootStack { lower: Vec::new(), data: Vec::new(), places, root: note.root };
-        if note.needed {
+        if note.needed || note.clone.is_some() {
             stack.lower.push(folder.join(TREE));
+        }
+        if let Some(clone) = note.clone {
+            return self.cloned(image, stack, note.bottom, clone);
         }
         let shown = image.layers.get(note.bottom..).unwrap_or_default();
         for (at, layer) in shown.iter().enumerate().rev() {
@@ -147,8 +165,28 @@ impl Store {
             }
             let Some(tree) = self.tree(layer, key)? else { return Ok(None) };
             stack.lower.push(tree.path);
-            if let Some(of) = tree.note.data {
-                stack.data.push(self.layer_path(layer).join(of.to_string()).join(TREE));
+        }
+        Ok(Some(stack))
+    }
+
+    /// Adds the trees that hold the contents. A tree of places below the clone would make it one that overlayfs follows
+    /// no redirect from: each start makes those places itself.
+    fn cloned(
+        &self,
+        image: &Image,
+        mut stack: RootStack,
+        bottom: usize,
+        clone: CloneNote,
+    ) -> Result<Option<RootStack>, FileError> {
+        stack.places = None;
+        if clone.metadata {
+            let shown = image.layers.get(bottom..).unwrap_or_default();
+            for (at, layer) in shown.iter().enumerate().rev() {
+                if shown.get(at + 1..).is_some_and(|above| above.contains(layer)) {
+                    continue;
+                }
+                let Some(tree) = self.tree(layer, clone.of)? else { return Ok(None) };
+                stack.data.push(tree.path);
             }
         }
         Ok(Some(stack))
@@ -189,7 +227,7 @@ fn note(trees: &[Tree], into: &Path) -> Result<AssemblyNote, AssemblyError> {
     if trees.is_empty() {
         // An image of nothing has the root that every other starts from.
         let root = Attributes { mode: 0o755, uid: 0, gid: 0, modified: (0, 0) };
-        return Ok(AssemblyNote { boot_id, needed: false, root, bottom: 0, places: true });
+        return Ok(AssemblyNote { boot_id, needed: false, root, bottom: 0, places: true, clone: None });
     }
     let mut opened = Vec::new();
     for tree in trees {
@@ -199,40 +237,58 @@ fn note(trees: &[Tree], into: &Path) -> Result<AssemblyNote, AssemblyError> {
     }
     let layers: Vec<_> = opened.iter().map(|(tree, applied)| Layer { tree, applied }).collect();
     let made = overlay::attributes(&layers, &Root::open(into)?)?;
-    Ok(AssemblyNote { boot_id, needed: made.needed, root: made.root, bottom: made.bottom, places: true })
+    Ok(AssemblyNote {
+        boot_id,
+        needed: made.needed,
+        root: made.root,
+        bottom: made.bottom,
+        places: true,
+        clone: None,
+    })
 }
 
-/// Makes the trees of an image for another map from those it has under `from`. In A.
+/// Makes the tree of an image for another map from those it has under `from`. In A.
 ///
-/// `maps` are the container's as seen from A. Returns how each layer's tree was made, those left out that were there.
+/// `maps` are the container's as seen from A. Returns how it was made; nothing if it was there, or the image has nothing.
 pub fn clone_for(
     store: &Store,
     image: &Image,
     from: Key,
     to: Key,
     maps: &IdMaps,
-) -> Result<Vec<Cloned>, AssemblyError> {
-    let mut made = Vec::new();
-    for layer in &image.layers {
-        let session = Session::begin(store)?;
-        if session.pin_tree(layer, to)?.is_some() {
-            continue;
-        }
-        let source = session.pin_tree(layer, from)?;
-        let source = source.ok_or(ImageError::Damaged { id: image.id, source: Damage::Layer(*layer) })?;
-        let stage = session.stage()?;
-        let scratch = session.stage()?;
-        let into = stage.path().join(TREE);
-        atomic::private_directory(&into)?;
-        let cloned = overlay::clone(&source.path, &into, maps, scratch.path())?;
-        let note = TreeNote {
-            boot_id: boot_id()?.clone(),
-            data: matches!(cloned, Cloned::Metadata).then_some(from),
-            ..source.note
-        };
-        session.publish_noted(&stage, layer, to, &note)?;
-        made.push(cloned);
+) -> Result<Option<Cloned>, AssemblyError> {
+    if store.stack(image, to)?.is_some() {
+        return Ok(None);
     }
-    ensure(store, image, to)?;
-    Ok(made)
+    if image.layers.is_empty() {
+        return ensure(store, image, to).map(|()| None);
+    }
+    ensure(store, image, from)?;
+    let session = Session::begin(store)?;
+    trees(&session, image, from)?;
+    let missing = || ImageError::Damaged { id: image.id, source: Damage::Layer(image.layers[0]) };
+    let original = store.assembly(image.id, from)?.ok_or_else(missing)?;
+    let stacked = store.stack(image, from)?.ok_or_else(missing)?;
+    let opened = stacked.lower.iter().map(Root::open).collect::<Result<Vec<_>, _>>()?;
+    let (stage, scratch) = (session.stage()?, session.stage()?);
+    let into = stage.path().join(TREE);
+    atomic::private_directory(&into)?;
+    let few = stacked.lower.len() < MAX_TREES;
+    let cloned = overlay::clone(&View::of(opened), &into, maps, few.then(|| scratch.path()))?;
+    let note = AssemblyNote {
+        boot_id: boot_id()?.clone(),
+        root: Attributes {
+            uid: maps.uid.to_outer(original.root.uid).unwrap_or(original.root.uid),
+            gid: maps.gid.to_outer(original.root.gid).unwrap_or(original.root.gid),
+            ..original.root
+        },
+        clone: Some(CloneNote { of: from, metadata: cloned == Cloned::Metadata }),
+        ..original
+    };
+    let bytes = serde_json::to_vec(&note).map_err(|error| damaged(into.clone(), error))?;
+    let path = stage.path().join(NOTE);
+    std::fs::write(&path, bytes).map_err(|error| FileError::new("write", path, error))?;
+    let place = store.assembly_path(image.id, to);
+    session.place_in_image(&stage, image.id, &place, |store| Ok(store.stack(image, to)?.is_some()))?;
+    Ok(Some(cloned))
 }

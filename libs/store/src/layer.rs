@@ -30,9 +30,6 @@ pub struct TreeNote {
     pub size: u64,
     /// What unpacking reported.
     pub applied: serde_json::Value,
-    /// The contents are in the tree under this map; this one has only names and attributes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<Key>,
 }
 
 /// A tree that can be trusted.
@@ -65,15 +62,6 @@ impl Store {
         let folder = self.layer_path(layer).join(key.to_string());
         let note: Option<TreeNote> = trusted_note(&folder, NOTE, |note: &TreeNote| &note.boot_id)?;
         let Some(note) = note else { return Ok(None) };
-        // A clone is worth nothing without what it points at. Clones of clones are not made.
-        if note.data.is_some_and(|data| data == key) {
-            return Ok(None);
-        }
-        if let Some(data) = note.data
-            && self.tree(layer, data)?.is_none()
-        {
-            return Ok(None);
-        }
         Ok(Some(Tree { path: folder.join(TREE), note }))
     }
 

@@ -164,19 +164,8 @@ impl Session {
         size: u64,
         applied: serde_json::Value,
     ) -> Result<(), StoreError> {
-        let note = TreeNote { boot_id: boot_id()?.clone(), size, applied, data: None };
-        self.publish_noted(stage, layer, key, &note)
-    }
-
-    /// Publishes a staged `fs` with a note that is made already.
-    pub(crate) fn publish_noted(
-        &self,
-        stage: &Stage,
-        layer: &Digest,
-        key: Key,
-        note: &TreeNote,
-    ) -> Result<(), StoreError> {
-        write_note(&stage.path.join(layer::NOTE), note)?;
+        let note = TreeNote { boot_id: boot_id()?.clone(), size, applied };
+        write_note(&stage.path.join(layer::NOTE), &note)?;
         let place = self.store.layer_path(layer).join(key.to_string());
         self.pin(Pin::Layer(*layer), |_| Ok(()))?;
         self.place(stage, &place, |store| Ok(store.tree(layer, key)?.is_some()))

@@ -1,10 +1,14 @@
-//! The tree of a layer with other owners.
+//! An image's tree with other owners.
 //!
 //! Under another id map (keep-id, auto, explicit maps) every file of an image belongs to another id on disk. From
 //! Linux 6.16 that needs no second copy of the contents: the clone has the names, owners, modes, times and
 //! attributes, and empty files of the right size that say by `user.overlay.metacopy` and `user.overlay.redirect`
-//! where the contents are: in the original, stacked as a data-only layer. Elsewhere it is a copy, by reference if
+//! where the contents are: in the originals, stacked as data-only layers. Elsewhere it is a copy, by reference if
 //! the file system can.
+//!
+//! It is one tree for all layers: from any tree but the lowest overlayfs looks for the contents in the tree below, and
+//! refuses that to an unprivileged mount. What a path leads to among the originals is the topmost that has it, which is
+//! where the merged view has it from.
 //!
 //! # Theory of operation
 //! Making an inode costs the kernel ten times what it costs us, so directories are shared out among a few threads. A
@@ -25,7 +29,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use ctr_core::rooted::{Entries, Root, Stat, TreeError};
+use ctr_core::rooted::{Root, TreeError};
 use ctr_userns::map::IdMaps;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
@@ -33,6 +37,7 @@ use rustix::io::Errno;
 use super::mark;
 use super::mount::{Stack, mount};
 use super::replicate::{self, Contents, Failure, Marks, failed};
+use super::view::{Node, View, ViewError};
 use crate::apply::owner::{take_off_acls, umask};
 
 /// How a clone came about.
@@ -52,6 +57,9 @@ pub enum CloneError {
     /// A tree cannot be opened.
     #[error("cannot open a tree")]
     Tree(#[from] TreeError),
+    /// The originals cannot be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
     /// A file belongs to an id that the other map does not have.
     #[error("{path:?} belongs to {uid}:{gid}, which the id map of the container does not have")]
     IdNotMapped {
@@ -80,13 +88,13 @@ const THREADS: usize = 4;
 
 /// What the threads share.
 struct Clone<'t> {
-    source: &'t Root,
+    view: &'t View,
     into: &'t Root,
     maps: &'t IdMaps,
     /// Mode bits that the process takes away from what it creates.
     umask: Mode,
-    /// Files with several names: where the first is. Locked until that is there.
-    linked: Mutex<HashMap<(u64, u64), PathBuf>>,
+    /// Files with several names, by tree and number: where the first is. Locked until that is there.
+    linked: Mutex<HashMap<(usize, u64, u64), PathBuf>>,
     todo: Mutex<Todo>,
     changed: Condvar,
 }
@@ -94,7 +102,7 @@ struct Clone<'t> {
 /// Directories that are there and empty.
 #[derive(Default)]
 struct Todo {
-    paths: Vec<PathBuf>,
+    nodes: Vec<Node>,
     /// Threads that may yet find more.
     busy: usize,
     stopped: bool,
@@ -107,29 +115,32 @@ enum How {
     Contents(Contents),
 }
 
-/// Clones the tree `source` into the empty directory `into`, both paths of ours on one file system, so that what
+/// Clones what `view` shows into the empty directory `into`, a path of ours on the same file system, so that what
 /// belongs to id N there belongs here to what `maps`, the container's as seen from A, make of N.
 ///
-/// `scratch` is an empty directory on the same file system, for trying out what the kernel can.
-pub fn clone(source: &Path, into: &Path, maps: &IdMaps, scratch: &Path) -> Result<Cloned, CloneError> {
-    let how = if metadata_works(scratch)? { How::Redirect } else { How::Contents(Contents::Reflink) };
-    let (source, into) = (Root::open(source)?, Root::open(into)?);
-    clone_as(&source, &into, maps, how)
+/// `scratch` is an empty directory on the same file system, for trying out what the kernel can; with none the contents
+/// are taken along.
+pub fn clone(view: &View, into: &Path, maps: &IdMaps, scratch: Option<&Path>) -> Result<Cloned, CloneError> {
+    let how = match scratch {
+        Some(scratch) if metadata_works(scratch)? => How::Redirect,
+        _ => How::Contents(Contents::Reflink),
+    };
+    clone_as(view, &Root::open(into)?, maps, how)
 }
 
-fn clone_as(source: &Root, into: &Root, maps: &IdMaps, how: How) -> Result<Cloned, CloneError> {
+fn clone_as(view: &View, into: &Root, maps: &IdMaps, how: How) -> Result<Cloned, CloneError> {
     take_off_acls(into.open_dir("/")?).map_err(|errno| CloneError::Refused {
         verb: "set an attribute of",
         path: PathBuf::new(),
         errno,
     })?;
     let clone = Clone {
-        source,
+        view,
         into,
         maps,
         umask: Mode::from_raw_mode(umask()),
         linked: Mutex::default(),
-        todo: Mutex::new(Todo { paths: vec![PathBuf::new()], ..Todo::default() }),
+        todo: Mutex::new(Todo { nodes: vec![view.top()?], ..Todo::default() }),
         changed: Condvar::new(),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
@@ -205,14 +216,14 @@ fn redirect(file: &OwnedFd, path: &Path, size: u64) -> replicate::Result<()> {
 /// One directory's worth of work. A thread that panics lets the others end.
 struct Turn<'c, 't> {
     clone: &'c Clone<'t>,
-    found: Vec<PathBuf>,
+    found: Vec<Node>,
     failed: bool,
 }
 
 impl Drop for Turn<'_, '_> {
     fn drop(&mut self) {
         let mut todo = locked(&self.clone.todo);
-        todo.paths.append(&mut self.found);
+        todo.nodes.append(&mut self.found);
         todo.busy -= 1;
         todo.stopped |= self.failed;
         self.clone.changed.notify_all();
@@ -226,23 +237,23 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Clone<'_> {
     /// Takes directories until all are done, or one failed. Returns what became of contents in the end.
     fn work(&self, mut how: How) -> Result<How, CloneError> {
-        while let Some(path) = self.next() {
+        while let Some(node) = self.next() {
             let mut turn = Turn { clone: self, found: Vec::new(), failed: true };
-            turn.found = self.directory(&path, &mut how)?;
+            turn.found = self.directory(&node, &mut how)?;
             turn.failed = false;
         }
         Ok(how)
     }
 
-    fn next(&self) -> Option<PathBuf> {
+    fn next(&self) -> Option<Node> {
         let mut todo = locked(&self.todo);
         loop {
             if todo.stopped {
                 return None;
             }
-            if let Some(path) = todo.paths.pop() {
+            if let Some(node) = todo.nodes.pop() {
                 todo.busy += 1;
-                return Some(path);
+                return Some(node);
             }
             if todo.busy == 0 {
                 return None;
@@ -251,110 +262,91 @@ impl Clone<'_> {
         }
     }
 
-    /// Clones what is in a directory, and makes its subdirectories; returns their paths.
-    fn directory(&self, path: &Path, how: &mut How) -> Result<Vec<PathBuf>, CloneError> {
-        let at = |verb| move |errno| self.failed(path, None)(Failure { verb, errno });
-        let (from, to) = (self.source.open_dir(path)?, self.into.open_dir(path)?);
-        let stat = Stat::of(&from).map_err(at("stat"))?;
-        let listing = Entries::new(from).map_err(at("list"))?;
-        let from =
-            listing.dir().and_then(|dir| rustix::io::fcntl_dupfd_cloexec(dir, 0)).map_err(at("list"))?;
+    /// Clones what is in a directory, and makes its subdirectories, which it returns.
+    fn directory(&self, node: &Node, how: &mut How) -> Result<Vec<Node>, CloneError> {
+        let to = self.into.open_dir(&node.path)?;
         let mut found = Vec::new();
-        for entry in listing {
-            let entry = entry.map_err(at("list"))?;
-            let inner = path.join(&entry.name);
-            if entry.kind == FileType::Directory {
-                rustix::fs::mkdirat(&to, &entry.name, Mode::RWXU)
+        for (name, child) in self.view.children(node)? {
+            if child.stat.is_dir() {
+                rustix::fs::mkdirat(&to, &name, Mode::RWXU)
                     .map_err(failed("make the directory"))
-                    .map_err(self.failed(&inner, None))?;
-                found.push(inner);
+                    .map_err(refused(&child))?;
+                found.push(child);
             } else {
-                self.object(&from, &to, &entry.name, &inner, how)?;
+                self.object(&child, &to, &name, how)?;
             }
         }
-        replicate::describe(&to, &from, &stat, Some(self.maps), Marks::Keep, None)
-            .map_err(self.failed(path, Some(&stat)))?;
+        let from = OwnedFd::from(self.view.open(node)?);
+        replicate::describe(&to, &from, &node.stat, Some(self.maps), Marks::Drop, None)
+            .map_err(refused(node))?;
         Ok(found)
     }
 
-    fn object(
-        &self,
-        from: &OwnedFd,
-        to: &OwnedFd,
-        name: &OsStr,
-        path: &Path,
-        how: &mut How,
-    ) -> Result<(), CloneError> {
-        let stat = Stat::at(from.as_fd(), name)
-            .map_err(|errno| self.failed(path, None)(Failure { verb: "stat", errno }))?;
-        let several = stat.nlink > 1 && !stat.is_whiteout();
-        let mut linked = several.then(|| locked(&self.linked));
-        if let Some(first) = linked.as_ref().and_then(|linked| linked.get(&(stat.device, stat.inode))) {
-            return self.link(first, to, name, path);
+    fn object(&self, node: &Node, to: &OwnedFd, name: &OsStr, how: &mut How) -> Result<(), CloneError> {
+        let key = (node.tree(), node.stat.device, node.stat.inode);
+        let mut linked = (node.stat.nlink > 1).then(|| locked(&self.linked));
+        if let Some(first) = linked.as_ref().and_then(|linked| linked.get(&key)) {
+            return self.link(first, to, name, node);
         }
-        let made = match stat.kind {
-            FileType::RegularFile => self.file(from, to, name, path, &stat, how),
-            _ => self.special(from, to, name, &stat),
-        };
-        made.map_err(self.failed(path, Some(&stat)))?;
+        match node.stat.kind {
+            FileType::RegularFile => self.file(node, to, name, how)?,
+            _ => self.special(node, to, name)?,
+        }
         if let Some(linked) = &mut linked {
-            linked.insert((stat.device, stat.inode), path.to_owned());
+            linked.insert(key, node.path.clone());
         }
         Ok(())
     }
 
-    fn file(
-        &self,
-        from: &OwnedFd,
-        to: &OwnedFd,
-        name: &OsStr,
-        path: &Path,
-        stat: &Stat,
-        how: &mut How,
-    ) -> replicate::Result<()> {
-        let original = replicate::open(from.as_fd(), name, OFlags::empty())?;
+    fn file(&self, node: &Node, to: &OwnedFd, name: &OsStr, how: &mut How) -> Result<(), CloneError> {
+        let original = OwnedFd::from(self.view.open(node)?);
         // Bits that a change of owner takes away come after it.
-        let mode = stat.mode.intersection(Mode::RWXU | Mode::RWXG | Mode::RWXO).difference(self.umask);
-        let file = replicate::create(to.as_fd(), name, mode)?;
-        match how {
-            // An empty file needs no contents; it may be a whiteout by attribute, too.
-            How::Redirect if stat.size > 0 => redirect(&file, path, stat.size)?,
-            How::Redirect => {}
-            How::Contents(contents) => replicate::fill(&file, &original, stat.size, contents)?,
-        }
-        replicate::describe(&file, &original, stat, Some(self.maps), Marks::Keep, Some(mode))
+        let mode = node.stat.mode.intersection(Mode::RWXU | Mode::RWXG | Mode::RWXO).difference(self.umask);
+        replicate::create(to.as_fd(), name, mode)
+            .and_then(|file| {
+                match how {
+                    // An empty file needs no contents.
+                    How::Redirect if node.stat.size > 0 => redirect(&file, &node.path, node.stat.size)?,
+                    How::Redirect => {}
+                    How::Contents(contents) => {
+                        replicate::fill(&file, &original, node.stat.size, contents)?;
+                    }
+                }
+                replicate::describe(&file, &original, &node.stat, Some(self.maps), Marks::Drop, Some(mode))
+            })
+            .map_err(refused(node))
     }
 
-    fn special(&self, from: &OwnedFd, to: &OwnedFd, name: &OsStr, stat: &Stat) -> replicate::Result<()> {
-        let text = match stat.kind {
-            FileType::Symlink => {
-                let text = rustix::fs::readlinkat(from, name, Vec::new()).map_err(failed("read the link"))?;
-                Some(OsStr::from_bytes(text.as_bytes()).to_owned())
-            }
+    fn special(&self, node: &Node, to: &OwnedFd, name: &OsStr) -> Result<(), CloneError> {
+        let text = match node.stat.kind {
+            FileType::Symlink => Some(self.view.read_link(node)?),
             _ => None,
         };
-        if replicate::special(to.as_fd(), name, stat, text)? && !stat.is_whiteout() {
-            replicate::describe_special(to.as_fd(), name, stat, Some(self.maps))?;
+        let made = replicate::special(to.as_fd(), name, &node.stat, text).map_err(refused(node))?;
+        if made {
+            replicate::describe_special(to.as_fd(), name, &node.stat, Some(self.maps))
+                .map_err(refused(node))?;
         }
         Ok(())
     }
 
-    fn link(&self, first: &Path, to: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), CloneError> {
+    fn link(&self, first: &Path, to: &OwnedFd, name: &OsStr, node: &Node) -> Result<(), CloneError> {
         let (dir, first) = self.into.parent_of(first)?;
         rustix::fs::linkat(&dir, first, to, name, AtFlags::empty())
-            .map_err(|errno| self.failed(path, None)(Failure { verb: "link", errno }))
+            .map_err(failed("link"))
+            .map_err(refused(node))
     }
+}
 
-    fn failed(&self, path: &Path, stat: Option<&Stat>) -> impl Fn(Failure) -> CloneError + use<> {
-        let (path, ids) = (path.to_owned(), stat.map(|stat| (stat.uid, stat.gid)));
-        move |Failure { verb, errno }| match (errno, ids) {
-            (Errno::OVERFLOW, Some((uid, gid))) => CloneError::IdNotMapped { path: path.clone(), uid, gid },
-            _ => CloneError::Refused { verb, path: path.clone(), errno },
-        }
+fn refused(node: &Node) -> impl Fn(Failure) -> CloneError + use<> {
+    let (path, uid, gid) = (node.path.clone(), node.stat.uid, node.stat.gid);
+    move |Failure { verb, errno }| match errno {
+        Errno::OVERFLOW => CloneError::IdNotMapped { path: path.clone(), uid, gid },
+        _ => CloneError::Refused { verb, path: path.clone(), errno },
     }
 }
 
 #[cfg(test)]
-pub(super) fn clone_by_copy(source: &Path, into: &Path, maps: &IdMaps) -> Result<Cloned, CloneError> {
-    clone_as(&Root::open(source)?, &Root::open(into)?, maps, How::Contents(Contents::Reflink))
+pub(super) fn clone_by_copy(view: &View, into: &Path, maps: &IdMaps) -> Result<Cloned, CloneError> {
+    clone(view, into, maps, None)
 }

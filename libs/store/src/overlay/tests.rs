@@ -306,10 +306,10 @@ fn userns_clones_show_other_owners_over_the_same_contents() {
     let map = || IdMap::new(vec![Extent::new(0, 1, 1000), Extent::new(1000, 0, 1), Extent::new(1001, 1001, 1000)]);
     let maps = IdMaps { uid: map().unwrap(), gid: map().unwrap() };
     let cloned = stage.make("clone");
-    let how = clone(&source, &cloned, &maps, &stage.make("scratch")).unwrap();
+    let how = clone(&view(&[&source]), &cloned, &maps, Some(&stage.make("scratch"))).unwrap();
     assert!(names(&stage.path("scratch")).is_empty());
     let copied = stage.make("copied");
-    assert_ne!(clone_by_copy(&source, &copied, &maps).unwrap(), Cloned::Metadata);
+    assert_ne!(clone_by_copy(&view(&[&source]), &copied, &maps).unwrap(), Cloned::Metadata);
     let empty = stage.path("empty");
     let mut stack = stage.stack(&[&cloned], &empty);
     if how == Cloned::Metadata {
@@ -337,7 +337,7 @@ fn userns_clones_show_other_owners_over_the_same_contents() {
     assert_eq!(std::fs::read(shown.join("long-folder-name/".repeat(20)).join("deep")).unwrap(), b"deep");
     // An id that the container does not have is named.
     let (odd, _) = stage.layer("odd", &[owned(file("f", "x"), 5000, 0, 0o644, 0)]);
-    let error = clone(&odd, &stage.make("clone2"), &maps, &stage.path("scratch")).unwrap_err();
+    let error = clone(&view(&[&odd]), &stage.make("clone2"), &maps, Some(&stage.path("scratch"))).unwrap_err();
     assert!(matches!(error, super::CloneError::IdNotMapped { uid: 5000, .. }), "{error:?}");
 }
 
@@ -370,8 +370,8 @@ fn userns_a_wide_tree_is_cloned_whole_whatever_the_umask() {
     let acl = [&[2, 0, 0, 0][..], &acl].concat();
     let set = rustix::fs::XattrFlags::empty();
     rustix::fs::setxattr(&copied, "system.posix_acl_default", &acl, set).unwrap();
-    let how = clone(&source, &meta, &maps, &stage.make("scratch")).unwrap();
-    clone_by_copy(&source, &copied, &maps).unwrap();
+    let how = clone(&view(&[&source]), &meta, &maps, Some(&stage.make("scratch"))).unwrap();
+    clone_by_copy(&view(&[&source]), &copied, &maps).unwrap();
     rustix::process::umask(before);
     assert_eq!(snapshot(&copied), snapshot(&source));
     assert_eq!(std::fs::metadata(copied.join("19/4/shared")).unwrap().nlink(), 100);
@@ -382,6 +382,24 @@ fn userns_a_wide_tree_is_cloned_whole_whatever_the_umask() {
     }
     let shown = stage.show("shown", &mount(&stack).unwrap());
     assert_eq!(snapshot(&shown), snapshot(&source));
+}
+
+fn userns_layers_become_one_clone_that_reads_from_all_of_them() {
+    let stage = Stage::new();
+    let layers = layers(&stage);
+    let lower = topmost(&layers);
+    let same = || IdMap::new(vec![Extent::new(0, 0, 1000)]).unwrap();
+    let maps = IdMaps { uid: same(), gid: same() };
+    let cloned = stage.make("clone");
+    let how = clone(&view(&lower), &cloned, &maps, Some(&stage.make("scratch"))).unwrap();
+    let empty = stage.path("empty");
+    let mut stack = stage.stack(&[&cloned], &empty);
+    if how == Cloned::Metadata {
+        stack.data = lower.clone();
+    }
+    let shown = stage.show("shown", &mount(&stack).unwrap());
+    let plain = stage.show("plain", &mount(&stage.stack(&lower, &empty)).unwrap());
+    assert_eq!(snapshot(&shown), snapshot(&plain));
 }
 
 fn userns_a_forged_redirect_reaches_nothing() {

@@ -1,0 +1,78 @@
+//! A whole day with a Debian image, as a user would have it.
+
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::process::Stdio;
+
+use ctr_tests::{Env, ability, needs};
+
+use crate::terminal::{shown, terminal};
+
+const DEBIAN: &str = "localhost/debian:latest";
+
+/// Makes a package with a program in it.
+const PACKAGE: &str = "set -e; cd \"$(mktemp -d)\"; mkdir -p p/DEBIAN p/usr/bin
+printf 'Package: hello-ctr\\nVersion: 1\\nArchitecture: all\\nMaintainer: nobody <n@localhost>\\nDescription: none\\n' >p/DEBIAN/control
+printf '#!/bin/sh\\nid -u hello-ctr >/dev/null && echo the package runs\\n' >p/usr/bin/hello-ctr
+printf '#!/bin/sh\\nuseradd --system --no-create-home hello-ctr\\n' >p/DEBIAN/postinst
+chmod 755 p/usr/bin/hello-ctr p/DEBIAN/postinst
+dpkg-deb --root-owner-group --build p /w/hello.deb";
+
+#[test]
+fn debian_is_at_home_here() {
+    needs!(Userns, Overlay, Debian);
+    let env = Env::new();
+    let tar = ability::debian_root().expect("a root");
+    let _id = env.ctr(["import", "-q"]).args([tar.as_os_str(), DEBIAN.as_ref()]).run().success();
+    let bound = env.path("bound");
+    std::fs::create_dir(&bound).expect("a folder");
+    let bind = format!("{}:/w", bound.display());
+    let bash = |flags: &[&str], script: &str| {
+        env.ctr(["run", "--rm", "--network", "none", "-v", &bind])
+            .args(flags)
+            .args([DEBIAN, "bash", "-c", script])
+            .run()
+    };
+    let me = rustix::process::geteuid().as_raw();
+    let owner = |name: &str| std::fs::metadata(bound.join(name)).expect("the file").uid();
+
+    // What root makes in a bound folder is the user's.
+    let _built = bash(&[], PACKAGE).success();
+    assert_eq!(owner("hello.deb"), me);
+
+    // A shell at a terminal, and a package with a user of its own.
+    let (mut ours, theirs) = terminal(24, 80);
+    let mut shell = env.ctr(["run", "--rm", "-it", "--network", "none", "-v", &bind, DEBIAN]);
+    let copy = theirs.try_clone().expect("a copy");
+    shell.command().stdin(theirs).stdout(Stdio::from(copy)).stderr(Stdio::null());
+    let mut child = shell.args(["bash"]).command().spawn().expect("a program that starts");
+    ours.write_all(b"dpkg -i /w/hello.deb && hello-ctr | tr a-z A-Z; exit 7\n").expect("the terminal");
+    let text = shown(ours);
+    assert!(text.contains("THE PACKAGE RUNS"), "{text}");
+    assert_eq!(child.wait().expect("its end").code(), Some(7), "{text}");
+
+    // Another user is one of the subordinate ids.
+    std::fs::set_permissions(&bound, std::fs::Permissions::from_mode(0o777)).expect("a mode");
+    let seen = bash(&["-u", "1000:1000"], "id -u; id -g; touch /w/theirs; stat -c %u /w/theirs /w").success();
+    assert_eq!(seen, "1000\n1000\n1000\n0");
+    assert_ne!(owner("theirs"), me);
+    let named = bash(&["-u", "games"], "id -un; cat /etc/shadow").fails(1);
+    assert!(named.contains("Permission denied"), "{named}");
+
+    // A root that cannot be written, with places that can.
+    let said = bash(&["--read-only"], "touch /tmp/a /run/a /dev/shm/a && touch /usr/a").fails(1);
+    assert!(said.contains("Read-only file system"), "{said}");
+
+    // keep-id in the home folder: the user's own files by the user's own id, the system's still root's.
+    let home = env.home();
+    let mount = format!("{0}:{0}", home.display());
+    let script =
+        "id -u; echo mine >mine; stat -c %u mine /usr/bin/bash /etc; grep -c ^root: /etc/passwd; pwd";
+    let kept = ["--userns", "keep-id", "-v", &mount, "-w", home.to_str().expect("a path in UTF-8")];
+    let seen = bash(&kept, script).success();
+    assert_eq!(seen, format!("{me}\n{me}\n0\n0\n1\n{}", home.display()));
+    assert_eq!(std::fs::metadata(home.join("mine")).expect("the file").uid(), me);
+    // Files that it changes there are copied up under the right owner.
+    let up = bash(&["--userns", "keep-id", "-u", "0"], "echo x >>/etc/passwd && stat -c %u:%g /etc/passwd");
+    assert_eq!(up.success(), "0:0");
+}
