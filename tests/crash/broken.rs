@@ -136,10 +136,14 @@ struct World {
     after: Picture,
 }
 
+/// A place for the unprivileged user that the commands run as.
+pub(crate) fn world() -> Env {
+    Env::of_user(&std::env::var("CTR_TEST_USER").unwrap_or_else(|_| "ctrtest".into()))
+}
+
 impl World {
     fn new<P: Fn(&Env) + Sync>(case: &Case<P>) -> Self {
-        let user = std::env::var("CTR_TEST_USER").unwrap_or_else(|_| "ctrtest".into());
-        let env = Env::of_user(&user);
+        let env = world();
         (case.prepare)(&env);
         let pristine = env.root().join("pristine");
         copy(&env.home(), &pristine);

@@ -13,6 +13,7 @@
 //! `CTR_CRASH_STRIDE=N` looks at every N-th place only.
 
 mod broken;
+mod frugal;
 mod points;
 
 use broken::Case;

@@ -171,3 +171,25 @@ fn nothing_is_left_of_a_hundred_runs() {
     let after = ctr_tests::tree::picture(&env.store()).len() + ctr_tests::tree::picture(&env.run_dir()).len();
     assert!(after <= before, "{before} files before, {after} after");
 }
+
+/// What a process keeps to itself, in KiB.
+fn private_memory(pid: rustix::process::Pid) -> u64 {
+    let path = format!("/proc/{}/smaps_rollup", pid.as_raw_nonzero());
+    let map = std::fs::read_to_string(path).expect("a live process");
+    let private = map.lines().filter(|line| line.starts_with("Private_"));
+    private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum()
+}
+
+#[test]
+fn waiting_takes_little_memory() {
+    needs!(Userns, Overlay);
+    let env = Env::with_busybox();
+    let mut running = env.shell::<[&str; 0]>([], "echo up; exec sleep 1000").start();
+    running.wait_for("up");
+    let pid = running.pid();
+    while private_memory(pid) >= 1024 {
+        assert!(rustix::process::test_kill_process(pid).is_ok(), "it ended");
+        std::thread::yield_now();
+    }
+    running.signal(Signal::KILL);
+}

@@ -5,6 +5,9 @@
 //! are read beside the container's pidfd. Without a terminal nothing else happens here: standard input, output and error
 //! are the container's own descriptors. With one, the loop also carries bytes between them and the pseudo-terminal.
 //!
+//! Once nothing has happened for a moment, the program's own pages are let go of: a container that runs for days should
+//! not cost what its start needed.
+//!
 //! # Process context
 //! The parent of the container's init, in A, with one thread.
 //!
@@ -85,6 +88,9 @@ pub struct Watch {
     rules: Rules,
 }
 
+/// How long nothing happens before we let go of the memory that waiting takes none of.
+const CALM: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
 /// Signals that stop us as a job of a shell.
 const JOB: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
 
@@ -125,8 +131,13 @@ impl Watch {
         let timer = self.rules.timeout.map(timer).transpose()?;
         let mut relay = terminal.map(Relay::new).transpose().map_err(SuperviseError::Terminal)?;
         let mut timed_out = false;
+        let mut calm = Some(CALM);
         loop {
-            let ready = self.poll(init, timer.as_ref(), relay.as_ref())?;
+            let ready = self.poll(init, timer.as_ref(), relay.as_ref(), calm.as_ref())?;
+            if !ready.any() && calm.take().is_some() {
+                // It is only about how much memory we hold.
+                ctr_sys::memory::release_program().ok();
+            }
             if ready.signal {
                 self.take_signals(init, relay.as_mut())?;
             }
@@ -155,6 +166,7 @@ impl Watch {
         init: BorrowedFd<'_>,
         timer: Option<&OwnedFd>,
         relay: Option<&Relay>,
+        patience: Option<&Timespec>,
     ) -> Result<Ready, SuperviseError> {
         let watch = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let (input, output) = relay.map_or((None, None), Relay::interest);
@@ -167,7 +179,7 @@ impl Watch {
         ];
         let mut fds = Vec::with_capacity(asked.len());
         let places = asked.map(|fd| fd.map(|fd| fds.push(fd)).map(|()| fds.len() - 1));
-        match poll(&mut fds, None) {
+        match poll(&mut fds, patience) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(failed("poll")(errno)),
         }
@@ -215,6 +227,12 @@ struct Ready {
     timer: bool,
     input: bool,
     output: bool,
+}
+
+impl Ready {
+    const fn any(&self) -> bool {
+        self.ended || self.signal || self.timer || self.input || self.output
+    }
 }
 
 /// Sends a signal; to one that has just ended it is no error.

@@ -11,6 +11,7 @@
 pub mod clone;
 pub mod control;
 pub mod cred;
+pub mod memory;
 pub mod mount;
 mod raw;
 pub mod rooted;
