@@ -7,6 +7,8 @@ use crate::world::World;
 #[expect(clippy::print_stdout, reason = "what it measured is what it prints")]
 pub(crate) fn waiting(world: &World) {
     let sleeper = Sleeper::start(world);
+    // What it keeps for the long time, not for the first moment.
+    std::thread::sleep(std::time::Duration::from_secs(1));
     let map =
         std::fs::read_to_string(format!("/proc/{}/smaps_rollup", sleeper.pid())).expect("a live process");
     let private: u64 = map
