@@ -198,3 +198,29 @@ fn links_inside_an_image_are_followed_inside() {
     assert_eq!(env.sh(["-v", &bind], "cat /data/here/f"), "x");
     assert_eq!(env.sh(["--tmpfs", "/var/run/t"], "stat -f -c %T /run/t"), "tmpfs");
 }
+
+/// As many layers as an image may have, and as overlayfs stacks.
+#[test]
+fn five_hundred_layers_run() {
+    needs!(Userns, Overlay);
+    let env = Env::new();
+    let layers = |count: usize| {
+        (1..count).map(|number| {
+            Layer::new()
+                .dir("etc/", 0o755)
+                .file(format!("etc/own-{number}"), 0o644, "")
+                .file("etc/last", 0o644, number.to_string())
+                .file(format!("etc/.wh.own-{}", number - 1), 0o644, "")
+        })
+    };
+    for count in [499, 500] {
+        env.load(&Image::busybox(BUSYBOX, layers(count)));
+        let script = "cat /etc/last; echo; ls /etc | grep own-";
+        let seen = format!("{0}\nown-{0}", count - 1);
+        for userns in ["host", "keep-id"] {
+            let ran = env.shell(["--userns", userns], script).run();
+            assert_eq!(ran.stderr, "", "{userns}");
+            assert_eq!(ran.success(), seen, "{userns}");
+        }
+    }
+}

@@ -166,6 +166,9 @@ impl Store {
             let Some(tree) = self.tree(layer, key)? else { return Ok(None) };
             stack.lower.push(tree.path);
         }
+        if stack.lower.len() >= MAX_TREES {
+            stack.places = None;
+        }
         Ok(Some(stack))
     }
 
