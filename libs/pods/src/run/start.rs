@@ -126,25 +126,25 @@ impl<'a> Start<'a> {
         let main = plan::main(&spec, &self.facts, &self.stage)?;
         let mounts = self.open(&spec, main.given(), who, note)?;
         let mounts: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();
-        // Before the command runs, which may look for it.
+        // Before the command runs: what it says or does may be the sign for somebody to look for it.
         if let Some(pid) = self.begun.pid() {
-            OwnPaths::write(container.paths.pid.as_ref(), &pid.as_raw_nonzero().to_string())?;
+            let pid = pid.as_raw_nonzero().get().cast_unsigned();
+            OwnPaths::write(container.paths.pid.as_ref(), &pid.to_string())?;
+            container.claim.started(&State {
+                init: ProcessIdentity::of(pid)?,
+                supervisor: ProcessIdentity::current()?,
+                env: spec.process.env.clone(),
+                effective: caps.effective,
+                bounding: caps.bounding,
+                started: now(),
+            })?;
         }
         let running =
             self.begun.finish(&main, root.as_fd(), &mounts).map_err(|error| told(error, &spec, container))?;
-        let Running { pid, pidfd, terminal, notices, .. } = running;
+        let Running { pidfd, terminal, notices, .. } = running;
         for notice in notices {
             note(Note::Start(notice));
         }
-        let pid = pid.as_raw_nonzero().get().cast_unsigned();
-        container.claim.started(&State {
-            init: ProcessIdentity::of(pid)?,
-            supervisor: ProcessIdentity::current()?,
-            env: spec.process.env,
-            effective: caps.effective,
-            bounding: caps.bounding,
-            started: now(),
-        })?;
         super::root::tidy(container);
         let interactive = container.request.process.interactive;
         let terminal = terminal.map(|master| Terminal::new(master, interactive));
