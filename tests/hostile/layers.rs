@@ -154,7 +154,7 @@ fn hostile_layers_stay_inside_and_leave_nothing() {
         let image = with(layer.clone());
         let ways = [
             ("docker", image.docker_archive()),
-            ("oci", image.clone().compressed(Compression::Gzip).oci_archive()),
+            ("oci", Image::new(EVIL, [layer.clone()]).compressed(Compression::Gzip).oci_archive()),
             ("import", layer.tar()),
         ];
         for (way, bytes) in ways {
