@@ -10,6 +10,7 @@ use ctr_core::boot::BootId;
 use ctr_core::file::{self, FileError};
 use ctr_core::{Digest, limits};
 use ctr_userns::map::Key;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::{Store, exists, names_in};
@@ -30,6 +31,10 @@ pub struct TreeNote {
     pub size: u64,
     /// What unpacking reported.
     pub applied: serde_json::Value,
+    /// What the first stores wrote of a tree whose contents are in another: one layer was cloned for a map, where now an
+    /// image is. Such a tree shows no contents.
+    #[serde(rename = "data", default, skip_serializing)]
+    pub(crate) elsewhere: Option<IgnoredAny>,
 }
 
 /// A tree that can be trusted.
@@ -61,7 +66,7 @@ impl Store {
     pub fn tree(&self, layer: &Digest, key: Key) -> Result<Option<Tree>, FileError> {
         let folder = self.layer_path(layer).join(key.to_string());
         let note: Option<TreeNote> = trusted_note(&folder, NOTE, |note: &TreeNote| &note.boot_id)?;
-        let Some(note) = note else { return Ok(None) };
+        let Some(note) = note.filter(|note| note.elsewhere.is_none()) else { return Ok(None) };
         Ok(Some(Tree { path: folder.join(TREE), note }))
     }
 

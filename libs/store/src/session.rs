@@ -164,7 +164,7 @@ impl Session {
         size: u64,
         applied: serde_json::Value,
     ) -> Result<(), StoreError> {
-        let note = TreeNote { boot_id: boot_id()?.clone(), size, applied };
+        let note = TreeNote { boot_id: boot_id()?.clone(), size, applied, elsewhere: None };
         write_note(&stage.path.join(layer::NOTE), &note)?;
         let place = self.store.layer_path(layer).join(key.to_string());
         self.pin(Pin::Layer(*layer), |_| Ok(()))?;

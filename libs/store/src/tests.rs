@@ -279,6 +279,20 @@ fn what_a_killed_supervisor_left_claims_nothing() {
 }
 
 #[test]
+fn a_tree_without_contents_of_its_own_is_none() {
+    let world = world();
+    let (image, _) = world.image(Some("x"), &["a"], "amd64");
+    let layer = image.layers[0];
+    let note = world.store.layout().layers().join(layer.hex()).join(world.key.to_string()).join("tree.json");
+    let mut text: serde_json::Value = serde_json::from_slice(&fs::read(&note).unwrap()).unwrap();
+    assert!(text.get("data").is_none());
+    text["data"] = world.key.to_string().into();
+    fs::write(&note, text.to_string()).unwrap();
+    assert!(world.store.tree(&layer, world.key).unwrap().is_none());
+    assert_eq!(world.store.missing_trees(&image, world.key).unwrap(), [layer]);
+}
+
+#[test]
 fn what_was_not_flushed_is_lost_with_the_boot() {
     let world = world();
     let (image, _) = world.image(Some("x"), &["a"], "amd64");
