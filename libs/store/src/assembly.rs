@@ -23,7 +23,7 @@ use crate::image::{Damage, ImageError};
 use crate::layer::{NOTE, TREE, Tree, trusted_note};
 use crate::overlay::{self, AssembleError, Attributes, CloneError, Cloned, Layer, Stack, Upper, View};
 use crate::refs::damaged;
-use crate::session::Session;
+use crate::session::{Session, write_note};
 use crate::{Image, ImageId, Store, StoreError, names_in};
 
 /// The directory of these trees in that of their image.
@@ -157,15 +157,8 @@ impl Store {
         if let Some(clone) = note.clone {
             return self.cloned(image, stack, note.bottom, clone);
         }
-        let shown = image.layers.get(note.bottom..).unwrap_or_default();
-        for (at, layer) in shown.iter().enumerate().rev() {
-            // A layer that comes twice shows where it comes last; overlayfs takes no tree twice.
-            if shown.get(at + 1..).is_some_and(|above| above.contains(layer)) {
-                continue;
-            }
-            let Some(tree) = self.tree(layer, key)? else { return Ok(None) };
-            stack.lower.push(tree.path);
-        }
+        let Some(lower) = self.shown_trees(image, note.bottom, key)? else { return Ok(None) };
+        stack.lower.extend(lower);
         if stack.lower.len() >= MAX_TREES {
             stack.places = None;
         }
@@ -183,16 +176,25 @@ impl Store {
     ) -> Result<Option<RootStack>, FileError> {
         stack.places = None;
         if clone.metadata {
-            let shown = image.layers.get(bottom..).unwrap_or_default();
-            for (at, layer) in shown.iter().enumerate().rev() {
-                if shown.get(at + 1..).is_some_and(|above| above.contains(layer)) {
-                    continue;
-                }
-                let Some(tree) = self.tree(layer, clone.of)? else { return Ok(None) };
-                stack.data.push(tree.path);
-            }
+            let Some(data) = self.shown_trees(image, bottom, clone.of)? else { return Ok(None) };
+            stack.data = data;
         }
         Ok(Some(stack))
+    }
+
+    /// The trees of an image's layers from `bottom` on, the topmost first; nothing if one is missing.
+    fn shown_trees(&self, image: &Image, bottom: usize, key: Key) -> Result<Option<Vec<PathBuf>>, FileError> {
+        let shown = image.layers.get(bottom..).unwrap_or_default();
+        let mut paths = Vec::with_capacity(shown.len());
+        for (at, layer) in shown.iter().enumerate().rev() {
+            // A layer that comes twice shows where it comes last; overlayfs takes no tree twice.
+            if shown.get(at + 1..).is_some_and(|above| above.contains(layer)) {
+                continue;
+            }
+            let Some(tree) = self.tree(layer, key)? else { return Ok(None) };
+            paths.push(tree.path);
+        }
+        Ok(Some(paths))
     }
 }
 
@@ -209,9 +211,7 @@ pub fn ensure(store: &Store, image: &Image, key: Key) -> Result<(), AssemblyErro
     atomic::private_directory(&places)?;
     let note = note(&trees, &into)?;
     overlay::places(&Root::open(&places)?, &note.root)?;
-    let bytes = serde_json::to_vec(&note).map_err(|error| damaged(into.clone(), error))?;
-    let path = stage.path().join(NOTE);
-    std::fs::write(&path, bytes).map_err(|error| FileError::new("write", path, error))?;
+    write_note(&stage.path().join(NOTE), &note)?;
     let place = store.assembly_path(image.id, key);
     session.place_in_image(&stage, image.id, &place, |store| Ok(store.assembly(image.id, key)?.is_some()))?;
     Ok(())
@@ -288,9 +288,7 @@ pub fn clone_for(
         clone: Some(CloneNote { of: from, metadata: cloned == Cloned::Metadata }),
         ..original
     };
-    let bytes = serde_json::to_vec(&note).map_err(|error| damaged(into.clone(), error))?;
-    let path = stage.path().join(NOTE);
-    std::fs::write(&path, bytes).map_err(|error| FileError::new("write", path, error))?;
+    write_note(&stage.path().join(NOTE), &note)?;
     let place = store.assembly_path(image.id, to);
     session.place_in_image(&stage, image.id, &place, |store| Ok(store.stack(image, to)?.is_some()))?;
     Ok(Some(cloned))

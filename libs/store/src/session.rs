@@ -347,7 +347,8 @@ impl Store {
     }
 }
 
-fn write_note(path: &Path, note: &impl Serialize) -> Result<(), StoreError> {
+/// Writes the note of a staged object. It is flushed with the object.
+pub(crate) fn write_note(path: &Path, note: &impl Serialize) -> Result<(), StoreError> {
     let bytes = serde_json::to_vec(note).map_err(|error| damaged(path.to_owned(), error))?;
     std::fs::write(path, bytes).map_err(|error| FileError::new("write", path, error).into())
 }

@@ -106,19 +106,7 @@ pub(crate) fn container(script: &str) -> Option<Container> {
 
 /// What `ctr run` asks for by default.
 fn spec(args: &[&str]) -> Value {
-    let caps = [
-        "CAP_CHOWN",
-        "CAP_DAC_OVERRIDE",
-        "CAP_FOWNER",
-        "CAP_FSETID",
-        "CAP_KILL",
-        "CAP_NET_BIND_SERVICE",
-        "CAP_SETFCAP",
-        "CAP_SETGID",
-        "CAP_SETPCAP",
-        "CAP_SETUID",
-        "CAP_SYS_CHROOT",
-    ];
+    let caps = ctr_runtime::caps::DEFAULT.names();
     let mount = |destination: &str, kind: &str, options: &str| json!({"destination": destination, "type": kind, "source": kind, "options": options.split(',').collect::<Vec<_>>()});
     json!({
         "ociVersion": "1.2.0",
