@@ -90,6 +90,9 @@ impl Default for Limits {
 pub struct Options {
     /// What the layer may cost.
     pub limits: Limits,
+    /// It is no layer: names are names, whatever they begin with, and the tree may have contents already, whose
+    /// directories stay as they are unless an entry says otherwise.
+    pub plain: bool,
 }
 
 /// How many names of skipped things are remembered.
@@ -142,5 +145,5 @@ pub fn layer(stream: impl Read, tree: &Root, options: &Options) -> Result<Applie
 #[doc(hidden)]
 pub fn exercise(bytes: &[u8], tree: &Root) {
     let limits = Limits { entries: 2000, bytes: 1 << 20, ..Limits::default() };
-    std::hint::black_box(layer(bytes, tree, &Options { limits }).is_ok());
+    std::hint::black_box(layer(bytes, tree, &Options { limits, plain: false }).is_ok());
 }

@@ -31,6 +31,24 @@ pub struct Claim {
     /// The layers below it.
     #[serde(default)]
     pub layers: Vec<Digest>,
+    /// What is mounted into it.
+    #[serde(default)]
+    mounts: Vec<Mounted>,
+}
+
+/// What the store reads of a mount.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Mounted {
+    /// The volume that it is, if it is one.
+    #[serde(default)]
+    volume: Option<String>,
+}
+
+impl Claim {
+    /// The names of the volumes that it uses.
+    pub fn volumes(&self) -> impl Iterator<Item = &str> {
+        self.mounts.iter().filter_map(|mount| mount.volume.as_deref())
+    }
 }
 
 impl Store {

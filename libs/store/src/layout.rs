@@ -117,6 +117,12 @@ impl Layout {
         self.data.join("containers")
     }
 
+    /// Volumes.
+    #[must_use]
+    pub fn volumes(&self) -> PathBuf {
+        self.data.join("volumes")
+    }
+
     /// Records of containers of this boot.
     #[must_use]
     pub fn run_containers(&self) -> PathBuf {

@@ -13,6 +13,7 @@
 //!      blobs/<digest>/{data,meta.json,synced}
 //!      layers/<diff id>/<key>/{fs/,tree.json,synced}
 //!      containers/                     records of containers that persist (JSON of the pods crate)
+//!      volumes/<name>/{lock,volume.json,_data/}
 //!      partial/<session>/              what is being made; its directory is locked as long as it is
 //!      trash/                          what is being deleted
 //! RUN/locks/gc                         shared by whoever names objects, exclusive for mark and sweep
@@ -63,6 +64,7 @@ pub mod session;
 mod settle;
 pub mod tar;
 pub mod transport;
+pub mod volume;
 pub mod worker;
 
 #[cfg(test)]

@@ -394,7 +394,7 @@ fn userns_limits_stop_a_layer() {
     let limits = |change: &dyn Fn(&mut Limits)| {
         let mut limits = Limits::default();
         change(&mut limits);
-        Options { limits }
+        Options { limits, plain: false }
     };
     let bytes = archive(&many);
     let error = |bytes: &[u8], options: &Options| Stage::new().apply_bytes(bytes, options).unwrap_err();

@@ -98,7 +98,9 @@ impl<'t> Unpack<'t> {
 
     /// The top and implied directories have the time of what they are first needed for.
     fn begin(&mut self, modified: Time) {
-        self.dirs.push(b"", Late { modified, accessed: None, mode: None });
+        if !self.options.plain {
+            self.dirs.push(b"", Late { modified, accessed: None, mode: None });
+        }
     }
 
     fn count(&mut self) -> Result<(), ApplyError> {
@@ -109,7 +111,7 @@ impl<'t> Unpack<'t> {
 
     fn finish(mut self) -> Result<Applied, ApplyError> {
         let implied = self.parents.finish()?;
-        if implied.first().is_some_and(|path| path.as_bytes().is_empty()) {
+        if !self.options.plain && implied.first().is_some_and(|path| path.as_bytes().is_empty()) {
             let top = open_dir(self.tree, b"")?;
             rustix::fs::fchmod(&top, Mode::from_raw_mode(0o755))
                 .map_err(|errno| refused("change the mode of", b"", errno))?;
@@ -123,7 +125,8 @@ impl<'t> Unpack<'t> {
 
     fn entry<R: Read>(&mut self, header: &Header, reader: &mut Reader<R>) -> Result<(), ApplyError> {
         let unsafe_entry = |why| ApplyError::Unsafe { path: Foreign::new(&*header.path), why };
-        match name::parse(&header.path).map_err(unsafe_entry)? {
+        let parse = if self.options.plain { name::plain } else { name::parse };
+        match parse(&header.path).map_err(unsafe_entry)? {
             Name::Top if header.kind == Kind::Directory => {
                 let top = open_dir(self.tree, b"")?;
                 self.describe(&top, b"", header, false)
@@ -277,7 +280,7 @@ impl<'t> Unpack<'t> {
 
     fn hard_link(&mut self, place: &Place<'_>) -> Result<(), ApplyError> {
         let unsafe_link = |why| ApplyError::Unsafe { path: Foreign::new(&*place.path), why };
-        let target = name::target(&place.header.link).map_err(unsafe_link)?;
+        let target = name::target(&place.header.link, self.options.plain).map_err(unsafe_link)?;
         let missing = || unsafe_link("is a hard link to a file that the layer does not have");
         let found = self.tree.parent_of(as_path(&target)).and_then(|(dir, name)| {
             let stat = self.tree.lstat(as_path(&target))?;
@@ -289,7 +292,7 @@ impl<'t> Unpack<'t> {
             Err(source) => return Err(tree_error(&place.path, source)),
         };
         let whiteout = mark::is_whiteout(from.as_fd(), from_name, &stat, mark::Opacity::MarkedFiles);
-        if stat.is_dir() || whiteout.map_err(place.refused("read"))? {
+        if stat.is_dir() || whiteout.map_err(place.refused("read"))? && !self.options.plain {
             return Err(missing());
         }
         match Stat::at(place.dir.as_fd(), place.name) {

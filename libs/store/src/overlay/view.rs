@@ -67,6 +67,8 @@ pub struct View {
     identities: Vec<Option<(u64, u64)>>,
     /// Trees that only hold contents for metadata-only clones, the topmost first.
     data: Vec<Root>,
+    /// What overlayfs would take for its marks is what somebody keeps there.
+    plain: bool,
 }
 
 impl View {
@@ -75,7 +77,17 @@ impl View {
     pub fn of(trees: Vec<Root>) -> Self {
         let identity = |tree: &Root| Stat::of(tree).ok().map(|stat| (stat.device, stat.inode));
         let identities = trees.iter().map(identity).collect();
-        Self { trees, identities, data: Vec::new() }
+        Self { trees, identities, data: Vec::new(), plain: false }
+    }
+
+    /// One tree as it is: nothing in it is a mark, whatever it looks like.
+    #[must_use]
+    pub fn plain(tree: Root) -> Self {
+        Self { plain: true, ..Self::of(vec![tree]) }
+    }
+
+    fn opacity(&self, dir: &OwnedFd) -> rustix::io::Result<Opacity> {
+        if self.plain { Ok(Opacity::Merged) } else { mark::opacity(dir) }
     }
 
     /// Takes contents of metadata-only clones from `data`, the topmost first.
@@ -114,7 +126,7 @@ impl View {
         let mut trees = Vec::new();
         for (number, root) in self.trees.iter().enumerate() {
             trees.push(number);
-            if mark::opacity(&open_dir(root, top)?).map_err(errno_at("read", top))? == Opacity::Opaque {
+            if self.opacity(&open_dir(root, top)?).map_err(errno_at("read", top))? == Opacity::Opaque {
                 break;
             }
         }
@@ -127,7 +139,7 @@ impl View {
         for tree in &dir.trees {
             let handle = open_dir(self.root(*tree)?, &dir.path)?;
             let at_dir = |verb| errno_at(verb, &dir.path);
-            let opacity = mark::opacity(&handle).map_err(at_dir("read"))?;
+            let opacity = self.opacity(&handle).map_err(at_dir("read"))?;
             let entries = Entries::new(handle).map_err(at_dir("list"))?;
             let handle = entries
                 .dir()
@@ -136,7 +148,7 @@ impl View {
             for entry in entries {
                 let name = entry.map_err(at_dir("list"))?.name;
                 if found.get(&name).is_none_or(|found| found.open) {
-                    let seen = look(&handle, &name, opacity).map_err(at_dir("read"))?;
+                    let seen = self.look(&handle, &name, opacity).map_err(at_dir("read"))?;
                     found.entry(name).or_default().add(*tree, seen);
                 }
             }
@@ -172,8 +184,8 @@ impl View {
         let mut found = Found::default();
         for tree in &dir.trees {
             let handle = open_dir(self.root(*tree)?, &dir.path)?;
-            let opacity = mark::opacity(&handle).map_err(errno_at("read", &dir.path))?;
-            match look(&handle, name, opacity) {
+            let opacity = self.opacity(&handle).map_err(errno_at("read", &dir.path))?;
+            match self.look(&handle, name, opacity) {
                 Ok(seen) => found.add(*tree, seen),
                 Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno_at("stat", &dir.path)(errno)),
@@ -220,6 +232,21 @@ impl View {
     /// Returns the text of the link that a node stands for.
     pub fn read_link(&self, node: &Node) -> Result<OsString, ViewError> {
         self.root(node.tree())?.read_link(&node.path).map_err(error_at(&node.path))
+    }
+}
+
+impl View {
+    /// Looks at one name of one tree: none if it is a whiteout.
+    fn look(
+        &self,
+        dir: &OwnedFd,
+        name: &OsStr,
+        opacity: Opacity,
+    ) -> rustix::io::Result<Option<(Stat, Opacity)>> {
+        if self.plain {
+            return Stat::at(dir.as_fd(), name).map(|stat| Some((stat, Opacity::Merged)));
+        }
+        look(dir, name, opacity)
     }
 }
 
