@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use ctr_cli::Globals;
 use ctr_cli::report::CommandError;
+use ctr_core::events::{Event, Kind, Log, Status};
 use ctr_core::lock::Waiting;
 use ctr_core::paths::{Dirs, Environment};
 use ctr_store::transport::StoreAt;
@@ -18,6 +19,7 @@ use crate::internal::{SETTLE, UNPACK};
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     layout: Layout,
+    events: Log,
     /// The directories without `--root` and `--runroot`: there A is registered, whatever the store.
     own: Dirs,
     user: Option<String>,
@@ -39,15 +41,29 @@ impl Context {
         let driver = driver(globals.storage_driver.as_deref())?;
         globals.check_storage()?;
         let dirs = own.rooted(globals.root.as_deref(), globals.runroot.as_deref());
+        let events = globals.events(&dirs)?;
         let layout = Layout { data: dirs.data, run: dirs.run, driver };
-        Ok(Self { layout, own, user: crate::internal::user() })
+        Ok(Self { layout, events, own, user: crate::internal::user() })
     }
 
     /// The same for another store of the user's.
     pub(crate) fn at(&self, at: &StoreAt) -> Result<Self, CommandError> {
         let dirs = self.own.rooted(Some(&at.root), at.run_root.as_deref());
+        let events = Log::new(&dirs);
         let layout = Layout { data: dirs.data, run: dirs.run, driver: driver(at.driver.as_deref())? };
-        Ok(Self { layout, ..self.clone() })
+        Ok(Self { layout, events, ..self.clone() })
+    }
+
+    /// Logs what happened to images, each by its id and the name that it was done by.
+    pub(crate) fn happened(
+        &self,
+        ui: &ctr_cli::ui::Ui,
+        status: Status,
+        images: impl IntoIterator<Item = (String, String)>,
+    ) {
+        let events: Vec<Event> =
+            images.into_iter().map(|(id, name)| Event::now(Kind::Image, status).of(id, name)).collect();
+        ui.happened(&self.events, &events);
     }
 
     /// Whether there is a store yet: opening one makes it.

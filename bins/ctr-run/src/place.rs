@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use ctr_cli::Globals;
 use ctr_cli::report::CommandError;
 use ctr_cli::ui::Ui;
+use ctr_core::events::Log;
 use ctr_core::lock::Waiting;
 use ctr_core::paths::{Dirs, Environment};
 use ctr_store::{Driver, Layout};
@@ -21,6 +22,8 @@ pub struct Place {
     pub own: Dirs,
     /// Those of the store in question.
     pub dirs: Dirs,
+    /// Where events go.
+    pub events: Log,
     /// How roots of containers are put together.
     pub driver: Driver,
     /// The user's name, as the login has it.
@@ -46,7 +49,8 @@ impl Place {
         };
         let dirs = own.rooted(globals.root.as_deref(), globals.runroot.as_deref());
         let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-        Ok(Self { own, dirs, driver, user: user.filter(|name| !name.is_empty()) })
+        let events = globals.events(&dirs)?;
+        Ok(Self { own, dirs, events, driver, user: user.filter(|name| !name.is_empty()) })
     }
 
     /// The layout of the store.

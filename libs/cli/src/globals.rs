@@ -7,11 +7,14 @@ use crate::log::{Level, LevelError};
 use crate::report::CommandError;
 use crate::usage::Flag;
 use crate::voice::Voice;
+use ctr_core::events::Log;
+use ctr_core::paths::Dirs;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Options that may also stand after the verb.
 pub(crate) const PERSISTENT: &[Flag] = &[
+    Flag::string("events-backend", "Where events are logged: `file` or `none`"),
     Flag::bool("help", "Help for this program"),
     Flag::string(
         "log-level",
@@ -67,7 +70,6 @@ pub(crate) const REFUSED: &[&[&str]] = &[&[
     "context",
     "cpu-profile",
     "default-mounts-file",
-    "events-backend",
     "hooks-dir",
     "host,H",
     "identity",
@@ -119,6 +121,8 @@ pub struct Globals {
     pub storage_driver: Option<String>,
     /// Options of the storage, as given.
     pub storage_opts: Vec<String>,
+    /// Where events go, if not to their file.
+    pub events_backend: Option<String>,
     /// What is logged.
     pub level: Level,
     /// Where standard output goes, if not where it went.
@@ -160,12 +164,28 @@ impl Globals {
             runroot: path("runroot").or_else(|| path("tmpdir")),
             storage_driver: text("storage-driver").filter(|driver| !driver.is_empty()),
             storage_opts: opts.map(|(_, value)| value.to_string_lossy().into_owned()).collect(),
+            events_backend: text("events-backend").filter(|backend| !backend.is_empty()),
             level: Level::of_options(text("log-level").as_deref(), on("debug"))?,
             out: noout.or_else(|| path("out")),
             remote,
             version: on("version"),
             help: on("help"),
         })
+    }
+
+    /// Where events go.
+    ///
+    /// # Errors
+    /// There is no such backend, or it is not built.
+    pub fn events(&self, dirs: &Dirs) -> Result<Log, CommandError> {
+        match self.events_backend.as_deref() {
+            None | Some("file") => Ok(Log::new(dirs)),
+            Some("none") => Ok(Log::none()),
+            Some("journald") => Err(CommandError::not_supported("--events-backend journald")),
+            Some(other) => {
+                Err(CommandError::usage(format!("unknown event logger type: {other}: invalid argument")))
+            }
+        }
     }
 
     /// Looks through the options of the storage: those that ask for what we do anyway are fine.
@@ -277,6 +297,18 @@ mod tests {
             assert_eq!(error.to_string(), format!("--storage-opt {refused} is not supported yet"));
         }
         assert!(checked("nonsense").expect_err("no value").to_string().contains("KEY=VALUE"));
+    }
+
+    #[test]
+    fn events_go_to_a_file_or_nowhere() {
+        let dirs = Dirs { data: "/d".into(), run: "/r".into() };
+        let events = |backend| of(&[("events-backend", backend)]).expect("options").events(&dirs);
+        assert_eq!(events("file").expect("a file"), Log::new(&dirs));
+        assert_eq!(events("").expect("a file"), Log::new(&dirs));
+        assert_eq!(events("none").expect("nowhere"), Log::none());
+        for other in ["journald", "moon"] {
+            assert!(events(other).is_err(), "{other}");
+        }
     }
 
     #[test]

@@ -6,8 +6,11 @@
 
 use crate::log::Level;
 use crate::voice::Voice;
+use ctr_core::causes::chain;
+use ctr_core::events::{Event, Log};
 use ctr_core::foreign::for_terminal;
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Our own output could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +127,16 @@ impl Ui {
     pub fn log(&self, level: Level, text: &str) {
         if self.level.passes(level) {
             self.stderr(&level.line(self.voice, text, std::time::SystemTime::now()));
+        }
+    }
+
+    /// Logs events. That they cannot be logged is said once, and fails nothing.
+    pub fn happened(&self, log: &Log, events: &[Event]) {
+        static SAID: AtomicBool = AtomicBool::new(false);
+        if let Err(error) = log.append_all(events)
+            && !SAID.swap(true, Ordering::Relaxed)
+        {
+            self.warn(&format!("events are not logged: {}", chain(&error)));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The vocabulary that every other crate of `ctr` speaks.
 //!
 //! Digests, image references, platforms, views of OCI documents, identifiers, rooted and atomic files, locks,
-//! the identity of a boot and of a process, and the table of limits. Nothing in here prints, reads the
+//! the identity of a boot and of a process, times, the log of events, and the table of limits. Nothing in here prints, reads the
 //! environment or ends the process.
 #![forbid(unsafe_code)]
 
@@ -10,6 +10,7 @@ pub mod boot;
 pub mod causes;
 pub mod digest;
 pub mod errno;
+pub mod events;
 pub mod file;
 pub mod foreign;
 pub mod id;
@@ -22,6 +23,7 @@ pub mod platform;
 pub mod process;
 pub mod reference;
 pub mod rooted;
+pub mod time;
 
 pub use digest::Digest;
 pub use file::FileError;

@@ -62,3 +62,5 @@ pub const TEMPLATE: usize = 1 << 20;
 pub const LOG_LINE: usize = 16 << 10;
 /// Bytes of a small file of the kernel's or the system's: /proc/PID/stat, /etc/subuid, …
 pub const SYSTEM_FILE: u64 = 16 << 20;
+/// Bytes of one event: its labels, or all that `inspect` says of a container.
+pub const EVENT: usize = 1 << 20;

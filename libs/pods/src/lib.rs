@@ -22,3 +22,5 @@ pub mod terminal;
 pub mod ulimit;
 pub mod units;
 pub mod user;
+
+pub use ctr_core::events;

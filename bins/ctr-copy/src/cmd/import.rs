@@ -8,6 +8,7 @@ use ctr_cli::exit::Exit;
 use ctr_cli::human::time::Timestamp;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
+use ctr_core::events::Status;
 use ctr_core::{FileError, Platform};
 use ctr_store::import::import;
 use ctr_store::ingest::Ingest;
@@ -56,6 +57,11 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     }
     drop(session);
     context.settle_later(&call.ui);
+    context.happened(
+        &call.ui,
+        Status::Import,
+        [(image.id.to_string(), texts.get(1).copied().unwrap_or(texts[0]).to_owned())],
+    );
     call.ui.line(&format!("sha256:{}", image.id))?;
     Ok(Exit::SUCCESS)
 }

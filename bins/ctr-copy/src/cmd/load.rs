@@ -7,6 +7,7 @@ use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Flag, Verb};
+use ctr_core::events::Status;
 use ctr_store::ingest::Ingest;
 use ctr_store::load::{From, Loaded, load};
 use ctr_store::session::Session;
@@ -34,7 +35,10 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
         None => From::Stream(Box::new(std::io::stdin())),
     };
     let origin = input.map_or_else(|| "-".to_owned(), |path| path.display().to_string());
-    let loaded = into_store(&Context::new(&call.globals)?, call, from, &origin)?;
+    let context = Context::new(&call.globals)?;
+    let loaded = into_store(&context, call, from, &origin)?;
+    let ids = loaded.iter().map(|image| (id_of(image), origin.clone()));
+    context.happened(&call.ui, Status::Load, ids);
     for image in &loaded {
         for name in shown(image) {
             call.ui.line(&format!("Loaded image: {name}"))?;
@@ -71,6 +75,11 @@ fn into_store(
 /// How many layers are unpacked at a time.
 pub(crate) fn parallel() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// What an event calls an image.
+fn id_of(image: &Loaded) -> String {
+    image.id.map_or_else(|| image.placed.descriptor.digest.hex(), |id| id.to_string())
 }
 
 /// What to call an image that was loaded: by its names, else by its id.

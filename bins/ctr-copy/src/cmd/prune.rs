@@ -9,6 +9,7 @@ use ctr_cli::usage::{Flag, Verb};
 use ctr_store::remove::{RemoveError, Removed};
 use ctr_views::listing;
 
+use super::rmi::happened;
 use crate::context::{Context, told};
 use crate::error::of;
 use crate::filter::Filters;
@@ -41,7 +42,10 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
         let words = if by_name { entry.name_texts() } else { vec![entry.id.clone()] };
         for word in words {
             match store.remove(&word, true, &mut wait) {
-                Ok(done) => removed.extend(done),
+                Ok(done) => {
+                    happened(&context, call, &entry.id, &done);
+                    removed.extend(done);
+                }
                 // Somebody began to use it, or took it away, since it was listed.
                 Err(RemoveError::InUse { .. }) => {}
                 Err(RemoveError::Resolve(error)) if error.is_unknown() => {}

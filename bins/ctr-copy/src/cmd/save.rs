@@ -9,6 +9,7 @@ use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_core::atomic::Temporary;
+use ctr_core::events::Status;
 use ctr_core::oci::media::Family;
 use ctr_core::{FileError, Platform, Reference};
 use ctr_store::Store;
@@ -21,7 +22,7 @@ use ctr_store::session::Session;
 use ctr_store::transport::Source;
 use ctr_store::transport::local::{Local, Packer};
 
-use super::tag::local_name;
+use super::tag::{id_of, local_name};
 use crate::context::Context;
 use crate::error::{of, of_copy, of_resolve, of_source};
 
@@ -90,6 +91,15 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     sink.finish().map_err(of_copy)?;
     drop(sink);
     target.publish()?;
+    let place = match &output {
+        Output::Stdout => "-".to_owned(),
+        Output::Path(path) => path.display().to_string(),
+    };
+    let mut saved = Vec::new();
+    for (text, _) in &images {
+        saved.push((id_of(store.lookup(text).map_err(of_resolve)?.target), place.clone()));
+    }
+    context.happened(&call.ui, Status::Save, saved);
     Ok(Exit::SUCCESS)
 }
 

@@ -5,6 +5,7 @@ use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Verb};
 use ctr_core::Reference;
+use ctr_core::events::Status;
 use ctr_core::reference::Spelling;
 use ctr_store::Store;
 use ctr_store::refs::Target;
@@ -33,13 +34,16 @@ pub(super) const UNTAG: Verb = Verb::new("IMAGE [IMAGE...]", "Remove a name from
 
 pub(super) fn tag(call: &Call) -> Result<Exit, CommandError> {
     let texts = call.flags.texts()?;
-    let store = Context::new(&call.globals)?.store()?;
+    let context = Context::new(&call.globals)?;
+    let store = context.store()?;
     let names: Vec<_> = texts[1..].iter().map(|text| local_name(text)).collect::<Result<_, _>>()?;
     let _guard = store.reading(&mut |waiting| told(&call.ui, waiting)).map_err(of)?;
     let found = store.lookup(texts[0]).map_err(of_resolve)?;
     for name in names {
         store.tag(&name, found.target).map_err(of)?;
     }
+    let id = id_of(found.target);
+    context.happened(&call.ui, Status::Tag, texts[1..].iter().map(|text| (id.clone(), (*text).to_owned())));
     Ok(Exit::SUCCESS)
 }
 
@@ -55,7 +59,8 @@ pub(crate) fn local_name(text: &str) -> Result<Reference, CommandError> {
 
 pub(super) fn untag(call: &Call) -> Result<Exit, CommandError> {
     let texts = call.flags.texts()?;
-    let store = Context::new(&call.globals)?.store()?;
+    let context = Context::new(&call.globals)?;
+    let store = context.store()?;
     let _guard = store.reading(&mut |waiting| told(&call.ui, waiting)).map_err(of)?;
     let found = store.lookup(texts[0]).map_err(of_resolve)?;
     let known = names_of(&store, found.target)?;
@@ -64,10 +69,20 @@ pub(super) fn untag(call: &Call) -> Result<Exit, CommandError> {
         [] => known,
         rest => rest.iter().map(|text| known_name(text, &known)).collect::<Result<_, _>>()?,
     };
-    for name in names {
-        store.untag(&name).map_err(of)?;
+    for name in &names {
+        store.untag(name).map_err(of)?;
     }
+    let id = id_of(found.target);
+    context.happened(&call.ui, Status::Untag, names.iter().map(|name| (id.clone(), name.to_string())));
     Ok(Exit::SUCCESS)
+}
+
+/// What an event calls an image or index.
+pub(crate) fn id_of(target: Target) -> String {
+    match target {
+        Target::Image { id, .. } => id.to_string(),
+        Target::Index { digest } => digest.hex(),
+    }
 }
 
 /// The names of an image or index.

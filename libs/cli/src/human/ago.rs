@@ -1,6 +1,6 @@
 //! How long ago, in the words of docker's go-units: `About a minute`, `30 seconds`, `5 weeks`.
 
-use super::time::Timestamp;
+use ctr_core::time::Timestamp;
 
 const SECOND: i64 = 1_000_000_000;
 

@@ -1,7 +1,8 @@
 //! Times by a layout of Go's: the reference time `Mon Jan 2 15:04:05 MST 2006` written as it should look.
 
-use super::time::Timestamp;
-use crate::text::Put as _;
+use std::fmt::{Arguments, Write as _};
+
+use super::Timestamp;
 
 /// What layouts are made of, the longer ones before those that they begin with.
 const PARTS: [&str; 33] = [
@@ -78,22 +79,22 @@ impl Timestamp {
             "Monday" => out.push_str(self.weekday()),
             "Mon" => out.push_str(&self.weekday()[..3]),
             "MST" => out.push_str("UTC"),
-            "2006" => out.put(format_args!("{:04}", civil.year)),
-            "06" => out.put(format_args!("{:02}", civil.year.rem_euclid(100))),
-            "__2" => out.put(format_args!("{:>3}", self.year_day())),
-            "002" => out.put(format_args!("{:03}", self.year_day())),
-            "_2" => out.put(format_args!("{:>2}", civil.day)),
-            "01" => out.put(format_args!("{:02}", civil.month)),
-            "1" => out.put(format_args!("{}", civil.month)),
-            "02" => out.put(format_args!("{:02}", civil.day)),
-            "2" => out.put(format_args!("{}", civil.day)),
-            "15" => out.put(format_args!("{:02}", civil.hour)),
-            "03" => out.put(format_args!("{half:02}")),
-            "3" => out.put(format_args!("{half}")),
-            "04" => out.put(format_args!("{:02}", civil.minute)),
-            "4" => out.put(format_args!("{}", civil.minute)),
-            "05" => out.put(format_args!("{:02}", civil.second)),
-            "5" => out.put(format_args!("{}", civil.second)),
+            "2006" => put(out, format_args!("{:04}", civil.year)),
+            "06" => put(out, format_args!("{:02}", civil.year.rem_euclid(100))),
+            "__2" => put(out, format_args!("{:>3}", self.year_day())),
+            "002" => put(out, format_args!("{:03}", self.year_day())),
+            "_2" => put(out, format_args!("{:>2}", civil.day)),
+            "01" => put(out, format_args!("{:02}", civil.month)),
+            "1" => put(out, format_args!("{}", civil.month)),
+            "02" => put(out, format_args!("{:02}", civil.day)),
+            "2" => put(out, format_args!("{}", civil.day)),
+            "15" => put(out, format_args!("{:02}", civil.hour)),
+            "03" => put(out, format_args!("{half:02}")),
+            "3" => put(out, format_args!("{half}")),
+            "04" => put(out, format_args!("{:02}", civil.minute)),
+            "4" => put(out, format_args!("{}", civil.minute)),
+            "05" => put(out, format_args!("{:02}", civil.second)),
+            "5" => put(out, format_args!("{}", civil.second)),
             "PM" => out.push_str(if civil.hour < 12 { "AM" } else { "PM" }),
             "pm" => out.push_str(if civil.hour < 12 { "am" } else { "pm" }),
             "-070000" => out.push_str("+000000"),
@@ -148,6 +149,12 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
+
+/// Appends formatted text.
+fn put(out: &mut String, text: Arguments<'_>) {
+    // Writing to a string fails only where a `Display` of its own does.
+    out.write_fmt(text).unwrap_or_default();
+}
 
 #[cfg(test)]
 mod tests {
