@@ -1,4 +1,4 @@
-//! Builds `ctr-init` without a C library, for [`crate::launch`] to carry inside.
+//! Builds `ctr-init` and `ctr-monitor` without a C library, for [`crate::launch`] and [`crate::monitor`] to carry inside.
 //!
 //! It is a cargo of its own with a target directory of its own, since the one that runs this script holds a lock on
 //! the other. An explicit target keeps the link arguments away from build scripts. Nothing is fetched: what it needs
@@ -21,7 +21,9 @@ fn main() {
     let folder = Path::new(&variable("OUT_DIR")).join("init");
     let status = cargo(&workspace, &target, &folder).status().expect("cargo runs, as it runs this script");
     assert!(status.success(), "ctr-init could not be built");
-    println!("cargo::rustc-env=CTR_INIT={}", folder.join(target).join("init/ctr-init").display());
+    for (name, program) in [("CTR_INIT", "ctr-init"), ("CTR_MONITOR", "ctr-monitor")] {
+        println!("cargo::rustc-env={name}={}", folder.join(&target).join("init").join(program).display());
+    }
 }
 
 fn cargo(workspace: &Path, target: &str, folder: &Path) -> Command {

@@ -16,6 +16,7 @@ mod start;
 
 use core::ffi::CStr;
 
+use ctr_sys::monitor::Environment;
 use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::FdFlags;
 
@@ -23,7 +24,7 @@ use rustix::io::FdFlags;
 const USELESS: i32 = 125;
 
 /// Serves the socket whose number is the only argument.
-fn run(number: Option<&CStr>) -> i32 {
+fn run(number: Option<&CStr>, _nothing_of_it: Environment) -> i32 {
     let Some(number) =
         number.and_then(|digits| digits.to_str().ok()?.parse::<u16>().ok()).filter(|fd| *fd > 2)
     else {
@@ -45,6 +46,6 @@ fn main() -> std::process::ExitCode {
     use std::os::unix::ffi::OsStrExt;
     let argument = std::env::args_os().nth(1);
     let argument = argument.and_then(|argument| std::ffi::CString::new(argument.as_bytes()).ok());
-    let code = run(argument.as_deref());
+    let code = run(argument.as_deref(), Environment::none());
     std::process::ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }

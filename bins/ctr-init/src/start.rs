@@ -3,6 +3,8 @@
 use core::ffi::{CStr, c_char};
 use core::panic::PanicInfo;
 
+use ctr_sys::monitor::Environment;
+
 // The kernel starts a program with the argument count on top of the stack and the arguments above it.
 #[cfg(target_arch = "x86_64")]
 core::arch::global_asm!(
@@ -32,7 +34,8 @@ core::arch::global_asm!(
 /// The first function.
 ///
 /// # Safety
-/// `stack` must be what the kernel left: the number of arguments, and a pointer for each of them.
+/// `stack` must be what the kernel left: the number of arguments, a pointer for each of them, a null pointer, and the
+/// same for the environment.
 unsafe extern "C" fn begin(stack: *const usize) -> ! {
     // SAFETY: the count is the first word.
     let count = unsafe { stack.read() };
@@ -44,7 +47,11 @@ unsafe extern "C" fn begin(stack: *const usize) -> ! {
         // SAFETY: the kernel ends each argument with a NUL, and they stay where they are.
         unsafe { CStr::from_ptr(string) }
     });
-    exit(crate::run(argument))
+    // SAFETY: behind the arguments and their null pointer the kernel puts the environment, the same way.
+    let environment = unsafe { stack.add(count + 2) };
+    // SAFETY: it is as the kernel made it, and nothing in here changes it.
+    let environment = unsafe { Environment::at(environment.cast()) };
+    exit(crate::run(argument, environment))
 }
 
 /// Ends the process.

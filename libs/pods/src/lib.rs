@@ -1,6 +1,7 @@
 //! Containers: what their flags mean, what runs, and what is known about them.
 #![forbid(unsafe_code)]
 
+pub mod attach;
 pub mod command;
 pub mod containers;
 pub mod create;

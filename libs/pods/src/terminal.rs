@@ -54,12 +54,12 @@ pub fn stdin_is_terminal() -> bool {
 
 /// Settings of the user's terminal that are put back on drop.
 #[derive(Debug)]
-struct Raw {
+pub(crate) struct Raw {
     before: Termios,
 }
 
 impl Raw {
-    fn enter() -> Result<Self, Errno> {
+    pub(crate) fn enter() -> Result<Self, Errno> {
         let stdin = rustix::stdio::stdin();
         let before = termios::tcgetattr(stdin)?;
         let mut raw = before.clone();

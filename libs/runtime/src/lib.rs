@@ -13,6 +13,7 @@ pub mod agent;
 pub mod caps;
 pub mod handshake;
 pub mod launch;
+pub mod monitor;
 pub mod plan;
 pub mod seccomp;
 pub mod spec;

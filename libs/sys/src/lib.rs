@@ -5,16 +5,19 @@
 //! descriptor.
 //!
 //! [`step`] is the plan of a container's start as data, and what executes it; [`clone`] makes the process that does;
-//! [`control`] is the socket they talk over.
+//! [`control`] is the socket they talk over. [`monitor`] is what a launcher and `ctr-monitor` share.
 #![no_std]
 
 pub mod clone;
 pub mod control;
 pub mod cred;
+pub mod decimal;
 pub mod memory;
+pub mod monitor;
 pub mod mount;
 mod raw;
 pub mod rooted;
 pub mod signals;
 pub mod step;
+pub mod time;
 pub mod userns;

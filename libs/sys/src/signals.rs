@@ -11,6 +11,8 @@ use core::mem::MaybeUninit;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::{Errno, Result};
 
+use crate::raw;
+
 /// The highest signal of Linux.
 const LAST: i32 = 64;
 
@@ -76,6 +78,32 @@ impl Set {
         }
         set
     }
+}
+
+/// Ignores some signals, gives all others their default action, and blocks none: nothing of what whoever started this
+/// program had set remains. (Without a C library: also for programs that have none.)
+///
+/// # Errors
+/// None that is known.
+pub fn ignore_only(ignored: Set) -> Result<()> {
+    const IGNORE: usize = 1;
+    const SET_MASK: usize = 2;
+    const SIZE_OF_SET: usize = size_of::<u64>();
+    for signal in 1..=LAST {
+        // The kernel's `struct sigaction` is no longer than this: action, flags, two words more.
+        let action = [if ignored.contains(signal) { IGNORE } else { 0 }, 0, 0, 0];
+        let args = [raw::int(signal), action.as_ptr() as usize, 0, SIZE_OF_SET, 0, 0];
+        // SAFETY: the kernel reads an action from a live buffer; neither action calls anything of ours.
+        match unsafe { raw::call(libc::SYS_rt_sigaction, args) } {
+            // SIGKILL and SIGSTOP have no other action.
+            Ok(_) | Err(Errno::INVAL) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    let none = 0_u64;
+    let args = [SET_MASK, core::ptr::from_ref(&none) as usize, 0, SIZE_OF_SET, 0, 0];
+    // SAFETY: the kernel reads eight bytes of a live variable.
+    unsafe { raw::call(libc::SYS_rt_sigprocmask, args) }.map(drop)
 }
 
 /// Blocks signals for this thread, besides those that are blocked already.

@@ -106,7 +106,7 @@ impl<'a> Iterator for Decode<'a> {
 
 /// What is left to decode.
 #[derive(Debug, Clone)]
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
 }
 
 /// A field of a step.
-pub(super) trait Field<'a>: Sized {
+pub(crate) trait Field<'a>: Sized {
     fn put(&self, sink: &mut impl Sink);
     fn take(reader: &mut Reader<'a>) -> Option<Self>;
 }

@@ -25,7 +25,7 @@ use core::ffi::CStr;
 pub use codec::{Decode, Sink, Strings, Words, encode, steps};
 pub use run::serve;
 
-use codec::{Field, Reader};
+pub(crate) use codec::{Field, Reader};
 
 /// Marks a kind as best effort.
 const TRY: u8 = 0x80;

@@ -1,0 +1,139 @@
+//! A connection to a monitor.
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use ctr_sys::monitor::{self, kind, wants};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    recv, sendmsg, socketpair,
+};
+
+/// How long a monitor may take to answer: it has nothing to do that takes longer, unless somebody stopped it.
+const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// A call failed.
+    #[error("cannot {doing}")]
+    System {
+        /// What was done.
+        doing: &'static str,
+        /// Why not.
+        #[source]
+        errno: Errno,
+    },
+    /// Nobody listens: the container does not run, or it has no monitor.
+    #[error("the container's monitor does not listen")]
+    Nobody,
+    /// The monitor said nothing.
+    #[error("the container's monitor does not answer (it may have been stopped)")]
+    Silent,
+    /// It hung up: we are in another user namespace than the container's user, or the container has just ended.
+    #[error("the container's monitor hung up")]
+    Refused,
+    /// There are too many clients.
+    #[error("the container's monitor has no place for another client")]
+    TooMany,
+}
+
+fn failed(doing: &'static str) -> impl FnOnce(Errno) -> ConnectError {
+    move |errno| ConnectError::System { doing, errno }
+}
+
+/// What a client is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wants {
+    /// It takes output.
+    pub output: bool,
+    /// It will send input, or sizes.
+    pub input: bool,
+}
+
+/// A connection to a monitor that believes us.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) socket: OwnedFd,
+}
+
+impl Connection {
+    /// The connection of the starting command, and the end of it that is the [`client`](monitor::Task::client) of the
+    /// monitor's task.
+    ///
+    /// # Errors
+    /// If there are no descriptors left.
+    pub fn pair() -> Result<(Self, OwnedFd), ConnectError> {
+        let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+        let (socket, monitors) = pair.map_err(failed("make a pair of sockets"))?;
+        Ok((Self { socket }, monitors))
+    }
+
+    /// Connects to the monitor of the container with this folder, and shows which user namespace we are in.
+    ///
+    /// # Errors
+    /// If nobody listens, or does not believe us.
+    pub fn open(folder: &Path, wants: Wants) -> Result<Self, ConnectError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder =
+            openat(CWD, folder, flags, Mode::empty()).map_err(failed("open the container's folder"))?;
+        let socket = match monitor::connect(folder.as_fd()) {
+            Ok(socket) => socket,
+            Err(Errno::NOENT | Errno::CONNREFUSED) => return Err(ConnectError::Nobody),
+            Err(errno) => return Err(failed("connect to the container's monitor")(errno)),
+        };
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let namespace = openat(CWD, "/proc/self/ns/user", flags, Mode::empty())
+            .map_err(failed("open /proc/self/ns/user"))?;
+        match introduce(socket.as_fd(), namespace.as_fd(), wants) {
+            Ok(()) => {}
+            // It hung up already; it may have said why.
+            Err(Errno::PIPE | Errno::CONNRESET) => {}
+            Err(errno) => return Err(failed("talk to the container's monitor")(errno)),
+        }
+        await_answer(socket.as_fd())?;
+        Ok(Self { socket })
+    }
+}
+
+/// Says who we are.
+fn introduce(socket: BorrowedFd<'_>, namespace: BorrowedFd<'_>, wants: Wants) -> Result<(), Errno> {
+    let output = if wants.output { wants::OUTPUT } else { 0 };
+    let input = if wants.input { wants::INPUT } else { 0 };
+    let message = [kind::HELLO, output | input];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut rights = SendAncillaryBuffer::new(&mut space);
+    let fds = [namespace];
+    rights.push(SendAncillaryMessage::ScmRights(&fds));
+    loop {
+        match sendmsg(socket, &[IoSlice::new(&message)], &mut rights, SendFlags::NOSIGNAL) {
+            Err(Errno::INTR) => {}
+            other => return other.map(drop),
+        }
+    }
+}
+
+/// Waits until the monitor has made up its mind.
+fn await_answer(socket: BorrowedFd<'_>) -> Result<(), ConnectError> {
+    let mut waited = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+    loop {
+        match poll(&mut waited, Some(&PATIENCE)) {
+            Ok(0) => return Err(ConnectError::Silent),
+            Ok(_) => break,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(failed("wait for the container's monitor")(errno)),
+        }
+    }
+    let mut first = [0; 1];
+    match recv(socket, &mut first, RecvFlags::empty()) {
+        Ok((1, _)) if first == [kind::HELLO] => Ok(()),
+        Ok((1, _)) if first == [kind::LEFT_BEHIND] => Err(ConnectError::TooMany),
+        Ok(_) | Err(Errno::CONNRESET) => Err(ConnectError::Refused),
+        Err(errno) => Err(failed("listen to the container's monitor")(errno)),
+    }
+}
