@@ -2,6 +2,7 @@
 
 mod debian;
 mod environment;
+mod exec;
 mod files;
 mod first;
 mod lifecycle;

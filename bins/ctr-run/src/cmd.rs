@@ -3,6 +3,7 @@
 pub mod completion;
 pub mod doctor;
 pub mod empty;
+pub mod exec;
 pub mod exists;
 mod format;
 pub mod info;

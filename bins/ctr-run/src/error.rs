@@ -36,7 +36,7 @@ fn is_missing_call(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// The command is not there, or cannot be run.
-fn of_command(command: String, errno: Errno) -> CommandError {
+pub(crate) fn of_command(command: String, errno: Errno) -> CommandError {
     let missing = errno == Errno::NOENT;
     let sentence =
         if missing { Sentence::CommandNotFound(command.clone()) } else { Sentence::CommandNotExecutable };

@@ -17,6 +17,7 @@ pub use place::Place;
 /// What this program does for the user.
 pub const COMMANDS: &[Command] = &[
     Command { path: "completion", verb: &cmd::completion::VERB, run: cmd::completion::run },
+    Command { path: "container exec", verb: &cmd::exec::VERB, run: cmd::exec::run },
     Command { path: "container exists", verb: &cmd::exists::VERB, run: cmd::exists::run },
     Command { path: "container inspect", verb: &cmd::inspect::VERB, run: cmd::inspect::run },
     Command { path: "container list", verb: &cmd::ps::VERB, run: cmd::ps::run },
@@ -24,6 +25,7 @@ pub const COMMANDS: &[Command] = &[
     Command { path: "container rm", verb: &cmd::rm::VERB, run: cmd::rm::run },
     Command { path: "container run", verb: &cmd::run::VERB, run: cmd::run::run },
     Command { path: "doctor", verb: &cmd::doctor::VERB, run: cmd::doctor::run },
+    Command { path: "exec", verb: &cmd::exec::VERB, run: cmd::exec::run },
     Command { path: "info", verb: &cmd::info::VERB, run: cmd::info::run },
     Command { path: "inspect", verb: &cmd::inspect::ANY, run: cmd::inspect::any },
     Command { path: "network ls", verb: &cmd::empty::NETWORK_LIST, run: cmd::empty::networks },

@@ -98,6 +98,15 @@ pub struct EnvRequest {
     pub terminal: bool,
 }
 
+impl EnvRequest {
+    /// Whether a flag or a file names a variable.
+    #[must_use]
+    pub fn names(&self, name: &str) -> bool {
+        let is_it = |entry: &str| entry.trim_start().split('=').next() == Some(name);
+        self.set.iter().any(|entry| is_it(entry)) || self.files.iter().any(|file| file.lines().any(is_it))
+    }
+}
+
 /// An environment in the order in which its names first appeared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Env(Vec<(String, String)>);
@@ -135,6 +144,29 @@ impl Env {
     /// Refuses what no process can be given.
     pub fn entries(&self) -> Result<Vec<String>, EnvError> {
         self.0.iter().map(|(name, value)| entry(name, value)).collect()
+    }
+
+    /// Takes entries that are there. One without a name is no variable; one without `=` is empty.
+    fn lay(&mut self, entries: &[String]) {
+        for entry in entries {
+            let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+            if !name.is_empty() {
+                self.set(name, value);
+            }
+        }
+    }
+
+    /// Takes what files and flags say, the files first.
+    fn ask_all(&mut self, request: &EnvRequest, host: &HostEnv) -> Result<(), EnvError> {
+        for file in &request.files {
+            for line in file.lines() {
+                let line = line.trim_start_matches([' ', '\t']);
+                if !line.is_empty() && !line.starts_with('#') {
+                    self.ask(line, host)?;
+                }
+            }
+        }
+        request.set.iter().try_for_each(|text| self.ask(text, host))
     }
 
     /// Takes an entry as the user writes it: `K=V`, `K` of the host, `PREFIX*` of the host.
@@ -201,21 +233,22 @@ pub fn build(image: &[String], request: &EnvRequest, host: &HostEnv) -> Result<E
             env.set(name, value);
         }
     }
-    for file in &request.files {
-        for line in file.lines() {
-            let line = line.trim_start_matches([' ', '\t']);
-            if !line.is_empty() && !line.starts_with('#') {
-                env.ask(line, host)?;
-            }
-        }
-    }
-    for text in &request.set {
-        env.ask(text, host)?;
-    }
+    env.ask_all(request, host)?;
     Ok(env)
 }
 
-/// The defaults, then the image's entries. An entry without a name is no variable; one without `=` is empty.
+/// Puts what the user names on top of an environment that is there, of which nothing else changes.
+///
+/// # Errors
+/// Refuses entries of the user without a name.
+pub fn on_top(base: &[String], request: &EnvRequest, host: &HostEnv) -> Result<Env, EnvError> {
+    let mut env = Env::default();
+    env.lay(base);
+    env.ask_all(request, host)?;
+    Ok(env)
+}
+
+/// The defaults, then the image's entries.
 fn base(env: &mut Env, image: &[String], terminal: bool) {
     env.set("PATH", DEFAULT_PATH);
     if terminal {
@@ -223,12 +256,7 @@ fn base(env: &mut Env, image: &[String], terminal: bool) {
     }
     // Software asks for this name to learn that it is in a container; the value is Podman's.
     env.set("container", "podman");
-    for entry in image {
-        let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
-        if !name.is_empty() {
-            env.set(name, value);
-        }
-    }
+    env.lay(image);
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod containers;
 pub mod create;
 pub mod device;
 pub mod env;
+pub mod exec;
 pub mod filter;
 pub mod hello;
 pub mod hosts;

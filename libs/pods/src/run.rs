@@ -18,14 +18,14 @@
 //! Every error removes what was made. A kill leaves an unlocked folder and an upper folder ([`crate::containers`]), and
 //! the kernel kills the container with us.
 
-mod accounts;
+pub(crate) mod accounts;
 mod binds;
 mod files;
 mod join;
 mod labels;
 mod record;
 mod root;
-mod start;
+pub(crate) mod start;
 
 use std::path::{Path, PathBuf};
 
@@ -371,7 +371,7 @@ impl Container<'_> {
 
     /// Makes the container visible.
     fn publish(&self, plan: &Plan) -> Result<(), RunError> {
-        self.claim.publish(&record::make(self, &plan.maps, &self.hostname())?)?;
+        self.claim.publish(&record::make(self, plan, &self.hostname())?)?;
         OwnPaths::write(self.paths.cid.as_ref(), self.claim.id.as_str())
     }
 

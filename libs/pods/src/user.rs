@@ -80,6 +80,12 @@ impl UserSpec {
         Ok(Self { user, group })
     }
 
+    /// Both are ids: nobody has to be looked up.
+    #[must_use]
+    pub fn is_of_ids(&self) -> bool {
+        matches!((&self.user, &self.group), (Some(Who::Id(_)), Some(Who::Id(_))))
+    }
+
     /// No user is named.
     #[must_use]
     pub fn is_unset(&self) -> bool {

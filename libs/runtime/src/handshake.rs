@@ -13,6 +13,8 @@ use ctr_sys::control::Report;
 /// How far the child is known to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// A process enters a container, and makes the one that goes on inside.
+    Joining,
     /// A go-between joins namespaces, and bears the process.
     Bearing,
     /// The first half is being executed.
@@ -73,6 +75,12 @@ impl Handshake {
         Self { phase: if through_go_between { Phase::Bearing } else { Phase::Staging } }
     }
 
+    /// A process that joins a container which is there already: it has one plan, and no halves.
+    #[must_use]
+    pub const fn joining() -> Self {
+        Self { phase: Phase::Joining }
+    }
+
     /// How far the child is known to be.
     #[must_use]
     pub const fn phase(&self) -> Phase {
@@ -90,6 +98,10 @@ impl Handshake {
             (_, Some(Report::Terminal)) => Meaning::Terminal,
             (_, Some(Report::Listener)) => Meaning::Listener,
             (Phase::Bearing, Some(Report::Born { pid })) => Meaning::Born(pid),
+            (Phase::Joining, Some(Report::Born { pid })) => {
+                self.phase = Phase::Entering;
+                Meaning::Born(pid)
+            }
             // From here on it is the one that was born who speaks.
             (Phase::Bearing, Some(Report::Done)) => {
                 self.phase = Phase::Staging;
@@ -140,6 +152,16 @@ mod tests {
         let failure = |phase| Meaning::Failure { phase, step: 3, errno: 1 };
         assert_eq!(heard(false, &[failed]), [failure(Phase::Staging)]);
         assert_eq!(heard(false, &[Some(Report::Done), failed])[1], failure(Phase::Entering));
+    }
+
+    #[test]
+    fn who_joins_enters_and_runs() {
+        let mut handshake = Handshake::joining();
+        let reports = [Some(Report::Terminal), Some(Report::Born { pid: 7 }), None];
+        let heard: Vec<_> = reports.into_iter().map(|report| handshake.hear(report)).collect();
+        assert_eq!(heard, [Meaning::Terminal, Meaning::Born(7), Meaning::Running]);
+        assert_eq!(Handshake::joining().hear(None), Meaning::Broken);
+        assert_eq!(Handshake::joining().hear(Some(Report::Done)), Meaning::Broken);
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::plan::{Main, Maps, Stage, joined};
 use crate::spec::NamespaceKind;
 
 /// `ctr-init`, as the build script made it.
-const INIT: &[u8] = include_bytes!(env!("CTR_INIT"));
+pub(crate) const INIT: &[u8] = include_bytes!(env!("CTR_INIT"));
 
 /// A container could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +146,7 @@ impl Running {
 }
 
 /// Waits for a child.
-fn wait(pidfd: BorrowedFd<'_>) -> Result<Exit, Errno> {
+pub(crate) fn wait(pidfd: BorrowedFd<'_>) -> Result<Exit, Errno> {
     loop {
         match waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED) {
             Err(Errno::INTR) | Ok(None) => {}
@@ -196,7 +196,7 @@ pub struct Begun {
 }
 
 /// Puts the launcher's own failures into words.
-trait Doing<T> {
+pub(crate) trait Doing<T> {
     fn doing(self, doing: &'static str) -> Result<T, LaunchError>;
 }
 
@@ -418,7 +418,7 @@ impl Drop for Begun {
 }
 
 /// A step of a plan in words, and whether it is the exec.
-fn phrase(plan: &[u8], step: u32) -> (String, bool) {
+pub(crate) fn phrase(plan: &[u8], step: u32) -> (String, bool) {
     let step = usize::try_from(step).ok().and_then(|at| steps(plan).nth(at));
     match step {
         Some(planned) => (planned.to_string(), matches!(planned.step, Step::Exec { .. })),

@@ -12,6 +12,7 @@
 pub mod agent;
 pub mod caps;
 pub mod handshake;
+pub mod join;
 pub mod launch;
 pub mod monitor;
 pub mod plan;

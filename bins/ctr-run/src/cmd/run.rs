@@ -16,6 +16,7 @@ use ctr_pods::terminal;
 use ctr_store::Store;
 
 pub use flags::VERB;
+pub(super) use request::preserved;
 
 use crate::error;
 use crate::place::{self, Place};

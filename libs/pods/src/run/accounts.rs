@@ -26,8 +26,15 @@ pub struct AccountsError {
     source: TreeError,
 }
 
+impl AccountsError {
+    /// Why, if the kernel said so.
+    pub(crate) fn errno(&self) -> Option<rustix::io::Errno> {
+        self.source.errno()
+    }
+}
+
 /// Reads both files; what is missing, or is no file, has nobody in it.
-pub(super) fn read(root: &Root) -> Result<Accounts, AccountsError> {
+pub(crate) fn read(root: &Root) -> Result<Accounts, AccountsError> {
     Ok(Accounts::new(read_one(root, PASSWD)?, read_one(root, GROUP)?))
 }
 

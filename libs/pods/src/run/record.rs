@@ -2,6 +2,7 @@
 
 use ctr_core::boot::boot_id;
 use ctr_runtime::spec::IdMapping;
+use ctr_userns::level_b::Plan;
 use ctr_userns::map::IdMaps;
 
 use super::{Container, RunError, now};
@@ -13,7 +14,7 @@ use crate::units;
 use crate::user::GroupAdd;
 
 /// The record of a container that is about to be.
-pub(super) fn make(container: &Container<'_>, maps: &IdMaps, hostname: &str) -> Result<Record, RunError> {
+pub(super) fn make(container: &Container<'_>, plan: &Plan, hostname: &str) -> Result<Record, RunError> {
     let Container { request, image, claim, paths, .. } = container;
     let rootfs = match &request.source {
         Source::Image(_) => None,
@@ -42,8 +43,8 @@ pub(super) fn make(container: &Container<'_>, maps: &IdMaps, hostname: &str) -> 
         hostname: hostname.to_owned(),
         labels,
         annotations: request.annotations.clone(),
-        process: process(container),
-        host: host(request, maps),
+        process: process(container, plan),
+        host: host(request, &plan.maps),
         mounts: request.storage.mounts.iter().map(mount).collect(),
         cidfile: paths.cid.clone(),
         pidfile: paths.pid.clone(),
@@ -66,7 +67,7 @@ fn absolute(path: &std::path::Path) -> Result<std::path::PathBuf, RunError> {
     Ok(std::path::absolute(path).map_err(|error| ctr_core::file::FileError::new("find", path, error))?)
 }
 
-fn process(container: &Container<'_>) -> ProcessRecord {
+fn process(container: &Container<'_>, plan: &Plan) -> ProcessRecord {
     let ProcessRequest { words, entrypoint, .. } = &container.request.process;
     let image = container.config();
     let list =
@@ -84,7 +85,11 @@ fn process(container: &Container<'_>) -> ProcessRecord {
         args: entrypoint.iter().chain(&cmd).cloned().collect(),
         entrypoint,
         cmd,
-        user: request.user.clone().unwrap_or_else(|| image.user.clone()),
+        user: match (&request.user, plan.user) {
+            (Some(user), _) => user.clone(),
+            (None, Some((uid, gid))) => format!("{uid}:{gid}"),
+            (None, None) => image.user.clone(),
+        },
         workdir: request.workdir.clone().unwrap_or_else(|| image.working_dir.clone()),
         terminal: request.terminal,
         interactive: request.interactive,

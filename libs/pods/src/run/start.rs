@@ -367,7 +367,7 @@ fn read_profile(path: &Path) -> Result<Option<Profile>, RunError> {
 }
 
 /// The running kernel; one that does not say its version is taken for an old one.
-fn kernel() -> Kernel {
+pub(crate) fn kernel() -> Kernel {
     let system = rustix::system::uname();
     let release = system.release().to_string_lossy();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
@@ -391,7 +391,7 @@ fn told(error: LaunchError, spec: &Spec, container: &Container<'_>) -> RunError 
 }
 
 /// Our own hard limit.
-fn own_limit(name: &str) -> u64 {
+pub(crate) fn own_limit(name: &str) -> u64 {
     use rustix::process::{Resource, getrlimit};
     let resource = match name {
         "core" => Resource::Core,

@@ -74,6 +74,8 @@ impl Numbers {
 pub(super) mod slot {
     use super::Slot;
 
+    /// A process whose namespaces are entered.
+    pub(in crate::plan) const VISITED: Slot = Slot(7);
     /// The container's root.
     pub(in crate::plan) const ROOT: Slot = Slot(8);
     /// The tmpfs on which everything is put together.
@@ -92,6 +94,8 @@ pub(super) mod slot {
     pub(in crate::plan) const EMPTY: Slot = Slot(15);
     /// The slave side of the terminal.
     pub(in crate::plan) const TERMINAL: Slot = Slot(16);
+    /// The master side of the terminal, where it stays.
+    pub(in crate::plan) const MASTER: Slot = Slot(18);
     /// The image's own /dev.
     pub(in crate::plan) const IMAGE_DEV: Slot = Slot(17);
     /// The first that is given out one after the other.

@@ -14,6 +14,7 @@
 //!   is the seccomp program or the capabilities, whichever the kernel demands to come last.
 
 mod builder;
+mod join;
 mod mounts;
 mod options;
 mod process;
@@ -22,7 +23,7 @@ mod stage;
 use ctr_userns::map::IdMaps;
 
 use crate::seccomp::Program;
-use crate::spec::{NamespaceKind, Spec};
+use crate::spec::{NamespaceKind, Process, Spec};
 
 /// What a plan depends on that the specification cannot say.
 #[derive(Debug, Clone)]
@@ -59,6 +60,58 @@ impl Facts {
             preserved: Vec::new(),
             seccomp: None,
         }
+    }
+}
+
+/// What a process that joins a container depends on, beside what a specification says of it.
+#[derive(Debug, Clone, Default)]
+pub struct Visit {
+    /// The namespaces of the container's that are entered; its mounts are always among them.
+    pub namespaces: Vec<NamespaceKind>,
+    /// The supplementary groups are kept as they are inherited.
+    pub keep_groups: bool,
+    /// Whether it outlives its launcher, and who waits for it.
+    pub bond: Bond,
+    /// Numbers of descriptors beside the standard ones that the command inherits, ascending.
+    pub preserved: Vec<u32>,
+    /// The program that says which calls the command may make.
+    pub seccomp: Option<Program>,
+}
+
+/// How a process that joins is bound to its launcher.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Bond {
+    /// It is its launcher's child and ends with it.
+    #[default]
+    Life,
+    /// It is its launcher's child; its terminal hangs up when the launcher ends.
+    Terminal,
+    /// It is a child of a process that stays for that alone.
+    None,
+}
+
+/// The steps by which a process joins a container.
+#[derive(Debug, Clone)]
+pub struct Joining {
+    /// The steps.
+    pub(crate) steps: Vec<u8>,
+    /// The slot of a descriptor of the container's first process.
+    pub(crate) visited: u16,
+    /// Who waits for it.
+    pub(crate) bond: Bond,
+}
+
+/// Makes the plan by which a process joins a running container.
+///
+/// # Errors
+/// What the process cannot mean.
+pub fn join(process: &Process, visit: &Visit) -> Result<Joining, PlanError> {
+    join::build(process, visit)
+}
+
+impl std::fmt::Display for Joining {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&describe(&self.steps))
     }
 }
 

@@ -7,7 +7,8 @@ use super::mounts::{self, Place};
 use super::options::{Options, READ_ONLY};
 use super::{Facts, Main, PlanError, Stage, stage};
 use crate::caps::CapSet;
-use crate::spec::{Capabilities, Mount, Rlimit, Spec};
+use crate::seccomp::Program;
+use crate::spec::{Capabilities, Mount, Process, Rlimit, Spec};
 
 /// Resources in the kernel's order.
 const RESOURCES: [&str; 16] = [
@@ -34,7 +35,7 @@ const UMASK: u32 = 0o022;
 /// `SIGKILL`.
 const KILL: u32 = 9;
 /// A terminal that nobody said the size of.
-const NO_SIZE: (u16, u16) = (0, 0);
+pub(super) const NO_SIZE: (u16, u16) = (0, 0);
 /// Where commands are looked for when the environment does not say (execvp(3), and the runtimes).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -56,9 +57,15 @@ pub(super) fn build(spec: &Spec, facts: &Facts, stage: &Stage) -> Result<Main, P
     }
     seal(&mut plan, spec, stage, &read_only)?;
     plan.add(Step::Depart { root: slot::ROOT });
-    become_user(&mut plan, spec, facts)?;
+    become_user(&mut plan, &spec.process, facts.keep_groups)?;
     plan.add(Step::Workdir { root: slot::ROOT, path: &cwd });
-    narrow(&mut plan, spec, facts)?;
+    let rest = Rest {
+        dies_with_parent: facts.dies_with_parent,
+        preserved: &facts.preserved,
+        seccomp: facts.seccomp.as_ref(),
+        init: facts.init,
+    };
+    narrow(&mut plan, &spec.process, &rest)?;
     main.steps = plan.finish();
     let slots = usize::from(first_given) + main.given.len();
     if slots > ctr_sys::step::MAX_SLOTS { Err(PlanError::TooManyMounts(spec.mounts.len())) } else { Ok(main) }
@@ -175,7 +182,8 @@ fn terminal(plan: &mut Builder, spec: &Spec, stage: &Stage) -> Result<(), PlanEr
     }
     let (rows, columns) = spec.process.console_size.map_or(NO_SIZE, |size| (size.height, size.width));
     let uid = spec.process.user.uid;
-    plan.add(Step::Terminal { devpts: slot::PTS, uid, rows, columns, to: slot::TERMINAL });
+    let (devpts, keep, to) = (slot::PTS, Slot::NONE, slot::TERMINAL);
+    plan.add(Step::Terminal { devpts, uid, rows, columns, keep, to });
     if stage.staged.at(Place::Dev).is_some() {
         plan.add(Step::Console { terminal: slot::TERMINAL, inside: slot::DEV, name: c"console" });
     }
@@ -225,14 +233,13 @@ fn seal(plan: &mut Builder, spec: &Spec, stage: &Stage, late: &[Late]) -> Result
 }
 
 /// Everything that still needs rights, ending with the change of ids.
-fn become_user(plan: &mut Builder, spec: &Spec, facts: &Facts) -> Result<(), PlanError> {
-    let process = &spec.process;
+pub(super) fn become_user(plan: &mut Builder, process: &Process, keep_groups: bool) -> Result<(), PlanError> {
     plan.add(Step::Keyring {});
     for limit in &process.rlimits {
         plan.add(Step::Limit { resource: resource(limit)?, soft: limit.soft, hard: limit.hard });
     }
-    plan.add(Step::Bound { keep: sets(spec).bounding.bits() });
-    if !facts.keep_groups {
+    plan.add(Step::Bound { keep: sets(process).bounding.bits() });
+    if !keep_groups {
         let groups = Numbers::of(process.user.additional_gids.iter().copied());
         plan.add(Step::Groups { ids: groups.words() });
     }
@@ -245,14 +252,26 @@ fn resource(limit: &Rlimit) -> Result<u32, PlanError> {
     found.and_then(|at| u32::try_from(at).ok()).ok_or_else(|| PlanError::Resource(limit.kind.clone()))
 }
 
+/// What the last steps depend on beside the process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rest<'a> {
+    /// It ends with its launcher.
+    pub(super) dies_with_parent: bool,
+    /// Numbers of descriptors that stay open.
+    pub(super) preserved: &'a [u32],
+    /// Which calls it may make.
+    pub(super) seccomp: Option<&'a Program>,
+    /// It runs under an init.
+    pub(super) init: bool,
+}
+
 /// The last steps: each only takes something away.
-fn narrow(plan: &mut Builder, spec: &Spec, facts: &Facts) -> Result<(), PlanError> {
-    let process = &spec.process;
-    let sets = sets(spec);
+pub(super) fn narrow(plan: &mut Builder, process: &Process, rest: &Rest<'_>) -> Result<(), PlanError> {
+    let sets = sets(process);
     plan.add(Step::Signals {});
     plan.add(Step::Umask { mask: process.user.umask.unwrap_or(UMASK) });
     plan.add(Step::Ambient { inheritable: sets.inheritable.bits(), ambient: sets.ambient.bits() });
-    if facts.dies_with_parent {
+    if rest.dies_with_parent {
         // After the change of ids, which would undo it.
         plan.add(Step::DieWithParent { signal: KILL });
     }
@@ -261,14 +280,14 @@ fn narrow(plan: &mut Builder, spec: &Spec, facts: &Facts) -> Result<(), PlanErro
         let value = c_string(&format!("exec {}", process.apparmor_profile))?;
         plan.add(Step::Write { base: slot::PROC, path: c"self/attr/apparmor/exec", value: &value });
     }
-    let preserved = Numbers::of(facts.preserved.iter().copied());
+    let preserved = Numbers::of(rest.preserved.iter().copied());
     plan.add(Step::Close { keep: preserved.words() });
     let capabilities = Step::Capabilities {
         effective: sets.effective.bits(),
         permitted: sets.permitted.bits(),
         inheritable: sets.inheritable.bits(),
     };
-    let filter = facts.seccomp.as_ref();
+    let filter = rest.seccomp;
     let filter = filter.map(|filter| Step::Seccomp { program: filter.bytes(), flags: filter.flags() });
     if process.no_new_privileges {
         plan.add(Step::NoNewPrivileges {});
@@ -279,7 +298,7 @@ fn narrow(plan: &mut Builder, spec: &Spec, facts: &Facts) -> Result<(), PlanErro
         filter.into_iter().for_each(|filter| plan.add(filter));
         plan.add(capabilities);
     }
-    if facts.init {
+    if rest.init {
         plan.add(Step::Supervise { terminal: process.terminal });
     }
     let files = Block::of(candidates(process.args.first().ok_or(PlanError::NoCommand)?, &process.env))?;
@@ -292,7 +311,7 @@ fn narrow(plan: &mut Builder, spec: &Spec, facts: &Facts) -> Result<(), PlanErro
     Ok(())
 }
 
-fn sets(spec: &Spec) -> Capabilities {
+fn sets(process: &Process) -> Capabilities {
     let none = Capabilities {
         bounding: CapSet::EMPTY,
         effective: CapSet::EMPTY,
@@ -300,7 +319,7 @@ fn sets(spec: &Spec) -> Capabilities {
         permitted: CapSet::EMPTY,
         ambient: CapSet::EMPTY,
     };
-    spec.process.capabilities.unwrap_or(none)
+    process.capabilities.unwrap_or(none)
 }
 
 /// The files a command may be. A name with a slash is a path; any other is looked for in the container's own PATH, of

@@ -3,8 +3,8 @@
 use ctr_userns::map::{Extent, IdMap, IdMaps};
 use serde_json::{Value, json};
 
-use super::{Facts, Plan, PlanError, build};
-use crate::spec::Spec;
+use super::{Bond, Facts, Plan, PlanError, Visit, build, join};
+use crate::spec::{NamespaceKind, Process, Spec};
 
 fn level_a() -> IdMaps {
     let map = IdMap::new(vec![Extent::new(0, 1000, 1), Extent::new(1, 100_000, 65_536)]).unwrap();
@@ -67,6 +67,32 @@ fn program() -> crate::seccomp::Program {
 #[test]
 fn the_default_container() {
     insta::assert_snapshot!(made(&spec(), &facts()).unwrap());
+}
+
+#[test]
+fn joining_a_container() {
+    let process: Process = serde_json::from_value(spec()["process"].clone()).unwrap();
+    let visit = Visit { namespaces: vec![NamespaceKind::User, NamespaceKind::Pid], ..Visit::default() };
+    insta::assert_snapshot!(join(&process, &visit).unwrap());
+}
+
+#[test]
+fn joining_with_everything_and_nobody_to_wait_for_it() {
+    let mut process = spec()["process"].clone();
+    process["terminal"] = json!(true);
+    process["consoleSize"] = json!({"height": 24, "width": 80});
+    process["noNewPrivileges"] = json!(true);
+    process["apparmorProfile"] = json!("narrow");
+    process["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}]);
+    let process: Process = serde_json::from_value(process).unwrap();
+    let visit = Visit {
+        namespaces: vec![NamespaceKind::User],
+        keep_groups: true,
+        bond: Bond::None,
+        preserved: vec![3, 4],
+        seccomp: Some(program()),
+    };
+    insta::assert_snapshot!(join(&process, &visit).unwrap());
 }
 
 #[test]

@@ -28,6 +28,8 @@ impl Step<'_> {
             Self::Guard {} => f.write_str("hide from other processes"),
             Self::Join { kind, .. } => write!(f, "join the {}", Namespaces(kind.into())),
             Self::Bear { .. } => f.write_str("start the container's first process"),
+            Self::Enter { .. } => f.write_str("enter the container"),
+            Self::Descend { .. } => f.write_str("start a process in the container"),
             Self::Root {} => f.write_str("become root of the user namespace"),
             Self::Unshare { namespaces } => write!(f, "make a new {}", Namespaces(namespaces.into())),
             Self::Isolate {} => f.write_str("keep mounts from travelling to the host"),
@@ -81,6 +83,14 @@ impl Step<'_> {
         match *self {
             Self::Join { namespace, .. } => write!(f, ": {namespace}"),
             Self::Bear { namespaces } => write!(f, ": with a new {}", Namespaces(namespaces)),
+            Self::Enter { process, namespaces, root } => {
+                write!(f, ": the {} of {process} -> {root}", Namespaces(namespaces.into()))
+            }
+            Self::Descend { stays, drains } => match (stays, drains) {
+                (false, _) => f.write_str(": as a sibling"),
+                (true, Slot::NONE) => f.write_str(": as a child"),
+                (true, drains) => write!(f, ": as a child, reading {drains}"),
+            },
             Self::Fresh { options, attributes, fallback, to, .. } => {
                 write!(f, ": {}, {}", Pairs(options), Attributes(attributes))?;
                 if !fallback.is_empty() {
@@ -120,8 +130,9 @@ impl Step<'_> {
             Self::Fill { mount, adopt, root, .. } => {
                 write!(f, ": {mount} from {root}{}", if adopt { ", with its mode" } else { "" })
             }
-            Self::Terminal { devpts, uid, rows, columns, to } => {
-                write!(f, ": in {devpts}, of user {uid}, {rows}x{columns} -> {to}")
+            Self::Terminal { devpts, uid, rows, columns, keep, to } => {
+                write!(f, ": in {devpts}, of user {uid}, {rows}x{columns} -> {to}")?;
+                if keep == Slot::NONE { Ok(()) } else { write!(f, ", kept in {keep}") }
             }
             Self::Console { terminal, inside, .. } => write!(f, ": {terminal} in {inside}"),
             Self::Control { terminal } => write!(f, ": {terminal}"),

@@ -18,7 +18,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::run::Engine;
 use super::{Slot, Strings};
-use crate::clone::{leave, sibling};
+use crate::clone::{fork, leave, sibling};
 use crate::control::{self, Report};
 use crate::mount::{self, Attributes};
 use crate::raw;
@@ -65,6 +65,32 @@ impl Engine {
         let fd = self.slot(namespace)?.as_raw_fd();
         // SAFETY: takes numbers only; a namespace holds nothing of this program's memory.
         unsafe { raw::call(libc::SYS_setns, [raw::int(fd), raw::word(kind), 0, 0, 0, 0]) }.map(drop)
+    }
+
+    /// Enters namespaces of a process in one call: all of them or none.
+    pub(super) fn enter(&mut self, process: Slot, namespaces: u32, root: Slot) -> Result<()> {
+        self.join(process, namespaces)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // Not the working directory, which was the host's and has just been set to this.
+        let here = openat(CWD, c"/", flags, Mode::empty())?;
+        self.fill_slot(root, here)
+    }
+
+    /// Becomes two, since a pid namespace is entered by children only: the younger goes on with the plan.
+    pub(super) fn descend(&mut self, stays: bool, drains: Slot) -> Result<()> {
+        // Of both: the younger's copy is closed by its return.
+        let master = self.take(drains);
+        let born = if stays { fork()? } else { sibling(0)? };
+        let Some(pid) = born else { return Ok(()) };
+        let report = Report::Born { pid: pid.as_raw_nonzero().get() };
+        control::report(self.control()?, &report, None)?;
+        if !stays {
+            leave(0)
+        }
+        // The launcher's terminal is to be nothing to us, nor what its shell does with its jobs.
+        rustix::process::setsid()?;
+        self.forget_descriptors();
+        super::supervise::hold(pid, master)
     }
 
     /// Becomes two: the elder reports the younger and ends, the younger waits for its id maps and goes on.

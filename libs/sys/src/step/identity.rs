@@ -5,7 +5,7 @@
 use core::ffi::CStr;
 
 use rustix::fd::{AsFd, BorrowedFd};
-use rustix::fs::{Mode, OFlags, Uid, fchown, openat};
+use rustix::fs::{Mode, OFlags, Uid, fchown, fstatfs, openat};
 use rustix::io::{Errno, FdFlags, Result};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -15,6 +15,9 @@ use super::{Slot, Words, enter};
 use crate::control::{self, Report};
 use crate::cred::{self, Sets};
 use crate::{mount, raw, rooted};
+
+/// `DEVPTS_SUPER_MAGIC`.
+const DEVPTS_MAGIC: u64 = 0x1cd1;
 
 /// Linux takes no more supplementary groups.
 const MAX_GROUPS: usize = 65_536;
@@ -74,7 +77,18 @@ pub(super) fn limit(resource: u32, soft: u64, hard: u64) -> Result<()> {
 }
 
 impl Engine {
-    pub(super) fn terminal(&mut self, devpts: Slot, uid: u32, size: (u16, u16), to: Slot) -> Result<()> {
+    /// Opens a pair. Its master goes to the launcher, unless there is a slot of ours for it.
+    pub(super) fn terminal(
+        &mut self,
+        devpts: Slot,
+        uid: u32,
+        size: (u16, u16),
+        (keep, to): (Slot, Slot),
+    ) -> Result<()> {
+        // A directory that the container may have had its hands on: nothing else there has a `ptmx` that is one.
+        if u64::try_from(fstatfs(self.slot(devpts)?)?.f_type) != Ok(DEVPTS_MAGIC) {
+            return Err(Errno::NODEV);
+        }
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let master = openat(self.slot(devpts)?, c"ptmx", flags, Mode::empty())?;
         unlockpt(&master)?;
@@ -85,7 +99,11 @@ impl Engine {
             let (ws_row, ws_col) = size;
             tcsetwinsize(&master, Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 })?;
         }
-        control::report(self.control()?, &Report::Terminal, Some(master.as_fd()))?;
+        if keep == Slot::NONE {
+            control::report(self.control()?, &Report::Terminal, Some(master.as_fd()))?;
+        } else {
+            self.fill_slot(keep, master)?;
+        }
         self.fill_slot(to, slave)
     }
 

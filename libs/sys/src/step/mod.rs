@@ -37,6 +37,11 @@ pub const MAX_SLOTS: usize = 768;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u16);
 
+impl Slot {
+    /// No slot: where a step can do without.
+    pub const NONE: Self = Self(u16::MAX);
+}
+
 /// One step of a plan, and whether it is best effort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Planned<'a> {
@@ -256,7 +261,7 @@ declare! {
         /// The path.
         path: &'a CStr,
     }
-    /// Opens a terminal of the container's and sends its master side to the launcher.
+    /// Opens a terminal of the container's, whose master side is sent to the launcher.
     24 Terminal {
         /// The container's devpts.
         devpts: Slot,
@@ -266,6 +271,8 @@ declare! {
         rows: u16,
         /// Columns.
         columns: u16,
+        /// Where the master side goes instead of to the launcher, or no slot at all.
+        keep: Slot,
         /// Where the slave side goes.
         to: Slot,
     }
@@ -384,5 +391,22 @@ declare! {
         path: &'a CStr,
         /// Where an open place at it goes.
         to: Slot,
+    }
+    /// Enters namespaces of a process, all at once.
+    45 Enter {
+        /// A descriptor of the process.
+        process: Slot,
+        /// `CLONE_NEW…`
+        namespaces: u32,
+        /// Where an open place at the root directory there goes.
+        root: Slot,
+    }
+    /// Makes the process that goes on with this plan inside the pid namespace that was entered.
+    46 Descend {
+        /// Whether this one stays, as the other's parent, until that ends; else it ends at once and leaves the other to
+        /// its own parent.
+        stays: bool,
+        /// The master side of a terminal that this one reads empty while it stays, or no slot at all.
+        drains: Slot,
     }
 }

@@ -114,6 +114,11 @@ impl Engine {
         self.slots.fill_with(|| None);
     }
 
+    /// Takes a descriptor out of its slot.
+    pub(super) fn take(&mut self, slot: Slot) -> Option<OwnedFd> {
+        self.slots.get_mut(usize::from(slot.0)).and_then(Option::take)
+    }
+
     /// What is in a slot.
     pub(super) fn slot(&self, slot: Slot) -> Result<BorrowedFd<'_>> {
         self.slots.get(usize::from(slot.0)).and_then(Option::as_ref).map(AsFd::as_fd).ok_or(Errno::BADF)
@@ -136,6 +141,8 @@ impl Engine {
             Step::Guard {} => crate::cred::set_dumpable(false),
             Step::Join { namespace, kind } => self.join(namespace, kind),
             Step::Bear { namespaces } => self.bear(namespaces),
+            Step::Enter { process, namespaces, root } => self.enter(process, namespaces, root),
+            Step::Descend { stays, drains } => self.descend(stays, drains),
             Step::Root {} => crate::cred::take_root(),
             Step::Unshare { namespaces } => super::enter::unshare(namespaces),
             Step::Isolate {} => super::enter::isolate(),
@@ -164,8 +171,8 @@ impl Engine {
             Step::Fill { mount, adopt, root, path } => self.fill(mount, adopt, root, path),
             Step::Folders { root, path } => self.folders(root, path),
             Step::Locate { root, path, to } => self.locate(root, path, to),
-            Step::Terminal { devpts, uid, rows, columns, to } => {
-                self.terminal(devpts, uid, (rows, columns), to)
+            Step::Terminal { devpts, uid, rows, columns, keep, to } => {
+                self.terminal(devpts, uid, (rows, columns), (keep, to))
             }
             Step::Console { terminal, inside, name } => self.console(terminal, inside, name),
             Step::Session {} => rustix::process::setsid().map(drop),

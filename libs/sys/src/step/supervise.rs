@@ -9,9 +9,10 @@
 
 use core::ptr::null;
 
-use rustix::fd::BorrowedFd;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::{Errno, Result};
-use rustix::process::Pid;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::run::Engine;
 use crate::clone::{fork, leave};
@@ -93,6 +94,44 @@ fn watch(child: Pid) -> ! {
     }
 }
 
+/// The life of a process that only is another's parent: a process inside a pid namespace that nobody outside waits for
+/// would keep that namespace's init from ending. What it writes to a terminal that nobody looks at is read and forgotten,
+/// lest it wait for a reader.
+pub(super) fn hold(child: Pid, master: Option<OwnedFd>) -> ! {
+    if let Some(master) = master {
+        // Without a descriptor to wait on, its terminal fills up: no reason not to wait for it.
+        drain(child, &master).ok();
+    }
+    loop {
+        match wait_for_anybody(0) {
+            Some((pid, code)) if pid == child => leave(code),
+            // Interrupted: a signal that is no reason to leave.
+            _ => {}
+        }
+    }
+}
+
+/// Reads a terminal until the process ends, or everybody has closed its other side.
+fn drain(child: Pid, master: &OwnedFd) -> Result<()> {
+    let process = pidfd_open(child, PidfdFlags::empty())?;
+    let mut bytes = [0_u8; 4096];
+    loop {
+        let mut fds = [PollFd::new(master, PollFlags::IN), PollFd::new(&process, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno),
+        }
+        if !fds[1].revents().is_empty() {
+            return Ok(());
+        }
+        match rustix::io::read(master, &mut bytes[..]) {
+            Ok(0) | Err(Errno::IO) => return Ok(()),
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
 fn next_signal() -> Result<i32> {
     let all = u64::MAX;
     let args = [core::ptr::from_ref(&all) as usize, 0, 0, SET, 0, 0];
@@ -110,20 +149,24 @@ fn hand_on(child: Pid, signal: i32) {
 
 /// Reaps whoever has ended. Returns the command's exit code if it is among them.
 fn reap(child: Pid) -> Option<i32> {
-    const ANYBODY: i32 = -1;
     let mut code = None;
     loop {
-        let mut status: i32 = 0;
-        let into = (&raw mut status) as usize;
-        let args = [raw::int(ANYBODY), into, raw::int(libc::WNOHANG), null::<u8>() as usize, 0, 0];
-        // SAFETY: the kernel writes one int to a live variable, and nothing to a null pointer.
-        match unsafe { raw::call(libc::SYS_wait4, args) } {
-            Ok(0) | Err(_) => return code,
-            Ok(pid) if i32::try_from(pid) == Ok(child.as_raw_nonzero().get()) => {
-                let signal = status & 0x7f;
-                code = Some(if signal == 0 { (status >> 8) & 0xff } else { 128 + signal });
-            }
-            Ok(_) => {}
+        match wait_for_anybody(libc::WNOHANG) {
+            None => return code,
+            Some((pid, ended)) => code = if pid == child { Some(ended) } else { code },
         }
     }
+}
+
+/// Somebody who has ended, with the exit code that stands for it.
+fn wait_for_anybody(options: i32) -> Option<(Pid, i32)> {
+    const ANYBODY: i32 = -1;
+    let mut status: i32 = 0;
+    let into = (&raw mut status) as usize;
+    let args = [raw::int(ANYBODY), into, raw::int(options), null::<u8>() as usize, 0, 0];
+    // SAFETY: the kernel writes one int to a live variable, and nothing to a null pointer.
+    let pid = unsafe { raw::call(libc::SYS_wait4, args) }.ok()?;
+    let signal = status & 0x7f;
+    let code = if signal == 0 { (status >> 8) & 0xff } else { 128 + signal };
+    Some((Pid::from_raw(i32::try_from(pid).ok()?)?, code))
 }

@@ -175,7 +175,7 @@ fn process(args: &Parsed, words: Vec<String>, host_env: HostEnv) -> Result<Proce
 }
 
 /// The descriptors of `--preserve-fd`, or the first so many after standard error.
-fn preserved(args: &Parsed) -> Result<Vec<u32>, FlagError> {
+pub(crate) fn preserved(args: &Parsed) -> Result<Vec<u32>, FlagError> {
     let number = |text: &String| text.trim().parse().map_err(|_not_one| FlagError::PreserveFd(text.clone()));
     let mut named: Vec<u32> = args.strings("preserve-fd").iter().map(number).collect::<Result<_, _>>()?;
     if let Some(low) = named.iter().find(|fd| **fd < 3) {

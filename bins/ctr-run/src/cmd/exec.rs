@@ -1,0 +1,141 @@
+//! `ctr exec`: a command in a container that runs.
+
+use std::path::Path;
+
+use ctr_cli::app::Call;
+use ctr_cli::exit::Exit;
+use ctr_cli::log::Level;
+use ctr_cli::report::CommandError;
+use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
+use ctr_core::id::ContainerId;
+use ctr_core::{file, limits};
+use ctr_pods::containers::{Container, Containers};
+use ctr_pods::env::{EnvRequest, HostEnv};
+use ctr_pods::exec::{self, ExecError, Request, Way};
+use ctr_pods::terminal;
+use ctr_pods::user::UserSpec;
+
+use crate::error;
+use crate::place::Place;
+
+/// Podman's code for a container that nothing can be run in.
+const NOT_RUNNING: Exit = Exit::code(255);
+
+/// The verb.
+pub const VERB: Verb =
+    Verb::new("[options] CONTAINER COMMAND [ARG...]", "Run a process in a running container")
+        .long(
+            "Run a process in a running container. It ends with this command, unless it is detached; signals go to it.",
+        )
+        .examples(&["exec web ls /etc", "exec -it -w /srv web sh", "exec --user root -e K=V web id"])
+        .flags(&[
+            Flag::path("cidfile", "Read the container's id from a file"),
+            Flag::bool("detach", "Run the process in the background").short('d'),
+            Flag::array("env", "Set environment variables").short('e'),
+            Flag::array("env-file", "Read environment variables from a file"),
+            Flag::bool("interactive", "Keep standard input open").short('i'),
+            Flag::bool("latest", "Act on the latest container").short('l'),
+            Flag::bool("no-session", "Keep no record of the process; none is kept anyway"),
+            Flag::strings("preserve-fd", "Pass file descriptors into the container, comma-separated"),
+            Flag::uint("preserve-fds", "Pass this many file descriptors after standard error into the container"),
+            Flag::bool("privileged", "Give the process all capabilities"),
+            Flag::bool("tty", "Give the process a terminal").short('t'),
+            Flag::string("user", "User name or id, and group, `user[:group]`").short('u'),
+            Flag::string("workdir", "Working directory inside the container").short('w'),
+        ])
+        .refuses(&[&["detach-keys", "wait"]])
+        .arity(Arity::Any)
+        .runs_a_command();
+
+/// Runs a command and ends as it ends.
+///
+/// # Errors
+/// It could not be started.
+pub fn run(call: &Call) -> Result<Exit, CommandError> {
+    let flags = &call.flags;
+    let detach = flags.bool("detach");
+    if flags.bool("no-session") && detach {
+        return Err(CommandError::usage("--no-session cannot be used with --detach or --detach-keys"));
+    }
+    let words = flags.texts()?;
+    let (name, words) = target(flags, &words)?;
+    let request = request(flags, words)?;
+    let place = Place::find(&call.globals)?;
+    let container = find(&Containers::new(&place.dirs), name)?;
+    if request.terminal && !detach && !terminal::stdin_is_terminal() && !call.caller.voice.is_peer() {
+        call.ui.warn("the input device is not a terminal: --tty and --interactive may not work as expected");
+    }
+    let way = Way { user_run: &place.own.run, user: place.user.as_deref() };
+    let mut note = |notice: ctr_runtime::launch::Notice| call.ui.log(Level::Info, &notice.to_string());
+    if detach {
+        exec::detached(&container, &request, way, &mut note)
+            .map_err(|error| of_exec(error).exit(Exit::FAILURE))?;
+        let session = ContainerId::random().map_err(CommandError::environment)?;
+        call.ui.line(session.as_str())?;
+        return Ok(Exit::SUCCESS);
+    }
+    let end = exec::foreground(&container, &request, way, &mut note).map_err(of_exec)?;
+    Ok(Exit::code(end.code()))
+}
+
+/// Which container is meant, and the words that are left.
+fn target<'a>(flags: &Parsed, words: &'a [&'a str]) -> Result<(Option<String>, &'a [&'a str]), CommandError> {
+    match (flags.bool("latest"), flags.path("cidfile"), words.split_first()) {
+        (true, Some(_), _) => Err(CommandError::usage("--latest and --cidfile can not be used together")),
+        (true, None, _) => Ok((None, words)),
+        (false, Some(path), _) => Ok((Some(id_in(path)?), words)),
+        (false, None, Some((name, words))) => Ok((Some((*name).to_owned()), words)),
+        (false, None, None) => Err(CommandError::usage(
+            "exec requires the name or ID of a container or the --latest or --cidfile flag",
+        )),
+    }
+}
+
+fn id_in(path: &Path) -> Result<String, CommandError> {
+    let text = file::read_text(path, limits::TAG as u64 * 8);
+    Ok(text.map_err(CommandError::user)?.lines().next().unwrap_or_default().to_owned())
+}
+
+fn find(containers: &Containers, name: Option<String>) -> Result<Container, CommandError> {
+    match name {
+        Some(name) => containers.find(&name).map_err(|error| error::of_containers(error).exit(Exit::FAILURE)),
+        None => {
+            let latest = containers.list().map_err(error::of_containers)?.pop();
+            latest.ok_or_else(|| CommandError::user("no containers to act on: no such container"))
+        }
+    }
+}
+
+fn request(flags: &Parsed, words: &[&str]) -> Result<Request, CommandError> {
+    if let Some(user) = flags.get("user") {
+        UserSpec::parse(user).map_err(CommandError::usage)?;
+    }
+    let files = flags.strings("env-file");
+    let read = |path: &String| file::read_text(Path::new(path), limits::ENV_FILE).map_err(CommandError::user);
+    Ok(Request {
+        words: words.iter().map(|word| (*word).to_owned()).collect(),
+        env: EnvRequest {
+            set: flags.strings("env"),
+            files: files.iter().map(read).collect::<Result<_, _>>()?,
+            ..EnvRequest::default()
+        },
+        host_env: HostEnv::new(std::env::vars_os()),
+        user: flags.get("user").map(str::to_owned),
+        workdir: flags.get("workdir").filter(|dir| !dir.is_empty()).map(str::to_owned),
+        privileged: flags.bool("privileged"),
+        interactive: flags.bool("interactive"),
+        terminal: flags.bool("tty"),
+        preserve_fds: super::run::preserved(flags).map_err(CommandError::usage)?,
+    })
+}
+
+/// A command did not run.
+fn of_exec(error: ExecError) -> CommandError {
+    match error {
+        error @ ExecError::NotRunning(_) => CommandError::user(error).exit(NOT_RUNNING),
+        error @ ExecError::Workdir { .. } => CommandError::user(error).exit(Exit::NOT_FOUND),
+        ExecError::Command { command, errno } => error::of_command(command, errno),
+        ExecError::Enter(error) => crate::place::barred(error),
+        other => CommandError::user(other),
+    }
+}
