@@ -14,4 +14,5 @@ mod program;
 mod refused;
 mod rights;
 mod terminal;
+mod top;
 mod user;

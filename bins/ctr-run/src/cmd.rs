@@ -14,5 +14,6 @@ pub mod run;
 mod select;
 mod size;
 pub mod system;
+pub mod top;
 pub mod unshare;
 pub mod version;

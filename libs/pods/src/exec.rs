@@ -49,6 +49,7 @@ use crate::ulimit::UlimitError;
 use crate::user::UserError;
 
 pub use process::Filter;
+pub(crate) use reach::accounts;
 
 /// What `exec` was asked for.
 #[derive(Debug, Clone, Default)]

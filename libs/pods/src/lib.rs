@@ -21,6 +21,7 @@ pub mod security;
 pub mod supervise;
 pub mod sysctl;
 pub mod terminal;
+pub mod top;
 pub mod ulimit;
 pub mod units;
 pub mod user;

@@ -99,10 +99,7 @@ fn id_in(path: &Path) -> Result<String, CommandError> {
 fn find(containers: &Containers, name: Option<String>) -> Result<Container, CommandError> {
     match name {
         Some(name) => containers.find(&name).map_err(|error| error::of_containers(error).exit(Exit::FAILURE)),
-        None => {
-            let latest = containers.list().map_err(error::of_containers)?.pop();
-            latest.ok_or_else(|| CommandError::user("no containers to act on: no such container"))
-        }
+        None => super::select::latest(containers),
     }
 }
 

@@ -3,8 +3,10 @@
 use ctr_cli::human::time::Timestamp;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::Parsed;
-use ctr_pods::containers::Container;
+use ctr_pods::containers::{Container, Containers};
 use ctr_pods::filter::Filters;
+
+use crate::error;
 
 /// The conditions of `--filter`.
 pub(super) fn filters(flags: &Parsed, all: &[Container]) -> Result<Filters, CommandError> {
@@ -26,6 +28,12 @@ pub(super) fn running(list: Vec<Container>) -> Result<Vec<(Container, bool)>, Co
         Ok((container, running))
     };
     list.into_iter().map(ask).collect()
+}
+
+/// The container that was made last.
+pub(super) fn latest(containers: &Containers) -> Result<Container, CommandError> {
+    let latest = containers.list().map_err(error::of_containers)?.pop();
+    latest.ok_or_else(|| CommandError::user("no containers to act on: no such container"))
 }
 
 /// A moment of a record.

@@ -56,7 +56,7 @@ pub(super) fn root(state: &State) -> Result<Root, ExecError> {
 
 /// The container's passwd and group files, as they are now. Where only ids of the container may read them, we become one
 /// who has those.
-pub(super) fn accounts(state: &State, way: Way<'_>) -> Result<Accounts, ExecError> {
+pub(crate) fn accounts(state: &State, way: Way<'_>) -> Result<Accounts, ExecError> {
     match accounts::read(&root(state)?) {
         Err(error) if is_denied(&error) => {
             // Others find A through the container's own supervisor.
