@@ -130,7 +130,12 @@ fn await_answer(socket: BorrowedFd<'_>) -> Result<(), ConnectError> {
         }
     }
     let mut first = [0; 1];
-    match recv(socket, &mut first, RecvFlags::empty()) {
+    let answer = match recv(socket, &mut first, RecvFlags::empty()) {
+        // It hung up before it read what we said. The kernel tells that once, and first.
+        Err(Errno::CONNRESET) => recv(socket, &mut first, RecvFlags::empty()),
+        other => other,
+    };
+    match answer {
         Ok((1, _)) if first == [kind::HELLO] => Ok(()),
         Ok((1, _)) if first == [kind::LEFT_BEHIND] => Err(ConnectError::TooMany),
         Ok(_) | Err(Errno::CONNRESET) => Err(ConnectError::Refused),

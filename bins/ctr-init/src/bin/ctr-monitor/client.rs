@@ -71,6 +71,11 @@ impl Client {
         }
     }
 
+    /// Whether it has to go now.
+    pub(crate) fn is_late(&self, now: u64) -> bool {
+        self.deadline().is_some_and(|until| until <= now)
+    }
+
     /// Reads who a stranger is.
     pub(crate) fn introduce(&mut self, trusted: &[FileId; 2]) -> Result<(), Gone> {
         let mut bytes = [0; 2];
@@ -100,9 +105,11 @@ impl Client {
         self.tell(&[kind::HELLO])
     }
 
-    /// Sends the chunk, or remembers that it is owed.
+    /// Sends the message, or remembers that it is owed. Who does not listen to output still gets the last one; a stranger
+    /// gets nothing.
     pub(crate) fn give(&mut self, message: &[u8], now: u64) -> Result<(), Gone> {
-        if !self.listens {
+        let is_last = message.first() == Some(&kind::ENDED);
+        if self.is_stranger() || !self.listens && !is_last {
             return Ok(());
         }
         match send(&self.socket, message, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {

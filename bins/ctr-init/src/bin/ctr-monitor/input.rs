@@ -7,6 +7,7 @@ use rustix::net::{RecvFlags, recv};
 use rustix::termios::Winsize;
 
 use crate::client::{Client, Gone};
+use crate::memory::release;
 
 /// The key that ends input to a terminal.
 const END_KEY: u8 = 4;
@@ -121,6 +122,13 @@ impl<'a> Input<'a> {
                 self.push();
             }
             Sink::Pipe(_) | Sink::Closed => self.sink = Sink::Closed,
+        }
+    }
+
+    /// Gives the buffer's memory back while nothing is in it.
+    pub(crate) fn release(&mut self) {
+        if self.pending().is_none() {
+            release(self.buffer);
         }
     }
 

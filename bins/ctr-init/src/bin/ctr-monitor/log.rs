@@ -19,6 +19,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::time::Timespec;
 
+use crate::memory::release;
 use crate::stamp::{STAMP, stamp};
 
 mod name;
@@ -89,6 +90,13 @@ impl<'a> Log<'a> {
             rest = rest.get(piece.len() + usize::from(tag == b'F')..).unwrap_or_default();
         }
         self.flush();
+    }
+
+    /// Gives the buffer's memory back while nothing is in it.
+    pub(crate) fn release(&mut self) {
+        if self.filled == 0 {
+            release(self.buffer);
+        }
     }
 
     /// Says at the end what has not been said.

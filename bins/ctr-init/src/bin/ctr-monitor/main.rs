@@ -77,7 +77,7 @@ fn run(_argument: Option<&CStr>, environment: Environment) -> i32 {
     signals::ignore_only(IGNORED.into_iter().map(Signal::as_raw).fold(Set::EMPTY, Set::with)).ok();
     rustix::thread::set_name(c"ctr-monitor").ok();
     rustix::process::chdir(c"/").ok();
-    let Memory { task, output, log, input } = memory;
+    let Memory { task, message, log, input } = memory;
     let Ok(length) = read_task(task) else { return USELESS };
     let Some(task) = task.get(..length).and_then(Task::decode) else { return USELESS };
     let mut next = LOCK_AT;
@@ -87,7 +87,7 @@ fn run(_argument: Option<&CStr>, environment: Environment) -> i32 {
         next += 1;
         fd
     });
-    let ended = Monitor::new(task, output, log, input).run();
+    let ended = Monitor::new(task, message, log, input).run();
     // If that fails, the next command that looks at the container does what it would have done.
     ended.become_next(environment);
     USELESS

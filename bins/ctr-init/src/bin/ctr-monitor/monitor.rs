@@ -1,6 +1,6 @@
 //! The loop.
 
-use ctr_sys::monitor::{FileId, Log as LogTask, Output, Task, kind};
+use ctr_sys::monitor::{FileId, Log as LogTask, MESSAGE, Output, Task, kind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::OFlags;
@@ -11,12 +11,16 @@ use crate::client::{self, Client, Gone, PATIENCE};
 use crate::end::{Ended, Exit, ExitFile};
 use crate::input::{Input, Sink};
 use crate::log::Log;
+use crate::memory::release;
 use crate::output::{Read, Source, sources};
 
 /// The starting command's client is the first.
 const CLIENTS: usize = 1 + client::MAX;
 /// Init, the listener, input, two sources, and clients.
 const WAITED: usize = 5 + CLIENTS;
+
+/// How long nothing happens before memory is given back, in nanoseconds. Then it sleeps until something does.
+const CALM: u64 = 1_000_000_000;
 
 /// What something that happened is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub(crate) struct Monitor<'a> {
     timed_out: bool,
     phase: Phase,
     exit: Option<Exit>,
+    /// Nothing has happened for a while, and memory was given back.
+    calm: bool,
 }
 
 /// How far the container has come.
@@ -102,6 +108,7 @@ impl<'a> Monitor<'a> {
             timed_out: false,
             phase: Phase::Running,
             exit: None,
+            calm: false,
         }
     }
 
@@ -131,6 +138,7 @@ impl<'a> Monitor<'a> {
                 }
             }
             self.expire(now);
+            self.rest(count > 0 && happened.iter().any(|(_, flags)| !flags.is_empty()));
             if self.phase == Phase::Running {
                 self.carry_what_is(readable, now);
             } else if self.has_ended(now) {
@@ -153,7 +161,7 @@ impl<'a> Monitor<'a> {
                 count += 1;
             }
         });
-        let patience = self.next_deadline().map(|until| {
+        let patience = self.next_deadline(now).map(|until| {
             let left = until.saturating_sub(now);
             Timespec { tv_sec: (left / SECOND).cast_signed(), tv_nsec: (left % SECOND).cast_signed() }
         });
@@ -167,13 +175,26 @@ impl<'a> Monitor<'a> {
         (happened, count)
     }
 
+    /// Gives memory back when nothing has happened for a while.
+    fn rest(&mut self, something: bool) {
+        if something || self.is_owing() {
+            self.calm = false;
+            return;
+        }
+        if !self.calm {
+            self.calm = true;
+            release(self.message);
+            self.input.release();
+            if let Some(log) = &mut self.log {
+                log.release();
+            }
+        }
+    }
+
     /// Calls back for each descriptor to wait for.
     fn each_wish<'s>(&'s self, mut add: impl FnMut(Subject, BorrowedFd<'s>, PollFlags)) {
         if self.phase == Phase::Running {
             add(Subject::Init, self.init.as_fd(), PollFlags::IN);
-            if let Some(listener) = self.listener.as_ref().filter(|_| self.accepting) {
-                add(Subject::Listener, listener.as_fd(), PollFlags::IN);
-            }
             if let Some(input) = self.input.pending() {
                 add(Subject::Input, input.as_fd(), PollFlags::OUT);
             }
@@ -195,16 +216,21 @@ impl<'a> Monitor<'a> {
                 add(Subject::Client(which), client.socket.as_fd(), listens | owed);
             }
         }
+        // Last: who hung up has left a place.
+        if let Some(listener) = self.listener.as_ref().filter(|_| self.accepting) {
+            add(Subject::Listener, listener.as_fd(), PollFlags::IN);
+        }
     }
 
     /// When something is to be done though nothing happens.
-    fn next_deadline(&self) -> Option<u64> {
+    fn next_deadline(&self, now: u64) -> Option<u64> {
         let clients = self.clients.iter().flatten().filter_map(Client::deadline);
         let end = match self.phase {
             Phase::Draining(since) if self.exit.is_none() => Some(since.saturating_add(PATIENCE)),
             _ => None,
         };
-        clients.chain(self.deadline).chain(end).min()
+        let calm = (!self.calm).then(|| now.saturating_add(CALM));
+        clients.chain(self.deadline).chain(end).chain(calm).min()
     }
 
     /// Whether a client has not got the message yet.
@@ -248,9 +274,13 @@ impl<'a> Monitor<'a> {
             // It may have ended by itself in this moment.
             pidfd_send_signal(&self.init, Signal::KILL).ok();
         }
+        let message = self.message.get(..self.length).unwrap_or_default();
         for place in &mut self.clients {
-            let late = |client: &mut Client| client.deadline().is_some_and(|until| until <= now);
-            if let Some(client) = place.take_if(late) {
+            let is_late = |client: &mut Client| {
+                // The kernel calls a socket writable once it is nearly empty; there may be room before that.
+                client.is_late(now) && (client.give(message, now) == Err(Gone) || client.is_late(now))
+            };
+            if let Some(client) = place.take_if(is_late) {
                 client.leave_behind();
                 self.accepting = true;
             }
@@ -270,7 +300,9 @@ impl<'a> Monitor<'a> {
     /// Carries a piece of output from a source to the log and to clients.
     fn carry(&mut self, which: usize, now: u64) {
         let Some(source) = &mut self.sources[which] else { return };
-        let Some((first, into)) = self.message.split_first_mut() else { return };
+        let Some((first, into)) = self.message.get_mut(..MESSAGE).and_then(<[u8]>::split_first_mut) else {
+            return;
+        };
         match source.read(into) {
             Read::Nothing => {}
             Read::End => self.sources[which] = None,
@@ -306,12 +338,14 @@ impl<'a> Monitor<'a> {
         for source in self.sources.iter_mut().flatten() {
             source.limit();
         }
+        let message = self.message.get(..self.length).unwrap_or_default();
         for place in &mut self.clients {
             place.take_if(|client| client.is_stranger());
-            if let Some(client) = place {
-                // What is left of the output should not have to wait for anybody.
+            // What is left of the output should not have to wait for anybody.
+            place.take_if(|client| {
                 client.widen();
-            }
+                client.owed.is_some() && client.give(message, now) == Err(Gone)
+            });
         }
     }
 

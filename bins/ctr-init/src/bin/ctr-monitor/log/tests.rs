@@ -214,14 +214,14 @@ proptest! {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
         let fifo = openat(CWD, &path, flags, Mode::empty()).unwrap();
         rustix::pipe::fcntl_setpipe_size(&fifo, 4096).unwrap();
-        let (mut reader, mut written) = (File::from(std::os::fd::OwnedFd::from(fifo)), Vec::new());
+        let (mut reader, mut written) = (File::from(fifo), Vec::new());
         let mut buffer = vec![0; BUFFER];
         let mut log = log(folder.path(), 0, 1, &mut buffer);
         let (mut all, mut at) = (0, 0_usize);
         for (is_error, length, newline, reads) in writes {
             let bytes: Vec<u8> = (0..length).map(|_| {
                 at += 1;
-                if at.is_multiple_of(usize::from(newline) + 2) { b'\n' } else { b'a' + (at % 26) as u8 }
+                if at.is_multiple_of(usize::from(newline) + 2) { b'\n' } else { b'a' + u8::try_from(at % 26).unwrap() }
             }).collect();
             all += bytes.len() as u64;
             log.write(if is_error { Stream::Stderr } else { Stream::Stdout }, &bytes, NOW);
