@@ -1,4 +1,4 @@
-//! `ps`, `rm`, `container …`, and the empty sets: pods, networks, volumes.
+//! `ps`, `rm`, `container …`, and the empty sets: pods, networks.
 
 use ctr_tests::env::Running;
 use ctr_tests::{BUSYBOX, Env, needs};
@@ -167,10 +167,7 @@ fn the_empty_sets_are_empty() {
         ],
         &["pod", "ps", "--noheading", "--filter", "name=x", "--format", "{{.Name}}"],
         &["pod", "ps", "--latest", "-q"],
-        &["volume", "ls", "-q", "--filter", "name=x"],
-        &["volume", "ls", "--noheading", "--format", "{{.Name}}"],
-        &["volume", "prune", "--force", "--all", "--filter", "label=x"],
-        &["volume", "rm", "--all", "--time", "0"],
+        &["volume", "rm", "--all", "--force", "--time", "0"],
         &["network", "prune", "--force", "--filter", "label=x"],
         &["pod", "prune", "--force"],
         &["pod", "rm", "--latest"],
@@ -182,13 +179,11 @@ fn the_empty_sets_are_empty() {
     }
     for (absent, code) in [
         (&["pod", "rm", "absent"][..], 1),
-        (&["volume", "rm", "absent"], 1),
         (&["network", "rm", "absent"], 1),
         (&["pod", "rm", "--pod-id-file", "no-such-file"], 125),
     ] {
         let output = env.ctr(absent).run();
         assert_eq!(output.code(), code, "{output}");
     }
-    assert_eq!(env.ctr(["volume", "rm", "--force", "absent"]).run().code(), 0);
     assert_eq!(env.ctr(["network", "rm", "--force", "-t", "0", "absent"]).run().code(), 0);
 }

@@ -16,3 +16,5 @@ mod rights;
 mod terminal;
 mod top;
 mod user;
+mod volume_verbs;
+mod volumes;

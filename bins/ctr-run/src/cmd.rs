@@ -17,3 +17,4 @@ pub mod system;
 pub mod top;
 pub mod unshare;
 pub mod version;
+pub mod volume;

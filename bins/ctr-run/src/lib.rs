@@ -12,6 +12,8 @@ use ctr_cli::app::Command;
 use ctr_cli::complete;
 use ctr_cli::verbs::Program;
 
+use cmd::volume;
+
 pub use place::Place;
 
 /// What this program does for the user.
@@ -49,9 +51,17 @@ pub const COMMANDS: &[Command] = &[
     Command { path: "top", verb: &cmd::top::VERB, run: cmd::top::run },
     Command { path: "unshare", verb: &cmd::unshare::VERB, run: cmd::unshare::run },
     Command { path: "version", verb: &cmd::version::VERB, run: cmd::version::run },
-    Command { path: "volume ls", verb: &cmd::empty::VOLUME_LIST, run: cmd::empty::volumes },
-    Command { path: "volume prune", verb: &cmd::empty::VOLUME_PRUNE, run: cmd::empty::prune },
-    Command { path: "volume rm", verb: &cmd::empty::VOLUME_REMOVE, run: cmd::empty::remove_volumes },
+    Command { path: "volume create", verb: &volume::create::VERB, run: volume::create::run },
+    Command { path: "volume exists", verb: &volume::EXISTS, run: volume::exists },
+    Command { path: "volume export", verb: &volume::archive::EXPORT, run: volume::archive::export },
+    Command { path: "volume import", verb: &volume::archive::IMPORT, run: volume::archive::import },
+    Command { path: "volume inspect", verb: &volume::list::INSPECT, run: volume::list::inspect },
+    Command { path: "volume ls", verb: &volume::list::LIST, run: volume::list::list },
+    Command { path: "volume mount", verb: &volume::mount::MOUNT, run: volume::mount::mount },
+    Command { path: "volume prune", verb: &volume::prune::VERB, run: volume::prune::run },
+    Command { path: "volume reload", verb: &volume::RELOAD, run: volume::reload },
+    Command { path: "volume rm", verb: &volume::remove::VERB, run: volume::remove::run },
+    Command { path: "volume unmount", verb: &volume::mount::UNMOUNT, run: volume::mount::unmount },
 ];
 
 /// What this program does for itself, in processes of its own: verbs that begin with two underlines.

@@ -176,9 +176,9 @@ impl Filter {
             Self::Ancestor(text) => is_ancestor(container, text),
             Self::Before(moment) => record.created < *moment,
             Self::Since(moment) => record.created > *moment,
-            Self::Volume(text) => {
-                record.mounts.iter().any(|mount| mount.source == *text || mount.destination == *text)
-            }
+            Self::Volume(text) => record.mounts.iter().any(|mount| {
+                mount.source == *text || mount.destination == *text || mount.volume.as_ref() == Some(text)
+            }),
             Self::Network(name) => record.host.network == *name,
             Self::Pod => false,
             Self::Health(state) => state == "none",
@@ -215,6 +215,7 @@ mod tests {
 
     fn container(id: char, name: &str, created: u64) -> Container {
         let mount = MountRecord {
+            volume: None,
             kind: "bind".to_owned(),
             source: "/src".to_owned(),
             destination: "/dst".to_owned(),

@@ -25,5 +25,6 @@ pub mod top;
 pub mod ulimit;
 pub mod units;
 pub mod user;
+pub mod volumes;
 
 pub use ctr_core::events;

@@ -4,11 +4,12 @@
 //! as the user spelled them; whoever opens them decides what they are relative to.
 //!
 //! # Not here
-//! Opening sources, relabelling, changing owners: [`crate::create`]. Named volumes, images, globs and artifacts as
-//! sources are refused by name until their issues bring them.
+//! Opening sources, relabelling, changing owners: [`crate::create`]; which volumes there are: [`crate::volumes`]. Globs and
+//! artifacts as sources are refused by name until their issues bring them.
 
 mod csv;
 mod mount;
+mod named;
 mod options;
 mod tmpfs;
 mod volume;
@@ -16,6 +17,7 @@ mod volume;
 use std::path::PathBuf;
 
 pub use mount::parse_mount;
+pub use named::{ImageMount, Named};
 pub use options::{Access, Propagation, Relabel};
 pub use tmpfs::parse_tmpfs;
 pub use volume::parse_volume;
@@ -91,6 +93,12 @@ pub enum MountError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A part of an image that does not begin at its root.
+    #[error("volume subpath {0:?} must be an absolute path")]
+    RelativeSubpath(String),
+    /// `type=image` without one.
+    #[error("must set source and destination for image volume")]
+    NoImage,
     /// Two mounts on one destination.
     #[error("{0}: duplicate mount destination")]
     Duplicate(String),
@@ -185,6 +193,10 @@ pub enum What {
     Bind(Bind),
     /// A folder of the host that is read, while writes go elsewhere.
     Overlay(Overlay),
+    /// A volume of ours.
+    Volume(Named),
+    /// The files of an image.
+    Image(ImageMount),
     /// Memory.
     Tmpfs(Tmpfs),
     /// Another instance of pseudo-terminals.

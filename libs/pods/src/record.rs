@@ -23,8 +23,11 @@ pub type Time = u64;
 /// Something mounted into a container, as `inspect` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountRecord {
-    /// bind, tmpfs, devpts.
+    /// bind, tmpfs, devpts, volume, image.
     pub kind: String,
+    /// The volume that it is, if it is one: what keeps that from being removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<String>,
     /// On the host.
     pub source: String,
     /// In the container.

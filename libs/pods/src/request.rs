@@ -14,6 +14,7 @@ use crate::namespaces::Namespaces;
 use crate::security::Security;
 use crate::ulimit::Ulimits;
 use crate::user::{GroupAdd, UserSpec};
+use crate::volumes::{ImageVolumes, VolumesFrom};
 
 /// What the container's root is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +93,10 @@ pub struct Privileges {
 pub struct Storage {
     /// `-v`, `--mount`, `--tmpfs`, arranged.
     pub mounts: Vec<Mount>,
+    /// `--image-volume`.
+    pub image_volumes: ImageVolumes,
+    /// `--volumes-from`.
+    pub volumes_from: Vec<VolumesFrom>,
     /// `--device`.
     pub devices: Vec<Device>,
     /// `--read-only`.
@@ -106,6 +111,8 @@ impl Default for Storage {
     fn default() -> Self {
         Self {
             mounts: Vec::new(),
+            image_volumes: ImageVolumes::Anonymous,
+            volumes_from: Vec::new(),
             devices: Vec::new(),
             read_only: false,
             read_only_tmpfs: true,

@@ -26,6 +26,7 @@ mod labels;
 mod record;
 mod root;
 pub(crate) mod start;
+mod volumes;
 
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,7 @@ pub use accounts::AccountsError;
 pub use binds::BindError;
 pub use join::JoinError;
 pub use root::RootError;
+pub use volumes::VolumeMountError;
 
 use accounts::Newcomer;
 use join::{Joined, Target};
@@ -64,6 +66,7 @@ use crate::supervise::{End, SuperviseError};
 use crate::ulimit::UlimitError;
 use crate::units::UnitError;
 use crate::user::{self, Accounts, Identity, UserError, UserSpec};
+use crate::volumes::{self as all_volumes, Found, Naming, VolumesError};
 
 /// Why a container did not run.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +110,12 @@ pub enum RunError {
     /// A bind.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// Which volumes there are.
+    #[error(transparent)]
+    Volumes(#[from] VolumesError),
+    /// A volume.
+    #[error(transparent)]
+    VolumeMount(#[from] VolumeMountError),
     /// The specification.
     #[error(transparent)]
     Create(#[from] CreateError),
@@ -219,6 +228,25 @@ pub fn foreground(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note))
     let target = Target::of(&choice)?;
     let reading = host.store.reading(&mut |waiting| note(Note::Waiting(waiting.clone())))?;
     let image = find(host, request)?;
+    let containers = Containers::new(host.dirs);
+    let (settled, found) = all_volumes::settle(host.store, &containers, request, image.as_ref(), now())?;
+    let result = with_volumes(host, &settled, image.as_ref(), found, reading, (&choice, target), note);
+    let names: Vec<String> = all_volumes::names(&settled.storage.mounts).map(str::to_owned).collect();
+    let discarded = all_volumes::discard(host.store, &names);
+    let end = result?;
+    discarded.map(|()| end).map_err(RunError::from)
+}
+
+/// The same with nothing left to decide about volumes.
+fn with_volumes(
+    host: Host<'_>,
+    request: &Request,
+    image: Option<&Image>,
+    found: Found,
+    reading: Lock,
+    (choice, target): (&Choice, Option<Target>),
+    note: &mut dyn FnMut(Note),
+) -> Result<End, RunError> {
     let mut on_wait = |waiting: &Waiting| note(Note::Waiting(waiting.clone()));
     let begun = entry::begin(host.user_run, host.user, true, &mut on_wait)?;
     for unfit in &begun.notes {
@@ -226,9 +254,11 @@ pub fn foreground(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note))
     }
     let paths = OwnPaths::of(request)?;
     let claim = Containers::new(host.dirs).claim(request.name.as_deref())?;
-    let container = Container { host, request, image: image.as_ref(), paths: &paths, claim: &claim };
+    let Found { layers, held } = found;
+    let reading = (reading, held);
+    let container = Container { host, request, image, paths: &paths, claim: &claim, more_layers: &layers };
     let result = match target {
-        None => container.live(&choice, begun, reading, note),
+        None => container.live(choice, begun, reading, note),
         Some(target) => container.joined(target, begun, reading, note),
     };
     let removed = paths.remove().and(claim.discard().map_err(RunError::from));
@@ -310,6 +340,8 @@ struct Container<'a> {
     image: Option<&'a Image>,
     paths: &'a OwnPaths,
     claim: &'a Claim,
+    /// Of images that are mounted.
+    more_layers: &'a [ctr_core::Digest],
 }
 
 impl Container<'_> {
@@ -324,7 +356,7 @@ impl Container<'_> {
         &self,
         choice: &Choice,
         begun: Begun,
-        reading: Lock,
+        reading: Naming,
         note: &mut dyn FnMut(Note),
     ) -> Result<End, RunError> {
         let containers = Containers::new(self.host.dirs);
@@ -343,7 +375,7 @@ impl Container<'_> {
         &self,
         target: Target,
         begun: Begun,
-        reading: Lock,
+        reading: Naming,
         note: &mut dyn FnMut(Note),
     ) -> Result<End, RunError> {
         let a = begun.finish()?;
@@ -406,7 +438,7 @@ impl Container<'_> {
             home: newcomer.home,
             identity,
         };
-        start.finish(&root, &who, note)
+        start.finish(a, &root, &who, note)
     }
 
     /// Who the process is: as the flag says, else as the map says, else as the image says.

@@ -130,6 +130,25 @@ pub struct Listing {
     pub damaged: Vec<String>,
 }
 
+/// What is left of a volume; if nobody deletes it, gc does.
+#[derive(Debug)]
+#[must_use = "it takes its space until it is deleted"]
+pub struct Trash {
+    folder: PathBuf,
+    name: String,
+}
+
+impl Trash {
+    /// Deletes it. Only in A, unless the volume never had contents.
+    ///
+    /// # Errors
+    /// Something cannot be deleted.
+    pub fn delete(self) -> Result<(), VolumeError> {
+        let failed = |source| VolumeError::Contents { name: self.name.clone(), source };
+        Root::open(&self.folder).and_then(|trash| trash.remove_tree(&self.name)).map_err(failed)
+    }
+}
+
 /// A volume that is not removed as long as this lives.
 #[derive(Debug)]
 pub struct Held {
@@ -268,11 +287,11 @@ impl Volumes<'_> {
         }
     }
 
-    /// Removes a volume that no container uses: from here on it is trash, which [`Store::empty_trash`] deletes in A.
+    /// Removes a volume that no container uses: from here on it is trash.
     ///
     /// # Errors
     /// A container uses it, or it is not there.
-    pub fn remove(&self, name: &str) -> Result<(), VolumeError> {
+    pub fn remove(&self, name: &str) -> Result<Trash, VolumeError> {
         self.store.writable()?;
         let gone = || VolumeError::NotFound(name.to_owned());
         if !self.is_published(checked(name).map_err(|_bad_name| gone())?) {
@@ -289,9 +308,12 @@ impl Volumes<'_> {
         }
         atomic::remove(&folder.join(RECORD))?;
         atomic::sync_directory(&folder)?;
-        self.store.discard(&folder)?;
+        let random = ctr_core::id::random_hex(8).map_err(VolumeError::Random)?;
+        let trash = Trash { folder: self.store.layout().trash(), name: random };
+        std::fs::rename(&folder, trash.folder.join(&trash.name))
+            .map_err(|error| FileError::new("remove", &folder, error))?;
         drop(lock);
-        Ok(())
+        Ok(trash)
     }
 
     /// Makes trash of folders that are no volumes, and of copies that were given up.
@@ -331,7 +353,11 @@ impl Volume {
     /// # Errors
     /// They cannot be opened.
     pub fn contents(&self) -> Result<Root, VolumeError> {
-        Root::open(self.mountpoint()).map_err(|source| self.failed(source))
+        let at = match &self.record.backing {
+            Backing::Bind { device, .. } => device.clone(),
+            Backing::Folder | Backing::Tmpfs { .. } => self.mountpoint(),
+        };
+        Root::open(at).map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: TreeError) -> VolumeError {

@@ -54,6 +54,9 @@ pub fn values(path: &str, before: &[String]) -> Vec<Proposal> {
         "completion" => Shell::ALL.map(|(name, _)| Proposal::new(name, "")).into(),
         "rm" | "container rm" | "container exists" | "container inspect" => containers().unwrap_or_default(),
         "inspect" => [containers(), images()].into_iter().flatten().flatten().collect(),
+        "volume exists" | "volume export" | "volume inspect" | "volume rm" | "volume mount"
+        | "volume unmount" => volumes().unwrap_or_default(),
+        "volume import" if before.is_empty() => volumes().unwrap_or_default(),
         "run" | "container run" if before.is_empty() => images().unwrap_or_default(),
         _ => Vec::new(),
     }
@@ -74,6 +77,15 @@ fn images() -> Option<Vec<Proposal>> {
     }
     let names = Store::open(&place.layout()).ok()?.names().ok()?;
     Some(names.good.iter().map(|named| Proposal::new(named.name.familiar(), "image")).collect())
+}
+
+fn volumes() -> Option<Vec<Proposal>> {
+    let place = Place::find(&Globals::default()).ok()?;
+    if !place.dirs.data.exists() {
+        return None;
+    }
+    let all = Store::open(&place.layout()).ok()?.volumes().list().ok()?.good;
+    Some(all.into_iter().map(|volume| Proposal::new(volume.record.name, "volume")).collect())
 }
 
 #[cfg(test)]

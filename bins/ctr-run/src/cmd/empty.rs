@@ -1,6 +1,6 @@
-//! Pods, networks and volumes, of which there are none yet: lists are empty, and what is named is not there.
+//! Pods and networks, of which there are none yet: lists are empty, and what is named is not there.
 //!
-//! Scripts clean up before they start (`pod rm --all`, `network prune --force`, `volume rm -a -f`); that works already.
+//! Scripts clean up before they start (`pod rm --all`, `network prune --force`); that works already.
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
@@ -74,34 +74,6 @@ pub const NETWORK_REMOVE: Verb = Verb::new("[options] NETWORK [NETWORK...]", "Re
     ])
     .arity(Arity::AtLeast(1));
 
-/// `volume ls`.
-pub const VOLUME_LIST: Verb = Verb::new("[options]", "List volumes").flags(&[
-    FILTER.short('f'),
-    FORMAT,
-    Flag::bool("noheading", "Do not print headers").short('n'),
-    Flag::bool(QUIET, "Print volume output in quiet mode").short('q'),
-]);
-
-/// `volume prune`.
-pub const VOLUME_PRUNE: Verb = Verb::new("[options]", "Remove unused volumes")
-    .flags(&[
-        Flag::bool("all", "Remove all unused volumes, both anonymous and named").short('a'),
-        FILTER,
-        Flag::bool("force", "Do not prompt for confirmation").short('f'),
-    ])
-    .refuses(&[&["dry-run"]]);
-
-/// `volume rm`.
-pub const VOLUME_REMOVE: Verb = Verb::new("[options] VOLUME [VOLUME...]", "Remove one or more volumes")
-    .flags(&[
-        Flag::bool("all", "Remove all volumes").short('a'),
-        Flag::bool("force", "Remove a volume by force, even if it is being used by a container").short('f'),
-        Flag::int("time", "Seconds to wait for running containers to stop before killing the container")
-            .short('t')
-            .default("10"),
-    ])
-    .arity(Arity::Any);
-
 /// Lists no pods.
 ///
 /// # Errors
@@ -116,14 +88,6 @@ pub fn pods(call: &Call) -> Result<Exit, CommandError> {
 /// The template is none.
 pub fn networks(call: &Call) -> Result<Exit, CommandError> {
     list(call, "NETWORK ID\tNAME\tDRIVER")
-}
-
-/// Lists no volumes.
-///
-/// # Errors
-/// The template is none.
-pub fn volumes(call: &Call) -> Result<Exit, CommandError> {
-    list(call, "DRIVER\tVOLUME NAME")
 }
 
 fn list(call: &Call, headers: &str) -> Result<Exit, CommandError> {
@@ -192,14 +156,6 @@ pub fn remove_pods(call: &Call) -> Result<Exit, CommandError> {
 /// One was named.
 pub fn remove_networks(call: &Call) -> Result<Exit, CommandError> {
     remove(call, &[], call.flags.bool("force"), false, Sentence::NoSuchNetwork)
-}
-
-/// Removes volumes that are not there.
-///
-/// # Errors
-/// One was named.
-pub fn remove_volumes(call: &Call) -> Result<Exit, CommandError> {
-    remove(call, &[], call.flags.bool("force"), false, Sentence::NoSuchVolume)
 }
 
 fn remove(

@@ -9,9 +9,11 @@ use ctr_cli::report::CommandError;
 use ctr_cli::template::Value;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_pods::containers::{Container, Containers, ContainersError};
+use ctr_store::volume::{Volume, VolumeError};
 use ctr_store::{Image, ResolveError, Store};
 use ctr_views::{image, inspect};
 
+use super::volume::list::described;
 use super::{select, size};
 use crate::error;
 use crate::place::Place;
@@ -52,6 +54,7 @@ enum Kind {
     All,
     Container,
     Image,
+    Volume,
     /// What there are none of yet.
     Other(&'static str),
 }
@@ -64,7 +67,7 @@ impl Kind {
             "image" => Self::Image,
             "pod" => Self::Other("pod"),
             "network" => Self::Other("network"),
-            "volume" => Self::Other("volume"),
+            "volume" => Self::Volume,
             "artifact" => Self::Other("artifact"),
             _ => {
                 return Err(CommandError::usage(format!(
@@ -93,6 +96,7 @@ impl Kind {
 enum Found {
     Container(Box<Container>),
     Image(Box<Image>),
+    Volume(Box<Volume>),
 }
 
 /// Prints what is known of containers.
@@ -173,6 +177,13 @@ impl<'a> Seeker<'a> {
                 Err(error) => return Ok(Err(error::of_resolve(error))),
             }
         }
+        if matches!(kind, Kind::All | Kind::Volume) {
+            match self.store()?.volumes().find(name) {
+                Ok(volume) => return Ok(Ok(Found::Volume(Box::new(volume)))),
+                Err(VolumeError::NotFound(_)) => {}
+                Err(error) => return Ok(Err(super::volume::told(error))),
+            }
+        }
         Ok(Err(absent(name, kind)))
     }
 
@@ -192,7 +203,7 @@ impl<'a> Seeker<'a> {
     fn trees(&self, found: Vec<Found>) -> Result<Vec<Value>, CommandError> {
         let containers = found.iter().filter_map(|one| match one {
             Found::Container(container) => Some(container.as_ref().clone()),
-            Found::Image(_) => None,
+            Found::Image(_) | Found::Volume(_) => None,
         });
         let running = select::running(containers.collect())?;
         let mut images = Vec::new();
@@ -212,6 +223,7 @@ impl<'a> Seeker<'a> {
         let in_order = found.iter().filter_map(|one| match one {
             Found::Container(_) => trees.next(),
             Found::Image(_) => images.next(),
+            Found::Volume(volume) => Some(described(volume)),
         });
         Ok(in_order.collect())
     }
@@ -226,6 +238,7 @@ fn absent(name: &str, kind: Kind) -> CommandError {
         Kind::Image => error::of_resolve(ResolveError::Unknown { name: name.into() }),
         Kind::Other("network") => CommandError::user(format!("network {name}: network not found")),
         Kind::Other("artifact") => CommandError::user(format!("{name}: artifact does not exist")),
+        Kind::Volume => CommandError::user(format!("no such volume {name}")),
         Kind::Other(what) => CommandError::user(format!("no such {what} {name}")),
     }
 }

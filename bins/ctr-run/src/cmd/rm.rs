@@ -80,7 +80,7 @@ fn check(flags: &Parsed, names: &[String], chosen: bool) -> Result<(), CommandEr
 }
 
 /// How long a container has to end by itself; negative is for ever.
-fn grace(flags: &Parsed) -> Option<Duration> {
+pub(super) fn grace(flags: &Parsed) -> Option<Duration> {
     u64::try_from(flags.int("time").unwrap_or(10)).ok().map(Duration::from_secs)
 }
 

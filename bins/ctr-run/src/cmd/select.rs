@@ -10,9 +10,17 @@ use crate::error;
 
 /// The conditions of `--filter`.
 pub(super) fn filters(flags: &Parsed, all: &[Container]) -> Result<Filters, CommandError> {
-    let now = Timestamp::now();
-    let moment = |text: &str| nanos(Timestamp::parse_filter(text, now).ok()?);
-    Filters::parse(&flags.strings("filter"), all, moment).map_err(CommandError::usage)
+    Filters::parse(&flags.strings("filter"), all, instant).map_err(CommandError::usage)
+}
+
+/// A moment as filters are given one: a time, or how long ago.
+pub(super) fn instant(text: &str) -> Option<u64> {
+    nanos(Timestamp::parse_filter(text, Timestamp::now()).ok()?)
+}
+
+/// Now, in nanoseconds since 1970.
+pub(super) fn now() -> u64 {
+    nanos(Timestamp::now()).unwrap_or(0)
 }
 
 /// Nanoseconds since 1970.

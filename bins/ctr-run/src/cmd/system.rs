@@ -57,6 +57,7 @@ pub fn gc(call: &Call) -> Result<Exit, CommandError> {
     let _a = place.enter(false, ui)?;
     let ended = Containers::new(&place.dirs).sweep().map_err(CommandError::environment)?.len();
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
+    let ended_volumes = store.volumes().sweep().map_err(CommandError::environment)?;
     let swept = store
         .sweep(Budget::default(), &mut |waiting| waits(waiting, ui))
         .map_err(CommandError::environment)?;
@@ -76,7 +77,7 @@ pub fn gc(call: &Call) -> Result<Exit, CommandError> {
         swept.trees,
         swept.blobs,
         swept.indexes,
-        swept.sessions,
+        swept.sessions + ended_volumes,
         ctr_cli::human::size::human(freed)
     ))?;
     Ok(Exit::SUCCESS)

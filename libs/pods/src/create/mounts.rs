@@ -3,7 +3,9 @@
 use ctr_runtime::spec::Mount as SpecMount;
 
 use super::Facts;
-use crate::mounts::{Access, Bind, Devpts, Mount, Overlay, Tmpfs, What};
+use ctr_store::volume::Backing;
+
+use crate::mounts::{Access, Bind, Devpts, Mount, Named, Overlay, Tmpfs, What};
 use crate::namespaces::Mode;
 use crate::request::Request;
 
@@ -124,6 +126,11 @@ fn user_mount(asked: &Mount, facts: &Facts<'_>) -> SpecMount {
         What::Overlay(Overlay { source, .. }) => {
             mount(target, "bind", &source.to_string_lossy(), &["bind", "rprivate", "nosuid", "nodev"])
         }
+        What::Volume(volume) => named(target, volume),
+        What::Image(image) => {
+            let access = if image.writable { "rw" } else { "ro" };
+            mount(target, "bind", &image.image, &["bind", "rprivate", "nosuid", "nodev", access])
+        }
         What::Tmpfs(tmpfs) => memory(target, tmpfs, facts),
         What::Devpts(devpts) => terminals(target, devpts),
     }
@@ -145,6 +152,38 @@ fn bound(target: &str, bind: &Bind) -> SpecMount {
         source: bind.source.to_string_lossy().into_owned(),
         options,
     }
+}
+
+/// A volume: what it was made with, then what the mount asks for.
+fn named(target: &str, volume: &Named) -> SpecMount {
+    let mut options =
+        vec![volume.propagation.map_or("rprivate", crate::mounts::Propagation::name).to_owned()];
+    let (kind, made_with) = match &volume.backing {
+        Backing::Folder => ("bind", &[][..]),
+        Backing::Bind { options, .. } => ("bind", options.as_slice()),
+        Backing::Tmpfs { options } => ("tmpfs", options.as_slice()),
+    };
+    if kind == "bind" {
+        options.push("rbind".to_owned());
+    }
+    let says = |word: &str| made_with.iter().any(|option| option == word);
+    let choice = |asked: Option<bool>, yes: &str, no: &str| {
+        // Either of the two can forbid what the other would allow.
+        let forbidden = says(no) || asked == Some(false);
+        if forbidden { Some(false) } else { asked.or(says(yes).then_some(true)) }
+    };
+    let access = volume.access;
+    let writable = choice(access.read_only.map(|read_only| !read_only), "rw", "ro");
+    let access = Access {
+        read_only: writable.map(|writable| !writable),
+        exec: choice(access.exec, "exec", "noexec"),
+        suid: choice(access.suid, "suid", "nosuid"),
+        dev: choice(access.dev, "dev", "nodev"),
+    };
+    options.extend(access_options(access, Some(true), Some(false), Some(false)));
+    options.extend(made_with.iter().filter(|option| option.contains('=') || *option == "noatime").cloned());
+    let source = if kind == "tmpfs" { "tmpfs" } else { volume.name.as_deref().unwrap_or_default() };
+    SpecMount { destination: target.to_owned(), kind: kind.to_owned(), source: source.to_owned(), options }
 }
 
 /// The words for each choice; `None` is the kernel's.

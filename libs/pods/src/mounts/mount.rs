@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::csv;
 use super::options::{Choices, Propagation, Relabel, boolean, cut, number, required};
-use super::tmpfs;
 use super::{Bind, Devpts, Mount, MountError, Target, What};
+use super::{named, tmpfs};
 
 /// Parses one `--mount`.
 ///
@@ -31,9 +31,10 @@ pub fn parse_mount(text: &str) -> Result<Mount, MountError> {
         Some("bind") => bind(text, &rest),
         Some("tmpfs") => memory(text, &rest),
         Some("devpts") => devpts(text, &rest),
-        // Docker's and Podman's default.
-        None => Err(MountError::NotYet("--mount type=volume".to_owned())),
-        Some(later @ ("volume" | "image" | "glob" | "artifact" | "ramfs")) => {
+        // Docker's and Podman's default is a volume.
+        None | Some("volume") => named::volume(text, &rest),
+        Some("image") => named::image(text, &rest),
+        Some(later @ ("glob" | "artifact" | "ramfs")) => {
             Err(MountError::NotYet(format!("--mount type={later}")))
         }
         Some(other) => Err(MountError::UnknownType(other.to_owned())),
@@ -42,10 +43,10 @@ pub fn parse_mount(text: &str) -> Result<Mount, MountError> {
 
 /// The destination, spelled in one of four ways and given once.
 #[derive(Debug, Default)]
-struct Destination(Option<Target>);
+pub(super) struct Destination(Option<Target>);
 
 impl Destination {
-    fn set(&mut self, written: &str, name: &str, value: Option<&str>) -> Result<(), MountError> {
+    pub(super) fn set(&mut self, written: &str, name: &str, value: Option<&str>) -> Result<(), MountError> {
         let target = Target::parse(required(name, value)?)?;
         if self.0.replace(target).is_some() {
             return Err(MountError::Repeated { options: written.to_owned(), choice: "'destination'" });
@@ -53,7 +54,7 @@ impl Destination {
         Ok(())
     }
 
-    fn finish(self) -> Result<Target, MountError> {
+    pub(super) fn finish(self) -> Result<Target, MountError> {
         self.0.ok_or(MountError::NoDestination)
     }
 }
@@ -115,7 +116,7 @@ fn bind(written: &str, fields: &[&str]) -> Result<Mount, MountError> {
 }
 
 /// `ro[=true|false]` and its like, then the words that several kinds share.
-fn access(shared: &mut Choices<'_>, kind: &'static str, field: &str) -> Result<(), MountError> {
+pub(super) fn access(shared: &mut Choices<'_>, kind: &'static str, field: &str) -> Result<(), MountError> {
     let (name, value) = cut(field);
     match name {
         "readonly" | "ro" | "rw" => {
@@ -126,7 +127,9 @@ fn access(shared: &mut Choices<'_>, kind: &'static str, field: &str) -> Result<(
         }
         "bind-nonrecursive" | "bind-propagation" | "relabel" | "src" | "source" | "tmpfs-size"
         | "tmpfs-mode" | "tmpcopyup" | "notmpcopyup" | "volume-label" | "volume-opt" | "nocreate"
-        | "bind" | "rbind" => Err(MountError::WrongKind { option: name.to_owned(), kind }),
+        | "bind" | "rbind" | "subpath" | "volume-subpath" => {
+            Err(MountError::WrongKind { option: name.to_owned(), kind })
+        }
         _ if value.is_some() => Err(MountError::UnknownOption(name.to_owned())),
         _ if shared.take(field)? => Ok(()),
         _ => Err(MountError::UnknownOption(name.to_owned())),

@@ -67,8 +67,8 @@ fn volumes_refuse_with_a_reason() {
         ("/a:/b:rw,ro", "invalid options \"rw,ro\", can only specify 1 'rw' or 'ro' option"),
         ("/a:/b:z,Z", "invalid options \"z,Z\", can only specify 1 'z', 'Z', or 'O' option"),
         ("/a:/b:nope", "invalid option type \"nope\""),
-        ("data:/b", "the named volume \"data\" is not supported yet"),
-        ("/only", "an anonymous volume on /only is not supported yet"),
+        ("data:/b:upperdir=/u", "\"upperdir\" option not supported for \"volume\" mount types"),
+        ("data:/b:idmap", "an id-mapped mount is only possible for root outside of any user namespace"),
         ("/a:/", "invalid container path \"/\": a mount cannot replace the root directory"),
     ] {
         assert_eq!(parse_volume(text).unwrap_err().to_string(), message, "{text}");
@@ -143,9 +143,11 @@ fn mounts_refuse_with_a_reason() {
             "type=bind,src=/a,dst=/b,dst=/c",
             "invalid options \"type=bind,src=/a,dst=/b,dst=/c\", can only specify 1 'destination' option",
         ),
-        ("type=volume,src=v,dst=/b", "--mount type=volume is not supported yet"),
-        ("src=v,dst=/b", "--mount type=volume is not supported yet"),
-        ("type=image,src=i,dst=/b", "--mount type=image is not supported yet"),
+        ("type=volume,src=v,dst=/b,volume-label=x", "--mount volume-label is not supported yet"),
+        ("src=v,dst=/b,idmap", "an id-mapped mount is only possible for root outside of any user namespace"),
+        ("type=image,dst=/b", "must set source and destination for image volume"),
+        ("type=image,src=i,dst=/b,subpath=x", "volume subpath \"x\" must be an absolute path"),
+        ("type=bind,src=/a,dst=/b,subpath=x", "\"subpath\" option not supported for \"bind\" mount types"),
         ("type=glob,src=/a*,dst=/b", "--mount type=glob is not supported yet"),
         ("type=artifact,src=a,dst=/b", "--mount type=artifact is not supported yet"),
         ("type=nfs,dst=/b", "invalid filesystem type \"nfs\""),
@@ -191,4 +193,33 @@ fn parents_come_first_and_destinations_are_unique() {
     assert_eq!(arrange(twice).unwrap().len(), 1);
     let clash = vec![parse_volume("/h:/x").unwrap(), parse_tmpfs("/x").unwrap()];
     assert_eq!(arrange(clash), Err(MountError::Duplicate("/x".to_owned())));
+}
+
+#[test]
+fn volumes_by_name_and_without_one() {
+    let volume = |text| match parse_volume(text).unwrap().what {
+        What::Volume(volume) => volume,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(volume("/only"), Named::plain(None));
+    assert_eq!(volume("data:/b"), Named::plain(Some("data".to_owned())));
+    let with = volume("data:/b:ro,noexec,nocopy,U,z");
+    assert_eq!((with.access.read_only, with.access.exec), (Some(true), Some(false)));
+    assert!(with.no_copy_up && with.chown && with.relabel == Some(Relabel::Shared));
+    assert!(!volume("data:/b:copy").no_copy_up);
+    assert!(volume("data:/b:O").overlay);
+    assert!(parse_volume("data:/b:copy,nocopy").is_err());
+    let mount = |text| parse_mount(text).unwrap().what;
+    assert_eq!(mount("dst=/b"), What::Volume(Named::plain(None)));
+    assert_eq!(
+        mount("type=volume,target=/b,src=v,ro"),
+        What::Volume(Named {
+            access: Access { read_only: Some(true), ..Access::default() },
+            ..Named::plain(Some("v".to_owned()))
+        })
+    );
+    let What::Volume(sub) = mount("type=volume,dst=/b,src=v,volume-subpath=a/b") else { panic!("no volume") };
+    assert_eq!(sub.subpath, Some("a/b".into()));
+    let image = ImageMount { image: "i:1".to_owned(), writable: true, subpath: Some("/etc".into()) };
+    assert_eq!(mount("type=image,source=i:1,dst=/b,rw=true,subpath=/etc"), What::Image(image));
 }

@@ -1,14 +1,14 @@
-//! `-v`, as Docker and Podman write it: `[host-dir:]ctr-dir[:option[,option…]]`.
+//! `-v`, as Docker and Podman write it: `[host-dir|volume:]ctr-dir[:option[,option…]]`.
 
 use std::path::PathBuf;
 
 use super::options::Choices;
-use super::{Bind, Kept, Mount, MountError, Overlay, Target, What};
+use super::{Bind, Kept, Mount, MountError, Named, Overlay, Target, What};
 
 /// Parses one `-v`.
 ///
 /// # Errors
-/// Refuses what is malformed, and named and anonymous volumes, by name.
+/// Refuses what is malformed.
 pub fn parse_volume(text: &str) -> Result<Mount, MountError> {
     if text.contains('\0') {
         return Err(MountError::Nul(text.to_owned()));
@@ -16,8 +16,7 @@ pub fn parse_volume(text: &str) -> Result<Mount, MountError> {
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, options) = match parts.as_slice() {
         [only] => {
-            let target = Target::parse(only)?;
-            return Err(MountError::NotYet(format!("an anonymous volume on {target}")));
+            return Ok(Mount { target: Target::parse(only)?, what: What::Volume(Named::plain(None)) });
         }
         [source, target] => (*source, *target, ""),
         [source, target, options] => (*source, *target, *options),
@@ -27,10 +26,12 @@ pub fn parse_volume(text: &str) -> Result<Mount, MountError> {
         return Err(MountError::EmptySource);
     }
     let target = Target::parse(target)?;
-    if !source.starts_with(['/', '.']) {
-        return Err(MountError::NotYet(format!("the named volume {source:?}")));
-    }
-    let what = Options::parse(options)?.apply(PathBuf::from(source))?;
+    let options = Options::parse(options)?;
+    let what = if source.starts_with(['/', '.']) {
+        options.apply(PathBuf::from(source))?
+    } else {
+        options.volume(source)?
+    };
     Ok(Mount { target, what })
 }
 
@@ -42,6 +43,7 @@ struct Options<'a> {
     upper: Option<PathBuf>,
     work: Option<PathBuf>,
     no_dereference: bool,
+    copy: Option<bool>,
     count: usize,
 }
 
@@ -53,6 +55,7 @@ impl<'a> Options<'a> {
             upper: None,
             work: None,
             no_dereference: false,
+            copy: None,
             count: 0,
         };
         if written.is_empty() {
@@ -91,11 +94,33 @@ impl<'a> Options<'a> {
             "O" => self.overlay = true,
             "no-dereference" => self.no_dereference = true,
             "idmap" => return Err(MountError::RootOnly("an id-mapped mount")),
-            // Docker's for macOS, without a meaning on Linux; and those of named volumes, which mean nothing to a bind.
-            "cached" | "delegated" | "consistent" | "copy" | "nocopy" | "nocreate" => {}
+            // They mean nothing to a bind.
+            "copy" | "nocopy" => {
+                self.copy = self.shared.once(self.copy, option == "copy", "'copy' or 'nocopy'")?;
+            }
+            // Docker's for macOS, without a meaning on Linux.
+            "cached" | "delegated" | "consistent" | "nocreate" => {}
             other => return Err(MountError::UnknownOption(other.to_owned())),
         }
         Ok(())
+    }
+
+    fn volume(self, name: &str) -> Result<What, MountError> {
+        let wrong = |option: &str| MountError::WrongKind { option: option.to_owned(), kind: "volume" };
+        if self.upper.is_some() || self.work.is_some() {
+            return Err(wrong("upperdir"));
+        }
+        if self.no_dereference {
+            return Err(wrong("no-dereference"));
+        }
+        if self.overlay && self.count > usize::from(self.shared.chown.unwrap_or(false)) {
+            return Err(MountError::OverlayOptions);
+        }
+        Ok(What::Volume(Named {
+            overlay: self.overlay,
+            no_copy_up: self.copy == Some(false),
+            ..Named::with(Some(name.to_owned()), &self.shared)
+        }))
     }
 
     fn apply(self, source: PathBuf) -> Result<What, MountError> {

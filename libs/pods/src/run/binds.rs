@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, XattrFlags, fstat, openat, statx};
 use rustix::io::Errno;
-use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, open_tree};
 use rustix::path::DecInt;
 
 use crate::mounts::Bind;
@@ -80,6 +80,16 @@ pub(super) fn clone(path: &Path, recursive: bool, follow: OpenTreeFlags) -> Resu
         }
         _ => BindError::Clone { path: path.to_owned(), errno },
     })
+}
+
+/// Mounts what is nowhere yet.
+pub(super) fn attach(mount: &OwnedFd, at: &Path) -> Result<(), Errno> {
+    rustix::mount::move_mount(mount, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+/// Takes a mount off; what was copied of it stays.
+pub(super) fn detach(at: &Path) -> Result<(), Errno> {
+    rustix::mount::unmount(at, UnmountFlags::DETACH)
 }
 
 /// The device nodes that a path stands for: itself, or all below it.

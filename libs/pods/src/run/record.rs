@@ -20,6 +20,9 @@ pub(super) fn make(container: &Container<'_>, plan: &Plan, hostname: &str) -> Re
         Source::Image(_) => None,
         Source::Folder { path, .. } => Some(absolute(path)?),
     };
+    let host_volumes = container.host.store.layout().volumes();
+    let mut layers = image.as_ref().map(|image| image.layers.clone()).unwrap_or_default();
+    layers.extend(container.more_layers);
     let mut labels: Vec<(String, String)> = Vec::new();
     if let Some(image) = image {
         labels.extend(image.config.config.labels.iter().map(|(key, value)| (key.clone(), value.clone())));
@@ -39,13 +42,13 @@ pub(super) fn make(container: &Container<'_>, plan: &Plan, hostname: &str) -> Re
         image_name: image.as_ref().map(|image| image_name(image, request)).unwrap_or_default(),
         image_digest: image.as_ref().map(|image| image.manifest),
         rootfs,
-        layers: image.as_ref().map(|image| image.layers.clone()).unwrap_or_default(),
+        layers,
         hostname: hostname.to_owned(),
         labels,
         annotations: request.annotations.clone(),
         process: process(container, plan),
         host: host(request, &plan.maps),
-        mounts: request.storage.mounts.iter().map(mount).collect(),
+        mounts: request.storage.mounts.iter().map(|it| mount(it, &host_volumes)).collect(),
         cidfile: paths.cid.clone(),
         pidfile: paths.pid.clone(),
         timezone: request.timezone.clone().unwrap_or_default(),
@@ -148,7 +151,7 @@ fn host(request: &Request, maps: &IdMaps) -> HostRecord {
 }
 
 /// A mount as `inspect` shows it.
-fn mount(mount: &Mount) -> MountRecord {
+fn mount(mount: &Mount, volumes: &std::path::Path) -> MountRecord {
     let shown = |kind: &str, source: String, access: Access, propagation: &str, mut options: Vec<&str>| {
         let words =
             [(access.exec, "exec", "noexec"), (access.suid, "suid", "nosuid"), (access.dev, "dev", "nodev")];
@@ -156,6 +159,7 @@ fn mount(mount: &Mount) -> MountRecord {
             words.into_iter().filter_map(|(choice, yes, no)| choice.map(|on| if on { yes } else { no })),
         );
         MountRecord {
+            volume: None,
             kind: kind.to_owned(),
             source,
             destination: mount.target.to_string(),
@@ -175,6 +179,17 @@ fn mount(mount: &Mount) -> MountRecord {
         }
         What::Overlay(Overlay { source: path, .. }) => {
             shown("bind", source(path), Access::default(), "rprivate", vec!["O"])
+        }
+        What::Volume(volume) => {
+            let propagation = volume.propagation.map_or("rprivate", crate::mounts::Propagation::name);
+            let name = volume.name.clone().unwrap_or_default();
+            let source = volumes.join(&name).join("_data").to_string_lossy().into_owned();
+            let words = if volume.overlay { vec!["rbind", "O"] } else { vec!["rbind"] };
+            MountRecord { volume: Some(name), ..shown("volume", source, volume.access, propagation, words) }
+        }
+        What::Image(image) => {
+            let access = Access { read_only: Some(!image.writable), ..Access::default() };
+            shown("image", image.image.clone(), access, "rprivate", vec![])
         }
         What::Tmpfs(tmpfs) => shown("tmpfs", "tmpfs".to_owned(), tmpfs.access, "", vec![]),
         What::Devpts(_) => shown("devpts", "devpts".to_owned(), Access::default(), "", vec![]),

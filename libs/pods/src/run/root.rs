@@ -171,6 +171,38 @@ pub(super) fn volume(
     mounted(container, &stack, &scratch.join("copy"), note)
 }
 
+/// The files of an image, read-only or with what is thrown away on top.
+pub(super) fn image(
+    container: &Container<'_>,
+    image: &Image,
+    (a, plan): (&LevelA, &Plan),
+    (writable, number): (bool, usize),
+    note: &mut dyn FnMut(Note),
+) -> Result<OwnedFd, RootError> {
+    let mut trees = stack_of(container.host.store, image, a, plan)?;
+    // It is not the root of anything: there are no places for mounts in it.
+    trees.places = None;
+    let scratch = container.claim.layer.join(format!("volume-{number}"));
+    private(&scratch)?;
+    let (upper, work, empty) = (scratch.join("upper"), scratch.join("work"), scratch.join("empty"));
+    if writable {
+        private(&work)?;
+        private(&upper)?;
+        let failed = |error: std::io::Error| FileError::new("prepare", &upper, error);
+        let dir = std::fs::File::open(&upper).map_err(failed)?;
+        trees.root.give(&dir.into()).map_err(|errno| failed(errno.into()))?;
+    }
+    let stack = trees.under(writable.then_some(Upper { dir: &upper, work: &work, volatile: true }), &empty);
+    mounted(container, &stack, &scratch.join("copy"), note)
+}
+
+/// A folder where a mount of ours can be.
+pub(super) fn somewhere(container: &Container<'_>, number: usize) -> Result<std::path::PathBuf, FileError> {
+    let at = container.claim.layer.join(format!("volume-{number}")).join("at");
+    private(&at)?;
+    Ok(at)
+}
+
 fn private(path: &Path) -> Result<(), FileError> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -25,6 +25,7 @@ use super::binds;
 use super::files::{self, Who};
 use super::join::Joined;
 use super::labels::{self, Labels};
+use super::volumes::{self, Place};
 use super::{Container, Note, OwnPaths, RunError, now, record};
 use crate::create::{self, Facts, OwnFile};
 use crate::device::Device;
@@ -111,6 +112,7 @@ impl<'a> Start<'a> {
     /// Hands over the root and what is bound, and waits for the end of the command.
     pub(super) fn finish(
         mut self,
+        a: &LevelA,
         root: &Root,
         who: &Settled,
         note: &mut dyn FnMut(Note),
@@ -124,7 +126,7 @@ impl<'a> Start<'a> {
         }
         self.facts.seccomp = program;
         let main = plan::main(&spec, &self.facts, &self.stage)?;
-        let mounts = self.open(&spec, main.given(), who, note)?;
+        let mounts = self.open(&spec, main.given(), (a, root, who), note)?;
         let mounts: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();
         // Before the command runs: what it says or does may be the sign for somebody to look for it.
         if let Some(pid) = self.begun.pid() {
@@ -156,14 +158,18 @@ impl<'a> Start<'a> {
         &self,
         spec: &Spec,
         wanted: &[usize],
-        who: &Settled,
+        (a, root, who): (&LevelA, &Root, &Settled),
         note: &mut dyn FnMut(Note),
     ) -> Result<Vec<OwnedFd>, RunError> {
         let storage = &self.container.request.storage;
         for device in storage.devices.iter().filter(|device| device.limited) {
             note(Note::DeviceAccess(device.source.clone()));
         }
-        let asks = |mount: &Mount| matches!(&mount.what, What::Bind(bind) if bind.relabel.is_some());
+        let asks = |mount: &Mount| match &mount.what {
+            What::Bind(bind) => bind.relabel.is_some(),
+            What::Volume(volume) => volume.relabel.is_some(),
+            _ => false,
+        };
         let labels = storage.mounts.iter().any(asks).then(Labels::find).flatten();
         let mut opened = Vec::with_capacity(wanted.len());
         for mount in wanted.iter().filter_map(|at| spec.mounts.get(*at)) {
@@ -186,6 +192,20 @@ impl<'a> Start<'a> {
                     }
                     super::root::volume(self.container, overlay, opened.len(), note)?
                 }
+                Some(What::Volume(volume)) => {
+                    let place = Place {
+                        container: self.container,
+                        root,
+                        target: &asked.ok_or(Errno::NOENT).map_err(RunError::Clone)?.target,
+                        user: self.user(who)?,
+                        labels: labels.as_ref(),
+                        number: opened.len(),
+                    };
+                    volumes::open(volume, &place, note)?
+                }
+                Some(What::Image(image)) => {
+                    volumes::image(image, self.container, (a, self.plan), opened.len(), note)?
+                }
                 _ => {
                     let recursive = mount.options.iter().any(|option| option == "rbind");
                     binds::clone(Path::new(&mount.source), recursive, OpenTreeFlags::empty())?
@@ -197,10 +217,16 @@ impl<'a> Start<'a> {
 
     /// Gives a source to the container's user, in ids of A.
     fn give(&self, path: &Path, who: &Settled) -> Result<(), RunError> {
+        let (uid, gid) = self.user(who)?;
+        Ok(binds::give(path, uid, gid)?)
+    }
+
+    /// The container's user, in ids of A.
+    fn user(&self, who: &Settled) -> Result<(u32, u32), RunError> {
         let maps = &self.plan.maps;
         let (uid, gid) = (maps.uid.to_outer(who.identity.uid), maps.gid.to_outer(who.identity.gid));
         match (uid, gid) {
-            (Some(uid), Some(gid)) => Ok(binds::give(path, uid, gid)?),
+            (Some(uid), Some(gid)) => Ok((uid, gid)),
             _ => Err(RunError::NoSuchId { uid: who.identity.uid, gid: who.identity.gid }),
         }
     }

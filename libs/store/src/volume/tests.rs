@@ -74,7 +74,8 @@ fn made_once_found_by_its_beginning_and_removed() {
     assert_eq!(volumes.find("data").unwrap().record.name, "data", "a whole name before beginnings");
     assert!(matches!(volumes.find("dat"), Err(VolumeError::Ambiguous(_))));
     assert_eq!(volumes.find("datab").unwrap().record.name, "database");
-    volumes.remove("data").unwrap();
+    volumes.remove("data").unwrap().delete().unwrap();
+    assert!(names(&world.store.layout().trash()).is_empty());
     assert!(matches!(volumes.remove("data"), Err(VolumeError::NotFound(_))));
     assert!(matches!(volumes.get("data"), Err(VolumeError::NotFound(_))));
     assert_eq!(volumes.list().unwrap().good.len(), 1);
@@ -103,7 +104,7 @@ fn what_a_container_names_stays() {
         "volume used is being used by the following container(s): abc: volume is being used"
     );
     fs::remove_dir_all(world.store.layout().containers().join("abc")).unwrap();
-    world.store.volumes().remove("used").unwrap();
+    world.store.volumes().remove("used").unwrap().delete().unwrap();
 }
 
 #[test]

@@ -139,15 +139,15 @@ fn graph(record: &Record, place: &Place) -> Struct {
 
 fn mounts(mounts: &[MountRecord]) -> Value {
     // What lives in memory is in HostConfig.Tmpfs.
-    let shown = mounts.iter().filter(|mount| mount.kind == "bind");
+    let shown = mounts.iter().filter(|mount| matches!(mount.kind.as_str(), "bind" | "volume" | "image"));
     let list: Vec<Struct> = shown
         .map(|mount| {
             Struct::new("define.InspectMount")
                 .field("Type", mount.kind.as_str())
-                .named("Name", None, "")
+                .optional("Name", "Name", mount.volume.clone().unwrap_or_default())
                 .field("Source", mount.source.as_str())
                 .field("Destination", mount.destination.as_str())
-                .field("Driver", "")
+                .field("Driver", if mount.volume.is_some() { "local" } else { "" })
                 .field("Mode", "")
                 .field("Options", mount.options.clone())
                 .field("RW", mount.rw)
@@ -313,12 +313,13 @@ fn log() -> Struct {
 }
 
 fn binds(mounts: &[MountRecord]) -> Vec<String> {
-    let shown = mounts.iter().filter(|mount| mount.kind == "bind");
+    let shown = mounts.iter().filter(|mount| matches!(mount.kind.as_str(), "bind" | "volume"));
     let line = |mount: &MountRecord| {
         let access = if mount.rw { "rw" } else { "ro" };
         let mut options = vec![access, mount.propagation.as_str()];
         options.extend(mount.options.iter().map(String::as_str));
-        format!("{}:{}:{}", mount.source, mount.destination, options.join(","))
+        let source = mount.volume.as_deref().unwrap_or(&mount.source);
+        format!("{source}:{}:{}", mount.destination, options.join(","))
     };
     shown.map(line).collect()
 }

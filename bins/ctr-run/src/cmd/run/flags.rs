@@ -32,11 +32,13 @@ const FLAGS: &[Flag] = &[
     Flag::string("hostname", "Set the container's host name").short('h'),
     Flag::bool("http-proxy", "Pass proxy environment variables of the host into the container")
         .default("true"),
+    Flag::string("image-volume", "What the image's volumes are: anonymous (or bind), tmpfs or ignore")
+        .default("anonymous"),
     Flag::bool("init", "Run an init that forwards signals and reaps processes"),
     Flag::bool("interactive", "Keep standard input open").short('i'),
     Flag::string("ipc", "Message queues and shared memory: private or host"),
     Flag::array("label", "Set metadata on the container").short('l'),
-    Flag::array("mount", "Attach a file system to the container: type=bind, tmpfs or devpts"),
+    Flag::array("mount", "Attach a file system to the container: type=volume, bind, tmpfs, image or devpts"),
     Flag::string("name", "Assign a name to the container"),
     Flag::string("network", "Connect the container to a network: none (the default for now) or host")
         .default("none"),
@@ -80,7 +82,8 @@ const FLAGS: &[Flag] = &[
         "Ids of the container: host, private, keep-id, nomap, auto, container:NAME or ns:PATH",
     ),
     Flag::string("uts", "Host name and domain: private or host"),
-    Flag::array("volume", "Bind a folder or file of the host into the container").short('v'),
+    Flag::array("volume", "Mount a volume, or a folder or file of the host, into the container").short('v'),
+    Flag::array("volumes-from", "Mount the volumes of another container, `ctr[:ro|rw|z]`"),
     Flag::string("workdir", "Working directory inside the container").short('w'),
 ];
 
@@ -138,7 +141,6 @@ const NOT_YET: &[&str] = &[
     "health-timeout",
     "hosts-file",
     "hostuser",
-    "image-volume",
     "init-path",
     "ip",
     "ip6",
@@ -178,5 +180,4 @@ const NOT_YET: &[&str] = &[
     "systemd",
     "tls-verify",
     "variant",
-    "volumes-from",
 ];

@@ -15,6 +15,7 @@ use ctr_pods::security::{Security, SecurityError};
 use ctr_pods::ulimit::{UlimitError, Ulimits};
 use ctr_pods::units::{self, UnitError};
 use ctr_pods::user::{GroupAdd, UserError, UserSpec};
+use ctr_pods::volumes::{ImageVolumes, VolumesFrom, WordError};
 use ctr_pods::{command, device, hosts};
 
 /// A flag's value cannot be used.
@@ -23,6 +24,9 @@ pub(crate) enum FlagError {
     /// A mount.
     #[error(transparent)]
     Mount(#[from] MountError),
+    /// Volumes of the image, or of another container.
+    #[error(transparent)]
+    Volumes(#[from] WordError),
     /// A variable.
     #[error(transparent)]
     Env(#[from] EnvError),
@@ -203,6 +207,12 @@ fn storage(args: &Parsed) -> Result<Storage, FlagError> {
     all.extend(parse("tmpfs", mounts::parse_tmpfs)?);
     Ok(Storage {
         mounts: mounts::arrange(all)?,
+        image_volumes: ImageVolumes::parse(args.string("image-volume"))?,
+        volumes_from: args
+            .strings("volumes-from")
+            .iter()
+            .map(|text| VolumesFrom::parse(text))
+            .collect::<Result<_, _>>()?,
         devices: args.strings("device").iter().map(|text| device::parse(text)).collect::<Result<_, _>>()?,
         read_only: args.bool("read-only"),
         read_only_tmpfs: args.bool("read-only-tmpfs"),
