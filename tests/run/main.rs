@@ -2,11 +2,13 @@
 
 mod debian;
 mod environment;
+mod events;
 mod exec;
 mod files;
 mod first;
 mod lifecycle;
 mod list;
+mod logs;
 mod machine;
 mod mounts;
 mod namespaces;

@@ -3,11 +3,13 @@
 pub mod completion;
 pub mod doctor;
 pub mod empty;
+pub mod events;
 pub mod exec;
 pub mod exists;
 mod format;
 pub mod info;
 pub mod inspect;
+pub mod logs;
 pub mod ps;
 pub mod rm;
 pub mod run;

@@ -190,6 +190,13 @@ impl std::fmt::Display for CommandError {
 }
 
 /// A failed write to our own output. When the reader went away there is nobody to tell.
+/// A file of ours that cannot be read or written is trouble with the machine.
+impl From<ctr_core::FileError> for CommandError {
+    fn from(error: ctr_core::FileError) -> Self {
+        Self::environment(error)
+    }
+}
+
 impl From<crate::ui::OutputError> for CommandError {
     fn from(error: crate::ui::OutputError) -> Self {
         if error.is_broken_pipe() { Self::quiet(Exit::BROKEN_PIPE) } else { Self::environment(error) }

@@ -24,6 +24,7 @@ pub mod process;
 pub mod reference;
 pub mod rooted;
 pub mod time;
+pub mod watch;
 
 pub use digest::Digest;
 pub use file::FileError;

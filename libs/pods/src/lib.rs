@@ -11,6 +11,7 @@ pub mod exec;
 pub mod filter;
 pub mod hello;
 pub mod hosts;
+pub mod logs;
 pub mod mounts;
 pub mod namespaces;
 pub mod record;

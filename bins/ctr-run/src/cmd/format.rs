@@ -9,10 +9,18 @@ use ctr_cli::ui::Ui;
 /// # Errors
 /// The template is wrong, or asks for what there is not.
 pub(crate) fn template(command: &str, format: &str, value: &Value, ui: &Ui) -> Result<(), CommandError> {
+    let text = parsed(command, format)?.render(value).map_err(CommandError::usage)?;
+    Ok(ui.print(&text)?)
+}
+
+/// A template as podman takes it.
+///
+/// # Errors
+/// The template is wrong.
+pub(crate) fn parsed(command: &str, format: &str) -> Result<Template, CommandError> {
     let mut text = format.replace("\\n", "\n").replace("\\t", "\t");
     if !text.ends_with('\n') {
         text.push('\n');
     }
-    let text = Template::parse(command, &text).and_then(|template| template.render(value));
-    Ok(ui.print(&text.map_err(CommandError::usage)?)?)
+    Template::parse(command, &text).map_err(CommandError::usage)
 }

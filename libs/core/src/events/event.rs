@@ -308,7 +308,8 @@ impl From<&Event> for Line {
             error: event.error.clone(),
             inspect: event.inspect.clone(),
             pod_id: event.pod_id.clone(),
-            attributes: (!event.attributes.is_empty()).then_some(attributes),
+            // A container has labels, be there none; others have nothing to have.
+            attributes: (event.kind == Kind::Container || !event.attributes.is_empty()).then_some(attributes),
         }
     }
 }

@@ -5,11 +5,10 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
@@ -17,6 +16,7 @@ use super::event::Event;
 use crate::atomic;
 use crate::file::FileError;
 use crate::limits;
+use crate::watch::{self, Waited};
 
 /// A line that is no event.
 #[derive(Debug, thiserror::Error)]
@@ -185,29 +185,23 @@ impl Reader {
         Ok(())
     }
 
-    /// Waits until there may be more, but no longer than so many nanoseconds; `false` when these are over.
+    /// Waits until there may be more, but no longer than so many nanoseconds, and no longer than somebody reads what is
+    /// written to `out`. What is not watched has no news.
     ///
     /// # Errors
     /// The kernel has no memory.
-    pub fn wait(&self, limit: Option<u64>) -> Result<bool, FileError> {
-        let Some(watch) = &self.watch else { return Ok(false) };
+    pub fn wait(&self, out: BorrowedFd<'_>, limit: Option<u64>) -> Result<Waited, FileError> {
+        let Some(watch) = &self.watch else { return Ok(Waited::TimeOver) };
         let failed = |error: Errno| FileError::new("watch", &self.path, error);
-        let limit = limit.map(|nanos| Timespec {
-            tv_sec: i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX),
-            tv_nsec: i64::try_from(nanos % 1_000_000_000).unwrap_or(0),
-        });
-        match poll(&mut [PollFd::new(watch, PollFlags::IN)], limit.as_ref()) {
-            Ok(0) => Ok(false),
-            Ok(_) => {
-                let mut news = [0; 4096];
-                // What it was does not matter, only that it was.
-                match rustix::io::read(watch, &mut news) {
-                    Ok(_) | Err(Errno::AGAIN) => Ok(true),
-                    Err(error) => Err(failed(error)),
-                }
+        let waited = watch::wait([watch.as_fd()], out, limit).map_err(failed)?;
+        if waited == Waited::News {
+            let mut news = [0; 4096];
+            // What it was does not matter, only that it was.
+            match rustix::io::read(watch, &mut news) {
+                Ok(_) | Err(Errno::AGAIN) => {}
+                Err(error) => return Err(failed(error)),
             }
-            Err(Errno::INTR) => Ok(true),
-            Err(error) => Err(failed(error)),
         }
+        Ok(waited)
     }
 }

@@ -1,8 +1,10 @@
 use std::io::Write as _;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use super::*;
 use crate::time::Timestamp;
+use crate::watch::Waited;
 
 fn started(id: &str) -> Event {
     Event::now(Kind::Container, Status::Start)
@@ -124,7 +126,8 @@ fn nothing_is_lost_or_doubled_among_many_writers_and_a_rotation() {
         while seen.len() < 2000 {
             seen.extend(ids(&mut follower).into_iter().filter(|id| !id.is_empty()));
             if seen.len() < 2000 {
-                assert!(follower.wait(Some(60_000_000_000)).unwrap(), "only {} came", seen.len());
+                let waited = follower.wait(std::io::stderr().as_fd(), Some(60_000_000_000)).unwrap();
+                assert_eq!(waited, Waited::News, "only {} came", seen.len());
             }
         }
     });

@@ -1,0 +1,153 @@
+//! `ctr events`: what happened to images and containers, as podman's own tests ask for it.
+
+use std::io::Write as _;
+
+use ctr_tests::env::BUSYBOX;
+use ctr_tests::{Env, needs};
+
+const PAST: &[&str] = &["events", "--stream=false"];
+
+/// What happened, one line each.
+fn past(env: &Env, flags: &[&str]) -> String {
+    env.ctr(PAST).args(flags).run().success()
+}
+
+#[test]
+fn images_tell_what_happens_to_them() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let id = env.ok(["image", "inspect", "--format", "{{.ID}}", BUSYBOX]);
+    let tar = env.path("ball.tar").to_str().expect("a path").to_owned();
+    let _past = env.ok(["events", "--stream=false", "--format", "{{.ID}}"]);
+    let _saved = env.ok(["save", "-q", "-o", &tar, BUSYBOX]);
+    let _tagged = env.ok(["tag", BUSYBOX, "registry.test/x"]);
+    let _untagged = env.ok(["untag", BUSYBOX, "registry.test/x"]);
+    let _removed = env.ok(["rmi", "-f", &id]);
+    let _loaded = env.ok(["load", "-q", "-i", &tar]);
+    let format = "{{.Type}} {{.Status}} {{.ID}} {{.Name}}";
+    let all = past(&env, &["--format", format]);
+    let expected = format!(
+        "image save {id} {tar}\nimage tag {id} registry.test/x\nimage untag {id} registry.test/x:latest\n\
+         image untag {id} {BUSYBOX}\nimage remove {id} {id}\nimage loadfromarchive {id} {tar}"
+    );
+    assert_eq!(all.split_once('\n').expect("the first load").1, expected);
+    let human = env.ok(["system", "events", "--stream=false", "--since", "1h", "-f", "event=tag"]);
+    assert!(human.ends_with(&format!(" +0000 UTC image tag {id} registry.test/x")), "{human}");
+    let short = env.ok(["system", "events", "--stream=false", "--no-trunc=false", "--filter", "status=tag"]);
+    assert!(short.ends_with(&format!(" image tag {} registry.test/x", &id[..12])), "{short}");
+    let json: serde_json::Value =
+        serde_json::from_str(&past(&env, &["-f", "event=tag", "--format", "json"])).expect("JSON");
+    let keys: Vec<_> = json.as_object().expect("an object").keys().cloned().collect();
+    assert_eq!(keys, ["ID", "Name", "Status", "time", "timeNano", "Type", "Attributes"]);
+    assert_eq!((json["Name"].as_str(), json["Attributes"].is_null()), (Some("registry.test/x"), true));
+}
+
+/// Adds a line to the log as a program does.
+fn happened(env: &Env, line: &str) {
+    let folder = env.store().join("events");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let mut log =
+        std::fs::File::options().append(true).create(true).open(folder.join("events.log")).expect("a log");
+    log.write_all(format!("{line}\n").as_bytes()).expect("a log");
+}
+
+const DIED: &str = r#"{"ContainerExitCode":17,"OOMKilled":true,"ID":"abcdef0123456789","Image":"localhost/x","Name":"web","Status":"died","Time":"2022-04-06T11:26:42.723667951+02:00","Type":"container","PodID":"p","Attributes":{"a":"1","b":"2 3"}}"#;
+
+#[test]
+fn every_kind_has_podman_s_line() {
+    let env = Env::new();
+    happened(&env, DIED);
+    let human = past(&env, &[]);
+    assert_eq!(
+        human,
+        "2022-04-06 09:26:42.723667951 +0000 UTC container died abcdef0123456789 (image=localhost/x, name=web, pod_id=p, a=1, b=2 3)"
+    );
+    let json = past(&env, &["--format", "{{ json }}"]);
+    assert_eq!(
+        json,
+        r#"{"ContainerExitCode":17,"OOMKilled":true,"ID":"abcdef0123456789","Image":"localhost/x","Name":"web","Status":"died","time":1649237202,"timeNano":1649237202723667951,"Type":"container","PodID":"p","Attributes":{"a":"1","b":"2 3"}}"#
+    );
+    let format = "{{.ContainerExitCode}}\\t{{.OOMKilled}} {{.Attributes.b}} {{.PodID}} {{.Time}}";
+    assert_eq!(past(&env, &["--format", format, "--filter", "label=a=1"]), "17\ttrue 2 3 p 1649237202");
+    for (line, expected) in [
+        (r#""Type":"volume","Status":"create","Name":"v""#, "volume create v"),
+        (r#""Type":"secret","Status":"remove","ID":"s""#, "secret remove s"),
+        (r#""Type":"system","Status":"prune""#, "system prune"),
+        (r#""Type":"image","Status":"pull-error","Name":"x","error":"no way""#, "image pull-error  x no way"),
+        (
+            r#""Type":"network","Status":"create","ID":"n","network":"net","Attributes":{"driver":"bridge"}"#,
+            "network create n (name=net, type=bridge)",
+        ),
+        (
+            r#""Type":"network","Status":"connect","ID":"c","network":"net""#,
+            "network connect c (container=c, name=net)",
+        ),
+    ] {
+        happened(&env, &format!("{{{line},\"Time\":\"2022-04-07T00:00:00Z\"}}"));
+        let all = past(&env, &[]);
+        let last = all.lines().last().expect("a line");
+        assert_eq!(last.strip_prefix("2022-04-07 00:00:00 +0000 UTC "), Some(expected));
+    }
+}
+
+#[test]
+fn events_are_chosen_by_time_and_filters() {
+    let env = Env::new();
+    happened(&env, DIED);
+    happened(&env, &DIED.replace("died", "start").replace("web", "other").replace(":42", ":52"));
+    happened(&env, "damage");
+    let names = |flags: &[&str]| {
+        let output = env.ctr(PAST).args(["--format", "{{.Name}}"]).args(flags).run();
+        assert!(output.stderr.contains("an event is left out"), "{output}");
+        output.success().replace('\n', " ")
+    };
+    for (flags, expected) in [
+        (&[][..], "web other"),
+        (&["--filter", "event=die"], "web"),
+        (&["--filter", "container=web", "-f", "container=other"], "web other"),
+        (&["--filter", "container=abcdef", "-f", "status=start"], "other"),
+        (&["--filter", "type=image"], ""),
+        (&["--filter", "label=b"], "web other"),
+        (&["--since", "2022-04-06T09:26:45Z"], "other"),
+        (&["--until", "2022-04-06T09:26:45Z"], "web"),
+        (&["--since", "10m"], ""),
+        (&["--since", "1649237202", "--until", "10m"], "web other"),
+    ] {
+        assert_eq!(names(flags), expected, "{flags:?}");
+    }
+    for flags in [["--filter", "moon=full"], ["--since", "the dawn of time"], ["--until", "x"]] {
+        let said = env.ctr(PAST).args(flags).run().fails(125);
+        assert!(said.contains("failed to parse event filters"), "{said}");
+    }
+    for flags in [&["events"][..], PAST] {
+        let said = env.ctr(["--events-backend", "none"]).args(flags).run().fails(125);
+        assert!(said.contains("cannot read events with the \"none\" backend"), "{said}");
+    }
+    let said = env.ctr(["events", "--events-backend", "journald"]).run().fails(125);
+    assert!(said.contains("--events-backend journald is not supported yet"), "{said}");
+}
+
+#[test]
+fn a_stream_goes_on_until_its_time_is_over_or_nobody_reads() {
+    let env = Env::new();
+    happened(&env, DIED);
+    let mut stream = env.ctr(["events", "--format", "{{.Name}}", "--since", "2022-01-01"]).start();
+    assert_eq!(stream.wait_for("\n"), "web\n");
+    happened(&env, &DIED.replace("web", "two"));
+    assert_eq!(stream.wait_for("\n"), "two\n");
+    // Rotated: what was read is not read again.
+    let folder = env.store().join("events");
+    let new = format!("{DIED}\n{}\n{}\n", DIED.replace("web", "two"), DIED.replace("web", "three"));
+    std::fs::write(folder.join("new"), new).expect("a log");
+    std::fs::rename(folder.join("new"), folder.join("events.log")).expect("a log");
+    assert_eq!(stream.wait_for("\n"), "three\n");
+    drop(stream);
+    let script = "\"$0\" events --since 2022-01-01 --format '{{.Name}}' | head -n 1; echo gone";
+    let ctr = env.root().join("bin/ctr");
+    assert_eq!(env.program("sh", ["-c", script]).args([ctr]).run().success(), "web\ngone");
+    let timed = env.ok(["system", "events", "--stream", "--until", "200ms", "--format", "{{.Name}}"]);
+    assert_eq!(timed, "web\ntwo\nthree");
+    // Without a time, only what comes.
+    let none = env.ctr(["events", "--filter", "type=moon", "--until", "100ms"]).run().success();
+    assert_eq!(none, "");
+}
