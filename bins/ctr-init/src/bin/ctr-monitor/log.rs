@@ -7,7 +7,8 @@
 //!
 //! # Rotation
 //! A file that would outgrow its limit becomes `.1`, that one `.2`, and so on to the last, which goes. Whoever has one open
-//! keeps it, so nothing is lost for a follower.
+//! keeps it, so nothing is lost for a follower. `NAME.gone` counts the bytes of those that went, in eight bytes, the lowest
+//! first: so one that comes too late for a file knows how much it missed.
 //!
 //! # Failure
 //! What cannot be written is counted, and the count is the first record that can be. A record is written as a whole: the
@@ -227,6 +228,8 @@ impl<'a> Log<'a> {
 
     /// Gives the files their next names. Where that fails, the newest goes on.
     fn rotate(&mut self) {
+        let last = Name::of(self.name, self.files.saturating_sub(1));
+        let going = rustix::fs::statat(&self.folder, last.as_c_str(), AtFlags::SYMLINK_NOFOLLOW);
         for number in (1..self.files.saturating_sub(1)).rev() {
             self.rename(number, number + 1).ok();
         }
@@ -239,9 +242,24 @@ impl<'a> Log<'a> {
         // A file that is gone already is no loss to its name.
         if matches!(done, Ok(()) | Err(Errno::NOENT)) {
             self.file = None;
+            if let Ok(going) = going {
+                // Without the count, followers know that they missed something, but not how much.
+                self.count_gone(u64::try_from(going.st_size).unwrap_or_default()).ok();
+            }
             // If that fails, it is tried again with the next record.
             self.open().ok();
         }
+    }
+
+    /// Adds to the bytes that are in no file any more.
+    fn count_gone(&self, more: u64) -> rustix::io::Result<()> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let name = Name::of_count(self.name);
+        let file = rustix::fs::openat(&self.folder, name.as_c_str(), flags, Mode::RUSR | Mode::WUSR)?;
+        let mut count = [0; 8];
+        rustix::io::pread(&file, &mut count, 0)?;
+        let count = u64::from_le_bytes(count).saturating_add(more).to_le_bytes();
+        rustix::io::pwrite(&file, &count, 0).map(|_| ())
     }
 
     fn rename(&self, from: u32, to: u32) -> rustix::io::Result<()> {

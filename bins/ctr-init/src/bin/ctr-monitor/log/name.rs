@@ -7,6 +7,9 @@ use ctr_sys::decimal::{DIGITS, digits};
 /// The longest name of a file, a NUL, and room for a number that makes it too long for the kernel to take.
 const LONGEST: usize = 256 + 1 + DIGITS;
 
+/// What is behind the name of the count.
+const GONE: &[u8] = b".gone";
+
 /// The name of the newest file, or of the one with a number.
 pub(super) struct Name([u8; LONGEST]);
 
@@ -25,6 +28,14 @@ impl Name {
         Self(name)
     }
 
+    /// The name of the count of what is gone.
+    pub(super) fn of_count(base: &[u8]) -> Self {
+        let mut name = Self::of(base, 0);
+        let end = base.len().min(255);
+        name.0[end..end + GONE.len()].copy_from_slice(GONE);
+        name
+    }
+
     pub(super) fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
     }
@@ -38,6 +49,7 @@ mod tests {
     fn older_files_have_numbers() {
         assert_eq!(Name::of(b"ctr.log", 0).as_c_str(), c"ctr.log");
         assert_eq!(Name::of(b"ctr.log", 12).as_c_str(), c"ctr.log.12");
+        assert_eq!(Name::of_count(b"ctr.log").as_c_str(), c"ctr.log.gone");
         assert_eq!(Name::of(&[b'x'; 300], u32::MAX).as_c_str().to_bytes().len(), 255 + 11);
     }
 }

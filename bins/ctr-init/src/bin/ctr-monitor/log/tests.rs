@@ -110,13 +110,16 @@ fn files_are_rotated_at_their_limit_and_the_last_one_goes() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["ctr.log", "ctr.log.1", "ctr.log.2"]);
+    assert_eq!(names, ["ctr.log", "ctr.log.1", "ctr.log.2", "ctr.log.gone"]);
+    let gone = fs::read(folder.path().join(names.pop().unwrap())).unwrap();
     let all: String = names.iter().rev().map(|name| text(folder.path(), name)).collect();
     for name in &names {
         assert!(text(folder.path(), name).len() <= 500);
     }
     let ([stdout, _], _) = output(all.as_bytes());
     let everything: String = (0..100).map(|number| format!("line {number}\n")).collect();
+    let left = everything.len() + 100 * HEADER - all.len();
+    assert_eq!(u64::from_le_bytes(gone.try_into().unwrap()), left as u64, "what is gone is counted");
     assert!(everything.ends_with(std::str::from_utf8(&stdout).unwrap()) && stdout.len() > 100);
 }
 
@@ -149,7 +152,7 @@ fn a_single_file_begins_anew() {
         log.write(Stream::Stdout, format!("line number {number}\n").as_bytes(), NOW);
         follower.get_or_insert_with(|| File::open(folder.path().join("ctr.log")).unwrap());
     }
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "the log, and the count of what is gone");
     assert!(text(folder.path(), "ctr.log").ends_with("line number 9\n"));
     let mut followed = String::new();
     follower.unwrap().read_to_string(&mut followed).unwrap();
