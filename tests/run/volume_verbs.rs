@@ -277,3 +277,21 @@ fn a_session_of_unshare_mounts_volumes() {
     assert!(std::path::Path::new(&at).join("x").exists());
     assert_eq!(env.ctr(["volume", "unmount", "absent"]).run().code(), 1);
 }
+
+#[test]
+fn what_happens_to_volumes_is_written_down() {
+    needs!(Userns);
+    let env = Env::new();
+    for args in [
+        &["create", "a"][..],
+        &["create", "--ignore", "a"],
+        &["create", "b"],
+        &["rm", "a"],
+        &["prune", "-f", "--filter", "all=true"],
+    ] {
+        let _done = env.ctr(["volume"]).args(args).run().success();
+    }
+    let events =
+        env.ok(["events", "--stream=false", "-f", "type=volume", "--format", "{{.Status}} {{.Name}}"]);
+    assert_eq!(events, "create a\ncreate b\nremove a\nremove b\nprune b");
+}

@@ -1,7 +1,6 @@
 //! The verbs of `ctr-copy`: one module each, and what they share.
 #![forbid(unsafe_code)]
 
-mod changes;
 pub mod cmd;
 pub mod completion;
 mod context;

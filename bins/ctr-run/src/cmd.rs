@@ -1,5 +1,6 @@
 //! The verbs, one module each.
 
+pub mod commit;
 pub mod completion;
 pub mod doctor;
 pub mod empty;

@@ -18,7 +18,9 @@ pub use place::Place;
 
 /// What this program does for the user.
 pub const COMMANDS: &[Command] = &[
+    Command { path: "commit", verb: &cmd::commit::VERB, run: cmd::commit::run },
     Command { path: "completion", verb: &cmd::completion::VERB, run: cmd::completion::run },
+    Command { path: "container commit", verb: &cmd::commit::VERB, run: cmd::commit::run },
     Command { path: "container exec", verb: &cmd::exec::VERB, run: cmd::exec::run },
     Command { path: "container exists", verb: &cmd::exists::VERB, run: cmd::exists::run },
     Command { path: "container inspect", verb: &cmd::inspect::VERB, run: cmd::inspect::run },

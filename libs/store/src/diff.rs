@@ -24,6 +24,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use ctr_core::rooted::{Root, TreeError};
+use ctr_userns::map::IdMaps;
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +78,23 @@ pub fn layer<W: Write>(old: &View, new: &View, out: W) -> Result<W, PackError> {
         Some(node) => pack.node(new, node),
         None => pack.whiteout(&change.path),
     })?;
+    pack.finish()
+}
+
+/// As [`layer`], with the owners of `new` as a namespace with these maps sees them.
+pub(crate) fn layer_from<W: Write>(old: &View, new: &View, maps: &IdMaps, out: W) -> Result<W, PackError> {
+    let mut pack = Pack::new(out).seen_from(maps);
+    walk(old, new, &mut |change, node| match node {
+        Some(node) => pack.node(new, node),
+        None => pack.whiteout(&change.path),
+    })?;
+    pack.finish()
+}
+
+/// Writes an upper directory of overlayfs as a layer, with owners as a namespace with these maps sees them.
+pub(crate) fn upper<W: Write>(upper: &Root, maps: &IdMaps, out: W) -> Result<W, PackError> {
+    let mut pack = Pack::new(out).seen_from(maps);
+    pack.tree(upper, &Applied::default())?;
     pack.finish()
 }
 

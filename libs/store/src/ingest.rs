@@ -157,7 +157,7 @@ impl Eager for Ingest<'_> {
 
 /// Makes the top of a tree. What the layer says of it comes later; if nothing, this mode is right, whatever the user's
 /// shell masks.
-fn make_root(path: &Path) -> Result<(), FileError> {
+pub(crate) fn make_root(path: &Path) -> Result<(), FileError> {
     std::fs::create_dir(path).map_err(|error| FileError::new("create the directory", path, error))?;
     let mode = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(path, mode).map_err(|error| FileError::new("set the mode of", path, error))

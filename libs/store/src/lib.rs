@@ -44,6 +44,7 @@ pub mod apply;
 pub mod archive;
 pub mod assembly;
 pub mod blob;
+pub mod commit;
 pub mod compression;
 pub mod container;
 pub mod copy;

@@ -4,6 +4,7 @@
 //! store knows nothing of templates, and what the user sees knows nothing of stores: so this crate is above both.
 #![forbid(unsafe_code)]
 
+pub mod changes;
 pub mod image;
 pub mod inspect;
 pub mod listing;

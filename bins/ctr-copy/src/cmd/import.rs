@@ -15,9 +15,9 @@ use ctr_store::ingest::Ingest;
 use ctr_store::refs::Target;
 use ctr_store::session::Session;
 use ctr_store::transport::tarball::About;
+use ctr_views::changes;
 
 use super::tag::local_name;
-use crate::changes;
 use crate::context::Context;
 use crate::error::{of, of_copy};
 

@@ -52,7 +52,9 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
 pub fn values(path: &str, before: &[String]) -> Vec<Proposal> {
     match path {
         "completion" => Shell::ALL.map(|(name, _)| Proposal::new(name, "")).into(),
-        "rm" | "container rm" | "container exists" | "container inspect" => containers().unwrap_or_default(),
+        "rm" | "container rm" | "commit" | "container commit" | "container exists" | "container inspect" => {
+            containers().unwrap_or_default()
+        }
         "inspect" => [containers(), images()].into_iter().flatten().flatten().collect(),
         "volume exists" | "volume export" | "volume inspect" | "volume rm" | "volume mount"
         | "volume unmount" => volumes().unwrap_or_default(),

@@ -13,6 +13,7 @@ use ctr_cli::exit::Exit;
 use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Verb};
+use ctr_core::events::{Event, Kind, Status};
 use ctr_store::Store;
 use ctr_store::volume::{Volume, VolumeError};
 
@@ -61,6 +62,13 @@ fn all(call: &Call, store: &Store) -> Result<Vec<Volume>, CommandError> {
         call.ui.warn(&format!("the record of volume {name} is damaged; it was left out"));
     }
     Ok(listing.good)
+}
+
+/// Writes down what happened to volumes.
+fn happened<'a>(call: &Call, place: &Place, status: Status, names: impl IntoIterator<Item = &'a str>) {
+    let event = |name: &str| Event::now(Kind::Volume, status).of(name, name);
+    let events: Vec<Event> = names.into_iter().map(event).collect();
+    call.ui.happened(&place.events, &events);
 }
 
 /// An error about a volume, with podman's exit code.

@@ -9,6 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use ctr_core::rooted::{Entries, Root, Stat, TreeError};
+use ctr_userns::map::IdMaps;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
@@ -42,6 +43,34 @@ pub enum PackError {
     /// The archive cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// A file belongs to nobody whom the container knows.
+    #[error("{path:?} belongs to {uid}:{gid}, which the container's id map does not have")]
+    Foreign {
+        /// The path in the tree.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
+}
+
+impl PackError {
+    /// Tells whether somebody changed the tree while it was read.
+    pub(crate) fn is_race(&self) -> bool {
+        match self {
+            Self::Refused { errno, .. } => *errno == Errno::NOENT,
+            Self::Write(error) => matches!(error, WriteError::Shrunk { .. }),
+            Self::View(error) => error.source.is_missing(),
+            Self::Tree(error) => error.is_missing(),
+            Self::Foreign { .. } => false,
+        }
+    }
+
+    /// Tells whether nobody reads the archive any more.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Write(WriteError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
 }
 
 fn at(path: &Path) -> impl Fn(Failure) -> PackError {
@@ -57,11 +86,18 @@ pub(super) struct Pack<W> {
     writer: Writer<W>,
     /// Files with several names, by file system and number: the entry that has the contents.
     linked: HashMap<(u64, u64), Vec<u8>>,
+    /// From which namespace owners are seen, if not from this one.
+    maps: Option<IdMaps>,
 }
 
 impl<W: Write> Pack<W> {
     pub(super) fn new(out: W) -> Self {
-        Self { writer: Writer::new(out), linked: HashMap::new() }
+        Self { writer: Writer::new(out), linked: HashMap::new(), maps: None }
+    }
+
+    /// Gives owners the numbers that they have in a namespace with these maps.
+    pub(super) fn seen_from(self, maps: &IdMaps) -> Self {
+        Self { maps: Some(maps.clone()), ..self }
     }
 
     pub(super) fn finish(self) -> Result<W, PackError> {
@@ -163,6 +199,12 @@ impl<W: Write> Pack<W> {
         // Nobody listens at a socket that was packed.
         let Some(kind) = kind(stat.kind) else { return Ok(()) };
         let mut header = header(path, kind, stat);
+        if let Some(maps) = &self.maps {
+            let inner = maps.uid.to_inner(stat.uid).zip(maps.gid.to_inner(stat.gid));
+            let foreign = || PackError::Foreign { path: path.to_owned(), uid: stat.uid, gid: stat.gid };
+            let (uid, gid) = inner.ok_or_else(foreign)?;
+            (header.uid, header.gid) = (uid.into(), gid.into());
+        }
         if kind != Kind::Directory && stat.nlink > 1 {
             match self.linked.entry((stat.device, stat.inode)) {
                 std::collections::hash_map::Entry::Occupied(first) => {

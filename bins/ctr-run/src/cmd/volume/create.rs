@@ -6,11 +6,12 @@ use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
+use ctr_core::events::Status;
 use ctr_core::file::FileError;
 use ctr_pods::units;
 use ctr_store::volume::{self, Asked, Backing, NewVolume, VolumeError};
 
-use super::{store, told};
+use super::{happened, store, told};
 use crate::cmd::select;
 use crate::place::Place;
 
@@ -48,7 +49,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let given = new.uid.is_some() || new.gid.is_some();
     let _a = given.then(|| place.enter(false, &call.ui)).transpose()?;
     match store.volumes().create(&new) {
-        Ok(_) => {}
+        Ok(_) => happened(call, &place, Status::Create, [new.name.as_str()]),
         Err(VolumeError::Exists(_)) if call.flags.bool("ignore") => {}
         Err(error) => return Err(told(error)),
     }

@@ -6,13 +6,14 @@ use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Flag, Verb};
+use ctr_core::events::Status;
 use ctr_pods::volumes::filter::For;
 use ctr_store::Store;
 use ctr_store::volume::{Trash, Volume, VolumeError};
 
 use super::list::chosen;
 use super::remove::empty;
-use super::{all, store, told};
+use super::{all, happened, store, told};
 use crate::place::Place;
 
 /// The verb.
@@ -54,6 +55,9 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
         return Ok(Exit::SUCCESS);
     }
     let trash = remove(&store, &unused)?;
+    for status in [Status::Remove, Status::Prune] {
+        happened(call, &place, status, trash.iter().map(|(name, _)| name.as_str()));
+    }
     for (name, _) in &trash {
         call.ui.line(name)?;
     }

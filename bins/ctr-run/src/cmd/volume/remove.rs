@@ -4,12 +4,13 @@ use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
+use ctr_core::events::Status;
 use ctr_pods::containers::{Containers, ContainersError};
 use ctr_pods::remove::{Removal, remove};
 use ctr_store::Store;
 use ctr_store::volume::{Trash, VolumeError};
 
-use super::{all, store, told};
+use super::{all, happened, store, told};
 use crate::cmd::rm::grace;
 use crate::error;
 use crate::place::Place;
@@ -59,6 +60,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
         match one(call, &place, &store, name) {
             Ok((name, left)) => {
                 trash.push(left);
+                happened(call, &place, Status::Remove, [name.as_str()]);
                 call.ui.line(&name)?;
             }
             Err(error) if force && error.code() == Exit::NO => {}

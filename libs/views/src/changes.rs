@@ -6,23 +6,35 @@ use serde_json::json;
 /// An instruction is not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid change {change:?} - {why}")]
-pub(crate) struct ChangeError {
+pub struct ChangeError {
     change: String,
     why: String,
 }
 
 /// Applies instructions to an empty configuration.
-pub(crate) fn config(changes: &[String]) -> Result<RunConfig, ChangeError> {
+///
+/// # Errors
+/// One is not understood.
+pub fn config(changes: &[String]) -> Result<RunConfig, ChangeError> {
     let mut config = RunConfig::default();
+    change(&mut config, changes)?;
+    Ok(config)
+}
+
+/// Applies instructions to a configuration.
+///
+/// # Errors
+/// One is not understood.
+pub fn change(config: &mut RunConfig, changes: &[String]) -> Result<(), ChangeError> {
     for change in changes {
         let wrong = |why: &str| ChangeError { change: change.clone(), why: why.to_owned() };
         let (word, value) = change
             .split_once(' ')
             .or_else(|| change.split_once('='))
             .ok_or_else(|| wrong("must be formatted as KEY VALUE"))?;
-        apply(&mut config, &word.trim().to_ascii_uppercase(), value.trim()).map_err(|why| wrong(&why))?;
+        apply(config, &word.trim().to_ascii_uppercase(), value.trim()).map_err(|why| wrong(&why))?;
     }
-    Ok(config)
+    Ok(())
 }
 
 fn apply(config: &mut RunConfig, word: &str, value: &str) -> Result<(), String> {
