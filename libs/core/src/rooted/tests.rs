@@ -303,7 +303,8 @@ fn a_racing_swapper_gains_nothing() {
                     }
                     Err(_) => lost += 1,
                 }
-                if let Ok(bytes) = root.read_bounded("file", 100) {
+                // The window is small, and on a busy machine the two seldom run at once.
+                for bytes in (0..20).filter_map(|_| root.read_bounded("file", 100).ok()) {
                     assert_eq!(bytes, b"inside", "{how}");
                 }
                 // Whichever it hits, it must be inside; failing is allowed.
