@@ -16,6 +16,7 @@ mod namespaces;
 mod program;
 mod refused;
 mod rights;
+mod system;
 mod terminal;
 mod top;
 mod user;

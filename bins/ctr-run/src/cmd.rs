@@ -2,6 +2,7 @@
 
 pub mod commit;
 pub mod completion;
+pub mod df;
 pub mod doctor;
 pub mod empty;
 pub mod events;

@@ -23,6 +23,7 @@
 
 mod entries;
 mod remove;
+mod size;
 mod stat;
 mod walk;
 
@@ -270,6 +271,13 @@ impl Root {
         let path = path.as_ref();
         let dir = self.open_dir(path)?;
         Entries::new(dir).map_err(|errno| TreeError::new("list", path, errno))
+    }
+
+    /// The sum of the sizes of all regular files below the directory at `path`; one with several names counts once.
+    pub fn size_below(&self, path: impl AsRef<Path>) -> Result<u64> {
+        let path = path.as_ref();
+        let dir = self.open_dir(path)?;
+        size::below(dir).map_err(|errno| TreeError::new("count the bytes of", path, errno))
     }
 }
 

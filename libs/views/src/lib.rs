@@ -8,6 +8,7 @@ pub mod changes;
 pub mod image;
 pub mod inspect;
 pub mod listing;
+pub mod usage;
 
 use ctr_core::file::FileError;
 use ctr_store::StoreError;

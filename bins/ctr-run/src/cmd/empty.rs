@@ -1,6 +1,8 @@
-//! Pods and networks, of which there are none yet: lists are empty, and what is named is not there.
+//! Pods, networks and secrets, of which there are none yet: lists are empty, and what is named is not there.
 //!
 //! Scripts clean up before they start (`pod rm --all`, `network prune --force`); that works already.
+
+pub mod absent;
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
@@ -73,6 +75,24 @@ pub const NETWORK_REMOVE: Verb = Verb::new("[options] NETWORK [NETWORK...]", "Re
             .default("10"),
     ])
     .arity(Arity::AtLeast(1));
+
+/// `secret ls`.
+pub const SECRET_LIST: Verb = Verb::new("[options]", "List secrets")
+    .flags(&[
+        FILTER.short('f'),
+        FORMAT,
+        Flag::bool("noheading", "Do not print headers").short('n'),
+        Flag::bool(QUIET, "Print secret IDs only").short('q'),
+    ])
+    .arity(Arity::None);
+
+/// Lists no secrets.
+///
+/// # Errors
+/// The template is none.
+pub fn secrets(call: &Call) -> Result<Exit, CommandError> {
+    list(call, "ID\tNAME\tDRIVER\tCREATED\tUPDATED")
+}
 
 /// Lists no pods.
 ///

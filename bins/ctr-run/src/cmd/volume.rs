@@ -56,7 +56,7 @@ fn store(place: &Place) -> Result<Store, CommandError> {
 }
 
 /// All volumes; a word for each whose record is broken.
-fn all(call: &Call, store: &Store) -> Result<Vec<Volume>, CommandError> {
+pub(super) fn all(call: &Call, store: &Store) -> Result<Vec<Volume>, CommandError> {
     let listing = store.volumes().list().map_err(told)?;
     for name in listing.damaged {
         call.ui.warn(&format!("the record of volume {name} is damaged; it was left out"));

@@ -1,6 +1,7 @@
 //! One table of hostile and ordinary trees, through both resolvers, and somebody who swaps directories.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -244,6 +245,12 @@ fn deep_wide_and_locked_trees_are_removed() {
             root.mkdir(format!("dddddddd/w{number}"), mode(0o755)).unwrap();
             root.create_new(format!("dddddddd/w{number}/f"), mode(0o600)).unwrap();
         }
+        assert_eq!(root.size_below("dddddddd/w0").unwrap(), 0);
+        std::fs::write(stage.dir.path().join("tree/dddddddd/w7/f"), "seven").unwrap();
+        root.hard_link("dddddddd/w7/f", "dddddddd/again").unwrap();
+        at.create_new("deep", mode(0o600)).unwrap().write_all(b"deep").unwrap();
+        // A link to the canary is not followed.
+        assert_eq!(root.size_below("dddddddd").unwrap(), 9, "{how}");
         root.mkdir_all("dddddddd/locked/inner", mode(0o755)).unwrap();
         root.set_mode("dddddddd/locked", mode(0)).unwrap();
         root.remove_tree("dddddddd").unwrap();
