@@ -63,7 +63,12 @@ impl Context {
     ) {
         let events: Vec<Event> =
             images.into_iter().map(|(id, name)| Event::now(Kind::Image, status).of(id, name)).collect();
-        ui.happened(&self.events, &events);
+        self.log(ui, &events);
+    }
+
+    /// Logs events.
+    pub(crate) fn log(&self, ui: &ctr_cli::ui::Ui, events: &[Event]) {
+        ui.happened(&self.events, events);
     }
 
     /// Whether there is a store yet: opening one makes it.

@@ -3,31 +3,19 @@
 use std::error::Error;
 
 use ctr_cli::exit::Exit;
-use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
 use ctr_cli::voice::Voice;
-use ctr_store::ResolveError;
 use ctr_store::copy::CopyError;
 use ctr_store::ingest::IngestError;
 use ctr_store::transport::TransportError;
 use ctr_store::worker::WorkerError;
 use ctr_userns::ranges::{Facts, Files};
 use ctr_userns::remedy::Surroundings;
+pub(crate) use ctr_views::of_resolve;
 
 /// An error with nothing more to say about it.
 pub(crate) fn of(error: impl Error + Send + Sync + 'static) -> CommandError {
     CommandError::user(error)
-}
-
-/// An image that was not found, or that something is wrong with.
-pub(crate) fn of_resolve(error: ResolveError) -> CommandError {
-    match &error {
-        ResolveError::Unknown { name } => {
-            let sentence = Sentence::NoSuchImage(name.for_terminal());
-            CommandError::user(error).peer(sentence)
-        }
-        _ => CommandError::user(error),
-    }
 }
 
 /// The child in A.

@@ -5,8 +5,6 @@ pub mod cmd;
 pub mod completion;
 mod context;
 mod error;
-mod filter;
-mod glob;
 pub mod internal;
 
 pub use cmd::COMMANDS;

@@ -5,14 +5,19 @@
 #![forbid(unsafe_code)]
 
 pub mod changes;
+pub mod filter;
+mod glob;
 pub mod image;
 pub mod inspect;
 pub mod listing;
+pub mod unused;
 pub mod usage;
 
+use ctr_cli::peers::Sentence;
+use ctr_cli::report::CommandError;
 use ctr_core::file::FileError;
-use ctr_store::StoreError;
 use ctr_store::image::ImageError;
+use ctr_store::{ResolveError, StoreError};
 
 /// An object cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -26,4 +31,16 @@ pub enum ViewError {
     /// A file of ours.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+/// An image that was not found, or that something is wrong with.
+#[must_use]
+pub fn of_resolve(error: ResolveError) -> CommandError {
+    match &error {
+        ResolveError::Unknown { name } => {
+            let sentence = Sentence::NoSuchImage(name.for_terminal());
+            CommandError::user(error).peer(sentence)
+        }
+        _ => CommandError::user(error),
+    }
 }

@@ -9,11 +9,11 @@ use ctr_cli::report::CommandError;
 use ctr_cli::template::{Report, Struct, Value, asks_for_json, headers};
 use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
 use ctr_core::Reference;
+use ctr_views::filter::Filters;
 use ctr_views::listing::{self, Entry};
 
 use crate::context::Context;
 use crate::error::of;
-use crate::filter::Filters;
 
 pub(super) const VERB: Verb = Verb::new("[options] [IMAGE]", "List images in local storage")
     .long("Lists images previously pulled to the system or created on the system.")

@@ -6,13 +6,12 @@ use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Flag, Verb};
-use ctr_store::remove::{RemoveError, Removed};
-use ctr_views::listing;
+use ctr_core::events::Event;
+use ctr_core::lock::Waiting;
+use ctr_views::unused::{self, Which};
 
-use super::rmi::happened;
 use crate::context::{Context, told};
 use crate::error::of;
-use crate::filter::Filters;
 
 pub(super) const VERB: Verb = Verb::new("[options]", "Remove unused images")
     .long("Removes dangling or unused images from local storage.")
@@ -30,38 +29,15 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     }
     let context = Context::new(&call.globals)?;
     let store = context.store()?;
-    let mut entries = listing::all(&store).map_err(of)?;
-    let filters = Filters::parse(&call.flags.strings("filter"), &store, &entries)?;
-    entries.retain(|entry| entry.containers.is_empty() && (entry.is_dangling() || all && !entry.is_part));
-    filters.keep(&mut entries);
-    let mut removed = Vec::new();
-    for entry in &entries {
-        let mut wait = |waiting: &ctr_core::lock::Waiting| told(&call.ui, waiting);
-        // An index is removed by each of its names, an image by its id with all of them.
-        let by_name = entry.is_index() && !entry.names.is_empty();
-        let words = if by_name { entry.name_texts() } else { vec![entry.id.clone()] };
-        for word in words {
-            match store.remove(&word, true, &mut wait) {
-                Ok(done) => {
-                    happened(&context, call, &entry.id, &done);
-                    removed.extend(done);
-                }
-                // Somebody began to use it, or took it away, since it was listed.
-                Err(RemoveError::InUse { .. }) => {}
-                Err(RemoveError::Resolve(error)) if error.is_unknown() => {}
-                Err(error) => return Err(of(error)),
-            }
-        }
-    }
+    let which = Which { all, filters: &call.flags.strings("filter") };
+    let mut wait = |waiting: &Waiting| told(&call.ui, waiting);
+    let mut log = |events: &[Event]| context.log(&call.ui, events);
+    let removed = unused::remove(&store, which, &mut wait, &mut log)?;
     if !removed.is_empty() {
         context.clean(&call.ui);
     }
-    for one in &removed {
-        match one {
-            Removed::Image(id) => call.ui.line(&id.to_string())?,
-            Removed::Index(digest) => call.ui.line(&digest.hex())?,
-            Removed::Name(_) => {}
-        }
+    for id in unused::ids(&removed) {
+        call.ui.line(&id)?;
     }
     Ok(Exit::SUCCESS)
 }

@@ -6,10 +6,10 @@ use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_cli::verbs::Program;
-use ctr_core::events::Status;
 use ctr_store::refs::Target;
 use ctr_store::remove::{RemoveError, Removed};
 use ctr_store::{ImageId, Store};
+use ctr_views::unused;
 
 use super::tag::id_of;
 use crate::context::{Context, told};
@@ -55,7 +55,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
         // Of all images, names do not matter; a container's use still does.
         match remove(&store, call, name, force || all, force) {
             Ok(done) => {
-                happened(&context, call, &id, &done);
+                context.log(&call.ui, &unused::events(&id, &done));
                 removed.extend(done);
             }
             Err(RemoveError::Resolve(error))
@@ -123,18 +123,6 @@ fn remove_containers(call: &Call, containers: &[ctr_store::container::Claim]) ->
     command.args(["rm", "--force", "--ignore"]).args(containers.iter().map(|claim| &claim.id));
     command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
     command.status().is_ok_and(|status| status.success())
-}
-
-/// Logs which names of an image went, and which images.
-pub(super) fn happened(context: &Context, call: &Call, id: &str, removed: &[Removed]) {
-    for one in removed {
-        let (status, id, name) = match one {
-            Removed::Name(name) => (Status::Untag, id.to_owned(), name.to_string()),
-            Removed::Image(image) => (Status::Remove, image.to_string(), image.to_string()),
-            Removed::Index(digest) => (Status::Remove, digest.hex(), digest.hex()),
-        };
-        context.happened(&call.ui, status, [(id, name)]);
-    }
 }
 
 fn report(call: &Call, removed: &[Removed]) -> Result<(), CommandError> {

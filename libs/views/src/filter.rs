@@ -4,9 +4,9 @@ use ctr_cli::human::time::Timestamp;
 use ctr_cli::report::CommandError;
 use ctr_core::Reference;
 use ctr_store::Store;
-use ctr_views::listing::Entry;
 
 use crate::glob;
+use crate::listing::Entry;
 
 /// One filter.
 #[derive(Debug, Clone)]
@@ -34,27 +34,27 @@ enum Test {
 
 /// The filters of a command line.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Filters(Vec<Filter>);
+pub struct Filters(Vec<Filter>);
 
 impl Filters {
     /// Reads `key=value` and `key!=value`. Some name images, which are looked for here.
-    pub(crate) fn parse(texts: &[String], store: &Store, all: &[Entry]) -> Result<Self, CommandError> {
+    pub fn parse(texts: &[String], store: &Store, all: &[Entry]) -> Result<Self, CommandError> {
         let filters = texts.iter().map(|text| parse(text, store, all)).collect::<Result<_, _>>()?;
         Ok(Self(filters))
     }
 
     /// Adds what `images NAME` means.
-    pub(crate) fn name(&mut self, name: &str, store: &Store) {
+    pub fn name(&mut self, name: &str, store: &Store) {
         self.0.push(Filter { key: "reference".to_owned(), negated: false, test: reference(name, store) });
     }
 
     /// Whether a filter asks for images that are only parts of others.
-    pub(crate) fn asks_for_parts(&self) -> bool {
+    pub fn asks_for_parts(&self) -> bool {
         self.0.iter().any(|filter| filter.key == "intermediate")
     }
 
     /// Keeps what passes. Filters by name also leave out the names that do not fit.
-    pub(crate) fn keep(&self, entries: &mut Vec<Entry>) {
+    pub fn keep(&self, entries: &mut Vec<Entry>) {
         entries.retain_mut(|entry| self.passes(entry));
     }
 
@@ -149,7 +149,7 @@ fn truth(key: &str, value: &str) -> Result<bool, CommandError> {
 }
 
 fn time_of(text: &str, store: &Store, all: &[Entry]) -> Result<Timestamp, CommandError> {
-    let found = store.lookup(text).map_err(crate::error::of_resolve)?;
+    let found = store.lookup(text).map_err(crate::of_resolve)?;
     let same = |entry: &&Entry| match (entry.target, found.target) {
         (ctr_store::refs::Target::Image { id, .. }, ctr_store::refs::Target::Image { id: other, .. }) => {
             id == other
