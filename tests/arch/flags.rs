@@ -17,9 +17,10 @@ use proc_macro2::{TokenStream, TokenTree};
 use crate::source::{root, rust_files, tokens};
 
 /// Options before the verb that take the next word as their value.
-const VALUED: [&str; 10] = [
+const VALUED: [&str; 11] = [
     "--connection",
     "--log-level",
+    "--module",
     "--out",
     "--root",
     "--runroot",

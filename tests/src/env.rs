@@ -192,6 +192,8 @@ impl Env {
             .env("XDG_RUNTIME_DIR", self.run_dir())
             .env("TMPDIR", self.root.path().join("tmp"));
         command.env("LANG", "C.UTF-8").env("COLUMNS", "100").env("TERM", "dumb");
+        // Whatever the machine's own files say.
+        command.env("CONTAINERS_CONF", "/dev/null").env("CONTAINERS_STORAGE_CONF", "/dev/null");
         Invocation { env: self, command, stdin: None, deadline: DEADLINE }
     }
 

@@ -30,7 +30,7 @@ pub fn values(path: &str, _before: &[String]) -> Vec<Proposal> {
 }
 
 fn images() -> Option<Vec<Proposal>> {
-    let context = Context::new(&Globals::default()).ok()?;
+    let context = Context::new(&Globals::here()).ok()?;
     if !context.is_there() {
         return None;
     }

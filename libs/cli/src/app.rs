@@ -5,6 +5,7 @@
 //! [table](crate::verbs::TABLE). A sibling's verb is exec'd at once, with the command line as it came. Our own is read
 //! with its own flags only, and called. Nothing of another verb is touched on the way.
 
+use crate::config::{self, Settings};
 use crate::dispatch;
 use crate::exit::Exit;
 use crate::globals::{self, Globals};
@@ -111,6 +112,7 @@ fn start(
         Asked::Call(command, mut call) => {
             call.ui = ui;
             announce(&ui, argv, command);
+            call.globals.config.say(&ui, command.path);
             (command.run)(&call)
         }
         Asked::Page(page, error) => {
@@ -162,6 +164,11 @@ fn read(
     let (before, rest) =
         usage::leading(tables, refused, args).map_err(|error| usage::wrong_flag(&error, &caller.name))?;
     let globals = Globals::of(&before)?;
+    let ui = Ui::new(caller.voice, globals.level);
+    // Podman reads its configuration before it looks at the verb; that matters where a module is missing.
+    if !globals.modules.is_empty() {
+        let _understood = Settings::read(&globals.modules).map_err(|error| config::error(error, &ui))?;
+    }
     let help = rest.first().is_some_and(|word| word == "help");
     let (words, helped) = if help { (&rest[1..], true) } else { (rest, globals.help) };
     let leading = words.iter().map_while(|word| word.to_str()).take_while(|word| !word.starts_with('-'));
@@ -226,9 +233,11 @@ fn of_verb(
         Reading::Do(flags) => flags,
     };
     given.extend(flags.outside().map(|(name, value)| (name, value.to_owned())));
-    let globals = Globals::of(&given)?;
+    let mut globals = Globals::of(&given)?;
     globals.must_be_local()?;
     let ui = Ui::new(caller.voice, globals.level);
+    let settings = Settings::read(&globals.modules).map_err(|error| config::error(error, &ui))?;
+    settings.complete(&mut globals);
     let call = Call { caller, globals: globals.clone(), path: command.path, flags, ui };
     Ok((globals, Asked::Call(command, Box::new(call))))
 }

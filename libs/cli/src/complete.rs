@@ -14,6 +14,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use crate::app::Command;
+use crate::config;
 use crate::dispatch;
 use crate::exit::Exit;
 use crate::globals;
@@ -208,6 +209,10 @@ fn of_flag(flag: &Flag, last: &str) -> Answer {
         Kind::Bool => {
             let words = ["true", "false"].into_iter().filter(|word| word.starts_with(last));
             Answer::Words(words.map(|word| Proposal::new(word, "")).collect())
+        }
+        Kind::Array if flag.name() == "module" => {
+            let names = config::modules().into_iter().filter(|name| name.starts_with(last));
+            Answer::Words(names.map(|name| Proposal::new(name, "")).collect())
         }
         Kind::Path | Kind::String | Kind::Strings | Kind::Array => Answer::Files,
         Kind::Int | Kind::Uint | Kind::Float | Kind::Duration => Answer::Words(Vec::new()),

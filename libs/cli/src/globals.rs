@@ -3,6 +3,8 @@
 //! They are the same for every verb, so they are read once, by whichever program is started first and again by the
 //! sibling it becomes. Those that podman calls persistent may also follow the verb.
 
+use crate::config::Settings;
+use crate::human::size;
 use crate::log::{Level, LevelError};
 use crate::report::CommandError;
 use crate::usage::Flag;
@@ -39,6 +41,7 @@ pub(crate) const LOCAL: &[Flag] = &[
     Flag::string("connection", "Connection to use for remote Podman service (CONTAINER_CONNECTION)")
         .short('c'),
     Flag::bool("debug", "Docker compatibility, force setting of log-level").short('D').hidden(),
+    Flag::array("module", "Load a containers.conf(5) module, after all its other files"),
     Flag::bool("noout", "do not output to stdout").hidden(),
     Flag::path("out", "Send output (stdout) to a file"),
     Flag::bool("remote", "Access remote Podman service").short('r'),
@@ -76,7 +79,6 @@ pub(crate) const REFUSED: &[&[&str]] = &[&[
     "imagestore",
     "max-workers",
     "memory-profile",
-    "module",
     "namespace",
     "network-backend",
     "network-cmd-path",
@@ -123,6 +125,10 @@ pub struct Globals {
     pub storage_opts: Vec<String>,
     /// Where events go, if not to their file.
     pub events_backend: Option<String>,
+    /// Modules of the configuration, as they were named.
+    pub(crate) modules: Vec<String>,
+    /// What the files of the configuration say.
+    pub config: Settings,
     /// What is logged.
     pub level: Level,
     /// Where standard output goes, if not where it went.
@@ -157,14 +163,19 @@ impl Globals {
         } else {
             last("connection").map(|_| "--connection")
         };
-        let opts = given.iter().filter(|(name, _)| *name == "storage-opt");
+        let all = |wanted: &'static str| {
+            let found = given.iter().filter(move |(name, _)| *name == wanted);
+            found.map(|(_, value)| value.to_string_lossy().into_owned())
+        };
         Ok(Self {
             root: path("root"),
             // What podman keeps in two places is in one here.
             runroot: path("runroot").or_else(|| path("tmpdir")),
             storage_driver: text("storage-driver").filter(|driver| !driver.is_empty()),
-            storage_opts: opts.map(|(_, value)| value.to_string_lossy().into_owned()).collect(),
+            storage_opts: all("storage-opt").collect(),
             events_backend: text("events-backend").filter(|backend| !backend.is_empty()),
+            modules: all("module").collect(),
+            config: Settings::default(),
             level: Level::of_options(text("log-level").as_deref(), on("debug"))?,
             out: noout.or_else(|| path("out")),
             remote,
@@ -179,13 +190,39 @@ impl Globals {
     /// There is no such backend, or it is not built.
     pub fn events(&self, dirs: &Dirs) -> Result<Log, CommandError> {
         match self.events_backend.as_deref() {
-            None | Some("file") => Ok(Log::new(dirs)),
+            None | Some("file") => self.events_file(dirs),
             Some("none") => Ok(Log::none()),
             Some("journald") => Err(CommandError::not_supported("--events-backend journald")),
             Some(other) => {
                 Err(CommandError::usage(format!("unknown event logger type: {other}: invalid argument")))
             }
         }
+    }
+
+    /// The options that count where no command line says anything: those of the configuration, if it can be read.
+    #[must_use]
+    pub fn here() -> Self {
+        let mut globals = Self::default();
+        if let Ok(settings) = Settings::read(&[]) {
+            settings.complete(&mut globals);
+        }
+        globals
+    }
+
+    fn events_file(&self, dirs: &Dirs) -> Result<Log, CommandError> {
+        let config = &self.config.containers;
+        let mut log = Log::new(dirs);
+        if let Some(path) = config.text("engine.events_logfile_path").filter(|path| !path.is_empty()) {
+            log = log.moved(path.into());
+        }
+        let Some(limit) = config.text("engine.events_logfile_max_size").filter(|limit| !limit.is_empty())
+        else {
+            return Ok(log);
+        };
+        let limit = size::parse(limit).map_err(|error| {
+            CommandError::user(format!("cannot use engine.events_logfile_max_size {limit:?}: {error}"))
+        })?;
+        Ok(log.limited(limit))
     }
 
     /// Looks through the options of the storage: those that ask for what we do anyway are fine.

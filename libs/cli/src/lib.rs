@@ -8,6 +8,7 @@
 pub mod app;
 pub mod columns;
 pub mod complete;
+pub mod config;
 pub mod dispatch;
 pub mod exit;
 mod globals;

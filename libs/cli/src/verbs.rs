@@ -244,7 +244,7 @@ mod tests {
             ("system connection ls", "system connection list 3"),
             ("image rm", "image rm 2"),
             ("imagse", "no \"imagse\" in \"\": image,images"),
-            ("container foo", "no \"foo\" in \"container\": "),
+            ("container nonsense", "no \"nonsense\" in \"container\": "),
             ("copy a b", "copy 1"),
         ] {
             assert_eq!(found(Voice::Ctr, line), expected, "{line}");

@@ -8,6 +8,7 @@
 pub mod atomic;
 pub mod boot;
 pub mod causes;
+pub mod config;
 pub mod digest;
 pub mod errno;
 pub mod events;
@@ -24,6 +25,7 @@ pub mod process;
 pub mod reference;
 pub mod rooted;
 pub mod time;
+pub mod toml;
 pub mod watch;
 
 pub use digest::Digest;

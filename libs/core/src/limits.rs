@@ -64,3 +64,5 @@ pub const LOG_LINE: usize = 16 << 10;
 pub const SYSTEM_FILE: u64 = 16 << 20;
 /// Bytes of one event: its labels, or all that `inspect` says of a container.
 pub const EVENT: usize = 1 << 20;
+/// Bytes of one file of configuration: podman's own with all its comments has 30 KiB.
+pub const CONFIG_FILE: u64 = 1 << 20;

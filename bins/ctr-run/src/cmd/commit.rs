@@ -11,7 +11,7 @@ use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::human::time::Timestamp;
 use ctr_cli::report::CommandError;
-use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
+use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_cli::voice::Voice;
 use ctr_core::Reference;
 use ctr_core::events::{Event, Kind, Status};
@@ -68,7 +68,7 @@ pub const VERB: Verb = Verb::new(
 pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let flags = &call.flags;
     let texts = flags.texts()?;
-    let family = family(flags)?;
+    let family = family(call)?;
     let name = texts.get(1).map(|text| local_name(text)).transpose()?;
     let place = Place::find(&call.globals)?;
     let container = Containers::new(&place.dirs).find(texts[0]).map_err(error::of_containers);
@@ -120,13 +120,16 @@ fn progress(call: &Call, text: &str) {
     }
 }
 
-fn family(flags: &Parsed) -> Result<Family, CommandError> {
-    match flags.string("format") {
+fn family(call: &Call) -> Result<Family, CommandError> {
+    let flags = &call.flags;
+    let configured = call.globals.config.containers.text("engine.image_default_format");
+    let format = flags.get("format").or(configured).unwrap_or_default();
+    match format {
         "oci" | "" if !flags.string("message").is_empty() => {
             Err(CommandError::usage("messages are only compatible with the docker image format (-f docker)"))
         }
         "oci" | "" => Ok(Family::Oci),
-        "docker" => Ok(Family::Docker),
+        "docker" | "v2s2" => Ok(Family::Docker),
         other => Err(CommandError::usage(format!("unrecognized image format {other:?}"))),
     }
 }

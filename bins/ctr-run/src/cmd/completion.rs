@@ -65,7 +65,7 @@ pub fn values(path: &str, before: &[String]) -> Vec<Proposal> {
 }
 
 fn containers() -> Option<Vec<Proposal>> {
-    let place = Place::find(&Globals::default()).ok()?;
+    let place = Place::find(&Globals::here()).ok()?;
     let all = Containers::new(&place.dirs).list().ok()?;
     let named =
         all.into_iter().map(|container| Proposal::new(container.record.name, container.record.image_name));
@@ -73,7 +73,7 @@ fn containers() -> Option<Vec<Proposal>> {
 }
 
 fn images() -> Option<Vec<Proposal>> {
-    let place = Place::find(&Globals::default()).ok()?;
+    let place = Place::find(&Globals::here()).ok()?;
     if !place.dirs.data.exists() {
         return None;
     }
@@ -82,7 +82,7 @@ fn images() -> Option<Vec<Proposal>> {
 }
 
 fn volumes() -> Option<Vec<Proposal>> {
-    let place = Place::find(&Globals::default()).ok()?;
+    let place = Place::find(&Globals::here()).ok()?;
     if !place.dirs.data.exists() {
         return None;
     }

@@ -10,6 +10,7 @@ use std::io::{IsTerminal, stderr, stdin};
 use std::path::Path;
 
 use ctr_cli::app::Call;
+use ctr_cli::config::Settings;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Flag, Verb};
@@ -27,7 +28,7 @@ pub(crate) use trial::VERB as TRIAL;
 pub const VERB: Verb = Verb::new("[options]", "Check what this machine offers to containers")
     .long(
         "Checks subordinate ids, the id-map helpers, kernel settings, user namespaces and overlayfs (by trying them), \
-         /dev/net/tun, delegated cgroups, lingering, free space and the file system of the store. Each thing that is \
+         /dev/net/tun, delegated cgroups, lingering, free space, the file system of the store, and what configuration files ask for in vain. Each thing that is \
          missing is named once, with the line that mends it. The exit code is 1 if containers cannot run.",
     )
     .examples(&["doctor", "doctor --fix", "doctor --format json"])
@@ -51,7 +52,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
         )
         .hint("ctr doctor --fix --yes"));
     }
-    let checks = all(place)?;
+    let checks = all(place, &call.globals.config)?;
     if parsed.string("format") == "json" {
         ui.line(&check::json(&checks).to_string())?;
     } else {
@@ -67,7 +68,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     if done.mended == 0 {
         return Ok(verdict(&checks));
     }
-    let checks = all(place)?;
+    let checks = all(place, &call.globals.config)?;
     ui.print(&check::text(&checks))?;
     Ok(verdict(&checks))
 }
@@ -77,7 +78,7 @@ fn verdict(checks: &[Check]) -> Exit {
     if check::worst(checks) == Standing::Missing { Exit::NO } else { Exit::SUCCESS }
 }
 
-fn all(place: &Place) -> Result<Vec<Check>, CommandError> {
+fn all(place: &Place, config: &Settings) -> Result<Vec<Check>, CommandError> {
     let mut facts = Facts::of_this_process().map_err(CommandError::environment)?;
     facts.name = facts.name.or_else(|| place.user.clone());
     let files = Files::default();
@@ -86,7 +87,14 @@ fn all(place: &Place) -> Result<Vec<Check>, CommandError> {
     let found = ranges::discover(bench.facts, bench.files);
     let mut all = vec![bench.ids(&found), bench.helpers(&found), bench.sysctls()];
     all.extend(trial::checks(trial::start(&place.dirs.data, facts.name.as_deref().unwrap_or_default())));
-    all.extend([bench.tun(), bench.delegation(), bench.linger(), bench.space(), bench.home()]);
+    all.extend([
+        bench.tun(),
+        bench.delegation(),
+        bench.linger(),
+        bench.space(),
+        bench.home(),
+        checks::config(config),
+    ]);
     for check in &mut all {
         let remedies = std::mem::take(&mut check.remedies);
         check.remedies = remedies.into_iter().map(|remedy| surroundings.fitted(remedy)).collect();

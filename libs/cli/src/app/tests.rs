@@ -76,8 +76,8 @@ fn command_lines_are_understood() {
 fn mistakes_have_podmans_words() {
     for (line, expected) in [
         (
-            "podman container foo",
-            "Error: unrecognized command `podman container foo`\nTry 'podman container --help' for more information\n125",
+            "podman container nonsense",
+            "Error: unrecognized command `podman container nonsense`\nTry 'podman container --help' for more information\n125",
         ),
         (
             "podman imagse",

@@ -44,6 +44,18 @@ impl Log {
         Self { path: Some(path), limit }
     }
 
+    /// The same in another file.
+    #[must_use]
+    pub fn moved(self, path: PathBuf) -> Self {
+        Self { path: Some(path), ..self }
+    }
+
+    /// The same, rotated at so many bytes; 0 is never.
+    #[must_use]
+    pub fn limited(self, limit: u64) -> Self {
+        Self { limit, ..self }
+    }
+
     /// No log: nothing is written.
     #[must_use]
     pub const fn none() -> Self {

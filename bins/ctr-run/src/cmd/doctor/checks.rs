@@ -7,6 +7,8 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ctr_cli::config::Settings;
+use ctr_core::config::{Finding, Why};
 use ctr_userns::level_a::{HelperError, HelperProblem, Helpers};
 use ctr_userns::map::Kind;
 use ctr_userns::ranges::{self, Facts, Files, Found, RangesError, Source};
@@ -19,6 +21,26 @@ const USUAL_IDS: u64 = 65_536;
 
 /// Below this a pull of an ordinary image fails.
 const SPACE: u64 = 1 << 30;
+
+/// The configuration files, and what in them does nothing.
+pub(crate) fn config(settings: &Settings) -> Check {
+    let files = settings.containers.files().iter().chain(settings.storage.files());
+    let files: Vec<_> = files.map(|path| path.display().to_string()).collect();
+    let (void, idle): (Vec<_>, Vec<_>) =
+        settings.findings().into_iter().partition(|finding| matches!(finding.why, Why::Void(_)));
+    let said = |findings: Vec<Finding>| findings.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (void, idle) = (said(void), said(idle));
+    if !idle.is_empty() {
+        let all = [idle, void].concat().join("; ");
+        return Check::degraded("config", all, "what these keys ask for does not happen");
+    }
+    let found = match (files.is_empty(), void.is_empty()) {
+        (true, _) => "no configuration files".to_owned(),
+        (false, true) => files.join(", "),
+        (false, false) => format!("{}; {}", files.join(", "), void.join("; ")),
+    };
+    Check::good("config", found)
+}
 
 /// What the checks look at.
 pub(crate) struct Bench<'a> {
