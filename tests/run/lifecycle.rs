@@ -116,14 +116,6 @@ fn what_was_said_of_a_container_is_shown_of_it() {
 }
 
 #[test]
-fn without_rm_it_is_refused_for_now() {
-    needs!(Userns);
-    let env = Env::with_busybox();
-    let said = env.ctr(["run", BUSYBOX, "true"]).run().fails(125);
-    assert!(said.contains("not supported yet") && said.contains("--rm"), "{said}");
-}
-
-#[test]
 fn a_platform_that_is_not_there_is_an_error() {
     needs!(Userns);
     let env = Env::with_busybox();

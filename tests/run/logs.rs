@@ -4,30 +4,25 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use ctr_tests::env::Running;
-use ctr_tests::{Env, needs};
+use ctr_tests::{BUSYBOX, Env, needs};
 use rustix::fs::{FlockOperation, flock};
 
 /// A container with a log of its own making.
-struct Logged<'a> {
-    _container: Running<'a>,
+struct Logged {
     id: String,
     folder: PathBuf,
     /// Held by who supervises.
     lock: Option<File>,
 }
 
-impl<'a> Logged<'a> {
-    fn new(env: &'a Env, name: &str) -> Self {
-        let mut container = env.shell(["--name", name], "echo ready; exec sleep 1000").start();
-        container.wait_for("ready\n");
-        let id = env.ok(["ps", "--no-trunc", "--filter", &format!("name={name}"), "--format", "{{.ID}}"]);
+impl Logged {
+    fn new(env: &Env, name: &str) -> Self {
+        let id = env.ok(["create", "--name", name, BUSYBOX, "true"]);
         let folder = env.store().join("containers").join(&id);
-        std::fs::create_dir_all(folder.join("log")).expect("a folder");
-        std::fs::write(folder.join("record.json"), "{}").expect("a record");
-        let lock = File::create(folder.join("lock")).expect("a lock");
+        std::fs::create_dir(folder.join("log")).expect("a folder");
+        let lock = File::open(folder.join("lock")).expect("a lock");
         flock(&lock, FlockOperation::LockExclusive).expect("a lock");
-        Self { _container: container, id, folder, lock: Some(lock) }
+        Self { id, folder, lock: Some(lock) }
     }
 
     /// Appends records: the second, the stream, whether a line ends, what was written.

@@ -2,12 +2,14 @@
 
 mod commit;
 mod config;
+mod create;
 mod debian;
 mod environment;
 mod events;
 mod exec;
 mod files;
 mod first;
+mod kept;
 mod lifecycle;
 mod list;
 mod logs;
@@ -17,6 +19,7 @@ mod namespaces;
 mod program;
 mod refused;
 mod rights;
+mod stop;
 mod system;
 mod terminal;
 mod top;

@@ -26,6 +26,14 @@ pub(crate) fn terminal(rows: u16, columns: u16) -> (std::fs::File, OwnedFd) {
     (ours.into(), theirs)
 }
 
+/// Waits until somebody on its other side reads each key as it is typed.
+pub(crate) fn wait_until_raw(ours: &std::fs::File) {
+    use rustix::termios::{LocalModes, tcgetattr};
+    while tcgetattr(ours).expect("its modes").local_modes.contains(LocalModes::ICANON) {
+        std::thread::yield_now();
+    }
+}
+
 /// Reads all that a terminal shows until nobody has its other side.
 pub(crate) fn shown(mut ours: std::fs::File) -> String {
     let mut bytes = Vec::new();

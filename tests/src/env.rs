@@ -247,9 +247,22 @@ impl Default for Env {
     }
 }
 
+impl Env {
+    /// Containers that a test left behind outlive it, if they are not ended.
+    fn end_containers(&self) {
+        let kept = self.store().join("containers");
+        if std::fs::read_dir(kept).is_ok_and(|mut folders| folders.next().is_some()) {
+            let mut rm = self.ctr(["rm", "--all", "--force", "--time", "0"]);
+            // One that cannot be ended is told by the folder that cannot be removed.
+            drop(rm.command().stdout(Stdio::null()).stderr(Stdio::null()).status());
+        }
+    }
+}
+
 impl Drop for Env {
     /// Trees hold files of subordinate ids, which only a process in such a namespace can remove.
     fn drop(&mut self) {
+        self.end_containers();
         let root = self.root.path();
         let remove = ["--map-root-user", "--map-auto", "rm", "-rf", "--"].map(OsStr::new);
         let plain = Command::new("rm").args(["-rf", "--"]).arg(root).stderr(Stdio::null()).status();
@@ -365,23 +378,17 @@ impl Running<'_> {
     /// # Panics
     /// When it ends, or the deadline passes, before.
     pub fn wait_for(&mut self, text: &str) -> String {
-        let mut seen = Vec::new();
-        let mut byte = [0];
         let stdout = self.child.stdout.as_mut().expect("a pipe");
-        loop {
-            wait_readable(&*stdout, self.until, &self.line);
-            let read = stdout.read(&mut byte).expect("stdout");
-            assert!(
-                read == 1,
-                "{} ended without saying {text:?}: {}",
-                self.line,
-                String::from_utf8_lossy(&seen)
-            );
-            seen.push(byte[0]);
-            if seen.ends_with(text.as_bytes()) {
-                return String::from_utf8_lossy(&seen).into_owned();
-            }
-        }
+        read_until(stdout, |seen| seen.ends_with(text), self.until, &self.line)
+    }
+
+    /// Waits until it has said something on stderr, and returns the whole line.
+    ///
+    /// # Panics
+    /// When it ends, or the deadline passes, before.
+    pub fn wait_for_errors(&mut self, text: &str) -> String {
+        let stderr = self.child.stderr.as_mut().expect("a pipe");
+        read_until(stderr, |seen| seen.contains(text) && seen.ends_with('\n'), self.until, &self.line)
     }
 
     /// Waits for its end, and reads all that it prints until then.
@@ -489,6 +496,28 @@ fn read_all(pipe: &mut (impl Read + std::os::fd::AsFd), into: &mut Vec<u8>, unti
         match pipe.read(&mut buffer).expect("a pipe") {
             0 => return,
             read => into.extend_from_slice(&buffer[..read]),
+        }
+    }
+}
+
+/// Reads byte by byte until what was read is as wanted.
+fn read_until(
+    mut stream: impl std::io::Read + std::os::fd::AsFd,
+    enough: impl Fn(&str) -> bool,
+    until: Instant,
+    line: &str,
+) -> String {
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    loop {
+        wait_readable(&stream, until, line);
+        let read = stream.read(&mut byte).expect("a pipe");
+        let text = String::from_utf8_lossy(&seen);
+        assert!(read == 1, "{line} ended without saying what was waited for: {text}");
+        seen.push(byte[0]);
+        let text = String::from_utf8_lossy(&seen);
+        if enough(&text) {
+            return text.into_owned();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The verbs, one module each.
 
+pub mod begin;
 pub mod commit;
 pub mod completion;
 pub mod df;
@@ -17,8 +18,11 @@ pub mod rm;
 pub mod run;
 mod select;
 mod size;
+pub mod start;
+pub mod stop;
 pub mod system;
 pub mod top;
 pub mod unshare;
 pub mod version;
 pub mod volume;
+pub mod wait;

@@ -6,6 +6,7 @@ use ctr_cli::report::CommandError;
 use ctr_pods::containers::ContainersError;
 use ctr_pods::remove::RemoveError;
 use ctr_pods::run::RunError;
+use ctr_pods::stop::StopError;
 use ctr_store::ResolveError;
 use rustix::io::Errno;
 
@@ -78,13 +79,21 @@ pub(crate) fn of_containers(error: ContainersError) -> CommandError {
 pub(crate) fn of_remove(error: RemoveError) -> CommandError {
     match error {
         RemoveError::Containers(error) => of_containers(error),
-        RemoveError::Running(id) => {
+        RemoveError::Stop(error) => of_stop(error),
+        RemoveError::Running { id, state } => {
             let hint = format!("ctr rm -f {id}");
-            CommandError::user(RemoveError::Running(id.clone()))
-                .peer(Sentence::ContainerRunning(id))
-                .exit(Exit::IN_USE)
-                .hint(hint)
+            let text = RemoveError::Running { id, state };
+            let sentence = Sentence::Other(text.to_string());
+            CommandError::user(text).peer(sentence).exit(Exit::IN_USE).hint(hint)
         }
+        other => CommandError::user(other),
+    }
+}
+
+/// A container that cannot be ended, or sent a signal.
+pub(crate) fn of_stop(error: StopError) -> CommandError {
+    match error {
+        StopError::Containers(error) => of_containers(error),
         other => CommandError::user(other),
     }
 }

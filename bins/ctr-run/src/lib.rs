@@ -18,23 +18,37 @@ pub use place::Place;
 
 /// What this program does for the user.
 pub const COMMANDS: &[Command] = &[
+    Command { path: "attach", verb: &cmd::start::ATTACH, run: cmd::start::attach },
     Command { path: "commit", verb: &cmd::commit::VERB, run: cmd::commit::run },
     Command { path: "completion", verb: &cmd::completion::VERB, run: cmd::completion::run },
+    Command { path: "container attach", verb: &cmd::start::ATTACH, run: cmd::start::attach },
     Command { path: "container commit", verb: &cmd::commit::VERB, run: cmd::commit::run },
+    Command { path: "container create", verb: &cmd::run::CREATE, run: cmd::run::create },
     Command { path: "container exec", verb: &cmd::exec::VERB, run: cmd::exec::run },
     Command { path: "container exists", verb: &cmd::exists::VERB, run: cmd::exists::run },
     Command { path: "container inspect", verb: &cmd::inspect::VERB, run: cmd::inspect::run },
+    Command { path: "container kill", verb: &cmd::stop::KILL, run: cmd::stop::kill },
     Command { path: "container list", verb: &cmd::ps::VERB, run: cmd::ps::run },
     Command { path: "container logs", verb: &cmd::logs::VERB, run: cmd::logs::run },
+    Command { path: "container pause", verb: &cmd::stop::PAUSE, run: cmd::stop::pause },
+    Command { path: "container prune", verb: &cmd::rm::PRUNE, run: cmd::rm::prune },
     Command { path: "container ps", verb: &cmd::ps::VERB, run: cmd::ps::run },
+    Command { path: "container rename", verb: &cmd::start::RENAME, run: cmd::start::rename },
+    Command { path: "container restart", verb: &cmd::start::RESTART, run: cmd::start::restart },
     Command { path: "container rm", verb: &cmd::rm::VERB, run: cmd::rm::run },
     Command { path: "container run", verb: &cmd::run::VERB, run: cmd::run::run },
+    Command { path: "container start", verb: &cmd::start::START, run: cmd::start::start },
+    Command { path: "container stop", verb: &cmd::stop::STOP, run: cmd::stop::stop },
     Command { path: "container top", verb: &cmd::top::VERB, run: cmd::top::run },
+    Command { path: "container unpause", verb: &cmd::stop::UNPAUSE, run: cmd::stop::unpause },
+    Command { path: "container wait", verb: &cmd::wait::VERB, run: cmd::wait::run },
+    Command { path: "create", verb: &cmd::run::CREATE, run: cmd::run::create },
     Command { path: "doctor", verb: &cmd::doctor::VERB, run: cmd::doctor::run },
     Command { path: "exec", verb: &cmd::exec::VERB, run: cmd::exec::run },
     Command { path: "events", verb: &cmd::events::VERB, run: cmd::events::run },
     Command { path: "info", verb: &cmd::info::VERB, run: cmd::info::run },
     Command { path: "inspect", verb: &cmd::inspect::ANY, run: cmd::inspect::any },
+    Command { path: "kill", verb: &cmd::stop::KILL, run: cmd::stop::kill },
     Command { path: "logs", verb: &cmd::logs::VERB, run: cmd::logs::run },
     Command {
         path: "network exists",
@@ -49,6 +63,7 @@ pub const COMMANDS: &[Command] = &[
     Command { path: "network ls", verb: &cmd::empty::NETWORK_LIST, run: cmd::empty::networks },
     Command { path: "network prune", verb: &cmd::empty::NETWORK_PRUNE, run: cmd::empty::prune },
     Command { path: "network rm", verb: &cmd::empty::NETWORK_REMOVE, run: cmd::empty::remove_networks },
+    Command { path: "pause", verb: &cmd::stop::PAUSE, run: cmd::stop::pause },
     Command { path: "pod exists", verb: &cmd::empty::absent::POD_EXISTS, run: cmd::empty::absent::exists },
     Command {
         path: "pod inspect",
@@ -59,8 +74,12 @@ pub const COMMANDS: &[Command] = &[
     Command { path: "pod ps", verb: &cmd::empty::POD_LIST, run: cmd::empty::pods },
     Command { path: "pod rm", verb: &cmd::empty::POD_REMOVE, run: cmd::empty::remove_pods },
     Command { path: "ps", verb: &cmd::ps::VERB, run: cmd::ps::run },
+    Command { path: "rename", verb: &cmd::start::RENAME, run: cmd::start::rename },
+    Command { path: "restart", verb: &cmd::start::RESTART, run: cmd::start::restart },
     Command { path: "rm", verb: &cmd::rm::VERB, run: cmd::rm::run },
     Command { path: "run", verb: &cmd::run::VERB, run: cmd::run::run },
+    Command { path: "start", verb: &cmd::start::START, run: cmd::start::start },
+    Command { path: "stop", verb: &cmd::stop::STOP, run: cmd::stop::stop },
     Command {
         path: "secret exists",
         verb: &cmd::empty::absent::SECRET_EXISTS,
@@ -88,6 +107,7 @@ pub const COMMANDS: &[Command] = &[
     Command { path: "system info", verb: &cmd::info::VERB, run: cmd::info::run },
     Command { path: "system reset", verb: &cmd::system::RESET, run: cmd::system::reset },
     Command { path: "top", verb: &cmd::top::VERB, run: cmd::top::run },
+    Command { path: "unpause", verb: &cmd::stop::UNPAUSE, run: cmd::stop::unpause },
     Command { path: "unshare", verb: &cmd::unshare::VERB, run: cmd::unshare::run },
     Command { path: "version", verb: &cmd::version::VERB, run: cmd::version::run },
     Command { path: "volume create", verb: &volume::create::VERB, run: volume::create::run },
@@ -101,6 +121,7 @@ pub const COMMANDS: &[Command] = &[
     Command { path: "volume reload", verb: &volume::RELOAD, run: volume::reload },
     Command { path: "volume rm", verb: &volume::remove::VERB, run: volume::remove::run },
     Command { path: "volume unmount", verb: &volume::mount::UNMOUNT, run: volume::mount::unmount },
+    Command { path: "wait", verb: &cmd::wait::VERB, run: cmd::wait::run },
 ];
 
 /// What this program does for itself, in processes of its own: verbs that begin with two underlines.
@@ -111,6 +132,7 @@ pub fn internal(argv: &[OsString]) -> Option<ExitCode> {
     }
     let (verb, arguments) = argv.get(1..)?.split_first()?;
     match verb.to_str()? {
+        cmd::begin::ENDED => Some(cmd::begin::ended(arguments)),
         cmd::doctor::TRIAL => Some(cmd::doctor::trial(arguments)),
         _ => None,
     }

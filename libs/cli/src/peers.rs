@@ -32,8 +32,6 @@ pub enum Sentence {
     CommandNotFound(String),
     /// The container's command cannot be executed.
     CommandNotExecutable,
-    /// The container of this identifier still runs.
-    ContainerRunning(String),
     /// An image is used by the container of this identifier.
     ImageInUse(String),
     /// Several tags name the image, and it was named by its identifier.
@@ -75,10 +73,6 @@ impl Sentence {
             Self::CommandNotExecutable => {
                 "crun: open executable: Permission denied: OCI permission denied".to_owned()
             }
-            Self::ContainerRunning(id) => format!(
-                "cannot remove container {id} as it is running - running or paused containers cannot be removed \
-                 without force: container state improper"
-            ),
             Self::ImageInUse(container) => format!(
                 "image used by {container}: image is in use by a container: consider listing external containers \
                  and force-removing image"
@@ -115,11 +109,6 @@ mod tests {
             (
                 image,
                 "unable to delete image \"abc\" by ID with more than one tag ([a:1 b:2]): please force removal",
-            ),
-            (
-                Sentence::ContainerRunning("abc".into()),
-                "cannot remove container abc as it is running - running or paused containers cannot be removed \
-                 without force: container state improper",
             ),
             (
                 Sentence::CommandNotExecutable,

@@ -9,7 +9,7 @@ use crate::voice::Voice;
 use ctr_core::causes::chain;
 use ctr_core::events::{Event, Log};
 use ctr_core::foreign::for_terminal;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Our own output could not be written.
@@ -106,6 +106,22 @@ impl Ui {
     pub fn columns(&self) -> Option<usize> {
         let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
         (size.ws_col > 0).then(|| usize::from(size.ws_col))
+    }
+
+    /// Asks a question whose answer is yes or no. Without a terminal the answer is read all the same, as podman does; no
+    /// answer at all is an error, since nobody was asked.
+    ///
+    /// # Errors
+    /// There is nobody to ask.
+    pub fn confirm(&self, question: &str) -> Result<bool, crate::report::CommandError> {
+        use crate::report::CommandError;
+        self.print(&format!("{question} [y/N] "))?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer).map_err(CommandError::environment)?;
+        if answer.is_empty() && !std::io::stdin().is_terminal() {
+            return Err(CommandError::usage("no answer on standard input: use --force"));
+        }
+        Ok(answer.trim_start().to_ascii_lowercase().starts_with('y'))
     }
 
     /// Says something to the user on standard error that is no data, no warning and no error: a line of progress.

@@ -10,7 +10,7 @@
 //! No lock of ours is held across slow work: a network, unpacking, somebody's process.
 
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -58,6 +58,14 @@ pub struct Holder {
     pub command: crate::Foreign,
 }
 
+impl Holder {
+    /// The process of that id.
+    #[must_use]
+    pub fn of(pid: u32) -> Self {
+        Self { pid, command: crate::process::command_line(pid) }
+    }
+}
+
 impl Lock {
     /// Takes the lock, waiting for it; `on_wait` hears once who holds it when that takes a second.
     pub fn acquire(path: &Path, mode: Mode, on_wait: &mut dyn FnMut(&Waiting)) -> Result<Self, FileError> {
@@ -83,6 +91,24 @@ impl Lock {
                 return Ok(Some(lock));
             }
         }
+    }
+
+    /// Takes the lock if it gets free within some time: readers who ask who holds it have it for a moment.
+    pub fn acquire_within(path: &Path, mode: Mode, patience: Duration) -> Result<Option<Self>, FileError> {
+        loop {
+            let file = open(path)?;
+            if !take(&file, mode, path)? && !ask_again(&file, mode, path, patience)? {
+                return Ok(None);
+            }
+            if let Some(lock) = Self::still_named(file, path)? {
+                return Ok(Some(lock));
+            }
+        }
+    }
+
+    /// Takes over a lock that another program held in this process before.
+    pub fn inherited(file: OwnedFd, path: &Path) -> Self {
+        Self { file: file.into(), path: path.to_owned() }
     }
 
     /// Returns whether somebody holds the lock; a file that is not there is held by nobody.
@@ -144,15 +170,23 @@ fn take(file: &File, mode: Mode, path: &Path) -> Result<bool, FileError> {
     }
 }
 
-fn wait(file: &File, mode: Mode, path: &Path, on_wait: &mut dyn FnMut(&Waiting)) -> Result<(), FileError> {
+/// The kernel has no timed `flock`.
+fn ask_again(file: &File, mode: Mode, path: &Path, patience: Duration) -> Result<bool, FileError> {
     let start = Instant::now();
     let mut pause = Duration::from_micros(200);
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < patience {
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(20));
         if take(file, mode, path)? {
-            return Ok(());
+            return Ok(true);
         }
+    }
+    Ok(false)
+}
+
+fn wait(file: &File, mode: Mode, path: &Path, on_wait: &mut dyn FnMut(&Waiting)) -> Result<(), FileError> {
+    if ask_again(file, mode, path, PATIENCE)? {
+        return Ok(());
     }
     on_wait(&Waiting { path: path.to_owned(), holders: holders(file) });
     let operation = match mode {
@@ -176,7 +210,7 @@ fn holders(file: &File) -> Vec<Holder> {
     let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
     parse_holders(&table, &format!("{major:02x}:{minor:02x}:{}", meta.ino()))
         .into_iter()
-        .map(|pid| Holder { pid, command: crate::process::command_line(pid) })
+        .map(Holder::of)
         .collect()
 }
 

@@ -53,11 +53,19 @@ impl Identity {
         match Self::of(self.pid) {
             Ok(now) if now == *self => Ok(Some(fd)),
             Ok(_) => Ok(None),
-            Err(error)
-                if error.is_missing() || error.source.raw_os_error() == Some(Errno::SRCH.raw_os_error()) =>
-            {
-                Ok(None)
-            }
+            Err(error) if error.is_missing() || is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns whether the process runs: one that has ended does not, be it waited for or not.
+    pub fn runs(&self) -> Result<bool, FileError> {
+        if !self.boot_id.is_current()? {
+            return Ok(false);
+        }
+        match file::read(&PathBuf::from(format!("/proc/{}/stat", self.pid)), 16 << 10) {
+            Ok(stat) => Ok(parse_start_time(&stat) == Some(self.start_time) && !is_over(&stat)),
+            Err(error) if error.is_missing() || is_gone(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -66,6 +74,17 @@ impl Identity {
     pub fn is_alive(&self) -> Result<bool, FileError> {
         self.open().map(|fd| fd.is_some())
     }
+}
+
+/// A process that ended while its file was read.
+fn is_gone(error: &FileError) -> bool {
+    error.source.raw_os_error() == Some(Errno::SRCH.raw_os_error())
+}
+
+/// Whether field 3 of /proc/PID/stat says that the process has ended.
+fn is_over(stat: &[u8]) -> bool {
+    let after_name = stat.iter().rposition(|byte| *byte == b')').map_or(0, |at| at + 2);
+    matches!(stat.get(after_name), Some(b'Z' | b'X'))
 }
 
 /// Field 22 of /proc/PID/stat; the second one, the name, may hold blanks and parentheses.
@@ -97,7 +116,7 @@ mod tests {
     #[test]
     fn ourselves() {
         let identity = Identity::current().unwrap();
-        assert!(identity.open().unwrap().is_some());
+        assert!(identity.open().unwrap().is_some() && identity.runs().unwrap());
         let json = serde_json::to_string(&identity).unwrap();
         assert_eq!(serde_json::from_str::<Identity>(&json).unwrap(), identity);
     }
@@ -113,7 +132,13 @@ mod tests {
     fn a_process_that_ended() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let identity = Identity::of(child.id()).unwrap();
+        rustix::process::waitid(
+            rustix::process::WaitId::Pid(Pid::from_child(&child)),
+            rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT,
+        )
+        .unwrap();
         assert!(identity.is_alive().unwrap(), "a zombie is still there");
+        assert!(!identity.runs().unwrap(), "but does nothing any more");
         child.wait().unwrap();
         assert!(!identity.is_alive().unwrap());
     }

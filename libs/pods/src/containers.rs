@@ -2,38 +2,50 @@
 //!
 //! # Layout
 //! ```text
-//! RUN/containers/<id>/lock          held by the supervisor for as long as there is a container
+//! RUN/containers/<id>/lock          a fleeting one (`run --rm` in the foreground): held by its supervisor while it is there
 //!                     record.json   appears when the container is published
 //!                     state.json    appears when its init runs
 //!                     …             files that are bound into it
-//! RUN/names/<name>                  the id of whose name it is
-//! DATA/containers/<id>/             upper and work folder of the root
+//! RUN/names/<name>                  the id of the fleeting one whose name it is
+//! DATA/containers/<id>/             upper and work folder of its root
+//!
+//! DATA/containers/<id>/lock         a kept one, and all there is of it: held by its monitor, or by who changes it
+//!                      record.json, state.json, exit.json, attach, log/, upper/, work/, …
+//! DATA/names/<name>                 the id of the kept one whose name it is
 //! ```
 //!
 //! # Invariants
-//! A folder whose lock nobody holds is garbage, in every state it can be found in: no step is needed after a kill.
-//! Nothing here is flushed; all of it is void after a boot, with the run directory or because no lock survives.
-//! Readers take no lock.
+//! - A fleeting container whose lock nobody holds is garbage, in every state it can be found in: no step is needed after a
+//!   kill. Nothing of it is flushed; all of it is void after a boot, with the run directory or because no lock survives.
+//! - A kept container is there as long as its record is. Nothing of it is in the run directory, which may be deleted under
+//!   it. Whether it runs is asked of the kernel. One that was to go with its end (`--rm`) is garbage once it was started
+//!   and nobody holds its lock.
+//! - A name belongs to one container of both kinds: who takes one looks for the other kind's *after* it wrote its own.
+//! - Readers take no lock.
 //!
 //! # Failure
 //! A kill leaves a folder, a name and an upper folder. A name that points to garbage is taken over; [`Containers::sweep`]
 //! removes the rest.
 
+mod claim;
+mod names;
+
 use std::path::{Path, PathBuf};
 
-use ctr_core::atomic;
 use ctr_core::file::{self, FileError};
 use ctr_core::id::{self, ContainerId, Match};
 use ctr_core::limits;
-use ctr_core::lock::{Lock, Mode};
+use ctr_core::lock::{Holder, Lock, Mode, Waiting};
 use ctr_core::paths::Dirs;
 use ctr_core::rooted::{Root, TreeError};
 use ctr_userns::map::IdMaps;
 
-use crate::record::{Record, State, VERSION};
+pub use claim::Claim;
+use names::{Names, check_name};
 
-/// Longest name: what a file can be called.
-const MAX_NAME: usize = 255;
+use crate::record::{Ending, Record, State, VERSION};
+use crate::request::{LogDriver, Request};
+use crate::status::{self, Status};
 
 /// Something about the records of containers failed.
 #[derive(Debug, thiserror::Error)]
@@ -70,152 +82,157 @@ pub enum ContainersError {
         #[source]
         source: TreeError,
     },
+    /// The record does not say what was asked for.
+    #[error("the record of container {id} cannot be understood")]
+    Request {
+        /// Which container.
+        id: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A fleeting container has nothing to start it from again.
+    #[error("container {0} goes away with its end: it cannot be started again")]
+    Fleeting(String),
+}
+
+/// What a container's life is tied to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// To the command that runs it.
+    Fleeting,
+    /// To its record.
+    Kept,
 }
 
 /// Where the containers of one user are.
 #[derive(Debug, Clone)]
 pub struct Containers {
-    records: PathBuf,
-    names: PathBuf,
-    layers: PathBuf,
+    /// Fleeting ones.
+    fleeting: PathBuf,
+    /// Kept ones, and the writable layers of the others.
+    kept: PathBuf,
+    run: PathBuf,
+    data: PathBuf,
 }
 
-/// A container that is being made or runs, held by its supervisor.
-#[derive(Debug)]
-pub struct Claim {
-    /// Who it is.
-    pub id: ContainerId,
-    /// What it is called.
-    pub name: String,
-    /// Its folder in the run directory.
-    pub dir: PathBuf,
-    /// Its folder in the data directory, for the writable layer; not made yet.
-    pub layer: PathBuf,
-    name_file: PathBuf,
-    lock: Lock,
-}
-
-/// A container that somebody supervises.
+/// A container.
 #[derive(Debug, Clone)]
 pub struct Container {
     /// What was asked for.
     pub record: Record,
-    /// What became of it; `None` before its init runs.
+    /// Its last start; `None` before its init runs.
     pub state: Option<State>,
+    /// How that ended.
+    pub ending: Option<Ending>,
+    /// Where its records are.
+    pub folder: PathBuf,
+    /// What its life is tied to.
+    pub kind: Kind,
+    /// Where its writable layer is.
+    pub layer: PathBuf,
 }
 
 impl Container {
+    /// Who writes down what it prints: nobody, where its command supervises it.
+    #[must_use]
+    pub const fn log_driver(&self) -> LogDriver {
+        match self.kind {
+            Kind::Fleeting => LogDriver::Passthrough,
+            Kind::Kept => self.record.log.driver,
+        }
+    }
+
     /// Whether its init lives.
     ///
     /// # Errors
     /// /proc cannot be read.
     pub fn is_running(&self) -> Result<bool, FileError> {
-        self.state.as_ref().map_or(Ok(false), |state| state.init.is_alive())
+        if self.ending.is_some() {
+            return Ok(false);
+        }
+        self.state.as_ref().map_or(Ok(false), |state| state.init.runs())
+    }
+
+    /// What it is doing.
+    ///
+    /// # Errors
+    /// /proc cannot be read.
+    pub fn status(&self) -> Result<Status, FileError> {
+        status::of(self)
+    }
+
+    /// Whether somebody supervises it, or changes it.
+    ///
+    /// # Errors
+    /// The lock cannot be asked.
+    pub fn is_held(&self) -> Result<bool, FileError> {
+        Lock::is_held(&self.folder.join(LOCK))
+    }
+
+    /// Everything that was asked for.
+    ///
+    /// # Errors
+    /// It is a fleeting one, or its record is damaged.
+    pub fn request(&self) -> Result<Request, ContainersError> {
+        let id = || self.record.id.to_string();
+        let text = self.record.request.as_ref().ok_or_else(|| ContainersError::Fleeting(id()))?;
+        serde_json::from_str(text.get()).map_err(|source| ContainersError::Request { id: id(), source })
+    }
+
+    /// Its maps, once they are decided; outer ids being A's.
+    #[must_use]
+    pub fn maps(&self) -> Option<&IdMaps> {
+        self.record.host.maps.as_ref().or(self.state.as_ref().map(|state| &state.maps))
     }
 }
+
+/// The names of files in a container's folder.
+pub const LOCK: &str = "lock";
+/// What was asked for.
+pub const RECORD: &str = "record.json";
+/// The last start.
+pub const STATE: &str = "state.json";
+/// How that ended.
+pub const ENDING: &str = "exit.json";
 
 impl Containers {
     /// The containers of these directories.
     #[must_use]
     pub fn new(dirs: &Dirs) -> Self {
         Self {
-            records: dirs.run.join("containers"),
-            names: dirs.run.join("names"),
-            layers: dirs.data.join("containers"),
+            fleeting: dirs.run.join("containers"),
+            kept: dirs.data.join("containers"),
+            run: dirs.run.clone(),
+            data: dirs.data.clone(),
         }
     }
 
-    /// Takes a new identity and a name: the one given, or one that nobody has.
-    ///
-    /// # Errors
-    /// The name is taken or cannot be one; the run directory cannot be written to.
-    pub fn claim(&self, name: Option<&str>) -> Result<Claim, ContainersError> {
-        let name = name.map(check_name).transpose()?;
-        loop {
-            let id = ContainerId::random().map_err(ContainersError::Random)?;
-            let dir = self.records.join(id.as_str());
-            // Most often everything above is there.
-            if std::fs::create_dir(&dir).is_err() {
-                atomic::private_directory(&self.names)?;
-                atomic::private_directory(&dir)?;
-            }
-            match Lock::try_acquire(&dir.join("lock"), Mode::Exclusive) {
-                Ok(Some(lock)) => {
-                    let layer = self.layers.join(id.as_str());
-                    let mut claim =
-                        Claim { name_file: PathBuf::new(), name: String::new(), id, dir, layer, lock };
-                    return match self.take_name(name, &mut claim) {
-                        Ok(()) => Ok(claim),
-                        Err(error) => {
-                            claim.discard()?;
-                            Err(error)
-                        }
-                    };
-                }
-                // Swept between the two steps, which only a fresh folder can be: another identity.
-                Ok(None) => {}
-                Err(error) if error.is_missing() => {}
-                Err(error) => return Err(error.into()),
-            }
+    const fn records(&self, kind: Kind) -> &PathBuf {
+        match kind {
+            Kind::Fleeting => &self.fleeting,
+            Kind::Kept => &self.kept,
         }
     }
 
-    fn take_name(&self, wanted: Option<&str>, claim: &mut Claim) -> Result<(), ContainersError> {
-        loop {
-            let name = match wanted {
-                Some(name) => name.to_owned(),
-                None => ctr_core::name::random().map_err(ContainersError::Random)?,
-            };
-            let path = self.names.join(&name);
-            match atomic::claim(&path, claim.id.as_str().as_bytes()) {
-                Ok(()) => {
-                    claim.name = name;
-                    claim.name_file = path;
-                    return Ok(());
-                }
-                Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => {
-                    // Else it is free by now, or another name is drawn.
-                    if let (Some(id), Some(_)) = (self.name_owner(&path)?, wanted) {
-                        return Err(ContainersError::NameInUse { name, id });
-                    }
-                }
-                Err(error) if error.is_missing() => atomic::private_directory(&self.names)?,
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Whose a name is. One of a container that is no more is given up, under a lock so that two who find it so do not
-    /// give up each other's.
-    fn name_owner(&self, path: &Path) -> Result<Option<String>, ContainersError> {
-        let read = || match file::read_text(path, 64) {
-            Ok(id) => Ok(Some(id)),
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(ContainersError::from(error)),
+    fn names(&self, kind: Kind) -> Names<'_> {
+        let home = match kind {
+            Kind::Fleeting => &self.run,
+            Kind::Kept => &self.data,
         };
-        let live = |id: &str| Lock::is_held(&self.records.join(id).join("lock"));
-        let Some(id) = read()? else { return Ok(None) };
-        if ContainerId::parse(&id).is_ok() && live(&id)? {
-            return Ok(Some(id));
-        }
-        let _guard = Lock::acquire(&self.records.join("names.lock"), Mode::Exclusive, &mut |_| {})?;
-        match read()? {
-            Some(now) if now == id => atomic::remove(path)?,
-            _ => {}
-        }
-        Ok(None)
+        Names::new(self, home.join("names"), kind)
     }
 
-    /// All containers that are supervised, oldest first. One whose record is broken or of a newer version harms only
-    /// itself: it is not in the list.
+    /// All containers, oldest first. One whose record is broken or of a newer version harms only itself: it is not in the
+    /// list.
     ///
     /// # Errors
-    /// The run directory cannot be read.
+    /// The directories cannot be read.
     pub fn list(&self) -> Result<Vec<Container>, ContainersError> {
         let mut list = Vec::new();
-        for id in self.ids()? {
-            if let Some(container) = self.read(&id)? {
-                list.push(container);
+        for kind in [Kind::Fleeting, Kind::Kept] {
+            for id in ids_in(self.records(kind))? {
+                list.extend(self.read(kind, &id)?);
             }
         }
         list.sort_by(|a, b| (a.record.created, &a.record.id).cmp(&(b.record.created, &b.record.id)));
@@ -232,19 +249,35 @@ impl Containers {
         if check_name(name).is_err() {
             return Err(missing());
         }
-        if let Ok(id) = file::read_text(&self.names.join(name), 64)
-            && let Some(container) = self.read(&id)?
-            && container.record.name == name
-        {
-            return Ok(container);
+        for kind in [Kind::Fleeting, Kind::Kept] {
+            if let Some(id) = self.names(kind).id_of(name)
+                && let Some(container) = self.read(kind, &id)?
+                && container.record.name == name
+            {
+                return Ok(container);
+            }
         }
-        let published = |id: &String| self.read(id).ok().flatten().is_some();
-        let ids: Vec<String> = self.ids()?.into_iter().filter(published).collect();
-        match id::by_prefix(text, ids) {
-            Match::One(id) => self.read(&id)?.ok_or_else(missing),
+        let mut published = Vec::new();
+        for kind in [Kind::Fleeting, Kind::Kept] {
+            let ids = ids_in(self.records(kind))?.into_iter().filter(|id| id.starts_with(text));
+            published.extend(ids.filter(|id| self.read(kind, id).ok().flatten().is_some()));
+        }
+        match id::by_prefix(text, published) {
+            Match::One(id) => self.by_id(&id)?.ok_or_else(missing),
             Match::None => Err(missing()),
             Match::Several(..) => Err(ContainersError::Ambiguous(text.to_owned())),
         }
+    }
+
+    /// The container with an id.
+    ///
+    /// # Errors
+    /// Its lock cannot be asked.
+    pub fn by_id(&self, id: &str) -> Result<Option<Container>, ContainersError> {
+        Ok(match self.read(Kind::Fleeting, id)? {
+            Some(container) => Some(container),
+            None => self.read(Kind::Kept, id)?,
+        })
     }
 
     /// Keeps others from choosing ids of their own, until it is dropped.
@@ -252,7 +285,8 @@ impl Containers {
     /// # Errors
     /// The run directory cannot be written to.
     pub fn choosing_ids(&self) -> Result<Lock, ContainersError> {
-        Ok(Lock::acquire(&self.records.join("ids.lock"), Mode::Exclusive, &mut |_| {})?)
+        ctr_core::atomic::private_directory(&self.fleeting)?;
+        Ok(Lock::acquire(&self.fleeting.join("ids.lock"), Mode::Exclusive, &mut |_| {})?)
     }
 
     /// The maps of the containers that have ids of their own (outer ids being A's).
@@ -260,52 +294,59 @@ impl Containers {
     /// # Errors
     /// The run directory cannot be read.
     pub fn maps(&self) -> Result<Vec<IdMaps>, ContainersError> {
-        let own = |record: &Record| !matches!(record.host.userns.as_str(), "" | "host" | "private");
-        let all = self.list()?.into_iter().map(|container| container.record).filter(own);
-        Ok(all.filter_map(|record| record.host.maps).collect())
-    }
-
-    fn ids(&self) -> Result<Vec<String>, ContainersError> {
-        let entries = match std::fs::read_dir(&self.records) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(FileError::new("list", &self.records, error).into()),
-        };
-        let mut ids = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|error| FileError::new("list", &self.records, error))?;
-            if let Ok(name) = entry.file_name().into_string()
-                && ContainerId::parse(&name).is_ok()
-            {
-                ids.push(name);
-            }
-        }
-        Ok(ids)
+        let own = |one: &Container| !matches!(one.record.host.userns.as_str(), "" | "host" | "private");
+        Ok(self.list()?.into_iter().filter(own).filter_map(|one| one.maps().cloned()).collect())
     }
 
     /// What is known of one; `None` is one that is gone, not published, garbage, or cannot be understood.
-    fn read(&self, id: &str) -> Result<Option<Container>, ContainersError> {
+    fn read(&self, kind: Kind, id: &str) -> Result<Option<Container>, ContainersError> {
         if ContainerId::parse(id).is_err() {
             return Ok(None);
         }
-        let dir = self.records.join(id);
-        let Ok(record) = file::read_json::<Record>(&dir.join("record.json"), limits::RECORD) else {
+        let folder = self.records(kind).join(id);
+        let Ok(record) = file::read_json::<Record>(&folder.join(RECORD), limits::RECORD) else {
             return Ok(None);
         };
-        if record.version != VERSION || !Lock::is_held(&dir.join("lock"))? {
+        if record.version != VERSION {
             return Ok(None);
         }
-        let state = file::read_json::<State>(&dir.join("state.json"), limits::RECORD).ok();
-        Ok(Some(Container { record, state }))
+        let state = file::read_json::<State>(&folder.join(STATE), limits::RECORD).ok();
+        let supervised = match kind {
+            Kind::Fleeting => Lock::is_held(&folder.join(LOCK))?,
+            // One that was never started waits for it.
+            Kind::Kept => !record.auto_remove || state.is_none() || Lock::is_held(&folder.join(LOCK))?,
+        };
+        if !supervised {
+            return Ok(None);
+        }
+        let ending = match kind {
+            Kind::Fleeting => None,
+            Kind::Kept => file::read_json::<Ending>(&folder.join(ENDING), limits::RECORD).ok(),
+        };
+        let layer = self.kept.join(id);
+        Ok(Some(Container { record, state, ending, folder, kind, layer }))
     }
 
-    /// Waits until nobody supervises a container any more.
+    /// Waits until nobody supervises a container any more; `on_wait` hears who does so after a second.
     ///
     /// # Errors
     /// Its lock cannot be waited for.
-    pub fn wait_gone(&self, id: &ContainerId) -> Result<(), ContainersError> {
-        match Lock::acquire(&self.records.join(id.as_str()).join("lock"), Mode::Shared, &mut |_| {}) {
-            // Held by nobody: its supervisor was killed, and what it left is garbage.
+    pub fn wait_gone(
+        &self,
+        container: &Container,
+        on_wait: &mut dyn FnMut(&Waiting),
+    ) -> Result<(), ContainersError> {
+        // The kernel names who took the lock, which may have handed it on and be gone.
+        let supervisor = container.state.as_ref().map(|state| state.supervisor.pid);
+        let mut named = |waiting: &Waiting| {
+            let holders: Vec<_> = supervisor.iter().map(|pid| Holder::of(*pid)).collect();
+            on_wait(&Waiting {
+                path: waiting.path.clone(),
+                holders: if holders.is_empty() { waiting.holders.clone() } else { holders },
+            });
+        };
+        match Lock::acquire(&container.folder.join(LOCK), Mode::Shared, &mut named) {
+            // Held by nobody: its supervisor has left it.
             Ok(_lock) => Ok(()),
             Err(error) if error.is_missing() => Ok(()),
             Err(error) => Err(error.into()),
@@ -321,81 +362,72 @@ impl Containers {
     pub fn sweep(&self) -> Result<Vec<String>, ContainersError> {
         let mut swept = Vec::new();
         let mut failed = None;
-        for id in self.ids()? {
-            match self.sweep_one(&id) {
-                Ok(true) => swept.push(id),
-                Ok(false) => {}
-                Err(error) => failed = Some(error),
-            }
-        }
-        for id in directory_names(&self.layers)? {
-            // A layer without a folder in the run directory is of another boot.
-            if ContainerId::parse(&id).is_ok() && !self.records.join(&id).exists() {
-                match remove_tree(&self.layers.join(&id)) {
-                    Ok(()) => swept.push(id),
+        for (kind, sweep) in [
+            (Kind::Fleeting, Self::sweep_fleeting as fn(&Self, &str) -> Result<bool, ContainersError>),
+            (Kind::Kept, Self::sweep_kept),
+        ] {
+            for id in ids_in(self.records(kind))? {
+                match sweep(self, &id) {
+                    Ok(true) => swept.push(id),
+                    Ok(false) => {}
                     Err(error) => failed = Some(error),
                 }
             }
         }
-        for name in directory_names(&self.names)? {
-            self.name_owner(&self.names.join(name))?;
+        for kind in [Kind::Fleeting, Kind::Kept] {
+            self.names(kind).sweep()?;
         }
         failed.map_or(Ok(swept), Err)
     }
 
-    fn sweep_one(&self, id: &str) -> Result<bool, ContainersError> {
-        let dir = self.records.join(id);
-        let lock = match Lock::try_acquire(&dir.join("lock"), Mode::Exclusive) {
-            Ok(Some(lock)) => lock,
-            Ok(None) => return Ok(false),
-            Err(error) if error.is_missing() => return Ok(false),
-            Err(error) => return Err(error.into()),
-        };
-        remove_tree(&self.layers.join(id))?;
+    fn sweep_fleeting(&self, id: &str) -> Result<bool, ContainersError> {
+        let dir = self.fleeting.join(id);
+        let Some(lock) = unheld(&dir)? else { return Ok(false) };
+        remove_tree(&self.kept.join(id))?;
         remove_tree(&dir)?;
         drop(lock);
         Ok(true)
     }
-}
 
-impl Claim {
-    /// Makes the container visible. From here on gc spares its layers.
-    ///
-    /// # Errors
-    /// The run directory cannot be written to.
-    pub fn publish(&self, record: &Record) -> Result<(), ContainersError> {
-        self.write("record.json", record)
-    }
-
-    /// Says that its init runs.
-    ///
-    /// # Errors
-    /// The run directory cannot be written to.
-    pub fn started(&self, state: &State) -> Result<(), ContainersError> {
-        self.write("state.json", state)
-    }
-
-    fn write(&self, name: &str, value: &impl serde::Serialize) -> Result<(), ContainersError> {
-        let path = self.dir.join(name);
-        let bytes = serde_json::to_vec(value)
-            .map_err(|error| FileError::new("write", &path, std::io::Error::from(error)))?;
-        Ok(atomic::write_transient(&path, &bytes)?)
-    }
-
-    /// Ends the container: its files go, then its name, then its lock.
-    ///
-    /// # Errors
-    /// Something cannot be removed. Whatever is left is garbage that the next sweep finds.
-    pub fn discard(self) -> Result<(), ContainersError> {
-        remove_tree(&self.layer)?;
-        if !self.name_file.as_os_str().is_empty() {
-            atomic::remove(&self.name_file)?;
+    /// The layer of a fleeting container that is gone, a kept one that was never published, or one that was to go with
+    /// its end.
+    fn sweep_kept(&self, id: &str) -> Result<bool, ContainersError> {
+        let dir = self.kept.join(id);
+        if self.fleeting.join(id).exists() {
+            return Ok(false);
         }
-        let Self { dir, lock, .. } = self;
+        // A layer of another boot has no lock, and needs none: nobody makes folders of an id that is taken.
+        let lock = if dir.join(LOCK).exists() { unheld(&dir)? } else { None };
+        if (lock.is_none() && dir.join(LOCK).exists()) || self.is_wanted(&dir) {
+            return Ok(false);
+        }
         remove_tree(&dir)?;
         drop(lock);
-        Ok(())
+        Ok(true)
     }
+
+    /// Whether the record of a kept container that nobody holds is still good for something. One that cannot be
+    /// understood is: it may be a newer version's.
+    fn is_wanted(&self, dir: &Path) -> bool {
+        match file::read_json::<Record>(&dir.join(RECORD), limits::RECORD) {
+            Ok(record) => !record.auto_remove || !dir.join(STATE).exists(),
+            Err(error) => !error.is_missing(),
+        }
+    }
+}
+
+/// Takes the lock of a folder if nobody has it.
+fn unheld(dir: &Path) -> Result<Option<Lock>, ContainersError> {
+    match Lock::try_acquire(&dir.join(LOCK), Mode::Exclusive) {
+        Err(error) if error.is_missing() => Ok(None),
+        other => Ok(other?),
+    }
+}
+
+fn ids_in(folder: &Path) -> Result<Vec<String>, FileError> {
+    let mut names = directory_names(folder)?;
+    names.retain(|name| ContainerId::parse(name).is_ok());
+    Ok(names)
 }
 
 fn directory_names(path: &Path) -> Result<Vec<String>, FileError> {
@@ -419,18 +451,6 @@ fn remove_tree(path: &Path) -> Result<(), ContainersError> {
     match root.remove_tree(name) {
         Err(error) if error.is_missing() => Ok(()),
         other => other.map_err(failed),
-    }
-}
-
-/// A name as users give it, perhaps with Docker's leading slash.
-fn check_name(name: &str) -> Result<&str, ContainersError> {
-    let plain = name.strip_prefix('/').unwrap_or(name);
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    let starts_well = plain.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    if starts_well && plain.len() <= MAX_NAME && plain.bytes().all(fits) {
-        Ok(plain)
-    } else {
-        Err(ContainersError::BadName(name.to_owned()))
     }
 }
 

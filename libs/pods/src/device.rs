@@ -1,5 +1,6 @@
 //! `--device HOST[:CONTAINER][:rwm]`.
 
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 use crate::mounts::{MountError, Target};
@@ -22,7 +23,7 @@ pub enum DeviceError {
 }
 
 /// A device, or a folder of them, that appears in the container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     /// On the host.
     pub source: PathBuf,

@@ -7,6 +7,7 @@
 //! An image's entry is only ever a name and a value: `A` or `A*` of an image never looks at the host's environment
 //! (CVE-2026-57231). Only flags and files of the user do.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Where programs are looked for when nothing says otherwise.
@@ -39,7 +40,7 @@ pub enum EnvError {
 }
 
 /// The host's environment, read once by the command line.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct HostEnv {
     text: BTreeMap<String, String>,
     other: Vec<String>,
@@ -73,6 +74,13 @@ impl HostEnv {
         }
     }
 
+    /// One variable alone.
+    #[must_use]
+    pub fn only(&self, name: &str) -> Self {
+        let text = self.text.get_key_value(name).map(|(name, value)| (name.clone(), value.clone()));
+        Self { text: text.into_iter().collect(), other: Vec::new() }
+    }
+
     /// Variables whose names start so.
     fn prefixed<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a String, &'a String)> {
         self.text.iter().filter(move |(name, _)| name.starts_with(prefix))
@@ -80,7 +88,7 @@ impl HostEnv {
 }
 
 /// What the flags say about the environment.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct EnvRequest {
     /// `-e`, in order.
     pub set: Vec<String>,
@@ -219,6 +227,30 @@ pub fn build(image: &[String], request: &EnvRequest, host: &HostEnv) -> Result<E
             env.unset(name);
         }
     }
+    named(&mut env, request, host)?;
+    Ok(env)
+}
+
+/// The same request without the host: everything of its environment is in it by value, as a later start needs it.
+///
+/// # Errors
+/// As [`build`].
+pub fn settled(request: &EnvRequest, host: &HostEnv) -> Result<EnvRequest, EnvError> {
+    let mut env = Env::default();
+    named(&mut env, request, host)?;
+    Ok(EnvRequest {
+        set: env.entries()?,
+        files: Vec::new(),
+        host: false,
+        proxy: false,
+        unset: request.unset.clone(),
+        unset_all: request.unset_all,
+        terminal: request.terminal,
+    })
+}
+
+/// What flags and files of the user name.
+fn named(env: &mut Env, request: &EnvRequest, host: &HostEnv) -> Result<(), EnvError> {
     if request.proxy {
         for name in PROXIES {
             for name in [name.to_owned(), name.to_ascii_uppercase()] {
@@ -234,7 +266,7 @@ pub fn build(image: &[String], request: &EnvRequest, host: &HostEnv) -> Result<E
         }
     }
     env.ask_all(request, host)?;
-    Ok(env)
+    Ok(())
 }
 
 /// Puts what the user names on top of an environment that is there, of which nothing else changes.

@@ -6,6 +6,7 @@ use ctr_core::foreign::Foreign;
 use regex_lite::Regex;
 
 use crate::containers::Container;
+use crate::status::Status;
 
 /// A filter cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +55,7 @@ enum Filter {
     Label(String, Option<String>),
     NotLabel(String, Option<String>),
     Status(String),
-    Exited,
+    Exited(i64),
     Ancestor(String),
     Before(u64),
     Since(u64),
@@ -98,13 +99,13 @@ impl Filters {
     /// Whether a state is asked for, so that those who do not run are meant too.
     #[must_use]
     pub fn names_states(&self) -> bool {
-        self.0.iter().any(|(_, filter)| matches!(filter, Filter::Status(_) | Filter::Exited))
+        self.0.iter().any(|(_, filter)| matches!(filter, Filter::Status(_) | Filter::Exited(_)))
     }
 
     /// Whether a container is meant.
     #[must_use]
-    pub fn fit(&self, container: &Container, running: bool) -> bool {
-        let fits = |filter: &Filter| filter.fits(container, running);
+    pub fn fit(&self, container: &Container, status: Status) -> bool {
+        let fits = |filter: &Filter| filter.fits(container, status);
         self.0.iter().all(|(key, filter)| match filter {
             Filter::Label(..) | Filter::NotLabel(..) => fits(filter),
             _ => self.0.iter().filter(|(other, _)| other == key).any(|(_, filter)| fits(filter)),
@@ -136,8 +137,7 @@ fn parse_one(
         "label!" => Filter::NotLabel(pair().0, pair().1),
         "status" if STATES.contains(&value) => Filter::Status(value.to_owned()),
         "status" => return Err(wrong()),
-        "exited" if value.parse::<i32>().is_ok() => Filter::Exited,
-        "exited" => return Err(wrong()),
+        "exited" => Filter::Exited(value.parse::<i32>().map_err(|_not_one| wrong())?.into()),
         "ancestor" => Filter::Ancestor(value.to_owned()),
         "before" => Filter::Before(made()?),
         "since" => Filter::Since(made()?),
@@ -158,7 +158,7 @@ fn parse_one(
 }
 
 impl Filter {
-    fn fits(&self, container: &Container, running: bool) -> bool {
+    fn fits(&self, container: &Container, status: Status) -> bool {
         let record = &container.record;
         let has = |key: &str, value: &Option<String>| {
             let same =
@@ -170,9 +170,13 @@ impl Filter {
             Self::Name(pattern) => pattern.is_match(&record.name),
             Self::Label(key, value) => has(key, value),
             Self::NotLabel(key, value) => !has(key, value),
-            Self::Status(state) => state == if running { "running" } else { "created" },
-            // What has ended is removed at once here.
-            Self::Exited => false,
+            Self::Status(state) => match state.as_str() {
+                // Podman's other words for the two.
+                "stopped" => status.word() == "exited",
+                "configured" => status.word() == "created",
+                state => state == status.word(),
+            },
+            Self::Exited(code) => status.exit().is_some_and(|exit| i64::from(exit.code) == *code),
             Self::Ancestor(text) => is_ancestor(container, text),
             Self::Before(moment) => record.created < *moment,
             Self::Since(moment) => record.created > *moment,
@@ -210,7 +214,9 @@ fn is_ancestor(container: &Container, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::containers::Kind;
     use crate::record::{HostRecord, MountRecord, ProcessRecord, Record, VERSION};
+    use crate::request::LogRequest;
     use ctr_core::id::ContainerId;
 
     fn container(id: char, name: &str, created: u64) -> Container {
@@ -245,16 +251,30 @@ mod tests {
             pidfile: None,
             timezone: String::new(),
             timeout: 0,
+            stop_timeout: 10,
+            log: LogRequest::default(),
             command_line: vec![],
+            request: None,
         };
-        Container { record, state: None }
+        Container {
+            record,
+            state: None,
+            ending: None,
+            folder: "/nonexistent".into(),
+            kind: Kind::Kept,
+            layer: "/nonexistent".into(),
+        }
     }
 
     fn fit(values: &[&str]) -> Result<Vec<String>, FilterError> {
         let all = [container('a', "web", 10), container('b', "db", 20)];
         let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
         let filters = Filters::parse(&values, &all, |text| text.parse().ok())?;
-        Ok(all.iter().filter(|it| filters.fit(it, true)).map(|it| it.record.name.clone()).collect())
+        Ok(all
+            .iter()
+            .filter(|it| filters.fit(it, Status::Running))
+            .map(|it| it.record.name.clone())
+            .collect())
     }
 
     #[test]

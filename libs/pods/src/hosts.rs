@@ -1,5 +1,6 @@
 //! `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf` and `/run/.containerenv` of a container: text made from facts.
 
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// `--add-host` or a host name cannot be used.
@@ -28,7 +29,7 @@ pub enum HostsError {
 }
 
 /// Names of one address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostEntry {
     /// The address.
     pub address: IpAddr,

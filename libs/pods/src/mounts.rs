@@ -14,6 +14,7 @@ mod options;
 mod tmpfs;
 mod volume;
 
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 pub use mount::parse_mount;
@@ -111,7 +112,7 @@ pub enum MountError {
 }
 
 /// An absolute, lexically clean path inside a container, other than the root.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Target(String);
 
 impl Target {
@@ -170,7 +171,7 @@ fn clean(path: &str) -> String {
 }
 
 /// One mount as asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// Where it appears in the container.
     pub target: Target,
@@ -187,7 +188,7 @@ impl Mount {
 }
 
 /// What is mounted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// A file or folder of the host.
     Bind(Bind),
@@ -204,7 +205,7 @@ pub enum What {
 }
 
 /// A file or folder of the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bind {
     /// As the user spelled it.
     pub source: PathBuf,
@@ -223,7 +224,7 @@ pub struct Bind {
 }
 
 /// A folder of the host that is read, while writes go elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlay {
     /// As the user spelled it.
     pub source: PathBuf,
@@ -234,7 +235,7 @@ pub struct Overlay {
 }
 
 /// The two folders of an overlay whose writes stay.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// Where writes go.
     pub upper: PathBuf,
@@ -243,7 +244,7 @@ pub struct Kept {
 }
 
 /// Memory.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tmpfs {
     /// ro, exec, suid, dev.
     pub access: Access,
@@ -262,7 +263,7 @@ pub struct Tmpfs {
 }
 
 /// Another instance of pseudo-terminals.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Devpts {
     /// Owner of new terminals.
     pub uid: Option<u32>,

@@ -1,5 +1,7 @@
 //! Which namespaces a container shares: `--pid`, `--ipc`, `--uts`, `--cgroupns`, `--network`.
 
+use serde::{Deserialize, Serialize};
+
 /// A mode cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModeError {
@@ -22,7 +24,7 @@ pub enum ModeError {
 }
 
 /// Whose namespace it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// The container's own.
     #[default]
@@ -32,7 +34,7 @@ pub enum Mode {
 }
 
 /// One mode for each kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespaces {
     /// Process ids.
     pub pid: Mode,

@@ -13,6 +13,9 @@ use ctr_runtime::caps::CapSet;
 use ctr_store::ImageId;
 use ctr_userns::map::IdMaps;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::request::LogRequest;
 
 /// The format of [`Record`]; a higher one is left alone.
 pub const VERSION: u32 = 1;
@@ -116,7 +119,7 @@ pub struct HostRecord {
 }
 
 /// A container as it was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
     /// [`VERSION`].
     pub version: u32,
@@ -160,11 +163,21 @@ pub struct Record {
     pub timezone: String,
     /// `--timeout` in seconds.
     pub timeout: u64,
+    /// `--stop-timeout`, in seconds.
+    #[serde(default)]
+    pub stop_timeout: u32,
+    /// What becomes of its output.
+    #[serde(default)]
+    pub log: LogRequest,
     /// The command line that made it.
     pub command_line: Vec<String>,
+    /// Everything that was asked for, as a [`Request`](crate::request::Request) that lists need not understand: what the
+    /// next start is made from. A fleeting container has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Box<RawValue>>,
 }
 
-/// What became of a container.
+/// The last start of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Its init.
@@ -179,4 +192,27 @@ pub struct State {
     pub bounding: CapSet,
     /// When init was started.
     pub started: Time,
+    /// The container's maps, outer ids being A's.
+    pub maps: IdMaps,
+    /// Its control group, where one could be made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<PathBuf>,
+    /// Its command is not running yet: `init` made everything else.
+    #[serde(default)]
+    pub waiting: bool,
+}
+
+/// How the last start of a container ended, as its monitor wrote it down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// Its exit code, 128 and the number of a signal.
+    pub code: u8,
+    /// The signal that killed it; 0 is none.
+    pub signal: u8,
+    /// The kernel killed something in it for want of memory.
+    pub oom: bool,
+    /// Its time was up.
+    pub timed_out: bool,
+    /// When.
+    pub finished: Time,
 }

@@ -1,39 +1,37 @@
-//! Ending containers for others than their supervisor.
+//! Removing containers.
 //!
-//! A container is removed by whoever supervises it, once its init has ended; so this sends a signal, waits for the init's
-//! end through its pidfd, and then for the supervisor to let go.
+//! A fleeting container is removed by whoever supervises it, once its init has ended: others only end it. So is a kept one
+//! that was started with `--rm`. Any other is taken hold of and removed by the one who wants it gone, who has to be in A:
+//! its files have ids of every kind.
 
 use std::time::Duration;
 
-use ctr_core::file::FileError;
-use ctr_sys::signals;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use std::os::fd::{AsFd, OwnedFd};
+use ctr_core::lock::Waiting;
 
-use crate::containers::{Container, Containers, ContainersError};
+use crate::containers::{Claim, Container, Containers, ContainersError, Kind};
+use crate::status::Status;
+use crate::stop::{StopError, Stopping, stop};
 
 /// A container could not be removed.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoveError {
     /// It runs, and nobody said that it may be ended.
     #[error(
-        "cannot remove container {0} as it is running - running or paused containers cannot be removed without \
+        "cannot remove container {id} as it is {state} - running or paused containers cannot be removed without \
          force: container state improper"
     )]
-    Running(String),
-    /// A signal cannot be sent.
-    #[error("cannot end container {id}")]
-    Signal {
+    Running {
         /// Which.
         id: String,
-        /// Why.
-        #[source]
-        errno: Errno,
+        /// What it is doing.
+        state: &'static str,
     },
-    /// Its init cannot be found.
+    /// Somebody else has it in hand, and keeps it.
+    #[error("cannot remove container {0}: another process is changing it")]
+    Held(String),
+    /// It cannot be ended.
     #[error(transparent)]
-    File(#[from] FileError),
+    Stop(#[from] StopError),
     /// Its records.
     #[error(transparent)]
     Containers(#[from] ContainersError),
@@ -48,53 +46,29 @@ pub struct Removal {
     pub grace: Option<Duration>,
 }
 
-/// Removes a container.
+/// Ends a container if need be and takes hold of it; `None` is one that went by itself. What is held is removed with
+/// [`Claim::discard`], in A.
 ///
 /// # Errors
 /// It runs and may not be ended, or cannot be.
-pub fn remove(containers: &Containers, container: &Container, how: Removal) -> Result<(), RemoveError> {
-    let id = container.record.id.to_string();
-    let init = container.state.as_ref().map(|state| state.init.open()).transpose()?.flatten();
-    match init {
-        Some(_) if !how.force => Err(RemoveError::Running(id)),
-        Some(init) => {
-            let failed = |errno| RemoveError::Signal { id: id.clone(), errno };
-            end(&init, container.record.process.stop_signal, how.grace).map_err(failed)?;
-            Ok(containers.wait_gone(&container.record.id)?)
-        }
-        // It is being made or unmade; whoever does that holds it for no longer than that takes.
-        None => Ok(containers.wait_gone(&container.record.id)?),
+pub fn seize(
+    containers: &Containers,
+    container: &Container,
+    how: Removal,
+    on_wait: &mut dyn FnMut(&Waiting),
+) -> Result<Option<Claim>, RemoveError> {
+    let id = || container.record.id.to_string();
+    let status = container.status().map_err(StopError::from)?;
+    if status.is_alive() && status != Status::Initialized && !how.force {
+        return Err(RemoveError::Running { id: id(), state: status.word() });
     }
-}
-
-fn end(init: &OwnedFd, signal: i32, grace: Option<Duration>) -> Result<(), Errno> {
-    if grace != Some(Duration::ZERO) && send(init, signal)? && ended(init, grace)? {
-        return Ok(());
+    stop(containers, container, Stopping { grace: how.grace, patient: false }, on_wait)?;
+    if container.kind == Kind::Fleeting {
+        return Ok(None);
     }
-    send(init, rustix::process::Signal::KILL.as_raw())?;
-    ended(init, None).map(drop)
-}
-
-/// Sends a signal; `false`: it has ended.
-fn send(init: &OwnedFd, signal: i32) -> Result<bool, Errno> {
-    match signals::send(init.as_fd(), signal) {
-        Ok(()) => Ok(true),
-        Err(Errno::SRCH) => Ok(false),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Waits for the end; `false`: the time was up.
-fn ended(init: &OwnedFd, within: Option<Duration>) -> Result<bool, Errno> {
-    let limit = within.map(|within| Timespec {
-        tv_sec: i64::try_from(within.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: within.subsec_nanos().into(),
-    });
-    loop {
-        match poll(&mut [PollFd::new(init, PollFlags::IN)], limit.as_ref()) {
-            Ok(count) => return Ok(count > 0),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
+    match containers.hold(container)? {
+        Some(claim) => Ok(Some(claim)),
+        None if containers.by_id(container.record.id.as_str())?.is_none() => Ok(None),
+        None => Err(RemoveError::Held(id())),
     }
 }

@@ -3,21 +3,22 @@
 //! The command line makes it; [`crate::create`] turns it into a record and a specification. What needs an image or the
 //! machine to be understood (a user's name, a limit of ours) is kept as parsed text until both are known.
 
-use std::path::PathBuf;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::device::Device;
-use crate::env::{EnvRequest, HostEnv};
+use crate::env::{self, EnvError, EnvRequest, HostEnv};
 use crate::hosts::HostEntry;
-use crate::mounts::Mount;
+use crate::mounts::{Mount, What};
 use crate::namespaces::Namespaces;
-use crate::security::Security;
+use crate::security::{Seccomp, Security};
 use crate::ulimit::Ulimits;
 use crate::user::{GroupAdd, UserSpec};
 use crate::volumes::{ImageVolumes, VolumesFrom};
 
 /// What the container's root is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// A name, an id or a digest of an image in the store.
     Image(String),
@@ -31,7 +32,7 @@ pub enum Source {
 }
 
 /// `--userns` and its relatives, as text: what they mean depends on the ids that A has.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsernsRequest {
     /// `--userns`.
     pub mode: Option<String>,
@@ -46,7 +47,7 @@ pub struct UsernsRequest {
 }
 
 /// What happens to passwd and group files of the image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PasswdRequest {
     /// `--passwd`: a user whom the image does not know is added.
     pub add: bool,
@@ -63,7 +64,7 @@ impl Default for PasswdRequest {
 }
 
 /// `/etc/hosts`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostsRequest {
     /// `--add-host`.
     pub add: Vec<HostEntry>,
@@ -72,7 +73,7 @@ pub struct HostsRequest {
 }
 
 /// Privileges beyond namespaces.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Privileges {
     /// `--cap-add`.
     pub cap_add: Vec<String>,
@@ -89,7 +90,7 @@ pub struct Privileges {
 }
 
 /// The file system beyond the image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Storage {
     /// `-v`, `--mount`, `--tmpfs`, arranged.
     pub mounts: Vec<Mount>,
@@ -122,7 +123,7 @@ impl Default for Storage {
 }
 
 /// The process.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ProcessRequest {
     /// The words after the image.
     pub words: Vec<String>,
@@ -162,8 +163,83 @@ impl ProcessRequest {
     }
 }
 
+/// Who writes down what a container prints.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogDriver {
+    /// The monitor, line by line, with a time.
+    #[default]
+    K8sFile,
+    /// The same, under Docker's name.
+    JsonFile,
+    /// Nobody.
+    None,
+    /// Nobody: the container has the streams of the command that starts it.
+    Passthrough,
+    /// The same, be they a terminal or not.
+    PassthroughTty,
+}
+
+impl LogDriver {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::K8sFile, Self::JsonFile, Self::None, Self::Passthrough, Self::PassthroughTty];
+
+    /// What `--log-driver` and `inspect` call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::K8sFile => "k8s-file",
+            Self::JsonFile => "json-file",
+            Self::None => "none",
+            Self::Passthrough => "passthrough",
+            Self::PassthroughTty => "passthrough-tty",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|driver| driver.name() == name)
+    }
+
+    /// Does the monitor write a file?
+    #[must_use]
+    pub const fn writes(self) -> bool {
+        matches!(self, Self::K8sFile | Self::JsonFile)
+    }
+}
+
+/// `--log-driver` and `--log-opt`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRequest {
+    /// Who writes.
+    pub driver: LogDriver,
+    /// `max-size`: bytes of one file; 0 is no limit.
+    pub max_size: u64,
+    /// How many files there are at most.
+    pub max_files: u32,
+    /// `path`, absolute.
+    pub path: Option<PathBuf>,
+    /// `tag`, for whoever shows it.
+    pub tag: Option<String>,
+}
+
+impl LogRequest {
+    /// The file of a container whose folder is `dir`.
+    #[must_use]
+    pub fn file(&self, dir: &Path) -> PathBuf {
+        self.path.clone().unwrap_or_else(|| dir.join("log/ctr.log"))
+    }
+}
+
+impl Default for LogRequest {
+    fn default() -> Self {
+        Self { driver: LogDriver::default(), max_size: 10 << 20, max_files: 3, path: None, tag: None }
+    }
+}
+
 /// Everything that one `run` was asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Request {
     /// What the root is made of.
     pub source: Source,
@@ -201,6 +277,78 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// `--sig-proxy`.
     pub sig_proxy: bool,
+    /// `--rm`: it goes away with its end.
+    pub auto_remove: bool,
+    /// What becomes of what it prints, unless it is a fleeting one.
+    pub log: LogRequest,
+    /// `--stop-timeout`, in seconds: how long it has to end by itself.
+    pub stop_timeout: u32,
     /// The command line, for the record.
     pub command_line: Vec<String>,
+}
+
+impl Request {
+    /// The same request wherever and whenever it is read: paths are absolute, and what it wants of the environment is in
+    /// it by value.
+    ///
+    /// # Errors
+    /// A relative path and no working directory; a variable that no process can be given.
+    pub fn settled(&self) -> Result<Self, SettleError> {
+        let mut settled = self.clone();
+        let absolute = |path: &mut PathBuf| match std::path::absolute(&*path) {
+            Ok(whole) => {
+                *path = whole;
+                Ok(())
+            }
+            Err(source) => Err(SettleError::Path { path: path.clone(), source }),
+        };
+        if let Source::Folder { path, .. } = &mut settled.source {
+            absolute(path)?;
+        }
+        for mount in &mut settled.storage.mounts {
+            match &mut mount.what {
+                What::Bind(bind) => absolute(&mut bind.source)?,
+                What::Overlay(overlay) => {
+                    absolute(&mut overlay.source)?;
+                    if let Some(kept) = &mut overlay.kept {
+                        absolute(&mut kept.upper)?;
+                        absolute(&mut kept.work)?;
+                    }
+                }
+                What::Volume(_) | What::Image(_) | What::Tmpfs(_) | What::Devpts(_) => {}
+            }
+        }
+        for device in &mut settled.storage.devices {
+            absolute(&mut device.source)?;
+        }
+        if let Seccomp::File(path) = &mut settled.privileges.security.seccomp {
+            absolute(path)?;
+        }
+        for path in [&mut settled.cidfile, &mut settled.pidfile, &mut settled.log.path].into_iter().flatten()
+        {
+            absolute(path)?;
+        }
+        let process = &mut settled.process;
+        process.env = env::settled(&process.env, &process.host_env)?;
+        // Relabelling asks where the home is.
+        process.host_env = process.host_env.only("HOME");
+        Ok(settled)
+    }
+}
+
+/// A request cannot be written down for later.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// A relative path.
+    #[error("cannot tell what {path} is relative to")]
+    Path {
+        /// As the user spelled it.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A variable.
+    #[error(transparent)]
+    Env(#[from] EnvError),
 }

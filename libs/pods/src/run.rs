@@ -1,15 +1,15 @@
-//! Running a container in the foreground, from a request to an exit code.
+//! Starting a container, from a request to a running command.
 //!
 //! # Theory of operation
 //! ```text
 //! U   read who we are, find the image                      (the gc lock is shared)
-//!     begin to enter A: helpers write its map meanwhile
 //!     claim an identity and a name, publish the record     (the gc lock is free again)
+//!     enter A: helpers write its map meanwhile
 //! A   mount the root, read who the user is, open what is bound
 //!     specification → plan → the container's init
-//!     wait, then remove everything
 //! ```
-//! This process is the container's parent. It never forks a monitor: with a terminal it relays bytes itself.
+//! [`foreground`] does that for a fleeting container, waits, and removes everything: this process is the container's
+//! parent. [`kept`] does it for all others, in a process of its own that becomes the container's monitor.
 //!
 //! # Process context
 //! One thread. It starts in U and ends in A with a mount namespace of its own.
@@ -22,12 +22,15 @@ pub(crate) mod accounts;
 mod binds;
 mod files;
 mod join;
+pub mod kept;
 mod labels;
 mod record;
 mod root;
 pub(crate) mod start;
+mod streams;
 mod volumes;
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use ctr_core::file::FileError;
@@ -37,6 +40,7 @@ use ctr_core::paths::Dirs;
 use ctr_core::platform::{Platform, PlatformError};
 use ctr_core::rooted::{Root, TreeError};
 use ctr_runtime::agent::AgentError;
+use ctr_runtime::cgroup::GroupError;
 use ctr_runtime::launch::LaunchError;
 use ctr_runtime::plan::PlanError;
 use ctr_runtime::seccomp::{CompileError, ProfileError};
@@ -56,13 +60,15 @@ pub use volumes::VolumeMountError;
 
 use accounts::Newcomer;
 use join::{Joined, Target};
-use start::{Settled, Start};
+use start::{Settled, Start, Started};
+use streams::Streams;
 
-use crate::containers::{Claim, Containers, ContainersError};
+use crate::attach::ConnectError;
+use crate::containers::{Claim, Containers, ContainersError, Kind};
 use crate::create::CreateError;
 use crate::namespaces::Mode;
-use crate::request::{Request, Source};
-use crate::supervise::{End, SuperviseError};
+use crate::request::{Request, SettleError, Source};
+use crate::supervise::{End, Rules, SuperviseError, Watch};
 use crate::ulimit::UlimitError;
 use crate::units::UnitError;
 use crate::user::{self, Accounts, Identity, UserError, UserSpec};
@@ -186,6 +192,27 @@ pub enum RunError {
     /// Waiting.
     #[error(transparent)]
     Supervise(#[from] SuperviseError),
+    /// An image that a container was made from.
+    #[error(transparent)]
+    Stored(#[from] ctr_store::image::ImageError),
+    /// What was asked for cannot be written down for later.
+    #[error(transparent)]
+    Settle(#[from] SettleError),
+    /// The control group.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// Something asked for that JSON cannot say: a path that is no text.
+    #[error("cannot write down what was asked for")]
+    Record(#[source] serde_json::Error),
+    /// The container's own streams.
+    #[error("cannot make the container's streams")]
+    Streams(#[source] Errno),
+    /// The conversation with the monitor.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The process that becomes the monitor.
+    #[error("cannot start the container's monitor")]
+    Monitor(#[source] Errno),
 }
 
 /// Something to tell the user that is no error.
@@ -247,23 +274,35 @@ fn with_volumes(
     (choice, target): (&Choice, Option<Target>),
     note: &mut dyn FnMut(Note),
 ) -> Result<End, RunError> {
+    let begun = enter(host, note)?;
+    let paths = OwnPaths::of(request)?;
+    let claim = Containers::new(host.dirs).claim(Kind::Fleeting, request.name.as_deref())?;
+    let Found { layers, held } = found;
+    let reading = (reading, held);
+    let container = Container { host, request, image, paths: &paths, claim: &claim, more_layers: &layers };
+    let rules = Rules { proxy: request.sig_proxy, timeout: request.timeout, terminal: false };
+    let result = match target {
+        None => container.publish_in_u(choice, &begun, reading).and_then(|plan| {
+            let a = begun.finish()?;
+            container.foreground(&a, &plan, None, rules, note)
+        }),
+        Some(target) => container
+            .publish_in_a(target, begun, reading)
+            .and_then(|(a, joined)| container.foreground(&a, &joined.plan, Some(&joined), rules, note)),
+    };
+    let removed = paths.remove().and(claim.discard().map_err(RunError::from));
+    let end = result?;
+    removed.map(|()| end)
+}
+
+/// Begins to move into A.
+fn enter(host: Host<'_>, note: &mut dyn FnMut(Note)) -> Result<Begun, RunError> {
     let mut on_wait = |waiting: &Waiting| note(Note::Waiting(waiting.clone()));
     let begun = entry::begin(host.user_run, host.user, true, &mut on_wait)?;
     for unfit in &begun.notes {
         note(Note::Ids(unfit.clone()));
     }
-    let paths = OwnPaths::of(request)?;
-    let claim = Containers::new(host.dirs).claim(request.name.as_deref())?;
-    let Found { layers, held } = found;
-    let reading = (reading, held);
-    let container = Container { host, request, image, paths: &paths, claim: &claim, more_layers: &layers };
-    let result = match target {
-        None => container.live(choice, begun, reading, note),
-        Some(target) => container.joined(target, begun, reading, note),
-    };
-    let removed = paths.remove().and(claim.discard().map_err(RunError::from));
-    let end = result?;
-    removed.map(|()| end)
+    Ok(begun)
 }
 
 /// What is to be passed on must be the user's: a number that is free now would name a descriptor of ours later.
@@ -291,6 +330,10 @@ fn find(host: Host<'_>, request: &Request) -> Result<Option<Image>, RunError> {
         Source::Image(name) => Ok(Some(host.store.resolve(name, platform.as_ref())?)),
         Source::Folder { .. } => Ok(None),
     }
+}
+
+fn is_auto(choice: &Choice) -> bool {
+    matches!(choice, Choice::Mode(level_b::Mode::Auto { .. }))
 }
 
 /// The user's ids in U, who is 0 in A.
@@ -352,43 +395,51 @@ impl Container<'_> {
     }
 
     /// From a decision about ids to the end.
-    fn live(
+    fn foreground(
         &self,
-        choice: &Choice,
-        begun: Begun,
-        reading: Naming,
+        a: &LevelA,
+        plan: &Plan,
+        joined: Option<&Joined>,
+        rules: Rules,
         note: &mut dyn FnMut(Note),
     ) -> Result<End, RunError> {
+        let streams = Streams::inherited(self.request.process.interactive)?;
+        let (started, watch) = self.start(a, plan, joined, streams, |_| Ok(Watch::begin(rules)?), note)?;
+        root::tidy(self);
+        Ok(watch.wait(started.running.pidfd.as_fd(), None)?)
+    }
+
+    /// Decides about ids and makes the container visible.
+    fn publish_in_u(&self, choice: &Choice, begun: &Begun, reading: Naming) -> Result<Plan, RunError> {
         let containers = Containers::new(self.host.dirs);
-        let auto = matches!(choice, Choice::Mode(level_b::Mode::Auto { .. }));
+        let auto = is_auto(choice);
         // Two that look for free ids must see each other's records.
         let alone = if auto { Some(containers.choosing_ids()?) } else { None };
-        let plan = self.plan(choice, &begun, &containers)?;
-        self.publish(&plan)?;
+        let plan = self.plan(choice, begun, &containers)?;
+        self.publish(Some(&plan))?;
         // From here on the record spares the image's layers.
         drop((alone, reading));
-        self.run(&begun.finish()?, &plan, None, note)
+        Ok(plan)
     }
 
     /// The same where the user namespace is there already. Its map is known only in A, which can look into it.
-    fn joined(
+    fn publish_in_a(
         &self,
         target: Target,
         begun: Begun,
         reading: Naming,
-        note: &mut dyn FnMut(Note),
-    ) -> Result<End, RunError> {
+    ) -> Result<(LevelA, Joined), RunError> {
         let a = begun.finish()?;
         let joined = target.open(&Containers::new(self.host.dirs), &a)?;
-        self.publish(&joined.plan)?;
+        self.publish(Some(&joined.plan))?;
         drop(reading);
-        self.run(&a, &joined.plan, Some(&joined), note)
+        Ok((a, joined))
     }
 
     /// Decides about ids.
     fn plan(&self, choice: &Choice, begun: &Begun, containers: &Containers) -> Result<Plan, RunError> {
         let a = begun.maps();
-        let auto = matches!(choice, Choice::Mode(level_b::Mode::Auto { .. }));
+        let auto = is_auto(choice);
         let in_use = if auto { containers.maps()? } else { Vec::new() };
         let given = Given {
             a,
@@ -402,9 +453,14 @@ impl Container<'_> {
     }
 
     /// Makes the container visible.
-    fn publish(&self, plan: &Plan) -> Result<(), RunError> {
+    fn publish(&self, plan: Option<&Plan>) -> Result<(), RunError> {
         self.claim.publish(&record::make(self, plan, &self.hostname())?)?;
         OwnPaths::write(self.paths.cid.as_ref(), self.claim.id.as_str())
+    }
+
+    /// Nothing of its writable layer is ever flushed, since it is thrown away.
+    fn is_volatile(&self) -> bool {
+        self.claim.kind == Kind::Fleeting || self.request.auto_remove
     }
 
     /// The container's name for itself.
@@ -419,15 +475,18 @@ impl Container<'_> {
         }
     }
 
-    /// In A: everything from the first process to the end.
-    fn run(
+    /// In A: everything from the first process to the running command. `before` happens right before that process is
+    /// cloned.
+    fn start<W>(
         &self,
         a: &LevelA,
         plan: &Plan,
         joined: Option<&Joined>,
+        streams: Streams,
+        before: impl FnOnce(&Streams) -> Result<W, RunError>,
         note: &mut dyn FnMut(Note),
-    ) -> Result<End, RunError> {
-        let start = Start::begin(self, a, plan, joined)?;
+    ) -> Result<(Started, W), RunError> {
+        let (start, watch) = Start::begin(self, a, plan, joined, streams, before)?;
         let root = Root::from_dir(root::mount(self, a, plan, note)?);
         let accounts = accounts::read(&root)?;
         let identity = self.identity(plan, &accounts)?;
@@ -438,7 +497,7 @@ impl Container<'_> {
             home: newcomer.home,
             identity,
         };
-        start.finish(a, &root, &who, note)
+        Ok((start.finish(a, &root, &who, note)?, watch))
     }
 
     /// Who the process is: as the flag says, else as the map says, else as the image says.

@@ -1,5 +1,6 @@
 //! `--security-opt`.
 
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// A security option cannot be used.
@@ -27,7 +28,7 @@ pub enum SecurityError {
 }
 
 /// Which system calls are allowed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seccomp {
     /// The usual list.
     #[default]
@@ -41,7 +42,7 @@ pub enum Seccomp {
 }
 
 /// Which paths of /proc and /sys appear as they are.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unmask {
     /// None of the masked ones.
     #[default]
@@ -53,7 +54,7 @@ pub enum Unmask {
 }
 
 /// What all values of the flag say.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Security {
     /// `seccomp=`.
     pub seccomp: Seccomp,

@@ -1,5 +1,7 @@
 //! `--ulimit`: limits of a process.
 
+use serde::{Deserialize, Serialize};
+
 /// A limit cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UlimitError {
@@ -62,6 +64,41 @@ pub struct Ulimit {
     pub hard: u64,
 }
 
+/// A limit as it is written down.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    name: String,
+    soft: u64,
+    hard: u64,
+}
+
+impl From<Ulimit> for Written {
+    fn from(limit: Ulimit) -> Self {
+        Self { name: limit.name.to_owned(), soft: limit.soft, hard: limit.hard }
+    }
+}
+
+impl TryFrom<Written> for Ulimit {
+    type Error = UlimitError;
+
+    fn try_from(Written { name, soft, hard }: Written) -> Result<Self, UlimitError> {
+        let known = NAMES.into_iter().find(|known| *known == name);
+        known.map(|name| Self { name, soft, hard }).ok_or(UlimitError::Unknown(name))
+    }
+}
+
+impl Serialize for Ulimit {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Written::from(*self).serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ulimit {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::try_from(Written::deserialize(from)?).map_err(serde::de::Error::custom)
+    }
+}
+
 impl Ulimit {
     /// `RLIMIT_NOFILE` and its like.
     #[must_use]
@@ -71,7 +108,7 @@ impl Ulimit {
 }
 
 /// All values of the flag.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ulimits {
     /// `host`: everything not named stays as it is here.
     pub host: bool,

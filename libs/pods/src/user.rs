@@ -7,6 +7,8 @@
 //! Digits are an id, never a name: a passwd line whose *name* is `1000` and whose id is 0 gives nobody root
 //! (CVE-2026-46680). An id that does not fit is refused, never cut (CVE-2024-40635, CVE-2026-30892).
 
+use serde::{Deserialize, Serialize};
+
 mod accounts;
 mod entry;
 
@@ -37,7 +39,7 @@ pub enum UserError {
 }
 
 /// A name or an id, as text says it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Who {
     Id(u32),
     Name(String),
@@ -144,7 +146,7 @@ pub fn identify(spec: &UserSpec, accounts: &Accounts) -> Result<Identity, UserEr
 }
 
 /// What `--group-add` says.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum GroupAdd {
     /// Nothing, or groups of the container.
     #[default]
@@ -156,7 +158,7 @@ pub enum GroupAdd {
 }
 
 /// A group that `--group-add` names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupRef(Who);
 
 impl std::fmt::Display for GroupRef {

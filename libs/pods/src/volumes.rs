@@ -11,6 +11,7 @@
 
 pub mod filter;
 
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 use ctr_core::Digest;
@@ -93,7 +94,7 @@ pub enum WordError {
 }
 
 /// What becomes of the volumes of an image.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImageVolumes {
     /// Each is a volume without a name.
     #[default]
@@ -120,7 +121,7 @@ impl ImageVolumes {
 }
 
 /// `--volumes-from CTR[:ro|rw|z]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumesFrom {
     /// Name or id.
     pub container: String,

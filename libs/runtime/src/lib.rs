@@ -11,6 +11,7 @@
 
 pub mod agent;
 pub mod caps;
+pub mod cgroup;
 pub mod handshake;
 pub mod join;
 pub mod launch;

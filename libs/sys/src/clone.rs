@@ -134,6 +134,38 @@ pub(crate) fn sibling(namespaces: u64) -> Result<Option<Pid>> {
     unsafe { clone(&CloneArgs { flags, ..CloneArgs::default() }) }
 }
 
+/// Which of two processes this is.
+#[derive(Debug)]
+pub enum Half {
+    /// The one that was there before.
+    Parent(Child),
+    /// The other, which goes on with a copy of everything.
+    Child,
+}
+
+/// Splits the process in two, both of which go on.
+///
+/// # Errors
+/// What clone says; EAGAIN at a limit of processes.
+pub fn split(_proof: &SingleThreaded) -> Result<Half> {
+    let mut pidfd: i32 = -1;
+    let args = CloneArgs {
+        flags: libc::CLONE_PIDFD as u64,
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    // SAFETY: no CLONE_VM, and one thread: the copy of the memory is as consistent as the original.
+    match unsafe { clone(&args) }? {
+        None => Ok(Half::Child),
+        Some(pid) => {
+            // SAFETY: CLONE_PIDFD has just made this descriptor for us.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Half::Parent(Child { pid, pidfd }))
+        }
+    }
+}
+
 /// Clones a child with a copy of everything.
 ///
 /// # Errors

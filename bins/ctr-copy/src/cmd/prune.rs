@@ -1,7 +1,5 @@
 //! `image prune`: takes away what nothing names or uses.
 
-use std::io::{BufRead, IsTerminal};
-
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
@@ -11,7 +9,6 @@ use ctr_core::lock::Waiting;
 use ctr_views::unused::{self, Which};
 
 use crate::context::{Context, told};
-use crate::error::of;
 
 pub(super) const VERB: Verb = Verb::new("[options]", "Remove unused images")
     .long("Removes dangling or unused images from local storage.")
@@ -42,18 +39,12 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     Ok(Exit::SUCCESS)
 }
 
-/// Asks. Without a terminal the answer is read all the same, as podman does; no answer is no.
+/// Asks.
 fn agreed(call: &Call, all: bool) -> Result<bool, CommandError> {
     let what = if all {
-        "WARNING! This command removes all images without at least one container associated with them.\n"
+        "WARNING! This command removes all images without at least one container associated with them."
     } else {
-        "WARNING! This command removes all dangling images.\n"
+        "WARNING! This command removes all dangling images."
     };
-    call.ui.print(&format!("{what}Are you sure you want to continue? [y/N] "))?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(of)?;
-    if answer.is_empty() && !std::io::stdin().is_terminal() {
-        return Err(CommandError::usage("no answer on standard input: use --force"));
-    }
-    Ok(answer.trim_start().to_ascii_lowercase().starts_with('y'))
+    call.ui.confirm(&format!("{what}\nAre you sure you want to continue?"))
 }

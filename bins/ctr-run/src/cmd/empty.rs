@@ -11,7 +11,7 @@ use ctr_cli::report::CommandError;
 use ctr_cli::template::{Format, Report};
 use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
 
-use super::rm::from_files;
+use super::select::from_files;
 
 const FORMAT: Flag = Flag::string("format", "Print as JSON or with a Go template");
 const FILTER: Flag = Flag::array("filter", "Filter output based on conditions given");

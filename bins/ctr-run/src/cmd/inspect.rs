@@ -205,7 +205,7 @@ impl<'a> Seeker<'a> {
             Found::Container(container) => Some(container.as_ref().clone()),
             Found::Image(_) | Found::Volume(_) => None,
         });
-        let running = select::running(containers.collect())?;
+        let known = select::with_status(containers.collect())?;
         let mut images = Vec::new();
         for one in &found {
             if let Found::Image(image) = one {
@@ -213,11 +213,11 @@ impl<'a> Seeker<'a> {
             }
         }
         let mut sizes = Vec::new();
-        if self.call.flags.bool("size") && !running.is_empty() {
-            sizes = size::of(self.call, &self.place, running.iter().map(|(container, _)| container))?;
+        if self.call.flags.bool("size") && !known.is_empty() {
+            sizes = size::of(self.call, &self.place, known.iter().map(|(container, _)| container))?;
         }
-        let trees = running.into_iter().enumerate().map(|(at, (container, running))| {
-            Value::from(tree::of(&container, running, sizes.get(at).copied(), &self.place))
+        let trees = known.into_iter().enumerate().map(|(at, (container, status))| {
+            Value::from(tree::of(&container, status, sizes.get(at).copied(), &self.place))
         });
         let (mut trees, mut images) = (trees, images.into_iter());
         let in_order = found.iter().filter_map(|one| match one {

@@ -69,7 +69,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let mut sources = Vec::with_capacity(chosen.len());
     for (index, container) in chosen.into_iter().enumerate() {
         let look = look(flags, &span, &container, several.then_some(index));
-        sources.push(Source::open(&place, &container, look, flags.int("tail").unwrap_or(-1))?);
+        sources.push(Source::open(&container, look, flags.int("tail").unwrap_or(-1))?);
     }
     let mut output = Output::default();
     if flags.bool("follow") {
@@ -145,20 +145,22 @@ struct Source {
 }
 
 impl Source {
-    fn open(place: &Place, container: &Container, look: Look, tail: i64) -> Result<Self, CommandError> {
-        let folder = place.dirs.data.join("containers").join(container.record.id.as_str());
-        if !folder.join("record.json").exists() {
-            return Err(CommandError::user(
-                "this container is using the 'passthrough' log driver, cannot read logs: this container is not logging output",
-            ));
+    fn open(container: &Container, look: Look, tail: i64) -> Result<Self, CommandError> {
+        let driver = container.log_driver();
+        if !driver.writes() {
+            return Err(CommandError::user(format!(
+                "this container is using the '{}' log driver, cannot read logs: this container is not logging output",
+                driver.name()
+            )));
         }
-        let log = folder.join("log/ctr.log");
+        let (record, folder) = (&container.record, &container.folder);
+        let log = record.log.file(folder);
         let mut reader = Reader::open(&log)?;
         if let Ok(lines) = u64::try_from(tail) {
             reader.skip_to_last(lines)?;
         }
-        let name = container.record.name.clone();
-        Ok(Self { name, reader, log, ended: Ended::new(folder), look, over: false })
+        let name = record.name.clone();
+        Ok(Self { name, reader, log, ended: Ended::new(folder.clone()), look, over: false })
     }
 
     /// Prints some of what is there. A follower opens new files at once.

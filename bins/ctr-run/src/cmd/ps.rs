@@ -9,6 +9,7 @@ use ctr_cli::report::CommandError;
 use ctr_cli::template::{Format, Report, headers};
 use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
 use ctr_pods::containers::{Container, Containers};
+use ctr_pods::status::Status;
 
 use super::{select, size};
 use crate::error;
@@ -60,9 +61,9 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let filters = select::filters(flags, &list)?;
     let last = if flags.bool("latest") { 1 } else { flags.int("last").unwrap_or(-1) };
     let all = flags.bool("all") || flags.bool("external") || last >= 0 || filters.names_states();
-    let mut chosen: Vec<(Container, bool)> = select::running(list)?
+    let mut chosen: Vec<(Container, Status)> = select::with_status(list)?
         .into_iter()
-        .filter(|(container, running)| (all || *running) && filters.fit(container, *running))
+        .filter(|(container, status)| (all || is_shown(*status)) && filters.fit(container, *status))
         .collect();
     // The newest first, as nothing else was said.
     chosen.reverse();
@@ -72,6 +73,11 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let mut rows = rows(call, &place, &chosen)?;
     sort(&mut rows, flags.get("sort"));
     print(call, &rows)
+}
+
+/// Whether a container is shown to whoever did not ask for all.
+const fn is_shown(status: Status) -> bool {
+    matches!(status, Status::Running | Status::Paused)
 }
 
 fn check(flags: &Parsed) -> Result<(), CommandError> {
@@ -88,11 +94,11 @@ fn check(flags: &Parsed) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn rows(call: &Call, place: &Place, chosen: &[(Container, bool)]) -> Result<Vec<Row>, CommandError> {
+fn rows(call: &Call, place: &Place, chosen: &[(Container, Status)]) -> Result<Vec<Row>, CommandError> {
     let flags = &call.flags;
     let (full, namespaces) = (flags.bool("no-trunc"), flags.bool("namespace"));
     let mut rows: Vec<Row> =
-        chosen.iter().map(|(container, running)| Row::of(container, *running, full, namespaces)).collect();
+        chosen.iter().map(|(container, status)| Row::of(container, *status, full, namespaces)).collect();
     if flags.bool("size") && !rows.is_empty() {
         let sizes = size::of(call, place, chosen.iter().map(|(container, _)| container))?;
         for (row, size) in rows.iter_mut().zip(sizes) {

@@ -1,19 +1,18 @@
 //! `ctr rm`: containers go away.
 
-use std::path::Path;
-use std::time::Duration;
-
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
-use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
-use ctr_core::{file, limits};
-use ctr_pods::containers::{Container, Containers, ContainersError};
-use ctr_pods::remove::{Removal, remove};
+use ctr_cli::usage::{Arity, Flag, Verb};
+use ctr_pods::containers::{Containers, ContainersError};
+use ctr_pods::remove::{Removal, seize};
+use ctr_pods::volumes;
+use ctr_store::Store;
+use ctr_userns::level_a::LevelA;
 
-use super::select;
+use super::select::{self, Rules, each, grace, wanted};
 use crate::error;
-use crate::place::Place;
+use crate::place::{Place, waits};
 
 /// The verb.
 pub const VERB: Verb = Verb::new("[options] CONTAINER [CONTAINER...]", "Remove one or more containers")
@@ -32,91 +31,102 @@ pub const VERB: Verb = Verb::new("[options] CONTAINER [CONTAINER...]", "Remove o
     ])
     .arity(Arity::Any);
 
+/// `container prune`.
+pub const PRUNE: Verb = Verb::new("[options]", "Remove all non running containers")
+    .long("Removes all containers that were made and do not run.")
+    .examples(&["container prune", "container prune --force --filter until=10m"])
+    .flags(&[
+        Flag::array("filter", "Provide filter values (e.g. 'label=<key>=<value>')"),
+        Flag::bool("force", "Do not prompt for confirmation").short('f'),
+    ])
+    .arity(Arity::None);
+
 /// Removes what was named.
 ///
 /// # Errors
 /// One could not be removed; the others were tried all the same.
 pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let flags = &call.flags;
-    if flags.has("time") && !flags.bool("force") {
+    let force = flags.bool("force");
+    if flags.has("time") && !force {
         return Err(CommandError::usage("--force option must be specified to use the --time option"));
     }
-    let mut names: Vec<String> = flags.texts()?.into_iter().map(str::to_owned).collect();
-    let ignore = flags.bool("ignore") || flags.bool("force");
-    names.extend(from_files(flags, "cidfile", ignore)?);
-    let chosen = flags.bool("all") || flags.bool("latest") || flags.has("filter");
-    check(flags, &names, chosen)?;
-
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
-    let how = Removal { force: flags.bool("force"), grace: grace(flags) };
-    let mut failed = Vec::new();
-    for (shown, container) in wanted(flags, &containers, &names, chosen)? {
-        let done = match container {
-            Ok(container) => remove(&containers, &container, how).map_err(error::of_remove),
-            Err(ContainersError::NotFound(_)) if ignore => continue,
-            Err(error) => Err(error::of_containers(error)),
-        };
-        match done {
-            Ok(()) => call.ui.line(&shown)?,
-            Err(error) => failed.push(error),
-        }
+    let rules = Rules { ignore: flags.bool("ignore") || force, all: |_| true };
+    let wanted = wanted(call, &containers, rules)?;
+    let mut remover =
+        Remover { with_volumes: flags.bool("volumes"), ..Remover::new(call, &place, &containers) };
+    each(call, wanted, |container| {
+        remover.remove(container, Removal { force, grace: grace(flags, container) }).map(|()| true)
+    })
+}
+
+/// Removes what does not run.
+///
+/// # Errors
+/// Nobody confirmed it, or one could not be removed.
+pub fn prune(call: &Call) -> Result<Exit, CommandError> {
+    if !call.flags.bool("force")
+        && !call.ui.confirm(
+            "WARNING! This will remove all non running containers.\nAre you sure you want to continue?",
+        )?
+    {
+        return Ok(Exit::SUCCESS);
     }
-    // What was missing counts more than what still runs.
-    failed.sort_by_key(|error| error.code() == Exit::NO);
-    CommandError::several(failed).map_or(Ok(Exit::SUCCESS), Err)
+    let place = Place::find(&call.globals)?;
+    let containers = Containers::new(&place.dirs);
+    let list = containers.list().map_err(error::of_containers)?;
+    let filters = select::filters(&call.flags, &list)?;
+    let chosen = select::with_status(list)?
+        .into_iter()
+        .filter(|(one, status)| !status.is_alive() && filters.fit(one, *status));
+    let wanted = chosen.map(|(one, _)| (one.record.id.to_string(), Ok(one))).collect();
+    let mut remover = Remover::new(call, &place, &containers);
+    each(call, wanted, |container| {
+        remover.remove(container, Removal { force: false, grace: None }).map(|()| true)
+    })
 }
 
-fn check(flags: &Parsed, names: &[String], chosen: bool) -> Result<(), CommandError> {
-    let wrong = match (flags.bool("all"), flags.bool("latest"), names.is_empty(), chosen) {
-        (true, true, ..) => "--all and --latest cannot be used together",
-        (true, _, false, _) => "no arguments are needed with --all",
-        (_, true, false, _) => "--latest and containers cannot be used together",
-        // A list of files that are all missing is a list.
-        (_, _, true, false) if !flags.has("cidfile") => "you must provide at least one name or id",
-        _ => return Ok(()),
-    };
-    Err(CommandError::usage(wrong))
+/// Removes containers, moving into A when the first one has files there.
+pub(super) struct Remover<'a> {
+    call: &'a Call,
+    place: &'a Place,
+    containers: &'a Containers,
+    /// The volumes that nobody named go along.
+    with_volumes: bool,
+    /// As long as this is here, others can join us in A.
+    a: Option<LevelA>,
 }
 
-/// How long a container has to end by itself; negative is for ever.
-pub(super) fn grace(flags: &Parsed) -> Option<Duration> {
-    u64::try_from(flags.int("time").unwrap_or(10)).ok().map(Duration::from_secs)
-}
-
-/// The ids in the files that a flag names.
-pub(super) fn from_files(flags: &Parsed, flag: &str, ignore: bool) -> Result<Vec<String>, CommandError> {
-    let mut names = Vec::new();
-    for path in flags.strings(flag) {
-        match file::read_text(Path::new(&path), limits::TAG as u64 * 8) {
-            Ok(text) => names.push(text.lines().next().unwrap_or_default().to_owned()),
-            Err(error) if ignore && error.is_missing() => {}
-            Err(error) => return Err(CommandError::user(error)),
-        }
+impl<'a> Remover<'a> {
+    /// In this process, which from there on is in A.
+    pub(super) const fn new(call: &'a Call, place: &'a Place, containers: &'a Containers) -> Self {
+        Self { call, place, containers, with_volumes: false, a: None }
     }
-    Ok(names)
-}
 
-/// What is to be removed, each with the text that says it went.
-type Wanted = Vec<(String, Result<Container, ContainersError>)>;
-
-fn wanted(
-    flags: &Parsed,
-    containers: &Containers,
-    names: &[String],
-    chosen: bool,
-) -> Result<Wanted, CommandError> {
-    let mut wanted: Wanted =
-        names.iter().map(|name| (name.trim_start_matches('/').to_owned(), containers.find(name))).collect();
-    if chosen && names.is_empty() {
-        let list = containers.list().map_err(error::of_containers)?;
-        let filters = select::filters(flags, &list)?;
-        let fit = select::running(list)?.into_iter().filter(|(it, running)| filters.fit(it, *running));
-        let mut fit: Vec<Container> = fit.map(|(it, _)| it).collect();
-        if flags.bool("latest") {
-            fit = fit.pop().into_iter().collect();
+    /// Removes one.
+    pub(super) fn remove(
+        &mut self,
+        container: &ctr_pods::containers::Container,
+        how: Removal,
+    ) -> Result<(), CommandError> {
+        let ui = &self.call.ui;
+        let seized = seize(self.containers, container, how, &mut |waiting| waits(waiting, ui));
+        let Some(claim) = seized.map_err(error::of_remove)? else { return Ok(()) };
+        if self.a.is_none() {
+            self.a = Some(self.place.enter(false, ui)?);
         }
-        wanted.extend(fit.into_iter().map(|it| (it.record.id.to_string(), Ok(it))));
+        let gone = claim.discard();
+        if self.with_volumes || container.record.auto_remove {
+            let store = Store::open(&self.place.layout()).map_err(CommandError::environment)?;
+            let names: Vec<String> =
+                container.record.mounts.iter().filter_map(|mount| mount.volume.clone()).collect();
+            volumes::discard(&store, &names).map_err(CommandError::environment)?;
+        }
+        if let Some(cidfile) = &container.record.cidfile {
+            ctr_core::atomic::remove(cidfile).map_err(CommandError::environment)?;
+        }
+        gone.map_err(|error: ContainersError| error::of_containers(error))
     }
-    Ok(wanted)
 }

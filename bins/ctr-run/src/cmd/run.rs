@@ -1,36 +1,86 @@
-//! `ctr run`: a container in the foreground.
+//! `ctr run` and `ctr create`: new containers.
 
 mod flags;
 mod hello;
 mod request;
 
+use std::process::{Command, Stdio};
+
 use ctr_cli::app::Call;
+use ctr_cli::dispatch;
 use ctr_cli::exit::Exit;
 use ctr_cli::log::Level;
+use ctr_cli::release;
 use ctr_cli::report::CommandError;
 use ctr_cli::ui::Ui;
+use ctr_cli::usage::Parsed;
+use ctr_cli::verbs::Program;
+use ctr_pods::attach::{DetachKeys, Rules};
+use ctr_pods::containers::{Containers, ContainersError};
 use ctr_pods::env::HostEnv;
-use ctr_pods::request::Source;
+use ctr_pods::request::{LogDriver, Request, Source};
+use ctr_pods::run::kept::{self, Held};
 use ctr_pods::run::{self, Host, Note};
 use ctr_pods::terminal;
 use ctr_store::Store;
 
-pub use flags::VERB;
+pub use flags::{CREATE, VERB};
 pub(super) use request::preserved;
 
+use super::begin;
 use crate::error;
 use crate::place::{self, Place};
 
-/// Runs a container and ends as it ends.
+/// Runs a container: in the foreground it ends as the container ends.
 ///
 /// # Errors
 /// It could not be started.
 pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let flags = &call.flags;
-    if !flags.bool("rm") {
-        return Err(CommandError::not_supported("a container that outlives its command")
-            .hint(format!("{} --rm …", call.command())));
+    let detached = flags.bool("detach");
+    if detached && flags.has("attach") {
+        return Err(CommandError::usage("cannot specify both --attach and --detach"));
     }
+    let detach_keys = DetachKeys::parse(flags.string("detach-keys")).map_err(CommandError::usage)?;
+    let request = request(call)?;
+    let rules = Rules { detach_keys, proxy: flags.bool("sig-proxy"), ..streams(flags, &request)? };
+    if request.process.terminal && !detached && !terminal::stdin_is_terminal() && !call.caller.voice.is_peer()
+    {
+        tell(&call.ui, &Note::NoTerminal);
+    }
+    let place = Place::find(&call.globals)?;
+    let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
+    let host = prepare(call, &request, &place, &store)?;
+    // Nothing but the command that runs it needs to know of such a container.
+    let fleeting = request.auto_remove && !detached && !request.process.terminal && !flags.has("attach");
+    if fleeting && !flags.has("log-driver") && !flags.has("log-opt") {
+        let end = run::foreground(host, &request, &mut |note| tell(&call.ui, &note));
+        return end.map(|end| Exit::code(end.code())).map_err(error::of_run);
+    }
+    check_passthrough(&request)?;
+    let held = kept::create(host, &request, &mut |note| tell(&call.ui, &note)).map_err(error::of_run)?;
+    begin::started(call, &place, host, held, if detached { None } else { Some(rules) })
+}
+
+/// Makes a container that is not started.
+///
+/// # Errors
+/// It could not be made.
+pub fn create(call: &Call) -> Result<Exit, CommandError> {
+    let request = request(call)?;
+    check_passthrough(&request)?;
+    let place = Place::find(&call.globals)?;
+    let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
+    let host = prepare(call, &request, &place, &store)?;
+    let held: Held =
+        kept::create(host, &request, &mut |note| tell(&call.ui, &note)).map_err(error::of_run)?;
+    held.flush().map_err(error::of_run)?;
+    call.ui.line(held.id())?;
+    Ok(Exit::SUCCESS)
+}
+
+fn request(call: &Call) -> Result<Request, CommandError> {
+    let flags = &call.flags;
     match flags.string("pull") {
         "missing" | "never" | "false" => {}
         policy @ ("always" | "newer" | "true") => {
@@ -40,26 +90,94 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     }
     let words = flags.texts()?;
     let command_line = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    let request = request::build(flags, &words, HostEnv::new(std::env::vars_os()), command_line)
-        .map_err(CommandError::usage)?;
-    if request.process.terminal && !terminal::stdin_is_terminal() && !call.caller.voice.is_peer() {
-        tell(&call.ui, &Note::NoTerminal);
-    }
-    let place = Place::find(&call.globals)?;
-    let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
+    request::build(flags, &words, HostEnv::new(std::env::vars_os()), command_line)
+        .map_err(CommandError::usage)
+}
+
+/// What has to be there before a container is made: its image, and its name.
+fn prepare<'a>(
+    call: &Call,
+    request: &Request,
+    place: &'a Place,
+    store: &'a Store,
+) -> Result<Host<'a>, CommandError> {
     if let Source::Image(name) = &request.source {
-        hello::provide(name, &place, &store)?;
+        hello::provide(name, place, store)?;
     }
-    let host =
-        Host { store: &store, dirs: &place.dirs, user_run: &place.own.run, user: place.user.as_deref() };
-    match run::foreground(host, &request, &mut |note| tell(&call.ui, &note)) {
-        Ok(end) => Ok(Exit::code(end.code())),
-        Err(failure) => Err(error::of_run(failure)),
+    if call.flags.bool("replace") {
+        replace(request, place)?;
     }
+    Ok(begin::host(place, store))
+}
+
+/// Removes the container that has the name. In a process of its own: whoever removes moves into A, and this process is
+/// still needed in U.
+fn replace(request: &Request, place: &Place) -> Result<(), CommandError> {
+    let Some(name) = &request.name else {
+        return Err(CommandError::usage("cannot replace container without --name being set"));
+    };
+    let old = match Containers::new(&place.dirs).find(name) {
+        Ok(old) if old.record.name == name.trim_start_matches('/') => old,
+        Ok(_) | Err(ContainersError::NotFound(_)) => return Ok(()),
+        Err(error) => return Err(error::of_containers(error)),
+    };
+    let mut remove = Command::new(dispatch::path(Program::Run)?);
+    remove.arg("--root").arg(&place.dirs.data).arg("--runroot").arg(&place.dirs.run);
+    remove.args(["rm", "--force", "--volumes", old.record.id.as_str()]).env(dispatch::BUILD, release::id());
+    let ended = remove.stdin(Stdio::null()).stdout(Stdio::null()).status();
+    let ended = ended.map_err(CommandError::environment)?;
+    // Why not, it has said itself.
+    if ended.success() { Ok(()) } else { Err(CommandError::quiet(Exit::FAILURE)) }
+}
+
+/// The streams that are carried: all, or those of `--attach`.
+fn streams(flags: &Parsed, request: &Request) -> Result<Rules, CommandError> {
+    let all = !flags.has("attach");
+    let mut rules = Rules {
+        input: all && request.process.interactive,
+        stdout: all,
+        stderr: all,
+        terminal: request.process.terminal,
+        proxy: true,
+        detach_keys: DetachKeys::none(),
+    };
+    for name in flags.strings("attach") {
+        match name.to_ascii_lowercase().as_str() {
+            "stdin" => rules.input = request.process.interactive,
+            "stdout" => rules.stdout = true,
+            "stderr" => rules.stderr = true,
+            _ => {
+                return Err(CommandError::usage(format!(
+                    "invalid stream {name:?} for --attach - must be one of stdin, stdout, or stderr"
+                )));
+            }
+        }
+    }
+    Ok(rules)
+}
+
+/// A container that has our streams cannot have a terminal of its own, nor write to ours unasked.
+fn check_passthrough(request: &Request) -> Result<(), CommandError> {
+    let driver = request.log.driver;
+    if !matches!(driver, LogDriver::Passthrough | LogDriver::PassthroughTty) {
+        return Ok(());
+    }
+    if request.process.terminal {
+        return Err(CommandError::usage(
+            "the '--log-driver passthrough' option cannot be used with a terminal",
+        ));
+    }
+    if driver == LogDriver::Passthrough && terminal::stdin_is_terminal() {
+        return Err(CommandError::usage(
+            "the '--log-driver passthrough' option cannot be used on a TTY. If you really want it, use \
+             '--log-driver passthrough-tty'",
+        ));
+    }
+    Ok(())
 }
 
 /// Says what is no error.
-fn tell(ui: &Ui, note: &Note) {
+pub(super) fn tell(ui: &Ui, note: &Note) {
     match note {
         Note::Waiting(waiting) => place::waits(waiting, ui),
         Note::Ids(note) => ui.warn(&format!("{note}; ignored")),

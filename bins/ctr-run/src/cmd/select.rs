@@ -1,16 +1,24 @@
-//! Which containers a verb means: filters, and who runs.
+//! Which containers a verb means: names, files with ids, the latest, all, filters.
 
+use std::path::Path;
+use std::time::Duration;
+
+use ctr_cli::app::Call;
+use ctr_cli::exit::Exit;
 use ctr_cli::human::time::Timestamp;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::Parsed;
-use ctr_pods::containers::{Container, Containers};
+use ctr_core::{file, limits};
+use ctr_pods::containers::{Container, Containers, ContainersError};
 use ctr_pods::filter::Filters;
+use ctr_pods::status::Status;
 
 use crate::error;
 
 /// The conditions of `--filter`.
 pub(super) fn filters(flags: &Parsed, all: &[Container]) -> Result<Filters, CommandError> {
-    Filters::parse(&flags.strings("filter"), all, instant).map_err(CommandError::usage)
+    let values = if flags.knows("filter") { flags.strings("filter") } else { Vec::new() };
+    Filters::parse(&values, all, instant).map_err(CommandError::usage)
 }
 
 /// A moment as filters are given one: a time, or how long ago.
@@ -29,11 +37,11 @@ fn nanos(time: Timestamp) -> Option<u64> {
     seconds.checked_mul(1_000_000_000)?.checked_add(time.nanos.into())
 }
 
-/// Each container with whether it runs, asked once.
-pub(super) fn running(list: Vec<Container>) -> Result<Vec<(Container, bool)>, CommandError> {
+/// Each container with what it is doing, asked once.
+pub(super) fn with_status(list: Vec<Container>) -> Result<Vec<(Container, Status)>, CommandError> {
     let ask = |container: Container| {
-        let running = container.is_running().map_err(CommandError::environment)?;
-        Ok((container, running))
+        let status = container.status().map_err(CommandError::environment)?;
+        Ok((container, status))
     };
     list.into_iter().map(ask).collect()
 }
@@ -48,4 +56,111 @@ pub(super) fn latest(containers: &Containers) -> Result<Container, CommandError>
 pub(super) fn moment(nanos: u64) -> Timestamp {
     let seconds = i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
     Timestamp { seconds, nanos: u32::try_from(nanos % 1_000_000_000).unwrap_or(0) }
+}
+
+/// What a verb says of its words and flags.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    /// A container that is missing is passed over.
+    pub(super) ignore: bool,
+    /// What `--all` means, and what a filter alone is applied to.
+    pub(super) all: fn(Status) -> bool,
+}
+
+/// A container that was meant, with the text that says so.
+pub(super) type Wanted = Vec<(String, Result<Container, ContainersError>)>;
+
+/// Finds the containers that words and flags mean.
+pub(super) fn wanted(call: &Call, containers: &Containers, rules: Rules) -> Result<Wanted, CommandError> {
+    let flags = &call.flags;
+    let mut names: Vec<String> = flags.texts()?.into_iter().map(str::to_owned).collect();
+    names.extend(from_files(flags, "cidfile", rules.ignore)?);
+    let latest = on(flags, "latest");
+    let chosen = on(flags, "all") || latest || (flags.knows("filter") && flags.has("filter"));
+    check(flags, &names, chosen)?;
+    let mut wanted: Wanted = Vec::new();
+    for name in &names {
+        match containers.find(name) {
+            Err(ContainersError::NotFound(_)) if rules.ignore => {}
+            found => wanted.push((name.trim_start_matches('/').to_owned(), found)),
+        }
+    }
+    if chosen && names.is_empty() {
+        let list = containers.list().map_err(error::of_containers)?;
+        let filters = filters(flags, &list)?;
+        let fit = |(one, status): &(Container, Status)| {
+            (latest || (rules.all)(*status)) && filters.fit(one, *status)
+        };
+        let mut fit: Vec<Container> =
+            with_status(list)?.into_iter().filter(fit).map(|(one, _)| one).collect();
+        if latest {
+            fit = fit.pop().into_iter().collect();
+            if fit.is_empty() {
+                return Err(error::of_containers(ContainersError::NotFound("latest".to_owned())));
+            }
+        }
+        wanted.extend(fit.into_iter().map(|one| (one.record.id.to_string(), Ok(one))));
+    }
+    Ok(wanted)
+}
+
+/// Whether a switch is on, of a verb that may not have it.
+fn on(flags: &Parsed, name: &str) -> bool {
+    flags.knows(name) && flags.bool(name)
+}
+
+fn check(flags: &Parsed, names: &[String], chosen: bool) -> Result<(), CommandError> {
+    let wrong = match (on(flags, "all"), on(flags, "latest"), names.is_empty(), chosen) {
+        (true, true, ..) => "--all and --latest cannot be used together",
+        (true, _, false, _) => "no arguments are needed with --all",
+        (_, true, false, _) => "--latest and containers cannot be used together",
+        // A list of files that are all missing is a list.
+        (_, _, true, false) if !flags.knows("cidfile") || !flags.has("cidfile") => {
+            "you must provide at least one name or id"
+        }
+        _ => return Ok(()),
+    };
+    Err(CommandError::usage(wrong))
+}
+
+/// The ids in the files that a flag names.
+pub(super) fn from_files(flags: &Parsed, flag: &str, ignore: bool) -> Result<Vec<String>, CommandError> {
+    let mut names = Vec::new();
+    let paths = if flags.knows(flag) { flags.strings(flag) } else { Vec::new() };
+    for path in paths {
+        match file::read_text(Path::new(&path), limits::TAG as u64 * 8) {
+            Ok(text) => names.push(text.lines().next().unwrap_or_default().to_owned()),
+            Err(error) if ignore && error.is_missing() => {}
+            Err(error) => return Err(CommandError::user(error)),
+        }
+    }
+    Ok(names)
+}
+
+/// Does something with each container, prints what was meant, and gathers what failed.
+pub(super) fn each(
+    call: &Call,
+    wanted: Wanted,
+    mut act: impl FnMut(&Container) -> Result<bool, CommandError>,
+) -> Result<Exit, CommandError> {
+    let mut failed = Vec::new();
+    for (shown, container) in wanted {
+        match container.map_err(error::of_containers).and_then(|container| act(&container)) {
+            Ok(true) => call.ui.line(&shown)?,
+            Ok(false) => {}
+            Err(error) => failed.push(error),
+        }
+    }
+    // What was missing counts more than what still runs.
+    failed.sort_by_key(|error| error.code() == Exit::NO);
+    CommandError::several(failed).map_or(Ok(Exit::SUCCESS), Err)
+}
+
+/// How long a container has to end by itself: as the flag says, else as was said when it was made. Negative is for ever.
+pub(super) fn grace(flags: &Parsed, container: &Container) -> Option<Duration> {
+    let seconds = match flags.knows("time").then(|| flags.get("time")).flatten() {
+        Some(_) => flags.int("time").unwrap_or(10),
+        None => i64::from(container.record.stop_timeout),
+    };
+    u64::try_from(seconds).ok().map(Duration::from_secs)
 }

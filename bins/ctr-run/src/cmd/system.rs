@@ -13,10 +13,11 @@ use ctr_cli::usage::{Flag, Verb};
 use ctr_core::lock::{Lock, Mode};
 use ctr_core::rooted::Root;
 use ctr_pods::containers::Containers;
-use ctr_pods::remove::{Removal, remove};
+use ctr_pods::remove::{Removal, seize};
 use ctr_store::Store;
 use ctr_store::gc::Budget;
 
+use crate::error;
 use crate::place::{Place, waits};
 
 /// `system gc`.
@@ -100,11 +101,16 @@ pub fn reset(call: &Call) -> Result<Exit, CommandError> {
         return Ok(Exit::SUCCESS);
     }
     let containers = Containers::new(&place.dirs);
+    let mut seized = Vec::new();
     for container in containers.list().map_err(CommandError::environment)? {
         let how = Removal { force: true, grace: Some(std::time::Duration::ZERO) };
-        remove(&containers, &container, how).map_err(CommandError::environment)?;
+        let claim = seize(&containers, &container, how, &mut |waiting| waits(waiting, ui));
+        seized.extend(claim.map_err(error::of_remove)?);
     }
     let _a = place.enter(false, ui)?;
+    for claim in seized {
+        claim.discard().map_err(CommandError::environment)?;
+    }
     let _alone = alone(&place, ui)?;
     for directory in [&place.dirs.data, &place.dirs.run.join("containers"), &place.dirs.run.join("names")] {
         empty(directory).map_err(CommandError::environment)?;

@@ -41,8 +41,8 @@ fn answered(line: &str) -> String {
 fn lines_are_completed() {
     for (line, expected) in [
         ("ru", "run"),
-        ("container r", "rm run"),
-        ("--log-level debug container r", "rm run"),
+        ("container ru", "run"),
+        ("--log-level debug container ru", "run"),
         ("--roo", "--root"),
         ("--root ", "FILES"),
         ("rm ", "web db"),

@@ -133,6 +133,12 @@ impl Parsed {
         Ok(texts)
     }
 
+    /// Whether the verb has such a flag: for what is shared by verbs that differ in it.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.flag(name).is_some()
+    }
+
     /// How many plain words stood before `--`, if it was there.
     #[must_use]
     pub const fn dash(&self) -> Option<usize> {

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use ctr_sys::monitor::{self, kind, wants};
+use ctr_sys::monitor::{self, MESSAGE, kind, wants};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -98,6 +98,27 @@ impl Connection {
         }
         await_answer(socket.as_fd())?;
         Ok(Self { socket })
+    }
+
+    /// What the monitor said last, if it has: the exit code, or nothing where it was killed. Output is passed over.
+    #[must_use]
+    pub fn last_word(&self) -> Option<Option<u8>> {
+        let mut message = [0; MESSAGE];
+        loop {
+            match recv(&self.socket, &mut message[..], RecvFlags::DONTWAIT) {
+                Ok((3.., _)) if message[0] == kind::ENDED => return Some(Some(message[1])),
+                Ok((0, _)) | Err(Errno::CONNRESET) => return Some(None),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return None,
+                Err(_) => return Some(None),
+            }
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

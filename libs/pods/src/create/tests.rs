@@ -29,6 +29,9 @@ fn request() -> Request {
         pidfile: None,
         timeout: None,
         sig_proxy: true,
+        auto_remove: false,
+        log: crate::request::LogRequest::default(),
+        stop_timeout: 10,
         command_line: vec![],
     }
 }

@@ -1,5 +1,6 @@
 //! Volumes of ours and images, as mounts ask for them.
 
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 use ctr_store::volume::Backing;
@@ -8,7 +9,7 @@ use super::options::{Access, Choices, Propagation, Relabel, boolean, cut, requir
 use super::{Mount, MountError, What, mount};
 
 /// A volume of ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
     /// Its name. One that nobody named gets its name when the container is made.
     pub name: Option<String>,
@@ -59,7 +60,7 @@ impl Named {
 }
 
 /// The files of an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageMount {
     /// Name or id.
     pub image: String,

@@ -1,9 +1,10 @@
 //! The options that several kinds of mounts share, and the rule that each choice is made once.
 
 use super::MountError;
+use serde::{Deserialize, Serialize};
 
 /// What may be done through a mount; `None` is the default of its kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// `ro` or `rw`.
     pub read_only: Option<bool>,
@@ -16,7 +17,7 @@ pub struct Access {
 }
 
 /// How mounts made later travel between the container and the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Propagation {
     /// Not at all.
     Private,
@@ -70,7 +71,7 @@ impl Propagation {
 }
 
 /// How SELinux labels of a source change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Relabel {
     /// `z`: all containers may use it.
     Shared,

@@ -6,6 +6,7 @@ use ctr_userns::level_b::Plan;
 use ctr_userns::map::IdMaps;
 
 use super::{Container, RunError, now};
+use crate::containers::Kind;
 use crate::mounts::{Access, Mount, Overlay, What};
 use crate::namespaces::Mode;
 use crate::record::{HostRecord, MountRecord, ProcessRecord, Record, UlimitRecord, VERSION};
@@ -14,7 +15,11 @@ use crate::units;
 use crate::user::GroupAdd;
 
 /// The record of a container that is about to be.
-pub(super) fn make(container: &Container<'_>, plan: &Plan, hostname: &str) -> Result<Record, RunError> {
+pub(super) fn make(
+    container: &Container<'_>,
+    plan: Option<&Plan>,
+    hostname: &str,
+) -> Result<Record, RunError> {
     let Container { request, image, claim, paths, .. } = container;
     let rootfs = match &request.source {
         Source::Image(_) => None,
@@ -36,7 +41,7 @@ pub(super) fn make(container: &Container<'_>, plan: &Plan, hostname: &str) -> Re
         id: claim.id.clone(),
         name: claim.name.clone(),
         created: now(),
-        auto_remove: true,
+        auto_remove: request.auto_remove,
         boot_id: boot_id()?.clone(),
         image: image.as_ref().map(|image| image.id),
         image_name: image.as_ref().map(|image| image_name(image, request)).unwrap_or_default(),
@@ -47,13 +52,19 @@ pub(super) fn make(container: &Container<'_>, plan: &Plan, hostname: &str) -> Re
         labels,
         annotations: request.annotations.clone(),
         process: process(container, plan),
-        host: host(request, &plan.maps),
+        host: host(request, plan.map(|plan| &plan.maps)),
         mounts: request.storage.mounts.iter().map(|it| mount(it, &host_volumes)).collect(),
         cidfile: paths.cid.clone(),
         pidfile: paths.pid.clone(),
         timezone: request.timezone.clone().unwrap_or_default(),
         timeout: request.timeout.map_or(0, |timeout| timeout.as_secs()),
+        stop_timeout: request.stop_timeout,
+        log: request.log.clone(),
         command_line: request.command_line.clone(),
+        request: match claim.kind {
+            Kind::Fleeting => None,
+            Kind::Kept => Some(serde_json::value::to_raw_value(request).map_err(RunError::Record)?),
+        },
     })
 }
 
@@ -70,7 +81,7 @@ fn absolute(path: &std::path::Path) -> Result<std::path::PathBuf, RunError> {
     Ok(std::path::absolute(path).map_err(|error| ctr_core::file::FileError::new("find", path, error))?)
 }
 
-fn process(container: &Container<'_>, plan: &Plan) -> ProcessRecord {
+fn process(container: &Container<'_>, plan: Option<&Plan>) -> ProcessRecord {
     let ProcessRequest { words, entrypoint, .. } = &container.request.process;
     let image = container.config();
     let list =
@@ -88,7 +99,7 @@ fn process(container: &Container<'_>, plan: &Plan) -> ProcessRecord {
         args: entrypoint.iter().chain(&cmd).cloned().collect(),
         entrypoint,
         cmd,
-        user: match (&request.user, plan.user) {
+        user: match (&request.user, plan.and_then(|plan| plan.user)) {
             (Some(user), _) => user.clone(),
             (None, Some((uid, gid))) => format!("{uid}:{gid}"),
             (None, None) => image.user.clone(),
@@ -111,7 +122,7 @@ fn groups(groups: &GroupAdd) -> Vec<String> {
     }
 }
 
-fn host(request: &Request, maps: &IdMaps) -> HostRecord {
+fn host(request: &Request, maps: Option<&IdMaps>) -> HostRecord {
     let mode = |mode: Mode| if mode == Mode::Host { "host" } else { "private" }.to_owned();
     let modes = request.namespaces;
     let privileges = &request.privileges;
@@ -122,7 +133,7 @@ fn host(request: &Request, maps: &IdMaps) -> HostRecord {
         cgroup: mode(modes.cgroup),
         network: if modes.network == Mode::Host { "host" } else { "none" }.to_owned(),
         userns: request.userns.mode.clone().unwrap_or_default(),
-        maps: Some(maps.clone()),
+        maps: maps.cloned(),
         cap_add: privileges.cap_add.clone(),
         cap_drop: privileges.cap_drop.clone(),
         privileged: privileges.privileged,

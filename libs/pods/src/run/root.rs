@@ -96,7 +96,7 @@ pub(super) fn tidy(container: &Container<'_>) {
     overlay::forget_mark(&container.claim.layer.join("work")).ok();
 }
 
-/// Puts an upper folder above the trees. It is thrown away with the container, so nothing of it is ever flushed.
+/// Puts an upper folder above the trees. One that is thrown away with its container is never flushed.
 fn stacked(
     container: &Container<'_>,
     trees: &RootStack,
@@ -110,7 +110,8 @@ fn stacked(
     let failed = |error: std::io::Error| FileError::new("prepare", &upper, error);
     let dir = std::fs::File::open(&upper).map_err(failed)?;
     trees.root.give(&dir.into()).map_err(|errno| failed(errno.into()))?;
-    let mut stack = trees.under(Some(Upper { dir: &upper, work: &work, volatile: true }), &empty);
+    let mut stack =
+        trees.under(Some(Upper { dir: &upper, work: &work, volatile: container.is_volatile() }), &empty);
     if stack.lower.is_empty() {
         private(&empty)?;
         stack.lower.push(&empty);
@@ -165,7 +166,11 @@ pub(super) fn volume(
     let stack = Stack {
         lower: vec![&lower],
         data: Vec::new(),
-        upper: Some(Upper { dir: &upper, work: &work, volatile: asked.kept.is_none() }),
+        upper: Some(Upper {
+            dir: &upper,
+            work: &work,
+            volatile: asked.kept.is_none() && container.is_volatile(),
+        }),
         empty: &scratch.join("empty"),
     };
     mounted(container, &stack, &scratch.join("copy"), note)

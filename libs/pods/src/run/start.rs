@@ -5,12 +5,12 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use ctr_core::file::FileError;
 use ctr_core::process::Identity as ProcessIdentity;
 use ctr_core::rooted::Root;
 use ctr_core::{file, limits};
 use ctr_runtime::agent::{About, Agent, AgentError};
 use ctr_runtime::caps::CapSet;
+use ctr_runtime::cgroup::Group;
 use ctr_runtime::launch::{self, Begun, LaunchError, Running, Surroundings};
 use ctr_runtime::plan::{self, Facts as PlanFacts, Stage};
 use ctr_runtime::seccomp::{self, Facts as SeccompFacts, Kernel, Profile, Program};
@@ -25,15 +25,16 @@ use super::binds;
 use super::files::{self, Who};
 use super::join::Joined;
 use super::labels::{self, Labels};
+use super::streams::Streams;
 use super::volumes::{self, Place};
 use super::{Container, Note, OwnPaths, RunError, now, record};
+use crate::containers::Kind;
 use crate::create::{self, Facts, OwnFile};
 use crate::device::Device;
 use crate::mounts::{Mount, Target, What};
 use crate::record::State;
 use crate::security::Seccomp;
-use crate::supervise::{End, Rules, Watch};
-use crate::terminal::{self, Terminal};
+use crate::terminal;
 use crate::ulimit::Ulimit;
 use crate::user::{GroupAdd, Identity};
 
@@ -45,12 +46,21 @@ pub(super) struct Settled {
     pub(super) home: String,
 }
 
+/// A container whose command runs.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) running: Running,
+    pub(super) streams: Streams,
+    pub(super) group: Option<Group>,
+}
+
 /// A container whose first process is at work.
 pub(super) struct Start<'a> {
     container: &'a Container<'a>,
     plan: &'a Plan,
     given: Given,
-    watch: Watch,
+    streams: Streams,
+    group: Option<Group>,
     stage: Stage,
     begun: Begun,
     facts: PlanFacts,
@@ -72,12 +82,14 @@ struct Given {
 
 impl<'a> Start<'a> {
     /// Clones the first process and sets it to work.
-    pub(super) fn begin(
+    pub(super) fn begin<W>(
         container: &'a Container<'a>,
         a: &LevelA,
         plan: &'a Plan,
         joined: Option<&Joined>,
-    ) -> Result<Self, RunError> {
+        mut streams: Streams,
+        before: impl FnOnce(&Streams) -> Result<W, RunError>,
+    ) -> Result<(Self, W), RunError> {
         let request = container.request;
         let given = Given::gather(container, a, plan, joined)?;
         let nobody = Settled {
@@ -94,29 +106,29 @@ impl<'a> Start<'a> {
             preserved: request.process.preserve_fds.clone(),
             ..PlanFacts::new(plan.maps.clone(), a.maps.clone())
         };
-        let rules =
-            Rules { proxy: request.sig_proxy, timeout: request.timeout, terminal: request.process.terminal };
         let stage = plan::stage(&spec, &facts)?;
-        if !request.process.interactive && !request.process.terminal {
-            close_input()?;
-        }
+        let group = match container.claim.kind {
+            Kind::Fleeting => None,
+            Kind::Kept => Group::make(&format!("ctr-{}", container.claim.id))?,
+        };
         let proof = SingleThreaded::here().map_err(RunError::Clone)?;
-        let watch = Watch::begin(rules)?;
+        let before = before(&streams)?;
         let joined: Vec<_> =
             joined.iter().map(|joined| (NamespaceKind::User, joined.namespace.as_fd())).collect();
-        let surroundings = Surroundings { joined: &joined, ..Surroundings::default() };
-        let begun = launch::begin(&proof, &stage, surroundings)?;
-        Ok(Self { container, plan, given, watch, stage, begun, facts })
+        let cgroup = group.as_ref().map(|group| group.folder.as_fd());
+        let begun =
+            streams.lend(|| launch::begin(&proof, &stage, Surroundings { joined: &joined, cgroup }))??;
+        Ok((Self { container, plan, given, streams, group, stage, begun, facts }, before))
     }
 
-    /// Hands over the root and what is bound, and waits for the end of the command.
+    /// Hands over the root and what is bound; returns when the command runs.
     pub(super) fn finish(
         mut self,
         a: &LevelA,
         root: &Root,
         who: &Settled,
         note: &mut dyn FnMut(Note),
-    ) -> Result<End, RunError> {
+    ) -> Result<Started, RunError> {
         let container = self.container;
         let spec = create::spec(container.request, &self.given.facts(container, who))?;
         let caps = spec.process.capabilities.unwrap_or_default();
@@ -139,18 +151,17 @@ impl<'a> Start<'a> {
                 effective: caps.effective,
                 bounding: caps.bounding,
                 started: now(),
+                maps: self.plan.maps.clone(),
+                cgroup: self.group.as_ref().map(|group| group.path.clone()),
+                waiting: false,
             })?;
         }
         let running =
             self.begun.finish(&main, root.as_fd(), &mounts).map_err(|error| told(error, &spec, container))?;
-        let Running { pidfd, terminal, notices, .. } = running;
-        for notice in notices {
-            note(Note::Start(notice));
+        for notice in &running.notices {
+            note(Note::Start(notice.clone()));
         }
-        super::root::tidy(container);
-        let interactive = container.request.process.interactive;
-        let terminal = terminal.map(|master| Terminal::new(master, interactive));
-        Ok(self.watch.wait(pidfd.as_fd(), terminal)?)
+        Ok(Started { running, streams: self.streams, group: self.group })
     }
 
     /// Opens what is bound: a detached mount for each that the plan asks for.
@@ -296,13 +307,6 @@ impl Given {
 /// Whether AppArmor is on.
 fn has_apparmor() -> bool {
     std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|said| said.starts_with(b"Y"))
-}
-
-/// Nobody types: the command reads the end of a file.
-fn close_input() -> Result<(), RunError> {
-    let null =
-        std::fs::File::open("/dev/null").map_err(|error| FileError::new("open", "/dev/null", error))?;
-    Ok(rustix::stdio::dup2_stdin(&null).map_err(|error| FileError::new("use", "/dev/null", error))?)
 }
 
 fn terminal_size() -> Option<ConsoleSize> {

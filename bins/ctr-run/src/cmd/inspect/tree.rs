@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use ctr_cli::template::{Struct, Time, Type, Value};
 use ctr_pods::containers::Container;
 use ctr_pods::record::{HostRecord, MountRecord, Record};
+use ctr_pods::status::Status;
 use ctr_pods::units;
 use ctr_runtime::caps::CapSet;
 use ctr_userns::map::IdMap;
@@ -15,9 +16,9 @@ use crate::cmd::size::Size;
 use crate::place::Place;
 
 /// All of it.
-pub(super) fn of(container: &Container, running: bool, size: Option<Size>, place: &Place) -> Struct {
+pub(super) fn of(container: &Container, status: Status, size: Option<Size>, place: &Place) -> Struct {
     let record = &container.record;
-    let folder = place.dirs.run.join("containers").join(record.id.as_str());
+    let folder = &container.folder;
     let file = |name: &str| folder.join(name).to_string_lossy().into_owned();
     let args = &record.process.args;
     let caps = |of: fn(&ctr_pods::record::State) -> CapSet| {
@@ -38,7 +39,7 @@ pub(super) fn of(container: &Container, running: bool, size: Option<Size>, place
         .field("Created", time(record.created))
         .field("Path", args.first().cloned().unwrap_or_default())
         .field("Args", args.iter().skip(1).cloned().collect::<Vec<_>>())
-        .field("State", state(container, running))
+        .field("State", state(container, status))
         .field("Image", record.image.map(|id| id.to_string()).unwrap_or_default())
         .field("ImageDigest", record.image_digest.map(|digest| digest.to_string()).unwrap_or_default())
         .field("ImageName", record.image_name.as_str())
@@ -75,7 +76,7 @@ pub(super) fn of(container: &Container, running: bool, size: Option<Size>, place
         .field("KubeExitCodePropagation", "invalid")
         .named("LockNumber", Some("lockNumber"), 0)
         .field("Config", config(container))
-        .field("HostConfig", host(record))
+        .field("HostConfig", host(container))
         .field("UseImageHosts", false)
         .field("UseImageHostname", false)
 }
@@ -102,27 +103,33 @@ fn none_of(name: &'static str) -> Value {
     Value::list(Type::Named(name), Vec::new())
 }
 
-fn state(container: &Container, running: bool) -> Struct {
+fn state(container: &Container, status: Status) -> Struct {
     let state = container.state.as_ref();
-    let alive = state.filter(|_| running);
+    let alive = state.filter(|_| status.is_alive());
+    let exit = status.exit();
+    let finished = exit.and_then(|exit| exit.finished).map_or(Time::ZERO, time);
+    let unseen = exit.is_some_and(|exit| exit.unseen);
     Struct::new("define.InspectContainerState")
         .field("OciVersion", ctr_runtime::spec::VERSION)
-        .field("Status", if running { "running" } else { "created" })
-        .field("Running", running)
-        .field("Paused", false)
+        .field("Status", status.word())
+        .field("Running", status == Status::Running)
+        .field("Paused", status == Status::Paused)
         .field("Restarting", false)
-        .field("OOMKilled", false)
+        .field("OOMKilled", exit.is_some_and(|exit| exit.oom))
         .field("Dead", false)
         .field("Pid", alive.map_or(0, |state| state.init.pid))
         .field("ConmonPid", alive.map_or(0, |state| state.supervisor.pid))
-        .field("ExitCode", 0)
-        .field("Error", "")
+        .field("ExitCode", exit.map_or(0, |exit| i64::from(exit.code)))
+        .field("Error", if unseen { "monitor killed" } else { "" })
         .field("StartedAt", state.map_or(Time::ZERO, |state| time(state.started)))
-        .field("FinishedAt", Time::ZERO)
+        .field("FinishedAt", finished)
         .named("Health", None, Value::NilPointer("define.HealthCheckResults"))
         .named("Healthcheck", None, Value::NilPointer("define.HealthCheckResults"))
         .field("Checkpointed", false)
-        .field("CgroupPath", "")
+        .field(
+            "CgroupPath",
+            state.and_then(|state| state.cgroup.as_deref()).map_or_else(String::new, |it| path(Some(it))),
+        )
         .field("CheckpointedAt", Time::ZERO)
         .field("RestoredAt", Time::ZERO)
         .named("StoppedByUser", None, false)
@@ -217,14 +224,15 @@ fn config(container: &Container) -> Struct {
         .named("ExposedPorts", None, BTreeMap::<String, Value>::new())
 }
 
-fn host(record: &Record) -> Struct {
+fn host(container: &Container) -> Struct {
+    let record = &container.record;
     let host = &record.host;
     let flags = Struct::new("define.InspectContainerHostConfig")
         .field("Binds", binds(&record.mounts))
         .field("CgroupManager", "cgroupfs")
         .field("CgroupMode", host.cgroup.as_str())
         .field("ContainerIDFile", path(record.cidfile.as_deref()))
-        .field("LogConfig", log())
+        .field("LogConfig", log(container))
         .field("NetworkMode", host.network.as_str())
         .field("PortBindings", BTreeMap::<String, Value>::new())
         .field(
@@ -303,12 +311,14 @@ fn limits(flags: Struct, host: &HostRecord) -> Struct {
         .field("CgroupConf", Value::Nil)
 }
 
-fn log() -> Struct {
+fn log(container: &Container) -> Struct {
+    let (driver, log) = (container.log_driver(), &container.record.log);
+    let file = driver.writes().then(|| log.file(&container.folder));
     Struct::new("define.InspectLogConfig")
-        .field("Type", "passthrough")
+        .field("Type", driver.name())
         .field("Config", Value::Nil)
-        .field("Path", "")
-        .field("Tag", "")
+        .field("Path", path(file.as_deref()))
+        .field("Tag", log.tag.as_deref().unwrap_or_default())
         .field("Size", "0B")
 }
 

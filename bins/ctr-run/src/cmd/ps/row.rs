@@ -7,6 +7,7 @@ use ctr_cli::human::size;
 use ctr_cli::human::time::Timestamp;
 use ctr_cli::template::{Struct, Time, Value};
 use ctr_pods::containers::Container;
+use ctr_pods::status::Status;
 use serde_json::{Value as Json, json};
 
 use crate::cmd::select;
@@ -96,6 +97,9 @@ pub(super) struct Row {
     pub(super) started: u64,
     pub(super) state: &'static str,
     status: String,
+    exit_code: u8,
+    /// When it ended, if it did.
+    exited: Option<u64>,
     pub(super) name: String,
     labels: BTreeMap<String, String>,
     mounts: Vec<String>,
@@ -110,7 +114,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn of(container: &Container, running: bool, full: bool, namespaces: bool) -> Self {
+    pub(super) fn of(container: &Container, status: Status, full: bool, namespaces: bool) -> Self {
         let record = &container.record;
         let now = Timestamp::now();
         let (id, image_id) =
@@ -118,7 +122,9 @@ impl Row {
         let short = |text: &str| if full { text.to_owned() } else { text.chars().take(12).collect() };
         let command = &record.process.args;
         let started = container.state.as_ref().map_or(0, |state| state.started);
-        let pid = if running { container.state.as_ref().map_or(0, |state| state.init.pid) } else { 0 };
+        let pid =
+            if status.is_alive() { container.state.as_ref().map_or(0, |state| state.init.pid) } else { 0 };
+        let exit = status.exit();
         Self {
             shown_id: short(&id),
             id,
@@ -129,12 +135,10 @@ impl Row {
             command: command.clone(),
             created: record.created,
             started,
-            state: if running { "running" } else { "created" },
-            status: if running {
-                format!("Up {}", span(select::moment(started).until(now)))
-            } else {
-                "Created".to_owned()
-            },
+            state: status.word(),
+            status: shown_status(status, started, now),
+            exit_code: exit.map_or(0, |exit| exit.code),
+            exited: exit.map(|exit| exit.finished.unwrap_or(started)),
             name: record.name.clone(),
             labels: record.labels.iter().cloned().collect(),
             mounts: record.mounts.iter().map(|mount| mount.destination.clone()).collect(),
@@ -166,9 +170,9 @@ impl Row {
             .field("Created", created)
             .field("CreatedAt", Value::from(created).display())
             .field("CreatedHuman", self.human.as_str())
-            .field("ExitCode", 0)
-            .field("Exited", false)
-            .field("ExitedAt", NEVER)
+            .field("ExitCode", i64::from(self.exit_code))
+            .field("Exited", self.exited.is_some())
+            .field("ExitedAt", self.exited.map_or(NEVER, seconds))
             .field("ExposedPorts", BTreeMap::<String, String>::new())
             .field("ID", self.shown_id.as_str())
             .field("Image", self.image.as_str())
@@ -214,9 +218,9 @@ impl Row {
             "Command": self.command,
             "CreatedAt": self.human,
             "CIDFile": self.cidfile,
-            "Exited": false,
-            "ExitedAt": NEVER,
-            "ExitCode": 0,
+            "Exited": self.exited.is_some(),
+            "ExitedAt": self.exited.map_or(NEVER, |nanos| i64::try_from(seconds(nanos)).unwrap_or(0)),
+            "ExitCode": self.exit_code,
             "ExposedPorts": null,
             "Id": self.id,
             "Image": self.image,
@@ -238,6 +242,22 @@ impl Row {
             "Status": self.status,
             "Created": seconds(self.created),
         })
+    }
+}
+
+/// What a container is doing, and since when.
+fn shown_status(status: Status, started: u64, now: Timestamp) -> String {
+    let up = || format!("Up {}", span(select::moment(started).until(now)));
+    match status {
+        Status::Created => "Created".to_owned(),
+        Status::Initialized => "Initialized".to_owned(),
+        Status::Running => up(),
+        Status::Paused => format!("{} (Paused)", up()),
+        Status::Stopping => "Stopping".to_owned(),
+        Status::Exited(exit) => match exit.finished {
+            Some(finished) => format!("Exited ({}) {}", exit.code, ago(select::moment(finished), now)),
+            None => format!("Exited ({}), monitor killed", exit.code),
+        },
     }
 }
 

@@ -2,15 +2,43 @@
 
 use ctr_cli::usage::{Arity, Flag, Verb};
 
-/// The verb.
+/// `run`.
 pub const VERB: Verb = Verb::new("[options] IMAGE [COMMAND [ARG...]]", "Run a command in a new container")
     .long(
-        "Run a command in a new container, in the foreground. Until networks are built, a container has none but its \
-         loopback unless --network host is given.",
+        "Run a command in a new container. Until networks are built, a container has none but its loopback unless \
+         --network host is given.",
     )
-    .examples(&["run --rm localhost/hello", "run --rm -it --userns keep-id -v .:/src -w /src debian bash"])
-    .flags(FLAGS)
-    .refuses(&[NOT_YET])
+    .examples(&[
+        "run --rm localhost/hello",
+        "run --rm -it --userns keep-id -v .:/src -w /src debian bash",
+        "run -d --name web --network host debian python3 -m http.server",
+    ])
+    .flags(&[
+        Flag::strings("attach", "Attach to stdin, stdout or stderr").short('a'),
+        Flag::bool("detach", "Run the container in the background and print its id").short('d'),
+        Flag::string("detach-keys", "Keys that leave the container alone: `a` to `z`, or `ctrl-` and one of them, @, [, \\\\, ], ^ or _; an empty text is none")
+            .default("ctrl-p,ctrl-q"),
+        Flag::bool("passwd", "Add an entry for the container's user to /etc/passwd and /etc/group")
+            .default("true"),
+        Flag::strings("preserve-fd", "Pass file descriptors into the container, comma-separated"),
+        Flag::uint("preserve-fds", "Pass this many file descriptors after standard error into the container"),
+        Flag::bool("sig-proxy", "Forward signals to the container").default("true"),
+    ])
+    .shared_flags(FLAGS)
+    .refuses(&[NOT_YET, &["rmi"]])
+    .arity(Arity::AtLeast(1))
+    .runs_a_command();
+
+/// `create`.
+pub const CREATE: Verb = Verb::new("[options] IMAGE [COMMAND [ARG...]]", "Create but do not start a container")
+    .long(
+        "Creates a new container from the given image or storage and prepares it for running the specified command. \
+         The container ID is then printed to stdout. You can then start it at any time with the start command.",
+    )
+    .examples(&["create --name web debian sleep 100", "create -it debian bash"])
+    .flags(&[Flag::strings("attach", "Attach to stdin, stdout or stderr").short('a')])
+    .shared_flags(FLAGS)
+    .refuses(&[NOT_YET, &["init-ctr"]])
     .arity(Arity::AtLeast(1))
     .runs_a_command();
 
@@ -38,32 +66,36 @@ const FLAGS: &[Flag] = &[
     Flag::bool("interactive", "Keep standard input open").short('i'),
     Flag::string("ipc", "Message queues and shared memory: private or host"),
     Flag::array("label", "Set metadata on the container").short('l'),
+    Flag::string(
+        "log-driver",
+        "Who keeps the container's output: k8s-file, json-file, none, passthrough or passthrough-tty",
+    )
+    .default("k8s-file"),
+    Flag::array("log-opt", "Options of the log: max-size=, max-file=, path=, tag="),
     Flag::array("mount", "Attach a file system to the container: type=volume, bind, tmpfs, image or devpts"),
     Flag::string("name", "Assign a name to the container"),
     Flag::string("network", "Connect the container to a network: none (the default for now) or host")
         .default("none"),
     Flag::string("net", "Connect the container to a network").alias_of("network"),
     Flag::bool("no-hosts", "Leave the image's /etc/hosts as it is"),
-    Flag::bool("passwd", "Add an entry for the container's user to /etc/passwd and /etc/group")
-        .default("true"),
     Flag::string("passwd-entry", "Entry to write to /etc/passwd"),
     Flag::string("pid", "Process ids: private or host"),
     Flag::path("pidfile", "Write the process id of the container to a file"),
     Flag::string("platform", "Choose the image for a platform, `os/arch[/variant]`"),
-    Flag::strings("preserve-fd", "Pass file descriptors into the container, comma-separated"),
-    Flag::uint("preserve-fds", "Pass this many file descriptors after standard error into the container"),
     Flag::bool("privileged", "Give all that the user may do to the container"),
     Flag::string("pull", "Pull policy: never, or missing of an image that is here").default("missing"),
     Flag::bool("quiet", "Print no progress of pulling").short('q'),
     Flag::bool("read-only", "Make the container's root file system read-only"),
     Flag::bool("read-only-tmpfs", "With --read-only, mount a tmpfs on /run, /tmp and /var/tmp")
         .default("true"),
+    Flag::bool("replace", "If a container of the same name is there, replace it"),
+    Flag::choice("restart", &["no", "never"], "What happens when the container ends: no").default("no"),
     Flag::bool("rm", "Remove the container when it exits"),
     Flag::bool("rootfs", "The first argument is a folder with a root file system, not an image"),
     Flag::array("security-opt", "Set security options"),
     Flag::string("shm-size", "Size of /dev/shm, `number[unit]`").default("64m"),
-    Flag::bool("sig-proxy", "Forward signals to the container").default("true"),
     Flag::string("stop-signal", "Signal that stops the container"),
+    Flag::uint("stop-timeout", "Seconds that the container has to stop before it is killed").default("10"),
     Flag::string("subgidname", "Name of a range in /etc/subgid for the user namespace"),
     Flag::string("subuidname", "Name of a range in /etc/subuid for the user namespace"),
     Flag::strings("sysctl", "Set kernel parameters of the container's namespaces"),
@@ -90,7 +122,6 @@ const FLAGS: &[Flag] = &[
 /// Flags of Podman's that later issues bring: refused by name.
 const NOT_YET: &[&str] = &[
     "arch",
-    "attach,a",
     "authfile",
     "blkio-weight",
     "blkio-weight-device",
@@ -110,8 +141,6 @@ const NOT_YET: &[&str] = &[
     "cpuset-mems",
     "creds",
     "decryption-key",
-    "detach,d",
-    "detach-keys",
     "device-cgroup-rule",
     "device-read-bps",
     "device-read-iops",
@@ -146,8 +175,6 @@ const NOT_YET: &[&str] = &[
     "ip6",
     "label-file",
     "link-local-ip",
-    "log-driver",
-    "log-opt",
     "mac-address",
     "memory,m",
     "memory-reservation",
@@ -166,17 +193,13 @@ const NOT_YET: &[&str] = &[
     "publish,p",
     "publish-all,P",
     "rdt-class",
-    "replace",
     "requires",
-    "restart",
     "retry",
     "retry-delay",
-    "rmi",
     "sdnotify",
     "seccomp-policy",
     "secret",
     "shm-size-systemd",
-    "stop-timeout",
     "systemd",
     "tls-verify",
     "variant",

@@ -9,7 +9,8 @@ use ctr_pods::env::{EnvError, EnvRequest, HostEnv};
 use ctr_pods::mounts::{self, Mount, MountError};
 use ctr_pods::namespaces::{Mode, ModeError, Namespaces, parse_ipc, parse_mode, parse_network};
 use ctr_pods::request::{
-    HostsRequest, PasswdRequest, Privileges, ProcessRequest, Request, Source, Storage, UsernsRequest,
+    HostsRequest, LogDriver, LogRequest, PasswdRequest, Privileges, ProcessRequest, Request, Source, Storage,
+    UsernsRequest,
 };
 use ctr_pods::security::{Security, SecurityError};
 use ctr_pods::ulimit::{UlimitError, Ulimits};
@@ -63,10 +64,21 @@ pub(crate) enum FlagError {
     /// Both ways to name descriptors.
     #[error("cannot specify both --preserve-fds and --preserve-fd")]
     PreserveBoth,
+    /// No such driver.
+    #[error(
+        "invalid log driver {0:?}: it is none of k8s-file, json-file, none, passthrough and passthrough-tty"
+    )]
+    LogDriver(String),
+    /// No such option.
+    #[error("invalid log option {0:?}: it is none of max-size=, max-file=, path= and tag=")]
+    LogOption(String),
     /// A line for a file that is left alone.
     #[error("--no-hosts and --add-host cannot be set together")]
     NoHosts,
 }
+
+/// How long a container has to stop by itself.
+const DEFAULT_GRACE: u32 = 10;
 
 /// Types what was given.
 ///
@@ -103,7 +115,8 @@ pub(crate) fn build(
         annotations: pairs("annotation", true)?,
         process: process(args, words, host_env)?,
         passwd: PasswdRequest {
-            add: args.bool("passwd"),
+            // `create` has no such flag.
+            add: !args.knows("passwd") || args.bool("passwd"),
             passwd_entry: args.get("passwd-entry").map(str::to_owned),
             group_entry: args.get("group-entry").map(str::to_owned),
         },
@@ -129,9 +142,40 @@ pub(crate) fn build(
         cidfile: args.path("cidfile").map(Path::to_owned),
         pidfile: args.path("pidfile").map(Path::to_owned),
         timeout: args.uint("timeout").filter(|seconds| *seconds > 0).map(Duration::from_secs),
-        sig_proxy: args.bool("sig-proxy"),
+        sig_proxy: args.knows("sig-proxy") && args.bool("sig-proxy"),
+        auto_remove: args.bool("rm"),
+        log: log(args)?,
+        stop_timeout: args
+            .uint("stop-timeout")
+            .and_then(|seconds| u32::try_from(seconds).ok())
+            .unwrap_or(DEFAULT_GRACE),
         command_line,
     })
+}
+
+/// `--log-driver` and `--log-opt`.
+fn log(args: &Parsed) -> Result<LogRequest, FlagError> {
+    let driver = match args.string("log-driver") {
+        "" => LogDriver::default(),
+        name => LogDriver::named(name).ok_or_else(|| FlagError::LogDriver(name.to_owned()))?,
+    };
+    let mut log = LogRequest { driver, ..LogRequest::default() };
+    for option in args.strings("log-opt") {
+        let wrong = || FlagError::LogOption(option.clone());
+        let (name, value) = option.split_once('=').ok_or_else(wrong)?;
+        match name {
+            // A number below 1 is no limit, as with Docker's -1.
+            "max-size" if value.starts_with('-') => log.max_size = 0,
+            "max-size" => log.max_size = units::parse_size(value)?,
+            "max-file" => {
+                log.max_files = value.parse().ok().filter(|count| *count > 0).ok_or_else(wrong)?;
+            }
+            "path" if !value.is_empty() => log.path = Some(PathBuf::from(value)),
+            "tag" => log.tag = Some(value.to_owned()),
+            _ => return Err(wrong()),
+        }
+    }
+    Ok(log)
 }
 
 /// `--rootfs DIR[:O]`.
@@ -180,6 +224,10 @@ fn process(args: &Parsed, words: Vec<String>, host_env: HostEnv) -> Result<Proce
 
 /// The descriptors of `--preserve-fd`, or the first so many after standard error.
 pub(crate) fn preserved(args: &Parsed) -> Result<Vec<u32>, FlagError> {
+    // `create` has no such flags: what is open is open in the command that starts.
+    if !args.knows("preserve-fd") {
+        return Ok(Vec::new());
+    }
     let number = |text: &String| text.trim().parse().map_err(|_not_one| FlagError::PreserveFd(text.clone()));
     let mut named: Vec<u32> = args.strings("preserve-fd").iter().map(number).collect::<Result<_, _>>()?;
     if let Some(low) = named.iter().find(|fd| **fd < 3) {

@@ -6,12 +6,13 @@ use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_core::events::Status;
 use ctr_pods::containers::{Containers, ContainersError};
-use ctr_pods::remove::{Removal, remove};
+use ctr_pods::remove::Removal;
 use ctr_store::Store;
 use ctr_store::volume::{Trash, VolumeError};
 
 use super::{all, happened, store, told};
-use crate::cmd::rm::grace;
+use crate::cmd::rm::Remover;
+use crate::cmd::select::grace;
 use crate::error;
 use crate::place::Place;
 
@@ -56,8 +57,10 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     }
     let mut trash = Vec::new();
     let mut failed = Vec::new();
+    let containers = Containers::new(&place.dirs);
+    let mut remover = Remover::new(call, &place, &containers);
     for name in &names {
-        match one(call, &place, &store, name) {
+        match one(call, &containers, &mut remover, &store, name) {
             Ok((name, left)) => {
                 trash.push(left);
                 happened(call, &place, Status::Remove, [name.as_str()]);
@@ -71,13 +74,19 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     CommandError::several(failed).map_or(Ok(Exit::SUCCESS), Err)
 }
 
-fn one(call: &Call, place: &Place, store: &Store, text: &str) -> Result<(String, Trash), CommandError> {
+fn one(
+    call: &Call,
+    containers: &Containers,
+    remover: &mut Remover<'_>,
+    store: &Store,
+    text: &str,
+) -> Result<(String, Trash), CommandError> {
     let name = store.volumes().find(text).map_err(told)?.record.name;
     for _ in 0..TRIES {
         match store.volumes().remove(&name) {
             Err(VolumeError::InUse { users, .. }) if call.flags.bool("force") => {
                 for user in &users {
-                    end(call, place, user)?;
+                    end(call, containers, remover, user)?;
                 }
             }
             other => return Ok((name, other.map_err(told)?)),
@@ -87,12 +96,16 @@ fn one(call: &Call, place: &Place, store: &Store, text: &str) -> Result<(String,
 }
 
 /// Removes a container that uses what is removed.
-fn end(call: &Call, place: &Place, id: &str) -> Result<(), CommandError> {
-    let containers = Containers::new(&place.dirs);
+fn end(
+    call: &Call,
+    containers: &Containers,
+    remover: &mut Remover<'_>,
+    id: &str,
+) -> Result<(), CommandError> {
     match containers.find(id) {
         Ok(container) => {
-            let how = Removal { force: true, grace: grace(&call.flags) };
-            remove(&containers, &container, how).map_err(error::of_remove)
+            let how = Removal { force: true, grace: grace(&call.flags, &container) };
+            remover.remove(&container, how)
         }
         Err(ContainersError::NotFound(_)) => Ok(()),
         Err(error) => Err(error::of_containers(error)),

@@ -1,0 +1,154 @@
+//! Starting kept containers: the half of it that is the user's command, and what a monitor becomes in the end.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ctr_cli::app::Call;
+use ctr_cli::exit::Exit;
+use ctr_cli::report::CommandError;
+use ctr_core::lock::Waiting;
+use ctr_core::paths::Dirs;
+use ctr_pods::attach::{self, Connection, Rules, Signals};
+use ctr_pods::containers::Containers;
+use ctr_pods::ended;
+use ctr_pods::run::Host;
+use ctr_pods::run::kept::{self, Afterwards, Held, Outcome, Side};
+use ctr_pods::stop;
+use ctr_store::Store;
+
+use super::run::tell;
+use crate::error;
+use crate::place::{Place, waits};
+
+/// The verb of what a monitor becomes: `__ended DATA RUN ID`.
+pub const ENDED: &str = "__ended";
+
+/// Where containers are started.
+pub(super) fn host<'a>(place: &'a Place, store: &'a Store) -> Host<'a> {
+    Host { store, dirs: &place.dirs, user_run: &place.own.run, user: place.user.as_deref() }
+}
+
+/// Starts a container that this process holds. Without rules its id is printed once it runs; else this command carries its
+/// streams and ends as it ends.
+pub(super) fn started(
+    call: &Call,
+    place: &Place,
+    host: Host<'_>,
+    held: Held,
+    rules: Option<Rules>,
+) -> Result<Exit, CommandError> {
+    let id = held.id().to_owned();
+    let Some(rules) = rules else {
+        return Ok(match part(call, place, host, held, false, || Ok(()))? {
+            Ok(_) => {
+                call.ui.line(&id)?;
+                Exit::SUCCESS
+            }
+            Err(exit) => exit,
+        });
+    };
+    let collect = || Signals::collect(rules.proxy, rules.terminal).map_err(CommandError::environment);
+    match part(call, place, host, held, true, collect)? {
+        Ok((Some(connection), signals)) => relay(call, place, &id, connection, &rules, &signals),
+        Ok((None, _)) => Ok(Exit::SUCCESS),
+        Err(exit) => Ok(exit),
+    }
+}
+
+/// Starts a container that this process holds and waits until it runs; `before` happens before that, in this command
+/// alone. The inner error is the exit code of a start whose failure has been told already.
+pub(super) fn part<T>(
+    call: &Call,
+    place: &Place,
+    host: Host<'_>,
+    held: Held,
+    attached: bool,
+    before: impl FnOnce() -> Result<T, CommandError>,
+) -> Result<Result<(Option<Connection>, T), Exit>, CommandError> {
+    match kept::part(attached).map_err(error::of_run)? {
+        Side::Monitor(link) => {
+            let afterwards = afterwards(place, held.id())?;
+            let failed = kept::start(held, host, link, &afterwards, &mut |note| tell(&call.ui, &note));
+            Err(error::of_run(failed))
+        }
+        Side::Command(birth) => {
+            let before = before()?;
+            // The disk has time for that while the container starts.
+            held.flush().map_err(error::of_run)?;
+            drop(held);
+            Ok(match birth.wait().map_err(error::of_run)? {
+                Outcome::Ready => Ok((birth.connection, before)),
+                Outcome::Failed(code) => Err(Exit::code(code)),
+            })
+        }
+    }
+}
+
+/// Carries the streams of a container until it ends, or is let go of.
+pub(super) fn relay(
+    call: &Call,
+    place: &Place,
+    id: &str,
+    connection: Connection,
+    rules: &Rules,
+    signals: &Signals,
+) -> Result<Exit, CommandError> {
+    let containers = Containers::new(&place.dirs);
+    let known = containers.by_id(id).map_err(error::of_containers)?;
+    let mut deliver = |signal| {
+        if let Some(container) = &known
+            && let Err(error) = stop::kill(container, signal)
+        {
+            // It may just have ended, which the relay hears in a moment.
+            call.ui.debug(&error.to_string());
+        }
+    };
+    let outcome =
+        attach::relay(connection, rules, signals, &mut deliver).map_err(CommandError::environment)?;
+    match outcome {
+        attach::Outcome::Ended { code, .. } => {
+            if let Some(container) = known.filter(|it| it.record.auto_remove) {
+                // Its name is free again once this command has returned.
+                let mut on_wait = |waiting: &Waiting| waits(waiting, &call.ui);
+                containers.wait_gone(&container, &mut on_wait).map_err(error::of_containers)?;
+            }
+            Ok(Exit::code(code))
+        }
+        attach::Outcome::Detached => Ok(Exit::SUCCESS),
+        attach::Outcome::Lost => Err(CommandError::environment(format!(
+            "the monitor of container {id} was killed, and the container with it"
+        ))
+        .exit(Exit::signal(9))),
+        attach::Outcome::Overtaken => Err(CommandError::environment(format!(
+            "cannot show the output of container {id} any more: it came faster than it was read"
+        ))),
+    }
+}
+
+/// What the monitor becomes in the end: this program.
+fn afterwards(place: &Place, id: &str) -> Result<Afterwards, CommandError> {
+    let program = std::fs::File::open("/proc/self/exe").map_err(CommandError::environment)?;
+    let words = [
+        b"ctr-run".as_slice(),
+        ENDED.as_bytes(),
+        place.dirs.data.as_os_str().as_bytes(),
+        place.dirs.run.as_os_str().as_bytes(),
+        id.as_bytes(),
+    ];
+    let arguments = words.into_iter().map(<[u8]>::to_vec).collect();
+    Ok(Afterwards { program: program.into(), arguments })
+}
+
+/// What is to be done once a container has ended: this process was its monitor.
+#[must_use]
+pub fn ended(arguments: &[OsString]) -> ExitCode {
+    let [data, run, id] = arguments else { return Exit::FAILURE.into() };
+    let dirs = Dirs { data: PathBuf::from(data), run: PathBuf::from(run) };
+    // There is nobody to tell: what could not be removed is found by the next sweep.
+    match id.to_str().map(|id| ended::tidy(&dirs, id)) {
+        Some(Ok(())) => Exit::SUCCESS.into(),
+        _ => Exit::FAILURE.into(),
+    }
+}

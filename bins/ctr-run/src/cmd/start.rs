@@ -1,0 +1,257 @@
+//! `ctr start`, `ctr restart`, `ctr attach`, `ctr rename`: kept containers that are there.
+
+use ctr_cli::app::Call;
+use ctr_cli::exit::Exit;
+use ctr_cli::peers::Sentence;
+use ctr_cli::report::CommandError;
+use ctr_cli::usage::{Arity, Flag, Verb};
+use ctr_pods::attach::{Connection, DetachKeys, Rules, Signals, Wants};
+use ctr_pods::containers::{Container, Containers};
+use ctr_pods::run::kept;
+use ctr_pods::status::Status;
+use ctr_store::Store;
+
+use super::begin;
+use super::select::{self, Wanted, each, grace, wanted};
+use super::stop::end;
+use crate::error;
+use crate::place::Place;
+
+const ALL: &str = "all";
+const LATEST: Flag = Flag::bool("latest", "Act on the latest container").short('l');
+const KEYS: Flag = Flag::string(
+    "detach-keys",
+    "Keys that leave the container alone, such as ctrl-p,ctrl-q; an empty text is none",
+)
+.default("ctrl-p,ctrl-q");
+const PROXY: Flag = Flag::bool("sig-proxy", "Forward signals to the container");
+
+/// `start`.
+pub const START: Verb = Verb::new("[options] CONTAINER [CONTAINER...]", "Start one or more containers")
+    .long("Starts one or more containers. The container name or ID can be used.")
+    .examples(&["start --latest", "start web", "start --interactive --attach box"])
+    .flags(&[
+        Flag::bool(ALL, "Start all containers regardless of their state or configuration"),
+        Flag::bool("attach", "Attach container's STDOUT and STDERR").short('a'),
+        KEYS,
+        Flag::array("filter", "Filter output based on conditions given").short('f'),
+        Flag::bool("interactive", "Make STDIN available to the contained process").short('i'),
+        LATEST,
+        PROXY,
+    ])
+    .arity(Arity::Any);
+
+/// `restart`.
+pub const RESTART: Verb = Verb::new("[options] CONTAINER [CONTAINER...]", "Restart one or more containers")
+    .long("Stops containers that run, and starts them again; others are started.")
+    .examples(&["restart web", "restart --running", "restart -t 0 web"])
+    .flags(&[
+        Flag::bool(ALL, "Restart all non-running containers").short('a'),
+        Flag::array("cidfile", "Read the container ID from the file"),
+        Flag::array("filter", "Filter output based on conditions given").short('f'),
+        LATEST,
+        Flag::bool("running", "Restart only running containers"),
+        Flag::int("time", "Seconds to wait for stop before killing the container").short('t').default("10"),
+    ])
+    .arity(Arity::Any);
+
+/// `attach`.
+pub const ATTACH: Verb = Verb::new("[options] CONTAINER", "Attach to a running container")
+    .long("Attaches the terminal's standard input, output and error to a running container.")
+    .examples(&["attach web", "attach --latest", "attach --no-stdin web"])
+    .flags(&[
+        KEYS,
+        LATEST,
+        Flag::bool("no-stdin", "Do not attach STDIN. The default is false"),
+        PROXY.default("true"),
+    ])
+    .arity(Arity::Between(0, 1));
+
+/// `rename`.
+pub const RENAME: Verb = Verb::new("CONTAINER NAME", "Rename an existing container")
+    .long("Gives a container another name, while it runs too.")
+    .examples(&["rename web old-web"])
+    .arity(Arity::Exactly(2));
+
+/// Starts containers.
+///
+/// # Errors
+/// One could not be started; the others were tried all the same.
+pub fn start(call: &Call) -> Result<Exit, CommandError> {
+    let flags = &call.flags;
+    let attached = flags.bool("attach") || flags.bool("interactive");
+    let names = flags.texts()?;
+    if attached && (names.len() > 1 || flags.bool(ALL)) {
+        return Err(CommandError::usage("you cannot start and attach multiple containers at once"));
+    }
+    let detach_keys = DetachKeys::parse(flags.string("detach-keys")).map_err(CommandError::usage)?;
+    let place = Place::find(&call.globals)?;
+    let containers = Containers::new(&place.dirs);
+    let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
+    let rules = select::Rules { ignore: false, all: |status| !status.is_alive() };
+    let wanted = wanted(call, &containers, rules)?;
+    if attached {
+        let (_, container) =
+            wanted.into_iter().next().ok_or_else(|| CommandError::user("no such container"))?;
+        let container = container.map_err(error::of_containers)?;
+        let rules = Rules {
+            input: flags.bool("interactive") && container.record.process.interactive,
+            stdout: flags.bool("attach") || flags.bool("interactive"),
+            stderr: flags.bool("attach") || flags.bool("interactive"),
+            terminal: container.record.process.terminal,
+            // As podman does: unless it is said, only where streams are carried.
+            proxy: flags.switch("sig-proxy").unwrap_or(true),
+            detach_keys,
+        };
+        return start_attached(call, &place, &containers, &store, &container, rules);
+    }
+    each(call, wanted, |container| start_one(call, &place, &containers, &store, container))
+}
+
+fn start_attached(
+    call: &Call,
+    place: &Place,
+    containers: &Containers,
+    store: &Store,
+    container: &Container,
+    rules: Rules,
+) -> Result<Exit, CommandError> {
+    let host = begin::host(place, store);
+    match taken(call, containers, container, host)? {
+        Some(held) => begin::started(call, place, host, held, Some(rules)),
+        // It runs: what is left is to attach to it.
+        None => attached(call, place, container, &rules),
+    }
+}
+
+/// Starts one container, if it does not run. `false` never: its name is printed either way.
+fn start_one(
+    call: &Call,
+    place: &Place,
+    containers: &Containers,
+    store: &Store,
+    container: &Container,
+) -> Result<bool, CommandError> {
+    let host = begin::host(place, store);
+    let Some(held) = taken(call, containers, container, host)? else { return Ok(true) };
+    match begin::part(call, place, host, held, false, || Ok(()))? {
+        Ok(_) => Ok(true),
+        Err(exit) => Err(CommandError::quiet(exit)),
+    }
+}
+
+/// Takes hold of a container that is to be started; `None` is one that runs.
+fn taken(
+    _call: &Call,
+    containers: &Containers,
+    container: &Container,
+    host: ctr_pods::run::Host<'_>,
+) -> Result<Option<kept::Held>, CommandError> {
+    let id = container.record.id.as_str();
+    // Each turn somebody else has had it for half a second.
+    for _ in 0..10 {
+        let Some(now) = containers.by_id(id).map_err(error::of_containers)? else {
+            return Err(error::of_containers(ctr_pods::containers::ContainersError::NotFound(id.to_owned())));
+        };
+        match now.status().map_err(CommandError::environment)? {
+            Status::Running => return Ok(None),
+            Status::Paused => {
+                let text = format!("unable to start container {id:?}: container state improper");
+                return Err(CommandError::user(format!("cannot start container {id}: it is paused"))
+                    .peer(Sentence::Other(text))
+                    .hint(format!("ctr unpause {}", now.record.name)));
+            }
+            Status::Created | Status::Initialized | Status::Stopping | Status::Exited(_) => {}
+        }
+        if let Some(held) = kept::hold(host, &now).map_err(error::of_run)? {
+            return Ok(Some(held));
+        }
+    }
+    Err(CommandError::environment(format!("cannot start container {id}: another process is changing it")))
+}
+
+/// Stops containers and starts them again.
+///
+/// # Errors
+/// One could not be; the others were tried all the same.
+pub fn restart(call: &Call) -> Result<Exit, CommandError> {
+    let flags = &call.flags;
+    let place = Place::find(&call.globals)?;
+    let containers = Containers::new(&place.dirs);
+    let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
+    let wanted = if flags.bool("running") {
+        running(call, &containers)?
+    } else {
+        wanted(call, &containers, select::Rules { ignore: false, all: |_| true })?
+    };
+    each(call, wanted, |container| {
+        end(call, &containers, container, grace(flags, container))?;
+        start_one(call, &place, &containers, &store, container)
+    })
+}
+
+fn running(call: &Call, containers: &Containers) -> Result<Wanted, CommandError> {
+    if !call.flags.texts()?.is_empty() || call.flags.bool(ALL) || call.flags.bool("latest") {
+        return Err(CommandError::usage("--running cannot be used with containers, --all or --latest"));
+    }
+    let list = containers.list().map_err(error::of_containers)?;
+    let running = select::with_status(list)?.into_iter().filter(|(_, status)| *status == Status::Running);
+    Ok(running.map(|(one, _)| (one.record.id.to_string(), Ok(one))).collect())
+}
+
+/// Carries the streams of a container that runs.
+///
+/// # Errors
+/// It does not run, or has no monitor to ask.
+pub fn attach(call: &Call) -> Result<Exit, CommandError> {
+    let flags = &call.flags;
+    let detach_keys = DetachKeys::parse(flags.string("detach-keys")).map_err(CommandError::usage)?;
+    let names = flags.texts()?;
+    if names.len() != usize::from(!flags.bool("latest")) {
+        return Err(CommandError::usage(
+            "attach requires the name or id of one running container or --latest",
+        ));
+    }
+    let place = Place::find(&call.globals)?;
+    let containers = Containers::new(&place.dirs);
+    let rules = select::Rules { ignore: false, all: |_| true };
+    let (_, container) = wanted(call, &containers, rules)?
+        .into_iter()
+        .next()
+        .ok_or_else(|| CommandError::user("no such container"))?;
+    let container = container.map_err(error::of_containers)?;
+    match container.status().map_err(CommandError::environment)? {
+        Status::Running | Status::Initialized => {}
+        _ => return Err(CommandError::user("you can only attach to running containers")),
+    }
+    let rules = Rules {
+        input: !flags.bool("no-stdin") && container.record.process.interactive,
+        stdout: true,
+        stderr: true,
+        terminal: container.record.process.terminal,
+        proxy: flags.bool("sig-proxy"),
+        detach_keys,
+    };
+    attached(call, &place, &container, &rules)
+}
+
+fn attached(call: &Call, place: &Place, container: &Container, rules: &Rules) -> Result<Exit, CommandError> {
+    let signals = Signals::collect(rules.proxy, rules.terminal).map_err(CommandError::environment)?;
+    let wants = Wants { output: rules.stdout || rules.stderr, input: rules.input || rules.terminal };
+    let connection = Connection::open(&container.folder, wants).map_err(CommandError::user)?;
+    begin::relay(call, place, container.record.id.as_str(), connection, rules, &signals)
+}
+
+/// Gives a container another name.
+///
+/// # Errors
+/// There is no such container, or the name is taken.
+pub fn rename(call: &Call) -> Result<Exit, CommandError> {
+    let names = call.flags.texts()?;
+    let [old, new] = names[..] else { return Err(CommandError::usage("a container and a name are needed")) };
+    let place = Place::find(&call.globals)?;
+    let containers = Containers::new(&place.dirs);
+    let container = containers.find(old).map_err(error::of_containers)?;
+    containers.rename(&container, new).map_err(error::of_containers)?;
+    Ok(Exit::SUCCESS)
+}

@@ -1,0 +1,183 @@
+//! `ctr stop`, `ctr kill`, `ctr pause`, `ctr unpause`: signals, and the freezer.
+
+use std::time::Duration;
+
+use ctr_cli::app::Call;
+use ctr_cli::exit::Exit;
+use ctr_cli::peers::Sentence;
+use ctr_cli::report::CommandError;
+use ctr_cli::usage::{Arity, Flag, Verb};
+use ctr_pods::containers::{Container, Containers};
+use ctr_pods::status::Status;
+use ctr_pods::stop::{self, Stopped, Stopping};
+use ctr_pods::units;
+use ctr_runtime::cgroup;
+
+use super::select::{Rules, each, grace, wanted};
+use crate::error;
+use crate::place::{Place, waits};
+
+const CIDFILE: Flag = Flag::array("cidfile", "Read the container ID from the file");
+const FILTER: Flag = Flag::array("filter", "Filter output based on conditions given").short('f');
+const LATEST: Flag = Flag::bool("latest", "Act on the latest container").short('l');
+
+/// `stop`.
+pub const STOP: Verb = Verb::new("[options] CONTAINER [CONTAINER...]", "Stop one or more containers")
+    .long(
+        "Stops one or more running containers. Each is sent its stop signal, and killed if it has not ended after the \
+         time it has for that, or at once if it cannot hear the signal.",
+    )
+    .examples(&["stop web", "stop --all", "stop --time 2 web"])
+    .flags(&[
+        Flag::bool("all", "Stop all running containers").short('a'),
+        CIDFILE,
+        FILTER,
+        Flag::bool("ignore", "Ignore errors when a specified container is missing").short('i'),
+        LATEST,
+        Flag::int("time", "Seconds to wait for stop before killing the container").short('t').default("10"),
+    ])
+    .arity(Arity::Any);
+
+/// `kill`.
+pub const KILL: Verb =
+    Verb::new("[options] CONTAINER [CONTAINER...]", "Kill one or more running containers with a specific signal")
+        .long("The main process inside each container specified will be sent SIGKILL, or any signal specified with option --signal.")
+        .examples(&["kill web", "kill --signal TERM web", "kill --all"])
+        .flags(&[
+            Flag::bool("all", "Signal all running containers").short('a'),
+            CIDFILE,
+            LATEST,
+            Flag::string("signal", "Signal to send to the container").short('s').default("KILL"),
+        ])
+        .arity(Arity::Any);
+
+/// `pause`.
+pub const PAUSE: Verb =
+    Verb::new("[options] CONTAINER [CONTAINER...]", "Pause all the processes in one or more containers")
+        .long("Pauses one or more running containers. The container name or ID can be used.")
+        .examples(&["pause web", "pause -a"])
+        .flags(&[Flag::bool("all", "Pause all running containers").short('a'), CIDFILE, FILTER, LATEST])
+        .arity(Arity::Any);
+
+/// `unpause`.
+pub const UNPAUSE: Verb =
+    Verb::new("[options] CONTAINER [CONTAINER...]", "Unpause the processes in one or more containers")
+        .long("Unpauses one or more previously paused containers. The container name or ID can be used.")
+        .examples(&["unpause web", "unpause --all"])
+        .flags(&[Flag::bool("all", "Unpause all paused containers").short('a'), CIDFILE, FILTER, LATEST])
+        .arity(Arity::Any);
+
+/// Stops containers.
+///
+/// # Errors
+/// One could not be stopped; the others were tried all the same.
+pub fn stop(call: &Call) -> Result<Exit, CommandError> {
+    let flags = &call.flags;
+    let place = Place::find(&call.globals)?;
+    let containers = Containers::new(&place.dirs);
+    let rules = Rules { ignore: flags.bool("ignore"), all: |status| status == Status::Running };
+    let wanted = wanted(call, &containers, rules)?;
+    each(call, wanted, |container| {
+        end(call, &containers, container, grace(flags, container))?;
+        Ok(true)
+    })
+}
+
+/// Stops one container, and says how if that was not by itself.
+pub(super) fn end(
+    call: &Call,
+    containers: &Containers,
+    container: &Container,
+    grace: Option<Duration>,
+) -> Result<Stopped, CommandError> {
+    let patient = call.caller.voice.is_peer();
+    let how = Stopping { grace, patient };
+    let stopped = stop::stop(containers, container, how, &mut |waiting| waits(waiting, &call.ui));
+    let stopped = stopped.map_err(error::of_stop)?;
+    let name = &container.record.name;
+    match stopped {
+        Stopped::Already | Stopped::ByItself | Stopped::Killed => {}
+        Stopped::Deaf(signal) => call.ui.warn(&format!(
+            "the first process of {name} has no handler for {}, so it was killed at once; --init gives it one that has",
+            units::signal_name(signal)
+        )),
+        Stopped::Late(signal) => {
+            let seconds = grace.unwrap_or_default().as_secs();
+            call.ui.warn(&format!(
+                "StopSignal {} failed to stop container {name} in {seconds} seconds, resorting to SIGKILL",
+                units::signal_name(signal)
+            ));
+        }
+    }
+    Ok(stopped)
+}
+
+/// Sends a signal to containers.
+///
+/// # Errors
+/// There is no such signal; one could not be sent it.
+pub fn kill(call: &Call) -> Result<Exit, CommandError> {
+    let signal = units::parse_signal(call.flags.string("signal")).map_err(CommandError::usage)?;
+    let place = Place::find(&call.globals)?;
+    let containers = Containers::new(&place.dirs);
+    let rules = Rules { ignore: false, all: |status| status == Status::Running };
+    let wanted = wanted(call, &containers, rules)?;
+    each(call, wanted, |container| {
+        stop::kill(container, signal).map_err(error::of_stop)?;
+        Ok(true)
+    })
+}
+
+/// Freezes containers.
+///
+/// # Errors
+/// One does not run, or has no control group.
+pub fn pause(call: &Call) -> Result<Exit, CommandError> {
+    freezer(call, true)
+}
+
+/// Lets frozen containers go on.
+///
+/// # Errors
+/// One is not frozen.
+pub fn unpause(call: &Call) -> Result<Exit, CommandError> {
+    freezer(call, false)
+}
+
+fn freezer(call: &Call, frozen: bool) -> Result<Exit, CommandError> {
+    let place = Place::find(&call.globals)?;
+    let containers = Containers::new(&place.dirs);
+    let all = if frozen { |status| status == Status::Running } else { |status| status == Status::Paused };
+    let wanted = wanted(call, &containers, Rules { ignore: false, all })?;
+    each(call, wanted, |container| {
+        let status = container.status().map_err(CommandError::environment)?;
+        let (id, word) = (&container.record.id, status.word());
+        match (frozen, status) {
+            (true, Status::Running) | (false, Status::Paused) => {}
+            (true, _) => {
+                let text = format!("\"{word}\" is not running, can't pause: container state improper");
+                return Err(CommandError::user(format!("container {id} is {word}: it cannot be paused"))
+                    .peer(Sentence::Other(text)));
+            }
+            (false, _) => {
+                let text = format!("\"{id}\" is not paused, can't unpause: container state improper");
+                return Err(CommandError::user(format!(
+                    "container {id} is {word}: there is nothing to unpause"
+                ))
+                .peer(Sentence::Other(text)));
+            }
+        }
+        let group = container.state.as_ref().and_then(|state| state.cgroup.as_deref());
+        let Some(group) = group else { return Err(no_group(&container.record.name)) };
+        cgroup::freeze(group, frozen).map_err(CommandError::environment)?;
+        Ok(true)
+    })
+}
+
+/// Processes can only be frozen as a group.
+fn no_group(name: &str) -> CommandError {
+    CommandError::environment(format!(
+        "cannot pause {name}: it has no control group of its own, as none is delegated to the session it was started in"
+    ))
+    .hint("systemd-run --user --scope -p Delegate=yes ctr run …")
+}

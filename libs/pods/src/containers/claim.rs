@@ -1,0 +1,216 @@
+//! Holding a container: whoever makes, starts, supervises, changes or removes one does it behind its lock.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ctr_core::atomic;
+use ctr_core::file::FileError;
+use ctr_core::id::ContainerId;
+use ctr_core::lock::{Lock, Mode};
+
+use super::names::check_name;
+use super::{Container, Containers, ContainersError, ENDING, Kind, LOCK, RECORD, STATE, remove_tree};
+use crate::record::{Record, State};
+
+/// How long a lock that is held is waited for: as long as a reader asks for it, or a monitor takes to leave.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A container that is held.
+#[derive(Debug)]
+pub struct Claim {
+    /// Who it is.
+    pub id: ContainerId,
+    /// What it is called.
+    pub name: String,
+    /// What its life is tied to.
+    pub kind: Kind,
+    /// The folder of its records.
+    pub dir: PathBuf,
+    /// The folder of its writable layer; for a fleeting container not made yet, for a kept one the same as `dir`.
+    pub layer: PathBuf,
+    name_file: PathBuf,
+    lock: Lock,
+}
+
+impl Containers {
+    /// Takes a new identity and a name: the one given, or one that nobody has.
+    ///
+    /// # Errors
+    /// The name is taken or cannot be one; the directory cannot be written to.
+    pub fn claim(&self, kind: Kind, name: Option<&str>) -> Result<Claim, ContainersError> {
+        let name = name.map(check_name).transpose()?;
+        loop {
+            let id = ContainerId::random().map_err(ContainersError::Random)?;
+            let dir = self.records(kind).join(id.as_str());
+            // Most often everything above is there.
+            if std::fs::DirBuilder::new().create(&dir).is_err() {
+                atomic::private_directory(&dir)?;
+            }
+            match Lock::try_acquire(&dir.join(LOCK), Mode::Exclusive) {
+                Ok(Some(lock)) => {
+                    let layer = self.kept.join(id.as_str());
+                    let unnamed = (String::new(), PathBuf::new());
+                    let mut claim =
+                        Claim { name: unnamed.0, name_file: unnamed.1, id, kind, dir, layer, lock };
+                    return match self.names(kind).take(name, &claim.id) {
+                        Ok((name, file)) => {
+                            claim.name = name;
+                            claim.name_file = file;
+                            Ok(claim)
+                        }
+                        Err(error) => {
+                            claim.discard()?;
+                            Err(error)
+                        }
+                    };
+                }
+                // Swept between the two steps, which only a fresh folder can be: another identity.
+                Ok(None) => {}
+                Err(error) if error.is_missing() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Takes hold of a kept container; `None` is one that somebody else holds, or that is gone.
+    ///
+    /// # Errors
+    /// Its lock cannot be taken.
+    pub fn hold(&self, container: &Container) -> Result<Option<Claim>, ContainersError> {
+        let lock = match Lock::acquire_within(&container.folder.join(LOCK), Mode::Exclusive, PATIENCE) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return Ok(None),
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Some(self.claim_of(container, lock)))
+    }
+
+    /// Takes over a kept container from the monitor that this process was.
+    ///
+    /// # Errors
+    /// Its record is gone or cannot be understood.
+    pub fn inherit(&self, id: &str, lock: OwnedFd) -> Result<(Claim, Container), ContainersError> {
+        let missing = || ContainersError::NotFound(id.to_owned());
+        let container = self.read(Kind::Kept, id)?.ok_or_else(missing)?;
+        let claim = self.claim_of(&container, Lock::inherited(lock, &container.folder.join(LOCK)));
+        Ok((claim, container))
+    }
+
+    fn claim_of(&self, container: &Container, lock: Lock) -> Claim {
+        let Container { record, folder, kind, layer, .. } = container;
+        Claim {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            kind: *kind,
+            dir: folder.clone(),
+            layer: layer.clone(),
+            name_file: self.names(*kind).file(&record.name),
+            lock,
+        }
+    }
+
+    /// Gives a container another name.
+    ///
+    /// # Errors
+    /// The name is taken or cannot be one; the records cannot be written to.
+    pub fn rename(&self, container: &Container, name: &str) -> Result<(), ContainersError> {
+        let name = check_name(name)?;
+        let Container { record, folder, kind, .. } = container;
+        let names = self.names(*kind);
+        // Two renames of one container must not both believe that they have the last word.
+        let _guard = Lock::acquire(&folder.join("rename.lock"), Mode::Exclusive, &mut |_| {})?;
+        let missing = || ContainersError::NotFound(record.id.to_string());
+        let now = self.by_id(record.id.as_str())?.ok_or_else(missing)?.record;
+        let (_, taken) = names.take(Some(name), &record.id)?;
+        let renamed = Record { name: name.to_owned(), ..now.clone() };
+        if let Err(error) = write(&folder.join(RECORD), &renamed, *kind) {
+            atomic::remove(&taken)?;
+            return Err(error);
+        }
+        Ok(atomic::remove(&names.file(&now.name))?)
+    }
+}
+
+impl Claim {
+    /// Makes the container visible. From here on gc spares its layers.
+    ///
+    /// # Errors
+    /// The directory cannot be written to.
+    pub fn publish(&self, record: &Record) -> Result<(), ContainersError> {
+        write(&self.dir.join(RECORD), record, Kind::Fleeting)
+    }
+
+    /// Has what was published so far survive a loss of power.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn flush(&self) -> Result<(), ContainersError> {
+        let path = self.dir.join(RECORD);
+        let file = std::fs::File::open(&path).map_err(|error| FileError::new("open", &path, error))?;
+        file.sync_all().map_err(|error| FileError::new("sync", &path, error))?;
+        for folder in [Some(self.dir.as_path()), self.dir.parent(), self.name_file.parent()] {
+            folder.map_or(Ok(()), atomic::sync_directory)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the last start, since another one begins.
+    ///
+    /// # Errors
+    /// The directory cannot be written to.
+    pub fn begins(&self) -> Result<(), ContainersError> {
+        Ok(atomic::remove(&self.dir.join(ENDING))?)
+    }
+
+    /// Says that its init runs.
+    ///
+    /// # Errors
+    /// The directory cannot be written to.
+    pub fn started(&self, state: &State) -> Result<(), ContainersError> {
+        write(&self.dir.join(STATE), state, Kind::Fleeting)
+    }
+
+    /// Says that its init could not be started after all.
+    ///
+    /// # Errors
+    /// The directory cannot be written to.
+    pub fn failed(&self) -> Result<(), ContainersError> {
+        Ok(atomic::remove(&self.dir.join(STATE))?)
+    }
+
+    /// Its lock, to be handed to the one who supervises it.
+    pub const fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
+    /// Ends the container: it is no longer seen, its files go, then its name, then its lock.
+    ///
+    /// # Errors
+    /// Something cannot be removed. Whatever is left is garbage that the next sweep finds.
+    pub fn discard(self) -> Result<(), ContainersError> {
+        let Self { dir, layer, lock, name_file, kind, .. } = self;
+        if kind == Kind::Kept {
+            atomic::remove(&dir.join(RECORD))?;
+        } else {
+            remove_tree(&layer)?;
+        }
+        if !name_file.as_os_str().is_empty() {
+            atomic::remove(&name_file)?;
+        }
+        remove_tree(&dir)?;
+        drop(lock);
+        Ok(())
+    }
+}
+
+fn write(path: &std::path::Path, value: &impl serde::Serialize, kind: Kind) -> Result<(), ContainersError> {
+    let bytes = serde_json::to_vec(value)
+        .map_err(|error| FileError::new("write", path, std::io::Error::from(error)))?;
+    match kind {
+        Kind::Fleeting => atomic::write_transient(path, &bytes)?,
+        Kind::Kept => atomic::write_durable(path, &bytes)?,
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Names of containers: a file each, which holds the id.
+
+use std::path::{Path, PathBuf};
+
+use ctr_core::atomic;
+use ctr_core::file;
+use ctr_core::id::ContainerId;
+use ctr_core::lock::{Lock, Mode};
+
+use super::{Containers, ContainersError, Kind, LOCK, directory_names};
+
+/// Longest name: what a file can be called.
+const MAX_NAME: usize = 255;
+
+/// The names of containers of one kind.
+pub(super) struct Names<'a> {
+    containers: &'a Containers,
+    folder: PathBuf,
+    kind: Kind,
+}
+
+impl<'a> Names<'a> {
+    pub(super) const fn new(containers: &'a Containers, folder: PathBuf, kind: Kind) -> Self {
+        Self { containers, folder, kind }
+    }
+
+    /// The id that a name stands for, be it of a container that is there or not.
+    pub(super) fn id_of(&self, name: &str) -> Option<String> {
+        file::read_text(&self.folder.join(name), 64).ok()
+    }
+
+    /// Takes a name, or draws one; returns it with its file.
+    pub(super) fn take(
+        &self,
+        wanted: Option<&str>,
+        id: &ContainerId,
+    ) -> Result<(String, PathBuf), ContainersError> {
+        loop {
+            let name = match wanted {
+                Some(name) => name.to_owned(),
+                None => ctr_core::name::random().map_err(ContainersError::Random)?,
+            };
+            // Else it is free by now, or another one is drawn.
+            if let Err(owner) = self.try_take(&name, id)? {
+                if wanted.is_some()
+                    && let Some(id) = owner
+                {
+                    return Err(ContainersError::NameInUse { name, id });
+                }
+                continue;
+            }
+            let path = self.folder.join(&name);
+            return Ok((name, path));
+        }
+    }
+
+    /// Takes a name if it is free; else the error is whose it is.
+    pub(super) fn try_take(
+        &self,
+        name: &str,
+        id: &ContainerId,
+    ) -> Result<Result<(), Option<String>>, ContainersError> {
+        let path = self.folder.join(name);
+        match atomic::claim(&path, id.as_str().as_bytes()) {
+            Ok(()) => {}
+            Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Ok(Err(self.owner(&path)?));
+            }
+            Err(error) if error.is_missing() => {
+                atomic::private_directory(&self.folder)?;
+                return self.try_take(name, id);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        // Both kinds write their own before they look for the other's: of two, at most one goes on.
+        let other = match self.kind {
+            Kind::Fleeting => self.containers.names(Kind::Kept),
+            Kind::Kept => self.containers.names(Kind::Fleeting),
+        };
+        let theirs = other.folder.join(name);
+        let owner = if theirs.exists() { other.owner(&theirs)? } else { None };
+        if owner.is_some() {
+            atomic::remove(&path)?;
+        }
+        Ok(owner.map_or(Ok(()), |owner| Err(Some(owner))))
+    }
+
+    /// Whose a name is. One of a container that is no more is given up, under a lock so that two who find it so do not
+    /// give up each other's.
+    fn owner(&self, path: &Path) -> Result<Option<String>, ContainersError> {
+        let read = || match file::read_text(path, 64) {
+            Ok(id) => Ok(Some(id)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(ContainersError::from(error)),
+        };
+        let Some(id) = read()? else { return Ok(None) };
+        if ContainerId::parse(&id).is_ok() && self.is_there(&id)? {
+            return Ok(Some(id));
+        }
+        let records = self.containers.records(self.kind);
+        let _guard = Lock::acquire(&records.join("names.lock"), Mode::Exclusive, &mut |_| {})?;
+        match read()? {
+            Some(now) if now == id => atomic::remove(path)?,
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    /// Whether a container has a right to its name: somebody makes or supervises it, or it is kept.
+    fn is_there(&self, id: &str) -> Result<bool, ContainersError> {
+        let held = Lock::is_held(&self.containers.records(self.kind).join(id).join(LOCK))?;
+        Ok(held || (self.kind == Kind::Kept && self.containers.read(self.kind, id)?.is_some()))
+    }
+
+    /// Gives up the names of containers that are no more.
+    pub(super) fn sweep(&self) -> Result<(), ContainersError> {
+        for name in directory_names(&self.folder)? {
+            self.owner(&self.folder.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// The file of a name.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+/// A name as users give it, perhaps with Docker's leading slash.
+pub(super) fn check_name(name: &str) -> Result<&str, ContainersError> {
+    let plain = name.strip_prefix('/').unwrap_or(name);
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    let starts_well = plain.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if starts_well && plain.len() <= MAX_NAME && plain.bytes().all(fits) {
+        Ok(plain)
+    } else {
+        Err(ContainersError::BadName(name.to_owned()))
+    }
+}

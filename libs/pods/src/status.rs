@@ -1,0 +1,111 @@
+//! What a container is doing: told by its records and by the kernel, never by a record alone.
+//!
+//! ```text
+//! record only                                      created
+//! a start, its init lives, held                    running, paused (its control group is frozen), initialized
+//! a start, its init lives, not held                stopping: the monitor was killed, and the kernel is killing init
+//! a start, its init is gone, an ending             exited, with the code that the monitor wrote down
+//! a start, its init is gone, no ending, held       stopping: the monitor is about to write it down
+//! a start, its init is gone, no ending, not held   exited, 137: the monitor was killed, and the container with it
+//! ```
+
+use std::path::Path;
+
+use ctr_core::file::FileError;
+
+use crate::containers::Container;
+use crate::record::{Ending, Time};
+
+/// What a container is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// It was never started.
+    Created,
+    /// Everything but its command is there.
+    Initialized,
+    /// Its command runs.
+    Running,
+    /// It is frozen.
+    Paused,
+    /// Its command has ended, which is being written down.
+    Stopping,
+    /// It has ended.
+    Exited(Exit),
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Exit {
+    /// Its code.
+    pub code: u8,
+    /// When; none where nobody was there to see it.
+    pub finished: Option<Time>,
+    /// For want of memory.
+    pub oom: bool,
+    /// Nobody was there to see it: its monitor was killed, or the machine was.
+    pub unseen: bool,
+}
+
+/// What stands for a container that went with its monitor.
+const KILLED: u8 = 137;
+
+impl Status {
+    /// The word that Podman has for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Initialized => "initialized",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopping => "stopping",
+            Self::Exited(_) => "exited",
+        }
+    }
+
+    /// Whether it has processes.
+    #[must_use]
+    pub const fn is_alive(self) -> bool {
+        matches!(self, Self::Initialized | Self::Running | Self::Paused)
+    }
+
+    /// How it ended, if it did.
+    #[must_use]
+    pub const fn exit(self) -> Option<Exit> {
+        match self {
+            Self::Exited(exit) => Some(exit),
+            _ => None,
+        }
+    }
+}
+
+impl From<Ending> for Exit {
+    fn from(ending: Ending) -> Self {
+        Self { code: ending.code, finished: Some(ending.finished), oom: ending.oom, unseen: false }
+    }
+}
+
+pub(crate) fn of(container: &Container) -> Result<Status, FileError> {
+    if let Some(ending) = container.ending {
+        return Ok(Status::Exited(ending.into()));
+    }
+    let Some(state) = &container.state else { return Ok(Status::Created) };
+    if state.init.runs()? {
+        return Ok(match &state.cgroup {
+            _ if !container.is_held()? => Status::Stopping,
+            _ if state.waiting => Status::Initialized,
+            Some(cgroup) if is_frozen(cgroup) => Status::Paused,
+            _ => Status::Running,
+        });
+    }
+    if container.is_held()? {
+        return Ok(Status::Stopping);
+    }
+    Ok(Status::Exited(Exit { code: KILLED, finished: None, oom: false, unseen: true }))
+}
+
+/// Whether a control group is frozen; one that cannot be asked is not.
+fn is_frozen(cgroup: &Path) -> bool {
+    let events = std::fs::read_to_string(cgroup.join("cgroup.events")).unwrap_or_default();
+    events.lines().any(|line| line == "frozen 1")
+}

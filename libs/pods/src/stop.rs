@@ -1,0 +1,238 @@
+//! Ending containers for others than their supervisor.
+//!
+//! A signal goes to init through its pidfd, and its end is waited for there. What is left to do afterwards is its
+//! supervisor's: that is waited for too, so that whoever comes next sees a container that has ended.
+//!
+//! # Deaf containers
+//! The kernel drops signals for the first process of a pid namespace unless that process has a handler: a shell that never
+//! set one cannot hear SIGTERM at all, and peers wait ten seconds for nothing. So init is asked (`/proc/PID/status`)
+//! whether it can hear the signal; if it still cannot after a moment, in which it may have been about to say so, it is
+//! killed at once.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use ctr_core::file::FileError;
+use ctr_core::lock::Waiting;
+use ctr_runtime::cgroup::{self, GroupError};
+use ctr_sys::signals;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+use crate::containers::{Container, Containers, ContainersError};
+use crate::status::Status;
+
+/// How long a container that cannot hear a signal has to learn it.
+const MOMENT: Duration = Duration::from_millis(100);
+
+/// A container could not be ended, or not be sent a signal.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// There is nobody to send a signal to.
+    #[error("can only kill running containers. {id} is in state {state}: container state improper")]
+    NotRunning {
+        /// Which.
+        id: String,
+        /// What it is doing.
+        state: &'static str,
+    },
+    /// A signal cannot be sent.
+    #[error("cannot send a signal to container {id}")]
+    Signal {
+        /// Which.
+        id: String,
+        /// Why.
+        #[source]
+        errno: Errno,
+    },
+    /// Its init cannot be found.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Its records.
+    #[error(transparent)]
+    Containers(#[from] ContainersError),
+    /// It cannot be let go on.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+}
+
+/// How a container is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopping {
+    /// How long it has to end by itself; none is for ever.
+    pub grace: Option<Duration>,
+    /// It has that time even if it cannot hear the signal, as with Podman.
+    pub patient: bool,
+}
+
+/// How it came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// It was not running.
+    Already,
+    /// By itself.
+    ByItself,
+    /// It could not hear the signal.
+    Deaf(i32),
+    /// It did not end in time after the signal.
+    Late(i32),
+    /// It was given no time.
+    Killed,
+}
+
+/// Stops a container, and waits until that is written down. `on_wait` hears when somebody keeps that from being done.
+///
+/// # Errors
+/// A signal cannot be sent.
+pub fn stop(
+    containers: &Containers,
+    container: &Container,
+    how: Stopping,
+    on_wait: &mut dyn FnMut(&Waiting),
+) -> Result<Stopped, StopError> {
+    let Some(init) = init_of(container)? else {
+        containers.wait_gone(container, on_wait)?;
+        return Ok(Stopped::Already);
+    };
+    if container.status()? == Status::Paused {
+        resume(container)?;
+    }
+    let failed = |errno| StopError::Signal { id: container.record.id.to_string(), errno };
+    let stopped = end(container, &init, how).map_err(failed)?;
+    containers.wait_gone(container, on_wait)?;
+    Ok(stopped)
+}
+
+/// Sends a signal to a container's init.
+///
+/// # Errors
+/// It does not run, or the signal cannot be sent.
+pub fn kill(container: &Container, signal: i32) -> Result<(), StopError> {
+    let not_running =
+        |status: Status| StopError::NotRunning { id: container.record.id.to_string(), state: status.word() };
+    let status = container.status()?;
+    let init = if status.is_alive() { init_of(container)? } else { None };
+    let Some(init) = init else { return Err(not_running(status)) };
+    match send(&init, signal) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(not_running(Status::Stopping)),
+        Err(errno) => Err(StopError::Signal { id: container.record.id.to_string(), errno }),
+    }
+}
+
+/// Lets a frozen container go on.
+fn resume(container: &Container) -> Result<(), StopError> {
+    let group = container.state.as_ref().and_then(|state| state.cgroup.as_deref());
+    Ok(group.map_or(Ok(()), |group| cgroup::freeze(group, false))?)
+}
+
+/// A container's init, if it lives.
+pub(crate) fn init_of(container: &Container) -> Result<Option<OwnedFd>, FileError> {
+    if container.ending.is_some() {
+        return Ok(None);
+    }
+    Ok(container.state.as_ref().map(|state| state.init.open()).transpose()?.flatten())
+}
+
+fn end(container: &Container, init: &OwnedFd, how: Stopping) -> Result<Stopped, Errno> {
+    let signal = container.record.process.stop_signal;
+    let stopped = match how.grace {
+        Some(Duration::ZERO) => Stopped::Killed,
+        grace => match ask(container, init, signal, grace, how.patient)? {
+            Stopped::ByItself => return Ok(Stopped::ByItself),
+            other => other,
+        },
+    };
+    send(init, Signal::KILL.as_raw())?;
+    ended(init, None)?;
+    Ok(stopped)
+}
+
+/// Asks a container to end by itself.
+fn ask(
+    container: &Container,
+    init: &OwnedFd,
+    signal: i32,
+    grace: Option<Duration>,
+    patient: bool,
+) -> Result<Stopped, Errno> {
+    let hears = || patient || hears(container, signal);
+    let heard = hears();
+    if !send(init, signal)? {
+        return Ok(Stopped::ByItself);
+    }
+    if !heard {
+        if ended(init, Some(grace.map_or(MOMENT, |grace| grace.min(MOMENT))))? {
+            return Ok(Stopped::ByItself);
+        }
+        if !hears() {
+            return Ok(Stopped::Deaf(signal));
+        }
+        // Now it can: the first one was dropped.
+        send(init, signal)?;
+    }
+    Ok(if ended(init, grace)? { Stopped::ByItself } else { Stopped::Late(signal) })
+}
+
+/// Whether a container's init can hear a signal. One about which nothing can be learned can.
+fn hears(container: &Container, signal: i32) -> bool {
+    let Some(state) = &container.state else { return true };
+    let status = std::fs::read_to_string(format!("/proc/{}/status", state.init.pid)).unwrap_or_default();
+    let own_pids = container.record.host.pid != "host";
+    can_hear(&status, signal, own_pids).unwrap_or(true)
+}
+
+/// Reads the masks of `/proc/PID/status`. The first process of a pid namespace gets a signal that it has blocked, or has a
+/// handler for; any other gets all but those it ignores. Nobody misses SIGKILL.
+fn can_hear(status: &str, signal: i32, first: bool) -> Option<bool> {
+    let bit = 1_u64.checked_shl(u32::try_from(signal).ok()?.checked_sub(1)?)?;
+    let mask = |name: &str| {
+        let text = status.lines().find_map(|line| line.strip_prefix(name))?;
+        u64::from_str_radix(text.trim(), 16).ok()
+    };
+    let (caught, blocked, ignored) = (mask("SigCgt:")?, mask("SigBlk:")?, mask("SigIgn:")?);
+    let killing = signal == Signal::KILL.as_raw();
+    Some(killing || if first { (caught | blocked) & bit != 0 } else { ignored & bit == 0 })
+}
+
+/// Sends a signal; `false`: it has ended.
+fn send(init: &OwnedFd, signal: i32) -> Result<bool, Errno> {
+    match signals::send(init.as_fd(), signal) {
+        Ok(()) => Ok(true),
+        Err(Errno::SRCH) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Waits for the end; `false`: the time was up.
+fn ended(init: &OwnedFd, within: Option<Duration>) -> Result<bool, Errno> {
+    let limit = within.map(|within| Timespec {
+        tv_sec: i64::try_from(within.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: within.subsec_nanos().into(),
+    });
+    loop {
+        match poll(&mut [PollFd::new(init, PollFlags::IN)], limit.as_ref()) {
+            Ok(count) => return Ok(count > 0),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_can_hear_what() {
+        let status =
+            "Name:\tsh\nSigBlk:\t0000000000000002\nSigIgn:\t0000000000004000\nSigCgt:\t0000000000000001\n";
+        let hears = |signal, first| can_hear(status, signal, first);
+        // 1 has a handler, 2 is blocked, 15 is ignored, 3 has its default.
+        assert_eq!([1, 2, 15, 3, 9].map(|it| hears(it, true).unwrap()), [true, true, false, false, true]);
+        assert_eq!([1, 2, 15, 3, 9].map(|it| hears(it, false).unwrap()), [true, true, false, true, true]);
+        assert_eq!(can_hear("Name:\tsh\n", 15, true), None);
+        assert_eq!(hears(0, true), None);
+    }
+}

@@ -1,0 +1,139 @@
+//! `create`: it takes what `run` takes, and a start later brings it about.
+
+use ctr_tests::{BUSYBOX, Env, needs};
+
+/// Creates a container, starts it, and returns what it prints and how it ends.
+fn later(env: &Env, flags: &[&str], script: &str) -> (String, i32) {
+    let id = env.ok([&["create"][..], flags, &[BUSYBOX, "sh", "-c", script]].concat());
+    assert_eq!(id.len(), 64, "{id}");
+    let output = env.ctr(["start", "--attach", &id]).run();
+    let result = (output.stdout.trim_end().to_owned(), output.code());
+    assert!(output.stderr.is_empty(), "{flags:?}: {output}");
+    result
+}
+
+#[test]
+fn what_is_said_of_the_environment_is_kept() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    assert!(env.file("vars", "FILE=1\n").exists());
+    let create = [
+        "create",
+        "--name",
+        "one",
+        "--env",
+        "A=1",
+        "-e",
+        "FROM_HOST",
+        "--env-file",
+        "vars",
+        "--unsetenv",
+        "container",
+    ];
+    let script = "echo $A $FROM_HOST $FILE ${container-none} ${http_proxy-none}";
+    let args = [&create[..], &["--http-proxy=false", BUSYBOX, "sh", "-c", script]].concat();
+    let id = env.ctr(args).var("FROM_HOST", "then").var("http_proxy", "p").run().success();
+    assert_eq!(id.trim().len(), 64);
+    let started = env.ctr(["start", "-a", "one"]).var("FROM_HOST", "now").run();
+    assert_eq!(started.success(), "1 then 1 none none");
+    let host = env.ctr([
+        "create",
+        "--env-host",
+        "--unsetenv-all",
+        "--name",
+        "two",
+        BUSYBOX,
+        "sh",
+        "-c",
+        "echo $FROM_HOST",
+    ]);
+    assert_eq!(host.var("FROM_HOST", "then").run().code(), 0);
+    assert_eq!(env.ok(["start", "-a", "two"]), "then");
+}
+
+#[test]
+fn who_it_is_and_where() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    for (flags, script, said) in [
+        (&["--user", "7:8", "--group-add", "9"][..], "id -u; id -G | tr ' ' ,", "7\n8,9"),
+        (&["--workdir", "/tmp", "--umask", "077"], "pwd; umask", "/tmp\n0077"),
+        (
+            &["--hostname", "h1", "--add-host", "other:10.0.0.1"],
+            "hostname; grep -c other /etc/hosts",
+            "h1\n1",
+        ),
+        (&["--no-hosts"], "test -e /etc/hosts || echo none", "none"),
+        (&["--passwd-entry", "me:x:0:0::/:/bin/sh", "--user", "4242"], "grep -c me:x /etc/passwd", "1"),
+        (&["--group-entry", "us:x:4242:", "--user", "4242:4242"], "grep -c us:x /etc/group", "1"),
+        (&["--tz", "UTC"], "test -e /etc/localtime && echo zone", "zone"),
+        (&["--entrypoint", "[\"sh\",\"-c\",\"echo own\"]"], "true", "own"),
+        (&["--init"], "grep -c init /proc/1/comm", "1"),
+        (&["--userns", "keep-id"], "test $(id -u) != 0 && echo kept", "kept"),
+        (
+            &["--uidmap", "0:1:2000", "--gidmap", "0:1:2000"],
+            "cat /proc/self/uid_map | tr -s ' ' | cut -d' ' -f4",
+            "2000",
+        ),
+        (&["--platform", "linux/amd64", "--pull", "never", "--quiet"], "echo here", "here"),
+        (&["--timeout", "3600", "--stop-timeout", "1", "--stop-signal", "INT"], "echo x", "x"),
+        (&["--label", "a=b", "--annotation", "c=d", "--restart", "no"], "echo x", "x"),
+        (&["--log-driver", "k8s-file", "--log-opt", "max-size=1m"], "echo x", "x"),
+    ] {
+        assert_eq!(later(&env, flags, script), (said.to_owned(), 0), "{flags:?}");
+    }
+    let user = std::process::Command::new("id").arg("-un").output().expect("id").stdout;
+    let user = String::from_utf8_lossy(&user).trim().to_owned();
+    for flag in ["--subuidname", "--subgidname"] {
+        assert_eq!(later(&env, &[flag, &user], "echo x"), ("x".to_owned(), 0), "{flag}");
+    }
+}
+
+#[test]
+fn what_it_may_do_and_see() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    std::fs::create_dir(env.path("folder")).expect("a folder");
+    assert!(env.file("folder/file", "here\n").exists());
+    let bound = "./folder:/bound:ro";
+    let mounted = format!("type=bind,source={},target=/mounted", env.path("folder").display());
+    for (flags, script, said) in [
+        (&["--volume", bound, "--mount", &mounted][..], "cat /bound/file /mounted/file", "here\nhere"),
+        (&["--tmpfs", "/mem", "--shm-size", "1m"], "grep -c ' /mem tmpfs' /proc/mounts", "1"),
+        (&["--read-only", "--read-only-tmpfs=false"], "touch /x 2>/dev/null || echo no", "no"),
+        (&["--device", "/dev/null:/dev/nothing"], "test -c /dev/nothing && echo node", "node"),
+        (
+            &["--cap-drop", "all", "--cap-add", "chown"],
+            "grep CapEff /proc/self/status | cut -f2",
+            "0000000000000001",
+        ),
+        (&["--security-opt", "no-new-privileges"], "grep NoNewPrivs /proc/self/status | cut -f2", "1"),
+        (&["--ulimit", "nofile=100:200"], "ulimit -n", "100"),
+        (&["--sysctl", "net.ipv4.ip_default_ttl=77"], "cat /proc/sys/net/ipv4/ip_default_ttl", "77"),
+        (&["--privileged"], "test -w /proc/sysrq-trigger || grep -c CapEff /proc/self/status", "1"),
+        (&["--network", "none"], "ls /sys/class/net | wc -l", "1"),
+        (&["--net", "host"], "echo x", "x"),
+        (&["--pid", "host"], "test $$ != 1 && echo host", "host"),
+        (&["--ipc", "host", "--uts", "host", "--cgroupns", "host"], "echo x", "x"),
+    ] {
+        assert_eq!(later(&env, flags, script), (said.to_owned(), 0), "{flags:?}");
+    }
+}
+
+#[test]
+fn files_of_ids_a_folder_as_root_and_the_end_with_rm() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let id = env.ok(["create", "--cidfile", "cid", "--pidfile", "pid", "--rm", "-i", BUSYBOX, "cat"]);
+    assert_eq!(std::fs::read_to_string(env.path("cid")).expect("the file"), id);
+    assert_eq!(env.ctr(["start", "-ai", &id]).stdin("typed").run().success(), "typed");
+    assert_eq!(env.ctr(["container", "exists", &id]).run().code(), 1);
+    assert!(!env.path("cid").exists() && !env.path("pid").exists());
+    let terminal = env.ok(["create", "--tty", "--interactive", "--attach", "stdin", BUSYBOX, "tty"]);
+    assert_eq!(env.ctr(["start", "-a", &terminal]).run().stdout.trim_end(), "/dev/pts/0");
+    std::fs::create_dir(env.path("empty")).expect("a folder");
+    let rootfs = env.ok(["create", "--rootfs", "empty", "/nothing"]);
+    assert_eq!(env.ctr(["start", &rootfs]).run().code(), 127);
+    assert_eq!(env.ctr(["create", "no/such/image"]).run().code(), 125);
+    assert_eq!(env.ok(["ps", "-aq"]).lines().count(), 2);
+}

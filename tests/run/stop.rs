@@ -1,0 +1,185 @@
+//! Ending containers: `stop`, `kill`, `restart`, `pause`, and the flags that choose among them.
+
+use std::time::Instant;
+
+use ctr_tests::{BUSYBOX, Env, needs};
+
+use crate::kept::{detached, field};
+
+const HEARS: &str = "trap 'exit 3' TERM; trap 'exit 4' INT; while :; do sleep 0.1; done";
+
+fn running(env: &Env) -> Vec<String> {
+    let mut names: Vec<_> = env.ok(["ps", "--format", "{{.Names}}"]).lines().map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_container_that_hears_the_signal_ends_by_itself() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    detached(&env, &[], "one", HEARS);
+    detached(&env, &["--stop-signal", "INT", "--stop-timeout", "60"], "two", HEARS);
+    let stopped = env.ctr(["stop", "one", "two"]).run();
+    assert_eq!((stopped.code(), stopped.stdout.as_str(), stopped.stderr.as_str()), (0, "one\ntwo\n", ""));
+    assert_eq!(field(&env, "one", "{{.State.ExitCode}}"), "3");
+    assert_eq!(field(&env, "two", "{{.State.ExitCode}}"), "4");
+    assert_eq!(env.ok(["stop", "one"]), "one", "it is stopped already");
+}
+
+#[test]
+fn one_that_cannot_hear_it_is_killed_at_once_and_that_is_said() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    detached(&env, &[], "deaf", "exec sleep 1000");
+    let stopped = env.ctr(["stop", "--time", "3600", "deaf"]).run();
+    assert_eq!(stopped.code(), 0);
+    assert!(
+        stopped.stderr.contains("no handler for SIGTERM") && stopped.stderr.contains("--init"),
+        "{stopped}"
+    );
+    assert_eq!(field(&env, "deaf", "{{.State.ExitCode}}"), "137");
+    // Podman waits, and says so.
+    std::fs::remove_file(env.path("deaf-ready")).expect("the file");
+    env.ok(["start", "deaf"]);
+    let begun = Instant::now();
+    let stopped = env.named("podman", ["stop", "-t", "1", "deaf"]).run();
+    assert_eq!((stopped.code(), begun.elapsed().as_secs() >= 1), (0, true));
+    let said = "StopSignal SIGTERM failed to stop container deaf in 1 seconds, resorting to SIGKILL";
+    assert!(stopped.stderr.contains(said), "{stopped}");
+}
+
+#[test]
+fn an_init_hears_for_those_who_do_not() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    detached(&env, &["--init"], "one", "exec sleep 1000");
+    let stopped = env.ctr(["stop", "one"]).run();
+    assert_eq!((stopped.code(), stopped.stderr.as_str()), (0, ""));
+    assert_eq!(field(&env, "one", "{{.State.ExitCode}}"), "143");
+}
+
+#[test]
+fn all_some_the_latest_and_those_of_files() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    for name in ["a", "b", "c", "d"] {
+        detached(&env, &["--cidfile", &format!("{name}.cid"), "--label", &format!("is={name}")], name, HEARS);
+    }
+    let read = |name: &str| std::fs::read_to_string(env.path(format!("{name}.cid"))).expect("the file");
+    let cids = ["a", "b", "c", "d"].map(|name| (name, read(name)));
+    let cid = |name: &str| cids.iter().find(|(known, _)| *known == name).expect("one of them").1.clone();
+    assert_eq!(env.ok(["stop", "--cidfile", "a.cid"]), cid("a"));
+    assert_eq!(env.ok(["stop", "--latest", "-t", "5"]), cid("d"));
+    assert_eq!(env.ok(["stop", "--filter", "label=is=b"]), cid("b"));
+    assert_eq!(running(&env), ["c"]);
+    assert_eq!(env.ok(["start", "--filter", "label=is=a"]), cid("a"));
+    assert_eq!(env.ok(["start", "--latest"]), cid("d"));
+    assert_eq!(running(&env), ["a", "c", "d"]);
+    assert_eq!(env.ok(["kill", "--cidfile", "c.cid", "-s", "INT"]), cid("c"));
+    assert_eq!(env.ok(["wait", "c"]), "4");
+    assert_eq!(env.ok(["kill", "--latest", "--signal", "15"]), cid("d"));
+    assert_eq!(env.ok(["wait", "d"]), "3");
+    assert_eq!(env.ok(["start", "--all"]).lines().count(), 3);
+    assert_eq!(running(&env).len(), 4);
+    assert_eq!(env.ok(["kill", "--all"]).lines().count(), 4);
+    assert_eq!(env.ok(["wait", "a", "b", "c", "d"]), "137\n137\n137\n137");
+    assert_eq!(env.ok(["restart", "--all", "--time", "0"]).lines().count(), 4);
+    assert_eq!(env.ok(["stop", "--all"]).lines().count(), 4);
+    assert_eq!(running(&env), [""; 0]);
+    assert_eq!(env.ok(["rm", "--latest"]), cid("d"));
+    assert_eq!(env.ok(["container", "prune", "-f", "--filter", "label=is=a"]), cid("a"));
+    assert_eq!(env.ok(["rm", "--cidfile", "b.cid"]), cid("b"));
+    assert_eq!(env.ok(["ps", "-a", "--format", "{{.Names}}"]), "c");
+}
+
+#[test]
+fn restarting() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    detached(&env, &["--cidfile", "cid"], "one", HEARS);
+    let id = field(&env, "one", "{{.Id}}");
+    let pid = || field(&env, "one", "{{.State.Pid}}");
+    let mut last = pid();
+    for args in [
+        &["restart", "one"][..],
+        &["restart", "--running"],
+        &["restart", "-l"],
+        &["restart", "--cidfile", "cid"],
+    ] {
+        assert!(["one", id.as_str()].contains(&env.ok(args).as_str()), "{args:?}");
+        let now = pid();
+        assert_ne!(now, last, "{args:?}");
+        last = now;
+    }
+    assert_eq!(env.ok(["restart", "--filter", "name=one"]), id);
+    assert_eq!(env.ok(["stop", "one"]), "one");
+    assert_eq!(env.ok(["restart", "one"]), "one");
+    assert_eq!(running(&env), ["one"]);
+    assert_eq!(env.ctr(["restart", "--running", "one"]).run().code(), 125);
+}
+
+#[test]
+fn freezing_needs_a_group_and_says_so() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    detached(&env, &["--cidfile", "cid"], "one", HEARS);
+    let group = field(&env, "one", "{{.State.CgroupPath}}");
+    for args in [
+        &["pause", "one"][..],
+        &["pause", "--all"],
+        &["pause", "--latest"],
+        &["pause", "--cidfile", "cid"],
+        &["pause", "--filter", "name=one"],
+    ] {
+        let paused = env.ctr(args).run();
+        if group.is_empty() {
+            let said = paused.fails(125);
+            assert!(said.contains("no control group of its own") && said.contains("Delegate=yes"), "{said}");
+            continue;
+        }
+        assert_eq!(paused.code(), 0);
+        assert_eq!(field(&env, "one", "{{.State.Status}} {{.State.Paused}}"), "paused true");
+        let unpause = [&["unpause"][..], &args[1..]].concat();
+        assert_eq!(env.ctr(unpause).run().code(), 0);
+        assert_eq!(field(&env, "one", "{{.State.Status}}"), "running");
+    }
+    for args in [&["unpause", "one"][..], &["unpause", "--cidfile", "cid"], &["unpause", "--latest"]] {
+        let said = env.named("podman", args).run().fails(125);
+        assert!(said.contains("is not paused, can't unpause: container state improper"), "{said}");
+    }
+    assert_eq!(env.ok(["unpause", "--all"]), "");
+    assert_eq!(env.ok(["unpause", "--filter", "name=one"]), "");
+    assert_eq!(env.ok(["stop", "one"]), "one");
+    let said = env.named("podman", ["pause", "one"]).run().fails(125);
+    assert!(said.contains("is not running, can't pause: container state improper"), "{said}");
+}
+
+#[test]
+fn what_is_not_there_or_does_not_run() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    env.ok(["create", "--name", "made", BUSYBOX, "true"]);
+    for verb in ["stop", "start", "kill", "pause", "unpause", "restart", "wait", "attach", "rm"] {
+        let said = env.ctr([verb, "nobody"]).run();
+        let code = said.code();
+        let said = said.stderr.clone();
+        assert_eq!(code, 1, "{verb}: {said}");
+        assert!(said.contains("no container with name or ID \"nobody\" found"), "{verb}: {said}");
+        if verb != "attach" {
+            let said = env.ctr([verb]).run().fails(125);
+            assert!(said.contains("you must provide at least one name or id"), "{verb}: {said}");
+        }
+    }
+    assert_eq!(env.ctr(["stop", "--ignore", "nobody"]).run().code(), 0);
+    let said = env.ctr(["kill", "made"]).run().fails(125);
+    assert!(said.contains("can only kill running containers"), "{said}");
+    assert_eq!(env.ctr(["kill", "--signal", "NOPE", "made"]).run().code(), 125);
+    let several = env.ctr(["start", "-a", "made", "other"]).run().fails(125);
+    assert!(several.contains("you cannot start and attach multiple containers at once"), "{several}");
+    // Both begin so.
+    let ids = env.ok(["ps", "-aq", "--no-trunc"]);
+    std::fs::write(env.store().join("containers").join(&ids).join("record.json"), "{").expect("the record");
+    let said = env.ctr(["start", "made"]).run();
+    assert_eq!(said.code(), 1, "{said}");
+}
