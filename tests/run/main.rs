@@ -2,6 +2,7 @@
 
 mod commit;
 mod config;
+mod copy_files;
 mod create;
 mod debian;
 mod environment;

@@ -3,6 +3,7 @@
 pub mod begin;
 pub mod commit;
 pub mod completion;
+pub mod cp;
 pub mod df;
 pub mod doctor;
 pub mod empty;

@@ -49,7 +49,7 @@ use crate::ulimit::UlimitError;
 use crate::user::UserError;
 
 pub use process::Filter;
-pub(crate) use reach::accounts;
+pub(crate) use reach::{accounts, root};
 
 /// What `exec` was asked for.
 #[derive(Debug, Clone, Default)]

@@ -4,6 +4,7 @@
 pub mod attach;
 pub mod command;
 pub mod containers;
+pub mod cp;
 pub mod create;
 pub mod device;
 pub mod ended;

@@ -28,6 +28,7 @@ mod record;
 mod root;
 pub(crate) mod start;
 mod streams;
+pub mod visit;
 mod volumes;
 
 use std::os::fd::AsFd;
@@ -228,6 +229,8 @@ pub enum Note {
     DeviceAccess(PathBuf),
     /// A step of the start that took its fallback.
     Start(ctr_runtime::launch::Notice),
+    /// What is bound into a container that does not run is not there.
+    NoSource(PathBuf),
     /// `-t` without a terminal to read from.
     NoTerminal,
 }

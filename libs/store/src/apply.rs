@@ -37,7 +37,7 @@
 
 mod dirs;
 mod error;
-mod name;
+pub(crate) mod name;
 pub(crate) mod owner;
 mod parent;
 mod path;

@@ -64,6 +64,7 @@ pub mod resolve;
 pub mod session;
 mod settle;
 pub mod tar;
+pub mod transfer;
 pub mod transport;
 pub mod volume;
 pub mod worker;

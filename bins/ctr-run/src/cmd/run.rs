@@ -187,6 +187,9 @@ pub(super) fn tell(ui: &Ui, note: &Note) {
             "the container can do all that you can with {}: nothing here limits the use of a device",
             path.display()
         )),
+        Note::NoSource(path) => {
+            ui.warn(&format!("{} is not there: the container is taken without it", path.display()));
+        }
         Note::NoTerminal => {
             ui.warn("the input device is not a terminal: --tty and --interactive may not work as expected");
         }

@@ -101,7 +101,7 @@ fn mistakes_have_podmans_words() {
         ("podman --debug --log-level=panic ps", "Setting --log-level and --debug is not allowed\n1"),
         (
             "podman copy a b",
-            "Error: unrecognized command `podman copy`\nTry 'podman --help' for more information\n125",
+            "Error: unrecognized command `podman copy`\n\nDid you mean this?\n\tcp\n\ttop\n\nTry 'podman --help' for more information\n125",
         ),
     ] {
         assert_eq!(asked(line), expected, "{line}");

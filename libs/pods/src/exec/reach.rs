@@ -47,7 +47,7 @@ fn is_shared(pid: u32, name: &str) -> bool {
 
 /// The root directory of a process. Its number may have passed to another one; what is read here is then of no use, as
 /// nothing enters by the number.
-pub(super) fn root(state: &State) -> Result<Root, ExecError> {
+pub(crate) fn root(state: &State) -> Result<Root, ExecError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir: OwnedFd = openat(CWD, format!("/proc/{}/root", state.init.pid), flags, Mode::empty())
         .map_err(ExecError::Root)?;

@@ -51,7 +51,7 @@ use crate::volumes::{self, Found};
 #[derive(Debug)]
 pub struct Held {
     claim: Claim,
-    request: Request,
+    pub(super) request: Request,
     image: Option<Image>,
     paths: OwnPaths,
     /// Its maps, if it got some of its own at an earlier start.
@@ -146,7 +146,7 @@ impl Held {
         removed
     }
 
-    fn container<'a>(&'a self, host: Host<'a>) -> Container<'a> {
+    pub(super) fn container<'a>(&'a self, host: Host<'a>) -> Container<'a> {
         let Self { claim, request, image, paths, more_layers, .. } = self;
         Container { host, request, image: image.as_ref(), paths, claim, more_layers }
     }
@@ -309,7 +309,7 @@ impl Held {
     }
 
     /// The map that a container with ids of its own once got is its own for good: its files have those ids.
-    fn plan(
+    pub(super) fn plan(
         &self,
         container: &Container<'_>,
         choice: &Choice,

@@ -201,6 +201,13 @@ pub(super) fn image(
     mounted(container, &stack, &scratch.join("copy"), note)
 }
 
+/// A folder where the root can be while it is nobody's.
+pub(super) fn anchor(container: &Container<'_>) -> Result<std::path::PathBuf, RootError> {
+    let at = container.claim.layer.join("at");
+    private(&at)?;
+    Ok(at)
+}
+
 /// A folder where a mount of ours can be.
 pub(super) fn somewhere(container: &Container<'_>, number: usize) -> Result<std::path::PathBuf, FileError> {
     let at = container.claim.layer.join(format!("volume-{number}")).join("at");

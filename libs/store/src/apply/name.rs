@@ -9,7 +9,7 @@ const AUFS: &[u8] = b".wh..wh.";
 
 /// What the name of an entry means.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(crate) enum Name {
     /// The top of the layer.
     Top,
     /// Something called `name` in the directory `parent`.
@@ -47,14 +47,14 @@ pub(super) fn parse(raw: &[u8]) -> Result<Name, &'static str> {
 }
 
 /// As [`parse`], where no name hides anything.
-pub(super) fn plain(raw: &[u8]) -> Result<Name, &'static str> {
+pub(crate) fn plain(raw: &[u8]) -> Result<Name, &'static str> {
     let mut parts = components(raw)?;
     let Some(name) = parts.pop() else { return Ok(Name::Top) };
     Ok(Name::At { parent: parts.join(&b'/'), name: name.to_vec() })
 }
 
 /// Splits the name of an existing entry, as a hard link gives it.
-pub(super) fn target(raw: &[u8], is_plain: bool) -> Result<Vec<u8>, &'static str> {
+pub(crate) fn target(raw: &[u8], is_plain: bool) -> Result<Vec<u8>, &'static str> {
     match if is_plain { plain(raw) } else { parse(raw) }? {
         Name::At { parent, name } if parent.is_empty() => Ok(name),
         Name::At { parent, name } => Ok([parent, name].join(&b'/')),

@@ -31,7 +31,7 @@ pub(crate) fn trust(name: &[u8]) -> Trust {
 }
 
 /// Sets an attribute; false means that the file system or the kernel does not take it.
-pub(super) fn set(file: BorrowedFd<'_>, name: &[u8], value: &[u8]) -> rustix::io::Result<bool> {
+pub(crate) fn set(file: BorrowedFd<'_>, name: &[u8], value: &[u8]) -> rustix::io::Result<bool> {
     let value = if name == b"security.capability" { capability(value) } else { value.to_vec() };
     match rustix::fs::fsetxattr(file, name, &value, XattrFlags::empty()) {
         Ok(()) => Ok(true),
