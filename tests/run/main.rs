@@ -1,5 +1,6 @@
 //! `ctr run` and what goes with it, from the outside, as a user sees it.
 
+mod changes;
 mod commit;
 mod config;
 mod copy_files;

@@ -13,6 +13,7 @@ pub mod exec;
 pub mod filter;
 pub mod hello;
 pub mod hosts;
+pub mod layers;
 pub mod logs;
 pub mod mounts;
 pub mod namespaces;

@@ -107,14 +107,30 @@ pub fn tree<W: Write>(tree: &Root, applied: &Applied, out: W) -> Result<W, PackE
 
 /// Writes all that a view shows.
 pub fn export<W: Write>(view: &View, out: W) -> Result<W, PackError> {
-    let mut pack = Pack::new(out);
+    all(view, Pack::new(out))
+}
+
+/// As [`export`], with the owners of the topmost tree as a namespace with these maps sees them: that one is a container's,
+/// the others are its image's.
+pub fn export_container<W: Write>(view: &View, maps: &IdMaps, out: W) -> Result<W, PackError> {
+    all(view, Pack::new(out).seen_from(maps).at_the_top())
+}
+
+fn all<W: Write>(view: &View, mut pack: Pack<W>) -> Result<W, PackError> {
     let mut todo = vec![view.top()?];
     while let Some(node) = todo.pop() {
         if !node.path.as_os_str().is_empty() {
-            pack.node(view, &node)?;
+            match pack.node(view, &node) {
+                // Where somebody works, things go.
+                Err(error) if error.is_gone() => continue,
+                other => other?,
+            }
         }
         if node.stat.is_dir() {
-            todo.extend(view.children(&node)?.into_values().rev());
+            match view.children(&node) {
+                Err(error) if error.source.is_missing() => {}
+                children => todo.extend(children?.into_values().rev()),
+            }
         }
     }
     pack.finish()

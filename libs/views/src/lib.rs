@@ -5,8 +5,9 @@
 #![forbid(unsafe_code)]
 
 pub mod changes;
-pub mod filter;
 mod glob;
+pub mod diff;
+pub mod filter;
 pub mod image;
 pub mod inspect;
 pub mod listing;

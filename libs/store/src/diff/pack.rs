@@ -67,6 +67,11 @@ impl PackError {
         }
     }
 
+    /// Tells whether an object of a view went before anything of it was written.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::View(error) if error.source.is_missing())
+    }
+
     /// Tells whether nobody reads the archive any more.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Write(WriteError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe)
@@ -88,16 +93,23 @@ pub(super) struct Pack<W> {
     linked: HashMap<(u64, u64), Vec<u8>>,
     /// From which namespace owners are seen, if not from this one.
     maps: Option<IdMaps>,
+    /// Only those of a view's topmost tree are.
+    at_the_top: bool,
 }
 
 impl<W: Write> Pack<W> {
     pub(super) fn new(out: W) -> Self {
-        Self { writer: Writer::new(out), linked: HashMap::new(), maps: None }
+        Self { writer: Writer::new(out), linked: HashMap::new(), maps: None, at_the_top: false }
     }
 
     /// Gives owners the numbers that they have in a namespace with these maps.
     pub(super) fn seen_from(self, maps: &IdMaps) -> Self {
         Self { maps: Some(maps.clone()), ..self }
+    }
+
+    /// Of a view, to those of its topmost tree alone.
+    pub(super) fn at_the_top(self) -> Self {
+        Self { at_the_top: true, ..self }
     }
 
     pub(super) fn finish(self) -> Result<W, PackError> {
@@ -114,7 +126,7 @@ impl<W: Write> Pack<W> {
             FileType::Symlink => Some(view.read_link(node)?),
             _ => None,
         };
-        self.entry(&node.path, &node.stat, file, link)
+        self.entry_of(&node.path, &node.stat, file, link, !self.at_the_top || node.tree() == 0)
     }
 
     /// Adds that a path is gone.
@@ -196,10 +208,21 @@ impl<W: Write> Pack<W> {
         file: Option<OwnedFd>,
         link: Option<OsString>,
     ) -> Result<(), PackError> {
+        self.entry_of(path, stat, file, link, true)
+    }
+
+    fn entry_of(
+        &mut self,
+        path: &Path,
+        stat: &Stat,
+        file: Option<OwnedFd>,
+        link: Option<OsString>,
+        is_seen: bool,
+    ) -> Result<(), PackError> {
         // Nobody listens at a socket that was packed.
         let Some(kind) = kind(stat.kind) else { return Ok(()) };
         let mut header = header(path, kind, stat);
-        if let Some(maps) = &self.maps {
+        if let Some(maps) = self.maps.as_ref().filter(|_| is_seen) {
             let inner = maps.uid.to_inner(stat.uid).zip(maps.gid.to_inner(stat.gid));
             let foreign = || PackError::Foreign { path: path.to_owned(), uid: stat.uid, gid: stat.gid };
             let (uid, gid) = inner.ok_or_else(foreign)?;

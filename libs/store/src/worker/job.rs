@@ -77,14 +77,17 @@ pub struct Changed {
     pub kind: diff::Kind,
 }
 
+impl From<diff::Change> for Changed {
+    fn from(change: diff::Change) -> Self {
+        let path = format!("/{}", change.path.to_string_lossy().trim_start_matches('/'));
+        Self { path, kind: change.kind }
+    }
+}
+
 fn changes(store: &Store, old: &[Digest], new: &[Digest], key: Key) -> Result<Vec<Changed>, Failure> {
     let (old, new) = (view(store, old, key)?, view(store, new, key)?);
     let found = diff::changes(&old, &new).map_err(|error| Failure::of(&error))?;
-    let changed = |change: diff::Change| Changed {
-        path: format!("/{}", change.path.to_string_lossy().trim_start_matches('/')),
-        kind: change.kind,
-    };
-    Ok(found.into_iter().map(changed).collect())
+    Ok(found.into_iter().map(Changed::from).collect())
 }
 
 /// A view of layers as a container would see them.
