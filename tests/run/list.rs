@@ -187,3 +187,28 @@ fn the_empty_sets_are_empty() {
     }
     assert_eq!(env.ctr(["network", "rm", "--force", "-t", "0", "absent"]).run().code(), 0);
 }
+
+#[test]
+fn port_finds_no_ports_of_containers_that_have_none() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    env.ok(["create", "--name", "c", BUSYBOX]);
+    for args in
+        [&["port", "c"][..], &["container", "port", "--all"], &["port", "-l"], &["port", "c", "80/tcp"]]
+    {
+        assert_eq!(env.ok(args), "", "{args:?}");
+    }
+    env.ok(["container", "port", "--latest"]);
+    env.ok(["port", "--all"]);
+    for (args, told) in [
+        (&["port"][..], "you must supply a running container name or id"),
+        (&["port", "nothing"], "no such container"),
+        (&["port", "-a", "c"], "no arguments are needed with --all"),
+        (&["port", "-a", "-l"], "--all and --latest cannot be used together"),
+        (&["port", "c", "80/tcp/x"], "port formats are port/protocol. '80/tcp/x' is invalid"),
+        (&["port", "c", "65536"], "is not the number of a port"),
+    ] {
+        let said = env.ctr(args).run().fails(125);
+        assert!(said.contains(told), "{args:?}: {said}");
+    }
+}

@@ -16,6 +16,7 @@ mod format;
 pub mod info;
 pub mod inspect;
 pub mod logs;
+pub mod port;
 pub mod ps;
 pub mod rm;
 pub mod run;

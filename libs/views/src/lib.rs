@@ -5,9 +5,9 @@
 #![forbid(unsafe_code)]
 
 pub mod changes;
-mod glob;
 pub mod diff;
 pub mod filter;
+mod glob;
 pub mod image;
 pub mod inspect;
 pub mod listing;
