@@ -3,9 +3,14 @@
 use std::path::PathBuf;
 
 use ctr_tests::env::Invocation;
+use ctr_tests::image::Image;
 use ctr_tests::{BUSYBOX, Env, needs};
 
-/// A command in a container, where a file is the last word of the configuration.
+/// What a command in a container prints where a file is the last word of the configuration.
+fn said(env: &Env, conf: &str, flags: &[&str], command: &str) -> String {
+    with(env, conf, flags, command).run().success()
+}
+
 fn with<'a>(env: &'a Env, conf: &str, flags: &[&str], command: &str) -> Invocation<'a> {
     let conf = env.file("containers.conf", conf);
     env.ctr(["run", "--rm"])
@@ -20,6 +25,37 @@ fn own(env: &Env, name: &str, text: &str) -> PathBuf {
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
     std::fs::write(&path, text).expect("a file");
     path
+}
+
+#[test]
+fn the_user_s_file_counts_then_drop_ins_modules_and_the_override() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let says = |name: &str| format!("[containers]\nenv = ['{name}=1', 'LAST={name}', {{append=true}}]");
+    let _main = own(&env, "containers.conf", &says("MAIN"));
+    let _drop_in = own(&env, "containers.conf.d/50-x.conf", &says("DROP_IN"));
+    let _not = own(&env, "containers.conf.d/50-x.conf.off", &says("OFF"));
+    let _module = own(&env, "containers.conf.modules/some", &says("MODULE"));
+    let extra = env.file("extra", says("EXTRA"));
+    let last = env.file("last", says("OVERRIDE"));
+    let seen = |all: &str, modules: &[&str], only: &str| {
+        let run = env.ctr(modules).args(["run", "--rm", BUSYBOX, "env"]);
+        let text = run.var("CONTAINERS_CONF", only).var("CONTAINERS_CONF_OVERRIDE", all).run().success();
+        let names = ["MAIN", "DROP_IN", "OFF", "MODULE", "EXTRA", "OVERRIDE"];
+        let there = names.into_iter().filter(|name| text.contains(&format!("\n{name}=1")));
+        let last = text.lines().find_map(|line| line.strip_prefix("LAST=")).unwrap_or_default().to_owned();
+        (there.collect::<Vec<_>>().join(" "), last)
+    };
+    let pair = |names: &str, last: &str| (names.to_owned(), last.to_owned());
+    assert_eq!(seen("", &[], ""), pair("MAIN DROP_IN", "DROP_IN"));
+    assert_eq!(seen("", &["--module", "some"], ""), pair("MAIN DROP_IN MODULE", "MODULE"));
+    let last = last.to_str().expect("a path");
+    let extra = extra.to_str().expect("a path");
+    assert_eq!(
+        seen(last, &["--module", "some", "--module", extra], ""),
+        pair("MAIN DROP_IN MODULE EXTRA OVERRIDE", "OVERRIDE")
+    );
+    assert_eq!(seen(last, &["--module", "some"], extra), pair("MODULE EXTRA OVERRIDE", "OVERRIDE"));
 }
 
 #[test]
@@ -79,7 +115,7 @@ fn a_broken_file_is_named_with_its_line() {
 fn what_does_nothing_is_said_once_and_by_doctor() {
     needs!(Userns);
     let env = Env::with_busybox();
-    let text = "[containers]\ntypo = 1\ncgroups = 'disabled'\nkeyring = true\n[engine]\nruntime = 'runc'";
+    let text = "[containers]\ntypo = 1\ncgroups = 'disabled'\nlog_driver = 'journald'\nkeyring = true\n[engine]\nruntime = 'runc'";
     let run = with(&env, text, &[], "true").run();
     let path = env.path("containers.conf");
     let path = path.display();
@@ -87,7 +123,8 @@ fn what_does_nothing_is_said_once_and_by_doctor() {
         run.stderr,
         format!(
             "warning: {path}: containers.cgroups is not supported yet; ignored\n\
-             warning: {path}: unknown key containers.typo; ignored\n"
+             warning: {path}: unknown key containers.typo; ignored\n\
+             warning: {path}: containers.log_driver = journald is not supported yet; ignored\n"
         )
     );
     let quiet = env.ctr(["ps"]).var("CONTAINERS_CONF_OVERRIDE", env.path("containers.conf")).run();
@@ -106,6 +143,207 @@ fn what_does_nothing_is_said_once_and_by_doctor() {
     ] {
         assert!(found.contains(part), "{found}");
     }
+}
+
+#[test]
+fn keys_that_stand_for_flags_are_their_defaults() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    for (key, command, expected, flag, overridden) in [
+        ("tz = 'Etc/GMT-3'", "date +%z", "+0300", "--tz=UTC", "+0000"),
+        ("umask = '0027'", "umask", "0027", "--umask=0077", "0077"),
+        ("shm_size = '1m'", "df -k /dev/shm | awk 'NR==2 {print $2}'", "1024", "--shm-size=2m", "2048"),
+        (
+            "read_only = true",
+            "touch /x 2>/dev/null && echo written || echo refused",
+            "refused",
+            "--read-only=false",
+            "written",
+        ),
+        ("init = true", "tr '\\0' ' ' < /proc/1/cmdline | grep -c sh", "0", "--init=false", "1"),
+        (
+            "default_ulimits = ['nofile=33:44']",
+            "ulimit -Sn; ulimit -Hn",
+            "33\n44",
+            "--ulimit=nofile=55:66",
+            "55\n66",
+        ),
+        (
+            "default_sysctls = ['net.core.somaxconn=77']",
+            "cat /proc/sys/net/core/somaxconn",
+            "77",
+            "--sysctl=net.core.somaxconn=88",
+            "88",
+        ),
+        ("env = ['A=conf']", "echo $A", "conf", "--env=A=flag", "flag"),
+        ("no_hosts = true", "cat /etc/hosts 2>/dev/null | grep -c mine", "0", "--no-hosts=false", "1"),
+    ] {
+        let conf = format!("[containers]\n{key}");
+        let hosts = ["--hostname=mine"];
+        let status = |flags: &[&str]| said(&env, &conf, flags, &format!("{command}; true"));
+        assert_eq!(status(&hosts), expected, "{key}");
+        assert_eq!(status(&[hosts[0], flag]), overridden, "{key} {flag}");
+    }
+}
+
+#[test]
+fn namespaces_and_ids_come_from_the_file() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let host = |kind: &str| {
+        let link = std::fs::read_link(format!("/proc/self/ns/{kind}")).expect("a namespace");
+        link.to_str().expect("text").to_owned()
+    };
+    for (key, kind, flag) in [
+        ("ipcns", "ipc", "--ipc=private"),
+        ("netns", "net", "--network=none"),
+        ("pidns", "pid", "--pid=private"),
+        ("utsns", "uts", "--uts=private"),
+        ("cgroupns", "cgroup", "--cgroupns=private"),
+    ] {
+        let conf = format!("[containers]\n{key} = 'host'");
+        let link = format!("readlink /proc/self/ns/{kind}");
+        assert_eq!(said(&env, &conf, &[], &link), host(kind), "{key}");
+        assert_ne!(said(&env, &conf, &[flag], &link), host(kind), "{key}");
+    }
+    let uid = rustix::process::getuid().as_raw();
+    assert_eq!(said(&env, "containers.userns = 'keep-id'", &[], "id -u"), uid.to_string());
+    assert_eq!(said(&env, "containers.ipcns = 'shareable'", &[], "echo fine"), "fine");
+    // A parameter of a namespace that is not the container's own is left out.
+    let sysctl = "containers.default_sysctls = ['net.core.somaxconn=77']";
+    assert_eq!(said(&env, sysctl, &["--network=host"], "echo fine"), "fine");
+    let error = with(&env, "containers.default_sysctls = ['vm.swappiness=1']", &[], "true").run().fails(125);
+    assert!(
+        error.contains("parsing containers.conf default_sysctls: sysctl 'vm.swappiness' is not allowed"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_environment_and_the_proxies_come_from_the_file() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let show = "echo $FROM_HOST/$http_proxy";
+    let run = |conf: &str, flags: &[&str]| {
+        with(&env, conf, flags, show).var("FROM_HOST", "x").var("http_proxy", "p").run().success()
+    };
+    assert_eq!(run("", &[]), "/p");
+    assert_eq!(run("containers.http_proxy = false", &[]), "/");
+    assert_eq!(run("containers.http_proxy = false", &["--http-proxy"]), "/p");
+    assert_eq!(run("containers.env_host = true", &[]), "x/p");
+    assert_eq!(run("containers.env_host = true", &["--env-host=false"]), "/p");
+}
+
+#[test]
+fn capabilities_and_rights_come_from_the_file() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let bounding = "awk '/CapBnd/ {print $2}' /proc/self/status";
+    let two = "containers.default_capabilities = ['CHOWN', 'cap_net_raw']";
+    assert_eq!(said(&env, two, &[], bounding), "0000000000002001");
+    assert_eq!(said(&env, two, &["--cap-add=KILL", "--cap-drop=CHOWN"], bounding), "0000000000002020");
+    let all = said(&env, two, &["--privileged"], bounding);
+    assert_eq!(said(&env, "containers.privileged = true", &[], bounding), all);
+    assert_ne!(said(&env, "containers.privileged = true", &["--privileged=false"], bounding), all);
+    let profile = env.file("seccomp.json", r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO","errnoRet":1}]}"#);
+    let conf = format!("containers.seccomp_profile = '{}'", profile.display());
+    let make = "mkdir /x 2>/dev/null && echo made || echo refused";
+    assert_eq!(said(&env, &conf, &[], make), "refused");
+    assert_eq!(said(&env, &conf, &["--security-opt=seccomp=unconfined"], make), "made");
+    assert_eq!(said(&env, &conf, &["--privileged"], make), "made");
+}
+
+#[test]
+fn mounts_and_volumes_make_way_for_those_of_flags() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let (one, two) = (env.file("one", "1"), env.file("two", "2"));
+    let (one, two) = (one.display(), two.display());
+    let conf = format!(
+        "[containers]\nmounts = ['type=bind,src={one},dst=/mounted,ro']\nvolumes = ['{one}:/bound:ro']\n\
+         devices = ['/dev/null:/dev/nothing']"
+    );
+    let show = "cat /mounted /bound; test -c /dev/nothing";
+    assert_eq!(said(&env, &conf, &[], show), "11");
+    let mount = format!("--mount=type=bind,src={two},dst=/bound,ro");
+    assert_eq!(said(&env, &conf, &[&mount], show), "12");
+    let error = with(&env, "containers.mounts = ['type=nonsense,dst=/x']", &[], "true").run().fails(125);
+    assert!(
+        error.contains("parsing containers.conf mounts: invalid filesystem type \"nonsense\""),
+        "{error}"
+    );
+    env.load(&Image::busybox("localhost/volume", []).set("Volumes", serde_json::json!({"/data": {}})));
+    let conf = env.file("modes", "engine.image_volume_mode = 'tmpfs'");
+    let kind = env.ctr(["run", "--rm", "localhost/volume", "stat", "-f", "-c", "%T", "/data"]);
+    assert_eq!(kind.var("CONTAINERS_CONF_OVERRIDE", conf).run().success(), "tmpfs");
+}
+
+#[test]
+fn names_and_annotations_come_from_the_file() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let conf = "[containers]\ncontainer_name_as_hostname = true\nannotations = ['a=conf', 'b=conf']";
+    assert_eq!(said(&env, conf, &["--name=my_name.x"], "hostname"), "myname.x");
+    assert_eq!(said(&env, conf, &["--hostname=other"], "hostname"), "other");
+    let error = with(&env, "engine.pull_policy = 'nonsense'", &[], "true").run().fails(125);
+    assert!(error.contains("unsupported pull policy \"nonsense\""), "{error}");
+}
+
+#[test]
+fn what_is_kept_follows_the_file_as_well() {
+    needs!(Userns, Overlay);
+    let env = Env::with_busybox();
+    let create = |conf: &str, flags: &[&str]| {
+        let conf = env.file("conf", conf);
+        let create = env.ctr(["create"]).args(flags).args([BUSYBOX, "sh", "-c", "echo $A"]);
+        create.var("CONTAINERS_CONF_OVERRIDE", conf).run().success()
+    };
+    let shown = |id: &str, format: &str| env.ok(["inspect", "--format", format, id]);
+    let conf = "[containers]\nannotations = ['a=conf', 'b=conf']\nlog_driver = 'none'\nlog_tag = 'mine'\nenv = ['A=conf']";
+    let id = create(conf, &["--annotation", "b=flag"]);
+    let format = "{{.Config.Annotations.a}} {{.Config.Annotations.b}} {{.HostConfig.LogConfig.Type}} {{.HostConfig.LogConfig.Tag}}";
+    assert_eq!(shown(&id, format), "conf flag none mine");
+    // What the file said when it was made holds when it is started.
+    assert_eq!(env.ok(["start", "-a", &id]), "conf");
+    let id = create(conf, &["--log-driver=k8s-file", "--log-opt=tag=other"]);
+    assert_eq!(shown(&id, "{{.HostConfig.LogConfig.Type}} {{.HostConfig.LogConfig.Tag}}"), "k8s-file other");
+    let id = create("containers.log_driver = 'journald'", &[]);
+    assert_eq!(shown(&id, "{{.HostConfig.LogConfig.Type}}"), "k8s-file");
+    let conf = env.file("keys", "engine.detach_keys = 'nonsense'");
+    for command in [vec!["run", "--rm", BUSYBOX, "true"], vec!["start", "-a", &id]] {
+        let said = env.ctr(&command).var("CONTAINERS_CONF_OVERRIDE", &conf).run().fails(125);
+        assert!(said.contains("nonsense"), "{said}");
+    }
+}
+
+#[test]
+fn a_log_is_rotated_at_the_size_of_the_file() {
+    needs!(Userns, Overlay);
+    let env = Env::with_busybox();
+    let conf = env.file("conf", "containers.log_size_max = 8192");
+    let script = "i=0; while [ $i -lt 1000 ]; do echo a line of some thirty bytes; i=$((i + 1)); done";
+    let run =
+        env.ctr(["run", "--name", "it", BUSYBOX, "sh", "-c", script]).var("CONTAINERS_CONF_OVERRIDE", conf);
+    let _lines = run.run().success();
+    let file = env.ok(["inspect", "--format", "{{.HostConfig.LogConfig.Path}}", "it"]);
+    for path in [file.clone(), format!("{file}.1"), format!("{file}.2")] {
+        assert!(std::fs::metadata(&path).expect("a log").len() <= 8192, "{path}");
+    }
+}
+
+#[test]
+fn a_container_has_the_time_of_the_file_to_stop() {
+    needs!(Userns, Overlay);
+    let env = Env::with_busybox();
+    let conf = env.file("conf", "engine.stop_timeout = 77");
+    let made = env.ctr(["create", BUSYBOX]).var("CONTAINERS_CONF_OVERRIDE", &conf).run().success();
+    assert_eq!(env.ok(["inspect", "--format", "{{.Config.StopTimeout}}", &made]), "77");
+    let made = env
+        .ctr(["create", "--stop-timeout=5", BUSYBOX])
+        .var("CONTAINERS_CONF_OVERRIDE", &conf)
+        .run()
+        .success();
+    assert_eq!(env.ok(["inspect", "--format", "{{.Config.StopTimeout}}", &made]), "5");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The environment of a container's process: constructed, never inherited.
 //!
-//! Lowest first: the defaults, the image, `--http-proxy`, `--env-host`, `--env-file`, `-e`. `--unsetenv` and
+//! Lowest first: the defaults, the configuration, the image, `--http-proxy`, `--env-host`, `--env-file`, `-e`. `--unsetenv` and
 //! `--unsetenv-all` take away what comes from the defaults and the image; what the user names stays.
 //!
 //! # Invariants
@@ -90,6 +90,8 @@ impl HostEnv {
 /// What the flags say about the environment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct EnvRequest {
+    /// What the configuration says, which the image can change.
+    pub base: Vec<String>,
     /// `-e`, in order.
     pub set: Vec<String>,
     /// The text of each `--env-file`, in order.
@@ -222,7 +224,7 @@ fn entry(name: &str, value: &str) -> Result<String, EnvError> {
 pub fn build(image: &[String], request: &EnvRequest, host: &HostEnv) -> Result<Env, EnvError> {
     let mut env = Env::default();
     if !request.unset_all {
-        base(&mut env, image, request.terminal);
+        base(&mut env, &request.base, image, request.terminal);
         for name in &request.unset {
             env.unset(name);
         }
@@ -239,6 +241,7 @@ pub fn settled(request: &EnvRequest, host: &HostEnv) -> Result<EnvRequest, EnvEr
     let mut env = Env::default();
     named(&mut env, request, host)?;
     Ok(EnvRequest {
+        base: request.base.clone(),
         set: env.entries()?,
         files: Vec::new(),
         host: false,
@@ -280,14 +283,15 @@ pub fn on_top(base: &[String], request: &EnvRequest, host: &HostEnv) -> Result<E
     Ok(env)
 }
 
-/// The defaults, then the image's entries.
-fn base(env: &mut Env, image: &[String], terminal: bool) {
+/// The defaults, then the configuration's entries, then the image's.
+fn base(env: &mut Env, configured: &[String], image: &[String], terminal: bool) {
     env.set("PATH", DEFAULT_PATH);
     if terminal {
         env.set("TERM", "xterm");
     }
     // Software asks for this name to learn that it is in a container; the value is Podman's.
     env.set("container", "podman");
+    env.lay(configured);
     env.lay(image);
 }
 
@@ -342,6 +346,18 @@ mod tests {
             assert!(got.contains(&want.to_owned()), "{want} in {got:?}");
         }
         assert!(!got.iter().any(|entry| entry.starts_with("SECRET")));
+    }
+
+    #[test]
+    fn the_image_wins_over_the_configuration() {
+        let base = strings(&["X=conf", "Y=conf", "PATH=/conf", "SECRET"]);
+        let request = EnvRequest { base, ..EnvRequest::default() };
+        assert_eq!(
+            entries(&["X=image"], &request),
+            ["PATH=/conf", "container=podman", "X=image", "Y=conf", "SECRET="]
+        );
+        let request = EnvRequest { unset_all: true, ..request };
+        assert!(entries(&["X=image"], &request).is_empty());
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub struct HostsRequest {
 /// Privileges beyond namespaces.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Privileges {
+    /// What it has unless flags say otherwise: the usual list, or the configuration's.
+    pub default_caps: Option<Vec<String>>,
     /// `--cap-add`.
     pub cap_add: Vec<String>,
     /// `--cap-drop`.
@@ -249,6 +251,8 @@ pub struct Request {
     pub name: Option<String>,
     /// `--hostname`.
     pub hostname: Option<String>,
+    /// Without one, the container's name is its host name, not its id.
+    pub name_as_hostname: bool,
     /// `--label`.
     pub labels: Vec<(String, String)>,
     /// `--annotation`.

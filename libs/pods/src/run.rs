@@ -474,8 +474,18 @@ impl Container<'_> {
             None if modes.uts == Mode::Host || modes.network == Mode::Host => {
                 rustix::system::uname().nodename().to_string_lossy().into_owned()
             }
-            None => self.claim.id.short().to_owned(),
+            None => self.own_hostname(),
         }
+    }
+
+    fn own_hostname(&self) -> String {
+        let name =
+            self.claim.name.chars().filter(|next| next.is_ascii_alphanumeric() || matches!(next, '-' | '.'));
+        let name: String = name.take(64).collect();
+        if self.request.name_as_hostname && crate::hosts::check_hostname(&name).is_ok() {
+            return name;
+        }
+        self.claim.id.short().to_owned()
     }
 
     /// In A: everything from the first process to the running command. `before` happens right before that process is

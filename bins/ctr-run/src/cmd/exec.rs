@@ -59,7 +59,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     }
     let words = flags.texts()?;
     let (name, words) = target(flags, &words)?;
-    let request = request(flags, words)?;
+    let request = request(call, words)?;
     let place = Place::find(&call.globals)?;
     let container = find(&Containers::new(&place.dirs), name)?;
     if request.terminal && !detach && !terminal::stdin_is_terminal() && !call.caller.voice.is_peer() {
@@ -103,7 +103,8 @@ fn find(containers: &Containers, name: Option<String>) -> Result<Container, Comm
     }
 }
 
-fn request(flags: &Parsed, words: &[&str]) -> Result<Request, CommandError> {
+fn request(call: &Call, words: &[&str]) -> Result<Request, CommandError> {
+    let flags = &call.flags;
     if let Some(user) = flags.get("user") {
         UserSpec::parse(user).map_err(CommandError::usage)?;
     }
@@ -119,7 +120,7 @@ fn request(flags: &Parsed, words: &[&str]) -> Result<Request, CommandError> {
         host_env: HostEnv::new(std::env::vars_os()),
         user: flags.get("user").map(str::to_owned),
         workdir: flags.get("workdir").filter(|dir| !dir.is_empty()).map(str::to_owned),
-        privileged: flags.bool("privileged"),
+        privileged: super::run::asked(call).bool("privileged"),
         interactive: flags.bool("interactive"),
         terminal: flags.bool("tty"),
         preserve_fds: super::run::preserved(flags).map_err(CommandError::usage)?,

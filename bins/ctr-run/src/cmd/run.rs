@@ -1,5 +1,6 @@
 //! `ctr run` and `ctr create`: new containers.
 
+mod asked;
 mod flags;
 mod hello;
 mod request;
@@ -28,6 +29,8 @@ pub use flags::{CREATE, VERB};
 pub(super) use request::preserved;
 
 use super::begin;
+use asked::Asked;
+
 use crate::error;
 use crate::place::{self, Place};
 
@@ -41,7 +44,8 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     if detached && flags.has("attach") {
         return Err(CommandError::usage("cannot specify both --attach and --detach"));
     }
-    let detach_keys = DetachKeys::parse(flags.string("detach-keys")).map_err(CommandError::usage)?;
+    let asked = asked(call);
+    let detach_keys = DetachKeys::parse(asked.string("detach-keys")).map_err(CommandError::usage)?;
     let request = request(call)?;
     let rules = Rules { detach_keys, proxy: flags.bool("sig-proxy"), ..streams(flags, &request)? };
     if request.process.terminal && !detached && !terminal::stdin_is_terminal() && !call.caller.voice.is_peer()
@@ -81,7 +85,7 @@ pub fn create(call: &Call) -> Result<Exit, CommandError> {
 
 fn request(call: &Call) -> Result<Request, CommandError> {
     let flags = &call.flags;
-    match flags.string("pull") {
+    match asked(call).string("pull") {
         "missing" | "never" | "false" => {}
         policy @ ("always" | "newer" | "true") => {
             return Err(CommandError::not_supported(&format!("--pull {policy}")));
@@ -90,7 +94,7 @@ fn request(call: &Call) -> Result<Request, CommandError> {
     }
     let words = flags.texts()?;
     let command_line = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    request::build(flags, &words, HostEnv::new(std::env::vars_os()), command_line)
+    request::build(asked(call), &words, HostEnv::new(std::env::vars_os()), command_line)
         .map_err(CommandError::usage)
 }
 
@@ -174,6 +178,11 @@ fn check_passthrough(request: &Request) -> Result<(), CommandError> {
         ));
     }
     Ok(())
+}
+
+/// The flags, and below them the configuration.
+pub(super) fn asked(call: &Call) -> Asked<'_> {
+    Asked::new(&call.flags, &call.globals.config.containers)
 }
 
 /// Says what is no error.

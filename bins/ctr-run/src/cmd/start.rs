@@ -84,7 +84,8 @@ pub fn start(call: &Call) -> Result<Exit, CommandError> {
     if attached && (names.len() > 1 || flags.bool(ALL)) {
         return Err(CommandError::usage("you cannot start and attach multiple containers at once"));
     }
-    let detach_keys = DetachKeys::parse(flags.string("detach-keys")).map_err(CommandError::usage)?;
+    let detach_keys =
+        DetachKeys::parse(super::run::asked(call).string("detach-keys")).map_err(CommandError::usage)?;
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
@@ -205,7 +206,8 @@ fn running(call: &Call, containers: &Containers) -> Result<Wanted, CommandError>
 /// It does not run, or has no monitor to ask.
 pub fn attach(call: &Call) -> Result<Exit, CommandError> {
     let flags = &call.flags;
-    let detach_keys = DetachKeys::parse(flags.string("detach-keys")).map_err(CommandError::usage)?;
+    let detach_keys =
+        DetachKeys::parse(super::run::asked(call).string("detach-keys")).map_err(CommandError::usage)?;
     let names = flags.texts()?;
     if names.len() != usize::from(!flags.bool("latest")) {
         return Err(CommandError::usage(

@@ -34,7 +34,12 @@ const CAPABILITY_LABELS: [&str; 2] = ["io.containers.capabilities", "io.podman.c
 /// The five sets. Root has what it may have; anyone else only what the flags add, and that across programs.
 pub(super) fn capabilities(request: &Request, facts: &Facts<'_>) -> Result<Capabilities, CreateError> {
     let privileges = &request.privileges;
-    let base = if privileges.privileged { CapSet::ALL } else { caps::DEFAULT };
+    let none: [String; 0] = [];
+    let base = match &privileges.default_caps {
+        _ if privileges.privileged => CapSet::ALL,
+        Some(list) if !list.is_empty() => caps::merge(CapSet::EMPTY, list, &none, CapSet::ALL)?,
+        _ => caps::DEFAULT,
+    };
     let mut bounding = caps::merge(base, &privileges.cap_add, &privileges.cap_drop, CapSet::ALL)?;
     if !privileges.privileged
         && let Some(needed) = needed(request, facts)?
@@ -50,7 +55,6 @@ pub(super) fn capabilities(request: &Request, facts: &Facts<'_>) -> Result<Capab
             ..Capabilities::default()
         });
     }
-    let none: [String; 0] = [];
     let added = caps::merge(CapSet::EMPTY, &privileges.cap_add, &none, CapSet::ALL)?.intersection(bounding);
     Ok(Capabilities { bounding, effective: added, inheritable: added, permitted: added, ambient: added })
 }

@@ -15,6 +15,7 @@ fn request() -> Request {
         platform: None,
         name: None,
         hostname: None,
+        name_as_hostname: false,
         labels: vec![],
         annotations: vec![],
         process: ProcessRequest::default(),

@@ -215,7 +215,7 @@ fn config(container: &Container) -> Struct {
         .optional("Timezone", "Timezone", record.timezone.as_str())
         .field("Umask", format!("{:04o}", process.umask))
         .field("Timeout", record.timeout)
-        .field("StopTimeout", 10)
+        .field("StopTimeout", record.stop_timeout)
         .field("Passwd", true)
         .named("SystemdMode", None, false)
         .named("Secrets", None, none_of("define.InspectSecret"))

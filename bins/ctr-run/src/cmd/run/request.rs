@@ -12,12 +12,15 @@ use ctr_pods::request::{
     HostsRequest, LogDriver, LogRequest, PasswdRequest, Privileges, ProcessRequest, Request, Source, Storage,
     UsernsRequest,
 };
-use ctr_pods::security::{Security, SecurityError};
+use ctr_pods::security::{Seccomp, Security, SecurityError};
+use ctr_pods::sysctl::SysctlError;
 use ctr_pods::ulimit::{UlimitError, Ulimits};
 use ctr_pods::units::{self, UnitError};
 use ctr_pods::user::{GroupAdd, UserError, UserSpec};
 use ctr_pods::volumes::{ImageVolumes, VolumesFrom, WordError};
-use ctr_pods::{command, device, hosts};
+use ctr_pods::{command, device, hosts, sysctl};
+
+use super::asked::Asked;
 
 /// A flag's value cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +75,17 @@ pub(crate) enum FlagError {
     /// No such option.
     #[error("invalid log option {0:?}: it is none of max-size=, max-file=, path= and tag=")]
     LogOption(String),
+    /// A parameter of the kernel.
+    #[error(transparent)]
+    Sysctl(#[from] sysctl::SysctlError),
+    /// Something that the configuration asks for, and no flag.
+    #[error("parsing containers.conf {key}: {source}")]
+    Configured {
+        /// The key.
+        key: &'static str,
+        /// Why.
+        source: Box<Self>,
+    },
     /// A line for a file that is left alone.
     #[error("--no-hosts and --add-host cannot be set together")]
     NoHosts,
@@ -85,7 +99,7 @@ const DEFAULT_GRACE: u32 = 10;
 /// # Errors
 /// The first value that cannot be used.
 pub(crate) fn build(
-    args: &Parsed,
+    args: Asked<'_>,
     words: &[&str],
     host_env: HostEnv,
     command_line: Vec<String>,
@@ -102,6 +116,7 @@ pub(crate) fn build(
     if args.bool("no-hosts") && !args.strings("add-host").is_empty() {
         return Err(FlagError::NoHosts);
     }
+    let namespaces = namespaces(args)?;
     let timezone = args.get("tz").map(str::to_owned);
     if let Some(zone) = &timezone {
         units::check_timezone(zone)?;
@@ -111,6 +126,7 @@ pub(crate) fn build(
         platform: args.get("platform").map(str::to_owned),
         name: args.get("name").map(str::to_owned),
         hostname,
+        name_as_hostname: args.config().bool("containers.container_name_as_hostname").unwrap_or(false),
         labels: pairs("label", false)?,
         annotations: pairs("annotation", true)?,
         process: process(args, words, host_env)?,
@@ -121,8 +137,8 @@ pub(crate) fn build(
             group_entry: args.get("group-entry").map(str::to_owned),
         },
         storage: storage(args)?,
-        privileges: privileges(args)?,
-        namespaces: namespaces(args)?,
+        privileges: privileges(args, &namespaces)?,
+        namespaces,
         userns: UsernsRequest {
             mode: args.get("userns").map(str::to_owned),
             uidmap: args.strings("uidmap"),
@@ -154,12 +170,17 @@ pub(crate) fn build(
 }
 
 /// `--log-driver` and `--log-opt`.
-fn log(args: &Parsed) -> Result<LogRequest, FlagError> {
+fn log(args: Asked<'_>) -> Result<LogRequest, FlagError> {
     let driver = match args.string("log-driver") {
         "" => LogDriver::default(),
         name => LogDriver::named(name).ok_or_else(|| FlagError::LogDriver(name.to_owned()))?,
     };
     let mut log = LogRequest { driver, ..LogRequest::default() };
+    if let Some(size) = args.config().integer("containers.log_size_max").filter(|size| *size != 0) {
+        // A negative number is no limit.
+        log.max_size = u64::try_from(size).unwrap_or(0);
+    }
+    log.tag = args.config().text("containers.log_tag").filter(|tag| !tag.is_empty()).map(str::to_owned);
     for option in args.strings("log-opt") {
         let wrong = || FlagError::LogOption(option.clone());
         let (name, value) = option.split_once('=').ok_or_else(wrong)?;
@@ -186,7 +207,7 @@ fn folder(text: &str) -> Source {
     }
 }
 
-fn process(args: &Parsed, words: Vec<String>, host_env: HostEnv) -> Result<ProcessRequest, FlagError> {
+fn process(args: Asked<'_>, words: Vec<String>, host_env: HostEnv) -> Result<ProcessRequest, FlagError> {
     if let Some(user) = args.get("user") {
         UserSpec::parse(user)?;
     }
@@ -197,6 +218,7 @@ fn process(args: &Parsed, words: Vec<String>, host_env: HostEnv) -> Result<Proce
     let files = args.strings("env-file");
     let read = |path: &String| file::read_text(Path::new(path), limits::ENV_FILE);
     let env = EnvRequest {
+        base: args.config().list("containers.env").unwrap_or_default().to_vec(),
         set: args.strings("env"),
         files: files.iter().map(read).collect::<Result<_, _>>()?,
         host: args.bool("env-host"),
@@ -217,7 +239,7 @@ fn process(args: &Parsed, words: Vec<String>, host_env: HostEnv) -> Result<Proce
         interactive: args.bool("interactive"),
         terminal: args.bool("tty"),
         init: args.bool("init"),
-        preserve_fds: preserved(args)?,
+        preserve_fds: preserved(args.flags())?,
         stop_signal: args.get("stop-signal").map(units::parse_signal).transpose()?,
     })
 }
@@ -245,7 +267,25 @@ pub(crate) fn preserved(args: &Parsed) -> Result<Vec<u32>, FlagError> {
     Ok(named)
 }
 
-fn storage(args: &Parsed) -> Result<Storage, FlagError> {
+/// The mounts and volumes of the configuration, which make way for those of the flags.
+fn configured_mounts(args: Asked<'_>) -> Result<Vec<Mount>, FlagError> {
+    let parse = |key: &'static str, parse: fn(&str) -> Result<Mount, MountError>| {
+        let texts = args.config().list(key).unwrap_or_default().iter();
+        let wrong = |source: MountError| configured(key, source);
+        texts.map(|text| parse(text).map_err(wrong)).collect::<Result<Vec<_>, _>>()
+    };
+    let mut all = parse("containers.mounts", mounts::parse_mount)?;
+    all.extend(parse("containers.volumes", mounts::parse_volume)?);
+    Ok(all)
+}
+
+/// Says that the value is the configuration's.
+fn configured(key: &'static str, source: impl Into<FlagError>) -> FlagError {
+    let key = key.strip_prefix("containers.").unwrap_or(key);
+    FlagError::Configured { key, source: Box::new(source.into()) }
+}
+
+fn storage(args: Asked<'_>) -> Result<Storage, FlagError> {
     let parse =
         |name: &str, parse: fn(&str) -> Result<Mount, MountError>| -> Result<Vec<Mount>, MountError> {
             args.strings(name).iter().map(|text| parse(text)).collect()
@@ -253,6 +293,10 @@ fn storage(args: &Parsed) -> Result<Storage, FlagError> {
     let mut all = parse("mount", mounts::parse_mount)?;
     all.extend(parse("volume", mounts::parse_volume)?);
     all.extend(parse("tmpfs", mounts::parse_tmpfs)?);
+    let configured = configured_mounts(args)?;
+    let free = |mount: &Mount| all.iter().all(|other| other.target != mount.target);
+    let configured: Vec<_> = configured.into_iter().filter(free).collect();
+    all.extend(configured);
     Ok(Storage {
         mounts: mounts::arrange(all)?,
         image_volumes: ImageVolumes::parse(args.string("image-volume"))?,
@@ -268,18 +312,42 @@ fn storage(args: &Parsed) -> Result<Storage, FlagError> {
     })
 }
 
-fn privileges(args: &Parsed) -> Result<Privileges, FlagError> {
+fn privileges(args: Asked<'_>, namespaces: &Namespaces) -> Result<Privileges, FlagError> {
+    let privileged = args.bool("privileged");
+    let options = args.strings("security-opt");
+    let mut security = Security::parse(&options)?;
+    let profile = args.config().text("containers.seccomp_profile").filter(|profile| !profile.is_empty());
+    let chosen = options.iter().any(|option| option.starts_with("seccomp"));
+    if let Some(profile) = profile.filter(|_| !privileged && !chosen) {
+        security.seccomp = Seccomp::File(PathBuf::from(profile));
+    }
     Ok(Privileges {
+        default_caps: args.config().list("containers.default_capabilities").map(<[String]>::to_vec),
         cap_add: args.strings("cap-add"),
         cap_drop: args.strings("cap-drop"),
-        privileged: args.bool("privileged"),
-        security: Security::parse(&args.strings("security-opt"))?,
+        privileged,
+        security,
         ulimits: Ulimits::parse(&args.strings("ulimit"))?,
-        sysctls: args.strings("sysctl"),
+        sysctls: sysctls(args, namespaces)?,
     })
 }
 
-fn namespaces(args: &Parsed) -> Result<Namespaces, ModeError> {
+/// The parameters of the configuration, but those of namespaces that the container does not have, then those of flags.
+fn sysctls(args: Asked<'_>, namespaces: &Namespaces) -> Result<Vec<String>, FlagError> {
+    const KEY: &str = "containers.default_sysctls";
+    let mut all = Vec::new();
+    for text in args.config().list(KEY).unwrap_or_default() {
+        match sysctl::parse(text, namespaces) {
+            Ok(_) => all.push(text.clone()),
+            Err(SysctlError::HostNamespace { .. }) => {}
+            Err(error) => return Err(configured(KEY, error)),
+        }
+    }
+    all.extend(args.strings("sysctl"));
+    Ok(all)
+}
+
+fn namespaces(args: Asked<'_>) -> Result<Namespaces, ModeError> {
     let mode = |flag: &'static str| args.get(flag).map_or(Ok(Mode::Private), |text| parse_mode(flag, text));
     Ok(Namespaces {
         pid: mode("pid")?,
