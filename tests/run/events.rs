@@ -151,3 +151,103 @@ fn a_stream_goes_on_until_its_time_is_over_or_nobody_reads() {
     let none = env.ctr(["events", "--filter", "type=moon", "--until", "100ms"]).run().success();
     assert_eq!(none, "");
 }
+
+/// What happened to containers: what, to whom, and with which exit code.
+fn lives(env: &Env, flags: &[&str]) -> String {
+    let format = "{{.Status}} {{.Name}} {{if .ContainerExitCode}}{{.ContainerExitCode}}{{end}}";
+    let text = past(env, &[&["--filter", "type=container", "--format", format], flags].concat());
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn a_fleeting_container_lives_in_two_writes() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let run = env.ctr(["run", "--rm", "--name", "it", "--label", "a=1", BUSYBOX, "sh", "-c", "exit 3"]).run();
+    assert_eq!(run.code(), 3);
+    assert_eq!(lives(&env, &[]), "create it, init it, start it, attach it, died it 3, remove it 3");
+    assert_eq!(
+        lives(&env, &["--filter", "label=a=1", "--filter", "container=it", "--filter", "event=died"]),
+        "died it 3"
+    );
+    assert_eq!(past(&env, &["--filter", "event=start", "--format", "{{.Image}}"]), BUSYBOX);
+    let quiet =
+        env.ctr(["--events-backend", "none", "run", "--rm", "--name", "quiet", BUSYBOX, "true"]).run();
+    assert_eq!(quiet.code(), 0);
+    let failed = env.ctr(["run", "--rm", "--name", "failed", BUSYBOX, "/no/such/command"]).run();
+    assert_eq!(failed.code(), 127);
+    assert!(!lives(&env, &[]).contains("quiet"));
+    assert!(!lives(&env, &[]).contains("start failed"));
+}
+
+#[test]
+fn a_kept_container_has_its_life_in_order() {
+    needs!(Userns, Overlay);
+    let env = Env::with_busybox();
+    let sleeps = "trap 'exit 5' TERM; while :; do sleep 0.1; done";
+    let _id = env.ok(["create", "--name", "it", BUSYBOX, "sh", "-c", sleeps]);
+    let _it = env.ok(["start", "it"]);
+    assert_eq!(env.ctr(["exec", "it", "sh", "-c", "exit 7"]).run().code(), 7);
+    let _it = env.ok(["stop", "it"]);
+    let _renamed = env.ok(["rename", "it", "that"]);
+    let _that = env.ok(["start", "that"]);
+    let _that = env.ok(["kill", "that"]);
+    let _code = env.ok(["wait", "that"]);
+    let _that = env.ok(["rm", "that"]);
+    // Whoever was the monitor writes that it died when it has; the others do not wait for that.
+    let seen = lives(&env, &[]);
+    let order = |wanted: &str| {
+        let mut rest = seen.split(", ");
+        wanted.split(", ").all(|event| rest.any(|seen| seen == event))
+    };
+    assert!(order("create it, init it, start it, exec it, exec_died it 7, died it 5, rename that"), "{seen}");
+    assert!(order("rename that, init that, start that, died that 137, remove that"), "{seen}");
+    assert!(order("start it, stop it, rename that") && order("start that, kill that, remove that"), "{seen}");
+    assert_eq!(seen.split(", ").count(), 13, "{seen}");
+}
+
+#[test]
+fn a_container_that_nobody_waits_for_tells_its_end() {
+    needs!(Userns, Overlay);
+    let env = Env::with_busybox();
+    let mut follower = env
+        .ctr(["events", "--since", "1h", "--filter", "event=remove", "--format", "{{.Status}} {{.Name}}"])
+        .start();
+    let _id = env.ok(["run", "-d", "--rm", "--name", "it", BUSYBOX, "sh", "-c", "exit 4"]);
+    let _removed = follower.wait_for("remove it");
+    follower.signal(rustix::process::Signal::TERM);
+    let _ended = follower.finish();
+    assert_eq!(lives(&env, &[]), "create it, init it, start it, died it 4, remove it 4");
+}
+
+#[test]
+fn attaching_and_restarting_are_written_down() {
+    needs!(Userns, Overlay);
+    let env = Env::with_busybox();
+    let run = env.ctr([
+        "run",
+        "--name",
+        "it",
+        BUSYBOX,
+        "sh",
+        "-c",
+        "trap 'exit 0' TERM; echo ready; sleep 1000 & wait",
+    ]);
+    let mut running = run.start();
+    let _ready = running.wait_for("ready");
+    let _it = env.ok(["restart", "it"]);
+    let _ended = running.finish();
+    let mut follower =
+        env.ctr(["events", "--since", "1h", "--filter", "event=attach", "--format", "{{.Status}}"]).start();
+    let attached = env.ctr(["attach", "it"]).start();
+    let _attached = follower.wait_for("attach\nattach");
+    follower.signal(rustix::process::Signal::TERM);
+    let _followed = follower.finish();
+    let _it = env.ok(["rm", "-f", "it"]);
+    let _ended = attached.finish();
+    let seen = lives(&env, &[]);
+    assert!(seen.starts_with("create it, init it, start it, attach it, "), "{seen}");
+    let counted = |word: &str| seen.split(", ").filter(|event| event.split(' ').next() == Some(word)).count();
+    let counts = ["init", "start", "attach", "stop", "restart", "died", "remove"].map(counted);
+    assert_eq!(counts, [2, 2, 2, 1, 1, 2, 1], "{seen}");
+}

@@ -195,7 +195,7 @@ pub fn foreground(
     container: &Container,
     request: &Request,
     way: Way<'_>,
-    note: &mut dyn FnMut(Notice),
+    started: &mut dyn FnMut(Vec<Notice>),
 ) -> Result<End, ExecError> {
     let ready = Ready::make(container, request, way)?;
     if !request.interactive && !request.terminal {
@@ -205,7 +205,7 @@ pub fn foreground(
     let bond = if request.terminal { Bond::Terminal } else { Bond::Life };
     match ready.start(bond)? {
         Joined::Ours(Running { pidfd, terminal, notices, .. }) => {
-            notices.into_iter().for_each(note);
+            started(notices);
             let terminal = terminal.map(|master| Terminal::new(master, request.interactive));
             Ok(watch.wait(pidfd.as_fd(), terminal)?)
         }
@@ -213,7 +213,7 @@ pub fn foreground(
     }
 }
 
-/// Runs a command that nobody listens to, and returns once it runs.
+/// Runs a command that nobody listens to, and returns once it runs, which `started` is told with what took its fallback.
 ///
 /// # Errors
 /// It could not be started.
@@ -221,16 +221,16 @@ pub fn detached(
     container: &Container,
     request: &Request,
     way: Way<'_>,
-    note: &mut dyn FnMut(Notice),
+    started: &mut dyn FnMut(Vec<Notice>),
 ) -> Result<(), ExecError> {
     let ready = Ready::make(container, request, way)?;
-    let started = {
+    let joined = {
         let _silence = Silence::fall()?;
         ready.start(Bond::None)
     };
-    match started? {
+    match joined? {
         Joined::Released { notices, .. } | Joined::Ours(Running { notices, .. }) => {
-            notices.into_iter().for_each(note);
+            started(notices);
             Ok(())
         }
     }

@@ -11,6 +11,7 @@ pub mod ended;
 pub mod env;
 pub mod exec;
 pub mod filter;
+pub mod happened;
 pub mod hello;
 pub mod hosts;
 pub mod layers;

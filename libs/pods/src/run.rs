@@ -67,6 +67,7 @@ use streams::Streams;
 use crate::attach::ConnectError;
 use crate::containers::{Claim, Containers, ContainersError, Kind};
 use crate::create::CreateError;
+use crate::happened::Who;
 use crate::namespaces::Mode;
 use crate::request::{Request, SettleError, Source};
 use crate::supervise::{End, Rules, SuperviseError, Watch};
@@ -233,6 +234,8 @@ pub enum Note {
     NoSource(PathBuf),
     /// `-t` without a terminal to read from.
     NoTerminal,
+    /// The container runs.
+    Running(Who),
 }
 
 /// Where a container runs.
@@ -408,8 +411,19 @@ impl Container<'_> {
     ) -> Result<End, RunError> {
         let streams = Streams::inherited(self.request.process.interactive)?;
         let (started, watch) = self.start(a, plan, joined, streams, |_| Ok(Watch::begin(rules)?), note)?;
+        note(Note::Running(self.who()));
         root::tidy(self);
         Ok(watch.wait(started.running.pidfd.as_fd(), None)?)
+    }
+
+    /// Who it is to those who read events.
+    fn who(&self) -> Who {
+        Who {
+            id: self.claim.id.to_string(),
+            name: self.claim.name.clone(),
+            image: self.image.map(|image| record::image_name(image, self.request)).unwrap_or_default(),
+            labels: crate::happened::labels(self.image, self.request),
+        }
     }
 
     /// Decides about ids and makes the container visible.

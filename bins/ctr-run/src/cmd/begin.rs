@@ -8,13 +8,15 @@ use std::process::ExitCode;
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
+use ctr_core::events::{Log, Status as Event};
 use ctr_core::lock::Waiting;
 use ctr_core::paths::Dirs;
 use ctr_pods::attach::{self, Connection, Rules, Signals};
 use ctr_pods::containers::Containers;
 use ctr_pods::ended;
-use ctr_pods::run::Host;
+use ctr_pods::happened::Who;
 use ctr_pods::run::kept::{self, Afterwards, Held, Outcome, Side};
+use ctr_pods::run::{Host, Note};
 use ctr_pods::stop;
 use ctr_store::Store;
 
@@ -22,12 +24,18 @@ use super::run::tell;
 use crate::error;
 use crate::place::{Place, waits};
 
-/// The verb of what a monitor becomes: `__ended DATA RUN ID`.
+/// The verb of what a monitor becomes: `__ended DATA RUN ID EVENTS LIMIT`.
 pub const ENDED: &str = "__ended";
 
 /// Where containers are started.
 pub(super) fn host<'a>(place: &'a Place, store: &'a Store) -> Host<'a> {
     Host { store, dirs: &place.dirs, user_run: &place.own.run, user: place.user.as_deref() }
+}
+
+/// Logs what happened to a container just now.
+pub(super) fn happened(call: &Call, place: &Place, who: &Who, statuses: &[Event]) {
+    let events: Vec<_> = statuses.iter().map(|status| who.event(*status)).collect();
+    call.ui.happened(&place.events, &events);
 }
 
 /// Starts a container that this process holds. Without rules its id is printed once it runs; else this command carries its
@@ -70,7 +78,15 @@ pub(super) fn part<T>(
     match kept::part(attached).map_err(error::of_run)? {
         Side::Monitor(link) => {
             let afterwards = afterwards(place, held.id())?;
-            let failed = kept::start(held, host, link, &afterwards, &mut |note| tell(&call.ui, &note));
+            let mut tell = |note| match note {
+                // Written here, they are there before anything else can happen to it.
+                Note::Running(who) => {
+                    let all = [Event::Init, Event::Start, Event::Attach];
+                    happened(call, place, &who, if attached { &all } else { &all[..2] });
+                }
+                other => tell(&call.ui, &other),
+            };
+            let failed = kept::start(held, host, link, &afterwards, &mut tell);
             Err(error::of_run(failed))
         }
         Side::Command(birth) => {
@@ -130,12 +146,15 @@ pub(super) fn relay(
 /// What the monitor becomes in the end: this program.
 fn afterwards(place: &Place, id: &str) -> Result<Afterwards, CommandError> {
     let program = std::fs::File::open("/proc/self/exe").map_err(CommandError::environment)?;
+    let limit = place.events.limit().to_string();
     let words = [
         b"ctr-run".as_slice(),
         ENDED.as_bytes(),
         place.dirs.data.as_os_str().as_bytes(),
         place.dirs.run.as_os_str().as_bytes(),
         id.as_bytes(),
+        place.events.path().map_or(b"".as_slice(), |path| path.as_os_str().as_bytes()),
+        limit.as_bytes(),
     ];
     let arguments = words.into_iter().map(<[u8]>::to_vec).collect();
     Ok(Afterwards { program: program.into(), arguments })
@@ -144,10 +163,15 @@ fn afterwards(place: &Place, id: &str) -> Result<Afterwards, CommandError> {
 /// What is to be done once a container has ended: this process was its monitor.
 #[must_use]
 pub fn ended(arguments: &[OsString]) -> ExitCode {
-    let [data, run, id] = arguments else { return Exit::FAILURE.into() };
+    let [data, run, id, events, limit] = arguments else { return Exit::FAILURE.into() };
     let dirs = Dirs { data: PathBuf::from(data), run: PathBuf::from(run) };
+    let limit = limit.to_str().and_then(|limit| limit.parse().ok());
+    let events = match limit {
+        Some(limit) if !events.is_empty() => Log::at(PathBuf::from(events), limit),
+        _ => Log::none(),
+    };
     // There is nobody to tell: what could not be removed is found by the next sweep.
-    match id.to_str().map(|id| ended::tidy(&dirs, id)) {
+    match id.to_str().map(|id| ended::tidy(&dirs, id, &events)) {
         Some(Ok(())) => Exit::SUCCESS.into(),
         _ => Exit::FAILURE.into(),
     }

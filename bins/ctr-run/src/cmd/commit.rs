@@ -14,11 +14,12 @@ use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_cli::voice::Voice;
 use ctr_core::Reference;
-use ctr_core::events::{Event, Kind, Status};
+use ctr_core::events::Status;
 use ctr_core::file::FileError;
 use ctr_core::oci::media::Family;
 use ctr_core::rooted::Root;
 use ctr_pods::containers::{Container, Containers};
+use ctr_pods::happened::Who;
 use ctr_store::commit::{About, How, Written, commit};
 use ctr_store::refs::Target;
 use ctr_store::session::Session;
@@ -99,9 +100,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
         std::fs::write(path, image.id.to_string())
             .map_err(|error| CommandError::user(FileError::new("write", path, error)))?;
     }
-    let record = &container.record;
-    let event = Event::now(Kind::Container, Status::Commit).of(record.id.to_string(), record.name.clone());
-    call.ui.happened(&place.events, &[event]);
+    super::begin::happened(call, &place, &Who::from(&container.record), &[Status::Commit]);
     call.ui.line(&image.id.to_string())?;
     Ok(Exit::SUCCESS)
 }

@@ -7,14 +7,17 @@ use ctr_cli::exit::Exit;
 use ctr_cli::log::Level;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
+use ctr_core::events::Status as Event;
 use ctr_core::id::ContainerId;
 use ctr_core::{file, limits};
 use ctr_pods::containers::{Container, Containers};
 use ctr_pods::env::{EnvRequest, HostEnv};
 use ctr_pods::exec::{self, ExecError, Request, Way};
+use ctr_pods::happened::Who;
 use ctr_pods::terminal;
 use ctr_pods::user::UserSpec;
 
+use super::begin::happened;
 use crate::error;
 use crate::place::Place;
 
@@ -66,15 +69,21 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
         call.ui.warn("the input device is not a terminal: --tty and --interactive may not work as expected");
     }
     let way = Way { user_run: &place.own.run, user: place.user.as_deref() };
-    let mut note = |notice: ctr_runtime::launch::Notice| call.ui.log(Level::Info, &notice.to_string());
+    let who = Who::from(&container.record);
+    let mut started = |notices: Vec<ctr_runtime::launch::Notice>| {
+        notices.iter().for_each(|notice| call.ui.log(Level::Info, &notice.to_string()));
+        happened(call, &place, &who, &[Event::Exec]);
+    };
     if detach {
-        exec::detached(&container, &request, way, &mut note)
+        exec::detached(&container, &request, way, &mut started)
             .map_err(|error| of_exec(error).exit(Exit::FAILURE))?;
         let session = ContainerId::random().map_err(CommandError::environment)?;
         call.ui.line(session.as_str())?;
         return Ok(Exit::SUCCESS);
     }
-    let end = exec::foreground(&container, &request, way, &mut note).map_err(of_exec)?;
+    let end = exec::foreground(&container, &request, way, &mut started).map_err(of_exec)?;
+    let died = who.event(Event::ExecDied).with_exit_code(end.code().into());
+    call.ui.happened(&place.events, &[died]);
     Ok(Exit::code(end.code()))
 }
 

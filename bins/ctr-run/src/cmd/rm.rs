@@ -4,12 +4,15 @@ use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
+use ctr_core::events::Status as Event;
 use ctr_pods::containers::{Containers, ContainersError};
+use ctr_pods::happened::Who;
 use ctr_pods::remove::{Removal, seize};
 use ctr_pods::volumes;
 use ctr_store::Store;
 use ctr_userns::level_a::LevelA;
 
+use super::begin::happened;
 use super::select::{self, Rules, each, grace, wanted};
 use crate::error;
 use crate::place::{Place, waits};
@@ -127,6 +130,8 @@ impl<'a> Remover<'a> {
         if let Some(cidfile) = &container.record.cidfile {
             ctr_core::atomic::remove(cidfile).map_err(CommandError::environment)?;
         }
-        gone.map_err(|error: ContainersError| error::of_containers(error))
+        gone.map_err(|error: ContainersError| error::of_containers(error))?;
+        happened(self.call, self.place, &Who::from(&container.record), &[Event::Remove]);
+        Ok(())
     }
 }

@@ -16,6 +16,7 @@ use ctr_cli::report::CommandError;
 use ctr_cli::ui::Ui;
 use ctr_cli::usage::Parsed;
 use ctr_cli::verbs::Program;
+use ctr_core::events::{self, Status as Event};
 use ctr_pods::attach::{DetachKeys, Rules};
 use ctr_pods::containers::{Containers, ContainersError};
 use ctr_pods::env::HostEnv;
@@ -58,12 +59,32 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     // Nothing but the command that runs it needs to know of such a container.
     let fleeting = request.auto_remove && !detached && !request.process.terminal && !flags.has("attach");
     if fleeting && !flags.has("log-driver") && !flags.has("log-opt") {
-        let end = run::foreground(host, &request, &mut |note| tell(&call.ui, &note));
-        return end.map(|end| Exit::code(end.code())).map_err(error::of_run);
+        return foreground(call, &place, host, &request);
     }
     check_passthrough(&request)?;
     let held = kept::create(host, &request, &mut |note| tell(&call.ui, &note)).map_err(error::of_run)?;
+    begin::happened(call, &place, &held.who(host), &[Event::Create]);
     begin::started(call, &place, host, held, if detached { None } else { Some(rules) })
+}
+
+/// A container that lives and dies with this command. Its life is two lines to the log of events: each costs some
+/// microseconds, of which the first's go by while the container runs.
+fn foreground(call: &Call, place: &Place, host: Host<'_>, request: &Request) -> Result<Exit, CommandError> {
+    let mut running = None;
+    let end = run::foreground(host, request, &mut |note| match note {
+        Note::Running(who) => {
+            begin::happened(call, place, &who, &[Event::Create, Event::Init, Event::Start, Event::Attach]);
+            running = Some(who);
+        }
+        other => tell(&call.ui, &other),
+    });
+    if let Some(who) = running {
+        let code = end.as_ref().ok().map(|end| end.code().into());
+        let ended =
+            [Event::Died, Event::Remove].map(|status| events::Event { exit_code: code, ..who.event(status) });
+        call.ui.happened(&place.events, &ended);
+    }
+    end.map(|end| Exit::code(end.code())).map_err(error::of_run)
 }
 
 /// Makes a container that is not started.
@@ -78,6 +99,7 @@ pub fn create(call: &Call) -> Result<Exit, CommandError> {
     let host = prepare(call, &request, &place, &store)?;
     let held: Held =
         kept::create(host, &request, &mut |note| tell(&call.ui, &note)).map_err(error::of_run)?;
+    begin::happened(call, &place, &held.who(host), &[Event::Create]);
     held.flush().map_err(error::of_run)?;
     call.ui.line(held.id())?;
     Ok(Exit::SUCCESS)
@@ -199,6 +221,8 @@ pub(super) fn tell(ui: &Ui, note: &Note) {
         Note::NoSource(path) => {
             ui.warn(&format!("{} is not there: the container is taken without it", path.display()));
         }
+        // Whoever logs events takes that.
+        Note::Running(_) => {}
         Note::NoTerminal => {
             ui.warn("the input device is not a terminal: --tty and --interactive may not work as expected");
         }

@@ -5,10 +5,13 @@ use ctr_cli::exit::Exit;
 use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
+use ctr_core::events::Status as Event;
 use ctr_pods::attach::{Connection, DetachKeys, Rules, Signals, Wants};
 use ctr_pods::containers::{Container, Containers};
+use ctr_pods::happened::Who;
 use ctr_pods::run::kept;
 use ctr_pods::status::Status;
+use ctr_pods::stop::Stopped;
 use ctr_store::Store;
 
 use super::begin;
@@ -186,8 +189,13 @@ pub fn restart(call: &Call) -> Result<Exit, CommandError> {
         wanted(call, &containers, select::Rules { ignore: false, all: |_| true })?
     };
     each(call, wanted, |container| {
-        end(call, &containers, container, grace(flags, container))?;
-        start_one(call, &place, &containers, &store, container)
+        let who = Who::from(&container.record);
+        if end(call, &containers, container, grace(flags, container))? != Stopped::Already {
+            begin::happened(call, &place, &who, &[Event::Stop]);
+        }
+        let done = start_one(call, &place, &containers, &store, container)?;
+        begin::happened(call, &place, &who, &[Event::Restart]);
+        Ok(done)
     })
 }
 
@@ -241,6 +249,7 @@ fn attached(call: &Call, place: &Place, container: &Container, rules: &Rules) ->
     let signals = Signals::collect(rules.proxy, rules.terminal).map_err(CommandError::environment)?;
     let wants = Wants { output: rules.stdout || rules.stderr, input: rules.input || rules.terminal };
     let connection = Connection::open(&container.folder, wants).map_err(CommandError::user)?;
+    begin::happened(call, place, &Who::from(&container.record), &[Event::Attach]);
     begin::relay(call, place, container.record.id.as_str(), connection, rules, &signals)
 }
 
@@ -255,5 +264,7 @@ pub fn rename(call: &Call) -> Result<Exit, CommandError> {
     let containers = Containers::new(&place.dirs);
     let container = containers.find(old).map_err(error::of_containers)?;
     containers.rename(&container, new).map_err(error::of_containers)?;
+    let who = Who { name: new.to_owned(), ..Who::from(&container.record) };
+    begin::happened(call, &place, &who, &[Event::Rename]);
     Ok(Exit::SUCCESS)
 }

@@ -7,12 +7,15 @@ use ctr_cli::exit::Exit;
 use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
+use ctr_core::events::Status as Event;
 use ctr_pods::containers::{Container, Containers};
+use ctr_pods::happened::Who;
 use ctr_pods::status::Status;
 use ctr_pods::stop::{self, Stopped, Stopping};
 use ctr_pods::units;
 use ctr_runtime::cgroup;
 
+use super::begin::happened;
 use super::select::{Rules, each, grace, wanted};
 use crate::error;
 use crate::place::{Place, waits};
@@ -78,7 +81,9 @@ pub fn stop(call: &Call) -> Result<Exit, CommandError> {
     let rules = Rules { ignore: flags.bool("ignore"), all: |status| status == Status::Running };
     let wanted = wanted(call, &containers, rules)?;
     each(call, wanted, |container| {
-        end(call, &containers, container, grace(flags, container))?;
+        if end(call, &containers, container, grace(flags, container))? != Stopped::Already {
+            happened(call, &place, &Who::from(&container.record), &[Event::Stop]);
+        }
         Ok(true)
     })
 }
@@ -124,6 +129,7 @@ pub fn kill(call: &Call) -> Result<Exit, CommandError> {
     let wanted = wanted(call, &containers, rules)?;
     each(call, wanted, |container| {
         stop::kill(container, signal).map_err(error::of_stop)?;
+        happened(call, &place, &Who::from(&container.record), &[Event::Kill]);
         Ok(true)
     })
 }
@@ -170,6 +176,8 @@ fn freezer(call: &Call, frozen: bool) -> Result<Exit, CommandError> {
         let group = container.state.as_ref().and_then(|state| state.cgroup.as_deref());
         let Some(group) = group else { return Err(no_group(&container.record.name)) };
         cgroup::freeze(group, frozen).map_err(CommandError::environment)?;
+        let event = if frozen { Event::Pause } else { Event::Unpause };
+        happened(call, &place, &Who::from(&container.record), &[event]);
         Ok(true)
     })
 }

@@ -68,6 +68,12 @@ impl Log {
         self.path.as_deref()
     }
 
+    /// The size at which it is rotated; 0 is never.
+    #[must_use]
+    pub const fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Appends an event.
     ///
     /// # Errors

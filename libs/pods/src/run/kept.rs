@@ -44,6 +44,7 @@ use super::{
 };
 use crate::attach::Connection;
 use crate::containers::{Claim, Container as Known, Containers, Kind};
+use crate::happened::Who;
 use crate::request::{LogDriver, Request};
 use crate::volumes::{self, Found};
 
@@ -123,6 +124,12 @@ impl Held {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.claim.name
+    }
+
+    /// Who it is to those who read events.
+    #[must_use]
+    pub fn who(&self, host: Host<'_>) -> Who {
+        self.container(host).who()
     }
 
     /// Has its record survive a loss of power.
@@ -302,6 +309,7 @@ impl Held {
                 (a, started)
             }
         };
+        note(Note::Running(container.who()));
         if container.is_volatile() {
             super::root::tidy(&container);
         }

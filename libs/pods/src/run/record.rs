@@ -7,6 +7,7 @@ use ctr_userns::map::IdMaps;
 
 use super::{Container, RunError, now};
 use crate::containers::Kind;
+use crate::happened;
 use crate::mounts::{Access, Mount, Overlay, What};
 use crate::namespaces::Mode;
 use crate::record::{HostRecord, MountRecord, ProcessRecord, Record, UlimitRecord, VERSION};
@@ -28,14 +29,6 @@ pub(super) fn make(
     let host_volumes = container.host.store.layout().volumes();
     let mut layers = image.as_ref().map(|image| image.layers.clone()).unwrap_or_default();
     layers.extend(container.more_layers);
-    let mut labels: Vec<(String, String)> = Vec::new();
-    if let Some(image) = image {
-        labels.extend(image.config.config.labels.iter().map(|(key, value)| (key.clone(), value.clone())));
-    }
-    for (key, value) in &request.labels {
-        labels.retain(|(known, _)| known != key);
-        labels.push((key.clone(), value.clone()));
-    }
     Ok(Record {
         version: VERSION,
         id: claim.id.clone(),
@@ -49,7 +42,7 @@ pub(super) fn make(
         rootfs,
         layers,
         hostname: hostname.to_owned(),
-        labels,
+        labels: happened::labels(*image, request),
         annotations: request.annotations.clone(),
         process: process(container, plan),
         host: host(request, plan.map(|plan| &plan.maps)),
