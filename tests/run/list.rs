@@ -199,6 +199,9 @@ fn port_finds_no_ports_of_containers_that_have_none() {
         assert_eq!(env.ok(args), "", "{args:?}");
     }
     env.ok(["container", "port", "--latest"]);
+    for verb in ["port", "export", "diff"] {
+        assert_eq!(env.ok(["__completeNoDesc", verb, "c"]), "c\n:4");
+    }
     env.ok(["port", "--all"]);
     for (args, told) in [
         (&["port"][..], "you must supply a running container name or id"),

@@ -55,7 +55,11 @@ pub fn values(path: &str, before: &[String]) -> Vec<Proposal> {
         "rm" | "container rm" | "commit" | "container commit" | "container exists" | "container inspect" => {
             containers().unwrap_or_default()
         }
-        "inspect" => [containers(), images()].into_iter().flatten().flatten().collect(),
+        "export" | "container export" | "port" | "container port" if before.is_empty() => {
+            containers().unwrap_or_default()
+        }
+        "container diff" => containers().unwrap_or_default(),
+        "inspect" | "diff" => [containers(), images()].into_iter().flatten().flatten().collect(),
         "volume exists" | "volume export" | "volume inspect" | "volume rm" | "volume mount"
         | "volume unmount" => volumes().unwrap_or_default(),
         "volume import" if before.is_empty() => volumes().unwrap_or_default(),
