@@ -5,6 +5,8 @@ use ctr_tests::{BUSYBOX, Env, needs};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::kept::{detached, field};
+
 fn with_contents() -> Env {
     let env = Env::new();
     let layer = Layer::new()
@@ -191,7 +193,6 @@ fn what_cannot_be_committed_is_said() {
         (&["-c", "FROM x", "it"], "invalid change"),
         (&["--config", "absent.json", "it"], "absent.json"),
         (&["it", "Not A Name"], "parsing reference"),
-        (&["--pause", "it"], "--pause is not supported yet"),
     ] {
         let said = env.ctr(["commit"]).args(args).run().fails(125);
         assert!(said.contains(why), "{args:?}: {said}");
@@ -231,4 +232,42 @@ fn links_out_of_the_container_are_links() {
         ])
         .run();
     assert_eq!(seen.success(), format!("{secret}\n/proc/1/root"));
+}
+
+#[test]
+fn what_was_made_and_what_has_ended_is_committed() {
+    needs!(Userns, Overlay);
+    let env = with_contents();
+    let run = |image: &str| env.ok(["run", "--rm", image]);
+    let _made =
+        env.ok(["create", "--name", "made", "-e", "MINE=1", BUSYBOX, "sh", "-c", "echo $MINE; ls /new"]);
+    let _before = env.ok(["commit", "made", "localhost/before"]);
+    let absent = env.ctr(["run", "--rm", "localhost/before"]).run();
+    assert_eq!((absent.code(), absent.stdout.as_str()), (1, "1\n"), "{absent}");
+    let shown = inspect(&env, "localhost/before");
+    assert_eq!(shown["RootFS"]["Layers"].as_array().map(Vec::len), Some(3));
+    let _ended =
+        env.ok(["run", "--name", "ended", BUSYBOX, "sh", "-c", "test -e /new && ls /new || touch /new"]);
+    let _image = env.ok(["commit", "ended", "localhost/ended"]);
+    assert_eq!(run("localhost/ended"), "/new");
+    // What was committed goes on, and what it writes is its own.
+    let _more = env.ok(["start", "-a", "ended"]);
+    let _gone = env.ok(["rm", "ended"]);
+    assert_eq!(run("localhost/ended"), "/new");
+}
+
+#[test]
+fn what_runs_is_frozen_meanwhile_where_it_can_be() {
+    needs!(Userns, Overlay);
+    let env = with_contents();
+    detached(&env, &[], "it", "touch /new; exec sleep 1000");
+    let has_group = !field(&env, "it", "{{.State.CgroupPath}}").is_empty();
+    for flag in ["-p", "--pause"] {
+        let ran = env.ctr(["commit", flag, "it", "localhost/it"]).run();
+        assert_eq!(ran.stderr.contains("no control group that could be frozen"), !has_group, "{ran}");
+        assert_eq!(ran.success().len(), 64);
+        assert_eq!(field(&env, "it", "{{.State.Status}}"), "running");
+    }
+    assert_eq!(env.ok(["run", "--rm", "localhost/it", "ls", "/new"]), "/new");
+    assert_eq!(env.ok(["rm", "-f", "-t", "0", "it"]), "it");
 }

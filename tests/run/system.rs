@@ -1,9 +1,11 @@
-//! `system df`, and the sets that are empty: pods, networks, secrets.
+//! `system df`, `system prune`, and the sets that are empty: pods, networks, secrets.
 
 use ctr_tests::image::{Image, Layer};
 use ctr_tests::{BUSYBOX, Env, needs};
 use rustix::process::Signal;
 use serde_json::Value;
+
+use crate::kept::detached;
 
 /// `system df` as JSON: images, containers, volumes.
 fn df(env: &Env) -> Vec<Value> {
@@ -121,4 +123,92 @@ fn what_is_asked_of_an_empty_set_is_not_there() {
     }
     let heads = env.ok(["secret", "ls"]);
     assert_eq!(heads.split_whitespace().collect::<Vec<_>>(), ["ID", "NAME", "DRIVER", "CREATED", "UPDATED"]);
+}
+
+/// Two images, volumes and containers: of each one that is used and one that is not.
+fn with_litter() -> Env {
+    let env = Env::with_busybox();
+    let layer = Layer::new().file("big", 0o644, "x".repeat(50_000));
+    env.load(&Image::busybox("localhost/other", [layer]));
+    env.ok(["volume", "create", "-l", "old", "idle"]);
+    env.ok(["volume", "create", "used"]);
+    let write = "head -c 9000 /dev/zero >/file";
+    env.ok(["run", "--name", "ended", "--label", "old", "-v", "/anonymous", BUSYBOX, "sh", "-c", write]);
+    detached(&env, &["-v", "used:/v"], "it", "exec sleep 1000");
+    env
+}
+
+fn left(env: &Env) -> [String; 3] {
+    let images = env.ok(["images", "--format", "{{.Repository}}"]);
+    let mut images: Vec<&str> = images.lines().collect();
+    images.sort_unstable();
+    let mut volumes = env.ok(["volume", "ls", "-q"]);
+    volumes.retain(|letter| !letter.is_ascii_digit());
+    [images.join(" "), env.ok(["ps", "-a", "--format", "{{.Names}}", "--sort", "names"]), volumes]
+}
+
+fn end(env: &Env) {
+    env.ok(["rm", "-f", "-t", "0", "it"]);
+}
+
+#[test]
+fn what_nobody_uses_goes() {
+    needs!(Userns, Overlay);
+    let env = with_litter();
+    let ended = env.ok(["container", "inspect", "--format", "{{.ID}}", "ended"]);
+    let other = env.ok(["image", "inspect", "--format", "{{.ID}}", "localhost/other"]);
+    let asked = env.ctr(["system", "prune"]).stdin("n\n").run();
+    assert_eq!(asked.code(), 0, "{asked}");
+    assert!(
+        asked.stdout.contains("- all stopped containers\n")
+            && asked.stdout.contains("- all dangling images\n")
+    );
+    assert!(asked.stdout.ends_with("Are you sure you want to continue? [y/N] "), "{asked}");
+    assert_eq!(left(&env)[1], "ended\nit");
+    let before = df(&env);
+    let said = env.ok(["system", "prune", "--force"]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[..2], ["Deleted Containers", &ended]);
+    let bytes = before[1]["RawReclaimable"].as_u64().expect("bytes");
+    assert!(bytes > 9000 && lines.len() == 3 && lines[2].starts_with("Total reclaimed space: "), "{said}");
+    assert!(left(&env)[0].contains("localhost/other"));
+    let said = env.ok(["system", "prune", "-a", "--volumes", "-f"]);
+    let [images, containers, volumes] = left(&env);
+    assert_eq!((images.split(' ').count(), containers.as_str(), volumes.as_str()), (1, "it", "used"));
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!((lines[0], lines.contains(&"idle")), ("Deleted Volumes", true), "{said}");
+    assert_eq!(lines[lines.len() - 3..lines.len() - 1], ["Deleted Images", &other], "{said}");
+    // The layers that both images had are still there.
+    let freed = lines[lines.len() - 1];
+    assert!(freed.ends_with("kB"), "{freed}");
+    assert_eq!(env.ok(["system", "prune", "-f", "--all"]), "Total reclaimed space: 0B");
+    end(&env);
+}
+
+#[test]
+fn what_a_filter_spares_stays() {
+    needs!(Userns, Overlay);
+    let env = with_litter();
+    let all = left(&env);
+    for args in [&["-a", "--filter", "label=absent"][..], &["--filter", "until=24h"]] {
+        let pruned = env.ctr(["system", "prune", "--volumes", "--force"]).args(args).run();
+        assert_eq!(pruned.success(), "Total reclaimed space: 0B");
+    }
+    assert_eq!(left(&env), all);
+    env.ok(["system", "prune", "-a", "--volumes", "--force", "--filter", "label=old"]);
+    let [images, containers, volumes] = left(&env);
+    // A named volume goes only if nothing was said of which.
+    assert_eq!((&images, containers.as_str()), (&all[0], "it"));
+    assert!(volumes.contains("idle"), "{volumes}");
+    for (args, why) in [
+        (&["--force", "--filter", "name=x"][..], "invalid filter"),
+        (&["--force", "--filter", "label"], "invalid filter"),
+        (&["--external", "--all"], "cannot be combined with other options"),
+        (&["--external", "--filter", "label=x"], "cannot be combined with other options"),
+    ] {
+        let said = env.ctr(["system", "prune"]).args(args).run().fails(125);
+        assert!(said.contains(why), "{args:?}: {said}");
+    }
+    assert!(env.ok(["system", "prune", "--external"]).contains("removed 0 trees"));
+    end(&env);
 }

@@ -17,6 +17,7 @@ pub mod info;
 pub mod inspect;
 pub mod logs;
 pub mod port;
+pub mod prune;
 pub mod ps;
 pub mod rm;
 pub mod run;

@@ -113,6 +113,7 @@ pub const COMMANDS: &[Command] = &[
     Command { path: "system events", verb: &cmd::events::VERB, run: cmd::events::run },
     Command { path: "system gc", verb: &cmd::system::GC, run: cmd::system::gc },
     Command { path: "system info", verb: &cmd::info::VERB, run: cmd::info::run },
+    Command { path: "system prune", verb: &cmd::prune::VERB, run: cmd::prune::run },
     Command { path: "system reset", verb: &cmd::system::RESET, run: cmd::system::reset },
     Command { path: "top", verb: &cmd::top::VERB, run: cmd::top::run },
     Command { path: "unpause", verb: &cmd::stop::UNPAUSE, run: cmd::stop::unpause },

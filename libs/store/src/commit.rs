@@ -110,8 +110,8 @@ pub struct About {
 pub struct Written<'a> {
     /// The container's image.
     pub base: &'a Image,
-    /// Its upper directory, or a copy of its whole root where there is no overlay.
-    pub files: &'a Root,
+    /// Its upper directory, or a copy of its whole root where there is no overlay; none before its first start.
+    pub files: Option<&'a Root>,
     /// It is a copy of the whole root.
     pub is_whole: bool,
     /// The container's maps, outer ids being A's.
@@ -196,12 +196,14 @@ fn changes(session: &Session, written: &Written<'_>, key: Key) -> Result<Taken, 
     let mut tries = 0;
     loop {
         tries += 1;
-        let taken = if written.is_whole {
-            let old = View::of(below(session.store(), written.base, key).collect::<Result<_, _>>()?);
-            let new = View::plain(written.files.try_clone()?);
-            take(session, |out| diff::layer_from(&old, &new, written.maps, out).map(drop))
-        } else {
-            take(session, |out| diff::upper(written.files, written.maps, out).map(drop))
+        let taken = match written.files {
+            Some(files) if written.is_whole => {
+                let old = View::of(below(session.store(), written.base, key).collect::<Result<_, _>>()?);
+                let new = View::plain(files.try_clone()?);
+                take(session, |out| diff::layer_from(&old, &new, written.maps, out).map(drop))
+            }
+            Some(files) => take(session, |out| diff::upper(files, written.maps, out).map(drop)),
+            None => take(session, |out| diff::nothing(out).map(drop)),
         };
         match taken {
             Err(CommitError::Pack(error)) if tries < TRIES && error.is_race() => {}

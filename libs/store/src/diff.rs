@@ -98,6 +98,11 @@ pub(crate) fn upper<W: Write>(upper: &Root, maps: &IdMaps, out: W) -> Result<W, 
     pack.finish()
 }
 
+/// Writes a layer in which nothing changed.
+pub(crate) fn nothing<W: Write>(out: W) -> Result<W, PackError> {
+    Pack::new(out).finish()
+}
+
 /// Writes the tree of one layer as the layer that it came from, or would have come from.
 pub fn tree<W: Write>(tree: &Root, applied: &Applied, out: W) -> Result<W, PackError> {
     let mut pack = Pack::new(out);

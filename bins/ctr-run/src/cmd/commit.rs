@@ -1,7 +1,7 @@
 //! `ctr commit`: an image of what a container wrote.
 //!
-//! Nothing here freezes processes: a control group that could is not there for a user without a delegated one. A running
-//! container is read as it is, file by file.
+//! A running container is read as it is, file by file, unless `--pause` freezes it meanwhile. That needs a control group
+//! of its own, which a user without a delegated one cannot make: then it is said that nothing was frozen.
 
 mod config;
 
@@ -20,6 +20,8 @@ use ctr_core::oci::media::Family;
 use ctr_core::rooted::Root;
 use ctr_pods::containers::{Container, Containers};
 use ctr_pods::happened::Who;
+use ctr_pods::status::Status as Doing;
+use ctr_runtime::cgroup;
 use ctr_store::commit::{About, How, Written, commit};
 use ctr_store::refs::Target;
 use ctr_store::session::Session;
@@ -56,10 +58,10 @@ pub const VERB: Verb = Verb::new(
     Flag::path("iidfile", "`file` to write the image ID to"),
     Flag::bool("include-volumes", "Include container volumes as image volumes"),
     Flag::string("message", "Set commit message for imported image").short('m'),
+    Flag::bool("pause", "Pause container during commit").short('p'),
     Flag::bool("quiet", "Suppress output").short('q'),
     Flag::bool("squash", "squash newly built layers into a single new layer").short('s'),
 ])
-.refuses(&[&["pause,p"]])
 .arity(Arity::Between(1, 2));
 
 /// Makes an image.
@@ -87,7 +89,9 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     };
     let session = Session::begin(&store).map_err(CommandError::environment)?;
     progress(call, "Getting image source signatures");
+    let frozen = if flags.bool("pause") { Frozen::freeze(call, &container)? } else { Frozen(None) };
     let image = made(call, &place, (&session, &base, &container), family, about)?;
+    frozen.thaw()?;
     let target = Target::Image { id: image.id, manifest: image.manifest };
     match &name {
         Some(name) => session.tag(name, target),
@@ -164,18 +168,59 @@ fn made(
 ) -> Result<Image, CommandError> {
     let a = place.enter(false, &call.ui)?;
     rustix::process::umask(rustix::fs::Mode::empty());
-    let (folder, is_whole) = written_at(place, container);
-    let files = Root::open(&folder).map_err(CommandError::user)?;
+    let (folder, is_whole) = written_at(container);
+    let files = match Root::open(&folder) {
+        // It was never started.
+        Err(error) if error.is_missing() => None,
+        other => Some(other.map_err(CommandError::user)?),
+    };
     let identity = a.maps.identity();
-    let maps = container.record.host.maps.as_ref().unwrap_or(&identity);
-    let written = Written { base, files: &files, is_whole, maps };
+    let maps = container.maps().unwrap_or(&identity);
+    let written = Written { base, files: files.as_ref(), is_whole, maps };
     let how = How { key: a.key, family, squash: call.flags.bool("squash") };
     commit(session, &written, how, about).map_err(CommandError::user)
 }
 
 /// Where the container writes: above its image, or in a copy of it.
-fn written_at(place: &Place, container: &Container) -> (PathBuf, bool) {
-    let layer = place.dirs.data.join("containers").join(container.record.id.as_str());
-    let copy = layer.join("copy");
-    if copy.is_dir() { (copy, true) } else { (layer.join("upper"), false) }
+fn written_at(container: &Container) -> (PathBuf, bool) {
+    let copy = container.layer.join("copy");
+    if copy.is_dir() { (copy, true) } else { (container.layer.join("upper"), false) }
+}
+
+/// A container that is frozen as long as this is there: its control group.
+struct Frozen(Option<PathBuf>);
+
+impl Frozen {
+    /// Freezes a container that runs.
+    fn freeze(call: &Call, container: &Container) -> Result<Self, CommandError> {
+        if container.status().map_err(CommandError::environment)? != Doing::Running {
+            return Ok(Self(None));
+        }
+        let Some(group) = container.state.as_ref().and_then(|state| state.cgroup.clone()) else {
+            call.ui.warn(&format!(
+                "{} is committed while it runs, file by file: it has no control group that could be frozen",
+                container.record.name
+            ));
+            return Ok(Self(None));
+        };
+        cgroup::freeze(&group, true).map_err(CommandError::environment)?;
+        Ok(Self(Some(group)))
+    }
+
+    /// Lets it go on.
+    fn thaw(mut self) -> Result<(), CommandError> {
+        match self.0.take() {
+            Some(group) => cgroup::freeze(&group, false).map_err(CommandError::environment),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // Something else failed, which is told; here there is nothing left to do about it.
+        if let Some(group) = &self.0 {
+            drop(cgroup::freeze(group, false));
+        }
+    }
 }

@@ -12,13 +12,15 @@ use ctr_cli::json;
 use ctr_cli::report::CommandError;
 use ctr_cli::template::{Format, Report, Struct, Value, headers};
 use ctr_cli::usage::{Arity, Flag, Verb};
-use ctr_core::rooted::{Root, TreeError};
+use ctr_core::rooted::Root;
 use ctr_pods::containers::{Container, Containers};
+use ctr_pods::status::Status;
 use ctr_store::Store;
 use ctr_store::volume::Volume;
 use ctr_views::listing::{self, Entry};
 use ctr_views::usage::{self, Usage};
 
+use super::size::bytes;
 use super::volume;
 use crate::error;
 use crate::place::Place;
@@ -42,7 +44,7 @@ struct Found {
     images: Vec<(Entry, Usage)>,
     /// Of all images together.
     images_size: u64,
-    containers: Vec<Sized<Container>>,
+    containers: Vec<Sized<(Container, Status)>>,
     volumes: Vec<Sized<Volume>>,
 }
 
@@ -98,11 +100,11 @@ fn found(call: &Call) -> Result<Found, CommandError> {
     let claims = store.claims().map_err(CommandError::environment)?;
     let _a =
         (!containers.is_empty() || !volumes.is_empty()).then(|| place.enter(false, &call.ui)).transpose()?;
-    let layers = place.dirs.data.join("containers");
     let container = |one: Container| {
-        let bytes = bytes(Root::open(layers.join(one.record.id.as_str())))?;
-        let users = usize::from(one.is_running().map_err(CommandError::environment)?);
-        Ok::<_, CommandError>(Sized { one, bytes, users })
+        let bytes = bytes(Root::open(&one.layer))?;
+        let status = one.status().map_err(CommandError::environment)?;
+        let users = usize::from(status == Status::Running);
+        Ok::<_, CommandError>(Sized { one: (one, status), bytes, users })
     };
     let volume = |one: Volume| {
         let name = one.record.name.as_str();
@@ -116,14 +118,6 @@ fn found(call: &Call) -> Result<Found, CommandError> {
         containers: containers.into_iter().map(container).collect::<Result<_, _>>()?,
         volumes: volumes.into_iter().map(volume).collect::<Result<_, _>>()?,
     })
-}
-
-/// The bytes of what may be gone by now.
-fn bytes(root: Result<Root, TreeError>) -> Result<u64, CommandError> {
-    match root.and_then(|root| root.size_below("/")) {
-        Err(error) if error.is_missing() => Ok(0),
-        other => other.map_err(CommandError::environment),
-    }
 }
 
 /// What a template can ask for.

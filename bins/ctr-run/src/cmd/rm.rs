@@ -108,6 +108,16 @@ impl<'a> Remover<'a> {
         Self { call, place, containers, with_volumes: false, a: None }
     }
 
+    /// In this process, which is in A already.
+    pub(super) const fn in_a(
+        call: &'a Call,
+        place: &'a Place,
+        containers: &'a Containers,
+        a: LevelA,
+    ) -> Self {
+        Self { call, place, containers, with_volumes: false, a: Some(a) }
+    }
+
     /// Removes one.
     pub(super) fn remove(
         &mut self,

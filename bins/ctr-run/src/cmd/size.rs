@@ -2,8 +2,7 @@
 
 use ctr_cli::app::Call;
 use ctr_cli::report::CommandError;
-use ctr_core::paths::Dirs;
-use ctr_core::rooted::Root;
+use ctr_core::rooted::{Root, TreeError};
 use ctr_pods::containers::Container;
 use ctr_store::Store;
 
@@ -29,17 +28,20 @@ pub(super) fn of<'a>(
 ) -> Result<Vec<Size>, CommandError> {
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
     let _a = place.enter(false, &call.ui)?;
-    containers.map(|container| measure(&store, &place.dirs, container)).collect()
+    containers.map(|container| measure(&store, container)).collect()
 }
 
-fn measure(store: &Store, dirs: &Dirs, container: &Container) -> Result<Size, CommandError> {
+fn measure(store: &Store, container: &Container) -> Result<Size, CommandError> {
     let record = &container.record;
-    let layer = dirs.data.join("containers").join(record.id.as_str()).join("upper");
-    let own = match Root::open(&layer) {
-        Ok(root) => root.size_below("/").map_err(CommandError::environment)?,
-        Err(error) if error.is_missing() => 0,
-        Err(error) => return Err(CommandError::environment(error)),
-    };
+    let own = bytes(Root::open(container.layer.join("upper")))?;
     let image = record.image.and_then(|id| store.image(id).ok()).map_or(0, |image| image.size);
     Ok(Size { own, all: own.saturating_add(image) })
+}
+
+/// The bytes of what may be gone by now.
+pub(super) fn bytes(root: Result<Root, TreeError>) -> Result<u64, CommandError> {
+    match root.and_then(|root| root.size_below("/")) {
+        Err(error) if error.is_missing() => Ok(0),
+        other => other.map_err(CommandError::environment),
+    }
 }

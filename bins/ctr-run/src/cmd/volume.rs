@@ -65,7 +65,12 @@ pub(super) fn all(call: &Call, store: &Store) -> Result<Vec<Volume>, CommandErro
 }
 
 /// Writes down what happened to volumes.
-fn happened<'a>(call: &Call, place: &Place, status: Status, names: impl IntoIterator<Item = &'a str>) {
+pub(super) fn happened<'a>(
+    call: &Call,
+    place: &Place,
+    status: Status,
+    names: impl IntoIterator<Item = &'a str>,
+) {
     let event = |name: &str| Event::now(Kind::Volume, status).of(name, name);
     let events: Vec<Event> = names.into_iter().map(event).collect();
     call.ui.happened(&place.events, &events);

@@ -147,7 +147,7 @@ pub const TABLE: &[Row] = &[
     run("system gc", "Remove what nothing refers to").voices(OURS),
     run("system info", "Display podman system information"),
     no("system migrate"),
-    no("system prune"),
+    run("system prune", "Remove unused data"),
     no("system renumber"),
     run("system reset", "Reset podman storage"),
     no("system service"),

@@ -5,10 +5,13 @@ use ctr_cli::report::CommandError;
 use ctr_core::oci::{RunConfig, Words};
 use ctr_core::{file, limits};
 use ctr_pods::containers::Container;
+use ctr_pods::env;
 use ctr_store::volume::VolumeError;
 use ctr_store::{Image, Store};
 use ctr_views::changes;
 use serde_json::json;
+
+use crate::error;
 
 /// Variables that every start sets anew.
 const OF_THE_START: [&str; 4] = ["HOME", "HOSTNAME", "TERM", "container"];
@@ -31,13 +34,11 @@ pub(super) fn of(
         config.working_dir.clone_from(&record.process.workdir);
     }
     config.labels.extend(record.labels.iter().cloned());
-    if let Some(state) = &container.state {
-        let own = |entry: &&String| {
-            let name = entry.split('=').next().unwrap_or_default();
-            !OF_THE_START.contains(&name) && !name.is_empty()
-        };
-        set_env(&mut config.env, state.env.iter().filter(own).cloned());
-    }
+    let own = |entry: &String| {
+        let name = entry.split('=').next().unwrap_or_default();
+        !OF_THE_START.contains(&name) && !name.is_empty()
+    };
+    set_env(&mut config.env, environment(container, base)?.into_iter().filter(own));
     let volumes = volumes(store, container, flags.bool("include-volumes"))?;
     config.volumes.extend(volumes.into_iter().map(|path| (path, json!({}))));
     if let Some(path) = flags.path("config") {
@@ -48,6 +49,16 @@ pub(super) fn of(
     }
     changes::change(&mut config, &flags.strings("change")).map_err(CommandError::usage)?;
     Ok(config)
+}
+
+/// The environment of the last start; before the first, that of which it would be made.
+fn environment(container: &Container, base: &Image) -> Result<Vec<String>, CommandError> {
+    if let Some(state) = &container.state {
+        return Ok(state.env.clone());
+    }
+    let process = container.request().map_err(error::of_containers)?.process;
+    let env = env::build(&base.config.config.env, &process.env, &process.host_env);
+    env.and_then(|env| env.entries()).map_err(CommandError::user)
 }
 
 /// The last one of a name wins, and there is one.

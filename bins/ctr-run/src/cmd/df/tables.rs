@@ -8,6 +8,7 @@ use ctr_cli::human::time::Timestamp;
 use ctr_cli::report::CommandError;
 use ctr_cli::template::{Report, Struct, headers};
 use ctr_pods::containers::Container;
+use ctr_pods::status::Status;
 use ctr_store::volume::Volume;
 use ctr_views::listing::Entry;
 use ctr_views::usage::Usage;
@@ -65,8 +66,9 @@ fn images(entry: &Entry, usage: Usage, now: Timestamp) -> Vec<Struct> {
     names.into_iter().map(row).collect()
 }
 
-fn container(sized: &Sized<Container>, now: Timestamp) -> Struct {
-    let record = &sized.one.record;
+fn container(sized: &Sized<(Container, Status)>, now: Timestamp) -> Struct {
+    let (container, status) = &sized.one;
+    let record = &container.record;
     let volumes = record.mounts.iter().filter(|mount| mount.volume.is_some()).count();
     Struct::new("system.dfContainer")
         .field("ContainerID", short(record.id.as_str()))
@@ -75,7 +77,7 @@ fn container(sized: &Sized<Container>, now: Timestamp) -> Struct {
         .field("LocalVolumes", count(volumes))
         .field("RWSize", human(sized.bytes))
         .field("Created", span(moment(record.created).until(now)))
-        .field("Status", if sized.users > 0 { "running" } else { "exited" })
+        .field("Status", status.word())
         .field("Names", record.name.as_str())
 }
 
