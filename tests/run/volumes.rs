@@ -302,3 +302,30 @@ fn contents_of_a_volume_are_hostile() {
     assert_eq!(ctr_tests::tree::picture(&canary), before);
     assert_eq!(std::fs::metadata(canary.join("file")).expect("the file").uid(), owner);
 }
+
+#[test]
+fn a_later_start_gives_away_only_what_has_another_top() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let folder = env.path("given");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(folder.join("file"), "").expect("a file");
+    let bind = format!("{}:/m:U", folder.display());
+    let shows = ["stat", "-c", "%u:%g", "/m", "/m/file"];
+    let run = |name: &str| {
+        env.ctr(["run", "--name", name, "-u", "7:8", "-v", &bind, BUSYBOX]).args(shows).run().success()
+    };
+    let chown = |owner: &str, path: &std::path::Path| {
+        let path = path.to_str().expect("a path");
+        let _done = env.ok(["unshare", "chown", owner, path]);
+    };
+    assert_eq!(run("one"), "7:8\n7:8");
+    chown("5:6", &folder.join("file"));
+    assert_eq!(env.ok(["start", "-a", "one"]), "7:8\n5:6");
+    chown("5:6", &folder);
+    assert_eq!(env.ok(["start", "-a", "one"]), "7:8\n7:8");
+    // What starts for the first time knows nothing of what was there before.
+    chown("5:6", &folder.join("file"));
+    assert_eq!(run("two"), "7:8\n7:8");
+    chown("0:0", &folder);
+}

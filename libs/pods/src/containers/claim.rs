@@ -164,6 +164,12 @@ impl Claim {
         Ok(atomic::remove(&self.dir.join(ENDING))?)
     }
 
+    /// Whether its init ran before.
+    #[must_use]
+    pub fn was_started(&self) -> bool {
+        self.dir.join(STATE).exists()
+    }
+
     /// Says that its init runs.
     ///
     /// # Errors

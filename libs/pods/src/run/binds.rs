@@ -145,10 +145,19 @@ fn below(dir: &Path, depth: u32) -> Result<Vec<PathBuf>, BindError> {
 }
 
 /// Gives a tree to an owner (ids of A), down to its last file; links are not followed, other mounts are not entered.
-pub(super) fn give(path: &Path, uid: u32, gid: u32) -> Result<(), BindError> {
+///
+/// At a later start of a container a tree whose top is the owner's was given before: what others have in it since then
+/// stays theirs, as with podman. The top is given last, so that what a kill left is given again.
+pub(super) fn give(path: &Path, (uid, gid): (u32, u32), is_first: bool) -> Result<(), BindError> {
+    let refused = |errno| BindError::Chown { path: path.to_owned(), errno };
+    let top = rustix::fs::stat(path).map_err(refused)?;
+    if !is_first && (top.st_uid, top.st_gid) == (uid, gid) {
+        return Ok(());
+    }
     let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
-    each(path, &|node| rustix::fs::chownat(node, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH))
-        .map_err(|errno| BindError::Chown { path: path.to_owned(), errno })
+    let give =
+        |node: BorrowedFd<'_>| rustix::fs::chownat(node, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH);
+    each(path, &give).map_err(refused)
 }
 
 /// Gives an extended attribute to a tree, in the same way.
@@ -168,12 +177,12 @@ pub(super) fn mark(path: &Path, name: &str, value: &[u8]) -> Result<(), BindErro
 /// What is done to one file.
 type Deed<'a> = &'a dyn Fn(BorrowedFd<'_>) -> Result<(), Errno>;
 
-/// Does something to every file of a tree.
+/// Does something to every file of a tree, to its top last.
 fn each(path: &Path, deed: Deed<'_>) -> Result<(), Errno> {
     let root = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let device = fstat(&root)?.st_dev;
-    deed(root.as_fd())?;
-    each_below(root.as_fd(), device, deed)
+    each_below(root.as_fd(), device, deed)?;
+    deed(root.as_fd())
 }
 
 /// Everything below a directory; what is none has nothing below it.

@@ -228,8 +228,7 @@ impl<'a> Start<'a> {
 
     /// Gives a source to the container's user, in ids of A.
     fn give(&self, path: &Path, who: &Settled) -> Result<(), RunError> {
-        let (uid, gid) = self.user(who)?;
-        Ok(binds::give(path, uid, gid)?)
+        Ok(binds::give(path, self.user(who)?, !self.container.claim.was_started())?)
     }
 
     /// The container's user, in ids of A.

@@ -90,7 +90,7 @@ pub(super) fn open(
         }
     };
     if asked.chown {
-        binds::give(&source, place.user.0, place.user.1)?;
+        binds::give(&source, place.user, !place.container.claim.was_started())?;
     }
     if let Some(labels) = place.labels {
         labels.mark(&as_bind(asked, &source), None)?;
