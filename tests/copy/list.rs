@@ -110,3 +110,20 @@ fn tree_and_diff_show_the_layers() {
     assert_eq!(json["deleted"][0], "/gone");
     assert_eq!(diff, ["A /etc/b", "C /etc", "D /gone"]);
 }
+
+/// As podman has it: first the names that it has, then those that it had, the last one first.
+#[test]
+fn names_that_went_come_after_those_that_stayed() {
+    needs!(Userns);
+    let env = Env::new();
+    env.load(&two_layers("localhost/it:1"));
+    let history =
+        |expected: &str| assert_eq!(env.ok(["images", "--format", "{{.History}}", "it:1"]), expected);
+    env.ok(["tag", "it:1", "one"]);
+    history("localhost/one:latest, localhost/it:1");
+    env.ok(["rmi", "one"]);
+    history("localhost/it:1, localhost/one:latest");
+    env.ok(["tag", "it:1", "two"]);
+    env.ok(["untag", "it:1", "two"]);
+    history("localhost/it:1, localhost/two:latest, localhost/one:latest");
+}

@@ -163,10 +163,23 @@ impl Store {
     /// Takes a name away; returns whether there was one. What it named is kept, be it the last name or not.
     pub fn untag(&self, name: &Reference) -> Result<bool, StoreError> {
         self.writable()?;
-        if let Some(target) = self.target(name)? {
+        let target = self.target(name)?;
+        if let Some(target) = target {
             self.keep(target)?;
         }
-        self.forget(name)
+        let is_gone = self.forget(name)?;
+        if let (true, Some(Target::Image { id, .. })) = (is_gone, target) {
+            self.remember_names(id)?;
+        }
+        Ok(is_gone)
+    }
+
+    /// Puts the names that an image has first among those that it had: one of them has gone.
+    pub(crate) fn remember_names(&self, id: crate::ImageId) -> Result<(), StoreError> {
+        for named in self.names()?.of(id) {
+            self.remember_name(id, &named.name)?;
+        }
+        Ok(())
     }
 
     /// Takes a name away from something that needs none any more, or has others.

@@ -80,6 +80,7 @@ impl Store {
             && names.len() > 1
         {
             self.forget(name)?;
+            self.remember_names(id)?;
             return Ok(vec![Removed::Name(name.clone())]);
         }
         if by_name.is_none() && names.len() > 1 && !force {
