@@ -5,6 +5,7 @@ mod commit;
 mod config;
 mod copy_files;
 mod create;
+mod damaged;
 mod debian;
 mod environment;
 mod events;

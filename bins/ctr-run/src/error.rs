@@ -71,6 +71,10 @@ pub(crate) fn of_containers(error: ContainersError) -> CommandError {
             let name = name.clone();
             CommandError::user(error).peer(Sentence::NoSuchContainer(name)).exit(Exit::NO)
         }
+        ContainersError::Damaged(id) => {
+            let hint = format!("ctr rm -f {id}");
+            CommandError::user(error).hint(hint)
+        }
         _ => CommandError::user(error),
     }
 }

@@ -66,6 +66,15 @@ impl Holder {
     }
 }
 
+impl Waiting {
+    /// Who holds a lock that is waited for.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        let holders = File::open(path).map_or(Vec::new(), |file| holders(&file));
+        Self { path: path.to_owned(), holders }
+    }
+}
+
 impl Lock {
     /// Takes the lock, waiting for it; `on_wait` hears once who holds it when that takes a second.
     pub fn acquire(path: &Path, mode: Mode, on_wait: &mut dyn FnMut(&Waiting)) -> Result<Self, FileError> {

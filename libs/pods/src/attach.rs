@@ -20,7 +20,7 @@ mod connection;
 mod keys;
 mod relay;
 
-pub use connection::{ConnectError, Connection, Wants};
+pub use connection::{ConnectError, Connection, Wants, kill_monitor};
 pub use keys::{DetachKeys, KeysError, Matcher, Typed};
 pub use relay::{RelayError, Rules, Signals, relay};
 

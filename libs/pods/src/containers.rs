@@ -28,6 +28,7 @@
 //! removes the rest.
 
 mod claim;
+mod damaged;
 mod names;
 
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ use std::path::{Path, PathBuf};
 use ctr_core::file::{self, FileError};
 use ctr_core::id::{self, ContainerId, Match};
 use ctr_core::limits;
-use ctr_core::lock::{Holder, Lock, Mode, Waiting};
+use ctr_core::lock::{Lock, Mode};
 use ctr_core::paths::Dirs;
 use ctr_core::rooted::{Root, TreeError};
 use ctr_userns::map::IdMaps;
@@ -67,6 +68,9 @@ pub enum ContainersError {
     /// Nothing is called so.
     #[error("no container with name or ID {0:?} found: no such container")]
     NotFound(String),
+    /// One is, and its record is of no use.
+    #[error("container {0} cannot be understood: its record is damaged, or of another version")]
+    Damaged(String),
     /// Several begin so.
     #[error("more than one result for container name or ID {0:?}")]
     Ambiguous(String),
@@ -123,6 +127,8 @@ pub struct Container {
     pub record: Record,
     /// Its last start; `None` before its init runs.
     pub state: Option<State>,
+    /// It was started, and what is written of that cannot be read.
+    pub damaged: bool,
     /// How that ended.
     pub ending: Option<Ending>,
     /// Where its records are.
@@ -150,6 +156,9 @@ impl Container {
     pub fn is_running(&self) -> Result<bool, FileError> {
         if self.ending.is_some() {
             return Ok(false);
+        }
+        if self.damaged {
+            return self.is_held();
         }
         self.state.as_ref().map_or(Ok(false), |state| state.init.runs())
     }
@@ -264,7 +273,7 @@ impl Containers {
         }
         match id::by_prefix(text, published) {
             Match::One(id) => self.by_id(&id)?.ok_or_else(missing),
-            Match::None => Err(missing()),
+            Match::None => Err(self.damaged(text).map_or_else(missing, ContainersError::Damaged)),
             Match::Several(..) => Err(ContainersError::Ambiguous(text.to_owned())),
         }
     }
@@ -310,11 +319,16 @@ impl Containers {
         if record.version != VERSION {
             return Ok(None);
         }
-        let state = file::read_json::<State>(&folder.join(STATE), limits::RECORD).ok();
+        let (state, damaged) = match file::read_json::<State>(&folder.join(STATE), limits::RECORD) {
+            Ok(state) => (Some(state), false),
+            Err(error) => (None, !error.is_missing()),
+        };
         let supervised = match kind {
             Kind::Fleeting => Lock::is_held(&folder.join(LOCK))?,
             // One that was never started waits for it.
-            Kind::Kept => !record.auto_remove || state.is_none() || Lock::is_held(&folder.join(LOCK))?,
+            Kind::Kept => {
+                !record.auto_remove || (state.is_none() && !damaged) || Lock::is_held(&folder.join(LOCK))?
+            }
         };
         if !supervised {
             return Ok(None);
@@ -324,33 +338,7 @@ impl Containers {
             Kind::Kept => file::read_json::<Ending>(&folder.join(ENDING), limits::RECORD).ok(),
         };
         let layer = self.kept.join(id);
-        Ok(Some(Container { record, state, ending, folder, kind, layer }))
-    }
-
-    /// Waits until nobody supervises a container any more; `on_wait` hears who does so after a second.
-    ///
-    /// # Errors
-    /// Its lock cannot be waited for.
-    pub fn wait_gone(
-        &self,
-        container: &Container,
-        on_wait: &mut dyn FnMut(&Waiting),
-    ) -> Result<(), ContainersError> {
-        // The kernel names who took the lock, which may have handed it on and be gone.
-        let supervisor = container.state.as_ref().map(|state| state.supervisor.pid);
-        let mut named = |waiting: &Waiting| {
-            let holders: Vec<_> = supervisor.iter().map(|pid| Holder::of(*pid)).collect();
-            on_wait(&Waiting {
-                path: waiting.path.clone(),
-                holders: if holders.is_empty() { waiting.holders.clone() } else { holders },
-            });
-        };
-        match Lock::acquire(&container.folder.join(LOCK), Mode::Shared, &mut named) {
-            // Held by nobody: its supervisor has left it.
-            Ok(_lock) => Ok(()),
-            Err(error) if error.is_missing() => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        Ok(Some(Container { record, state, damaged, ending, folder, kind, layer }))
     }
 
     /// Removes what killed supervisors left. Only from a process in A: upper folders hold files of every id.

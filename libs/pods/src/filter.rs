@@ -259,6 +259,7 @@ mod tests {
         Container {
             record,
             state: None,
+            damaged: false,
             ending: None,
             folder: "/nonexistent".into(),
             kind: Kind::Kept,

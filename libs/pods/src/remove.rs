@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ctr_core::lock::Waiting;
 
+use crate::attach::{ConnectError, kill_monitor};
 use crate::containers::{Claim, Container, Containers, ContainersError, Kind};
 use crate::status::Status;
 use crate::stop::{StopError, Stopping, stop};
@@ -32,6 +33,9 @@ pub enum RemoveError {
     /// It cannot be ended.
     #[error(transparent)]
     Stop(#[from] StopError),
+    /// Its monitor.
+    #[error(transparent)]
+    Monitor(#[from] ConnectError),
     /// Its records.
     #[error(transparent)]
     Containers(#[from] ContainersError),
@@ -62,7 +66,11 @@ pub fn seize(
     if status.is_alive() && status != Status::Initialized && !how.force {
         return Err(RemoveError::Running { id: id(), state: status.word() });
     }
-    stop(containers, container, Stopping { grace: how.grace, patient: false }, on_wait)?;
+    match stop(containers, container, Stopping { grace: how.grace, patient: false }, on_wait) {
+        // Its init ends with its monitor.
+        Err(StopError::Damaged { .. }) if how.force && kill_monitor(&container.folder)? => {}
+        other => drop(other?),
+    }
     if container.kind == Kind::Fleeting {
         return Ok(None);
     }

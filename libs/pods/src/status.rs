@@ -7,6 +7,7 @@
 //! a start, its init is gone, an ending             exited, with the code that the monitor wrote down
 //! a start, its init is gone, no ending, held       stopping: the monitor is about to write it down
 //! a start, its init is gone, no ending, not held   exited, 137: the monitor was killed, and the container with it
+//! a start that cannot be read                      running while it is held, then exited, 137
 //! ```
 
 use std::path::Path;
@@ -47,7 +48,7 @@ pub struct Exit {
 }
 
 /// What stands for a container that went with its monitor.
-const KILLED: u8 = 137;
+const UNSEEN: Status = Status::Exited(Exit { code: 137, finished: None, oom: false, unseen: true });
 
 impl Status {
     /// The word that Podman has for it.
@@ -89,7 +90,7 @@ pub(crate) fn of(container: &Container) -> Result<Status, FileError> {
     if let Some(ending) = container.ending {
         return Ok(Status::Exited(ending.into()));
     }
-    let Some(state) = &container.state else { return Ok(Status::Created) };
+    let Some(state) = &container.state else { return without_state(container) };
     if state.init.runs()? {
         return Ok(match &state.cgroup {
             _ if !container.is_held()? => Status::Stopping,
@@ -98,10 +99,16 @@ pub(crate) fn of(container: &Container) -> Result<Status, FileError> {
             _ => Status::Running,
         });
     }
-    if container.is_held()? {
-        return Ok(Status::Stopping);
-    }
-    Ok(Status::Exited(Exit { code: KILLED, finished: None, oom: false, unseen: true }))
+    Ok(if container.is_held()? { Status::Stopping } else { UNSEEN })
+}
+
+/// Nobody knows its init: all that can be asked is whether it is supervised.
+fn without_state(container: &Container) -> Result<Status, FileError> {
+    Ok(match container.damaged {
+        false => Status::Created,
+        true if container.is_held()? => Status::Running,
+        true => UNSEEN,
+    })
 }
 
 /// Whether a control group is frozen; one that cannot be asked is not.

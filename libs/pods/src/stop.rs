@@ -10,6 +10,7 @@
 //! killed at once.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ctr_core::file::FileError;
@@ -20,7 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use crate::containers::{Container, Containers, ContainersError};
+use crate::containers::{Container, Containers, ContainersError, STATE};
 use crate::status::Status;
 
 /// How long a container that cannot hear a signal has to learn it.
@@ -52,6 +53,14 @@ pub enum StopError {
     /// Its records.
     #[error(transparent)]
     Containers(#[from] ContainersError),
+    /// Nobody knows its init.
+    #[error("cannot find the first process of container {id}: {path} cannot be understood")]
+    Damaged {
+        /// Which.
+        id: String,
+        /// What should tell.
+        path: PathBuf,
+    },
     /// It cannot be let go on.
     #[error(transparent)]
     Group(#[from] GroupError),
@@ -91,17 +100,45 @@ pub fn stop(
     how: Stopping,
     on_wait: &mut dyn FnMut(&Waiting),
 ) -> Result<Stopped, StopError> {
-    let Some(init) = init_of(container)? else {
-        containers.wait_gone(container, on_wait)?;
+    let Some((container, init)) = &alive(containers, container, on_wait)? else {
         return Ok(Stopped::Already);
     };
     if container.status()? == Status::Paused {
         resume(container)?;
     }
     let failed = |errno| StopError::Signal { id: container.record.id.to_string(), errno };
-    let stopped = end(container, &init, how).map_err(failed)?;
+    let stopped = end(container, init, how).map_err(failed)?;
     containers.wait_gone(container, on_wait)?;
     Ok(stopped)
+}
+
+/// A container with its init, if that lives. One that somebody has in hand is about to have an init, or about to be done
+/// with it: whichever comes first is waited for.
+fn alive(
+    containers: &Containers,
+    container: &Container,
+    on_wait: &mut dyn FnMut(&Waiting),
+) -> Result<Option<(Container, OwnedFd)>, StopError> {
+    let mut now = container.clone();
+    for turn in 0_u64.. {
+        if let Some(init) = init_of(&now)? {
+            return Ok(Some((now, init)));
+        }
+        // After a second it is said who that is.
+        let hears: Option<&mut dyn FnMut(&Waiting)> = if turn == 1 { Some(&mut *on_wait) } else { None };
+        if containers.is_left(&now, hears)? {
+            break;
+        }
+        if turn > 0 && now.damaged {
+            let id = now.record.id.to_string();
+            return Err(StopError::Damaged { id, path: now.folder.join(STATE) });
+        }
+        match containers.by_id(now.record.id.as_str())? {
+            Some(again) => now = again,
+            None => break,
+        }
+    }
+    Ok(None)
 }
 
 /// Sends a signal to a container's init.

@@ -7,13 +7,13 @@ use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_core::events::Status as Event;
 use ctr_pods::containers::{Containers, ContainersError};
 use ctr_pods::happened::Who;
-use ctr_pods::remove::{Removal, seize};
+use ctr_pods::remove::{Removal, RemoveError, seize};
 use ctr_pods::volumes;
 use ctr_store::Store;
 use ctr_userns::level_a::LevelA;
 
 use super::begin::happened;
-use super::select::{self, Rules, each, grace, wanted};
+use super::select::{self, Rules, Wanted, each, grace, wanted};
 use crate::error;
 use crate::place::{Place, waits};
 
@@ -60,6 +60,14 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let wanted = wanted(call, &containers, rules)?;
     let mut remover =
         Remover { with_volumes: flags.bool("volumes"), ..Remover::new(call, &place, &containers) };
+    let (damaged, wanted): (Wanted, Wanted) =
+        wanted.into_iter().partition(|(_, found)| force && matches!(found, Err(ContainersError::Damaged(_))));
+    for (shown, found) in damaged {
+        if let Err(ContainersError::Damaged(id)) = found {
+            remover.remove_damaged(&id)?;
+        }
+        call.ui.line(&shown)?;
+    }
     each(call, wanted, |container| {
         remover.remove(container, Removal { force, grace: grace(flags, container) }).map(|()| true)
     })
@@ -118,6 +126,22 @@ impl<'a> Remover<'a> {
         Self { call, place, containers, with_volumes: false, a: Some(a) }
     }
 
+    fn enter(&mut self) -> Result<(), CommandError> {
+        if self.a.is_none() {
+            self.a = Some(self.place.enter(false, &self.call.ui)?);
+        }
+        Ok(())
+    }
+
+    /// Removes one of which nothing is known.
+    fn remove_damaged(&mut self, id: &str) -> Result<(), CommandError> {
+        self.enter()?;
+        if self.containers.remove_damaged(id).map_err(error::of_containers)? {
+            return Ok(());
+        }
+        Err(error::of_remove(RemoveError::Held(id.to_owned())))
+    }
+
     /// Removes one.
     pub(super) fn remove(
         &mut self,
@@ -127,9 +151,7 @@ impl<'a> Remover<'a> {
         let ui = &self.call.ui;
         let seized = seize(self.containers, container, how, &mut |waiting| waits(waiting, ui));
         let Some(claim) = seized.map_err(error::of_remove)? else { return Ok(()) };
-        if self.a.is_none() {
-            self.a = Some(self.place.enter(false, ui)?);
-        }
+        self.enter()?;
         let gone = claim.discard();
         if self.with_volumes || container.record.auto_remove {
             let store = Store::open(&self.place.layout()).map_err(CommandError::environment)?;

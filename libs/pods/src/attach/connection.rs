@@ -11,8 +11,9 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-    recv, sendmsg, socketpair,
+    recv, sendmsg, socketpair, sockopt::socket_peercred,
 };
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// How long a monitor may take to answer: it has nothing to do that takes longer, unless somebody stopped it.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
@@ -79,14 +80,7 @@ impl Connection {
     /// # Errors
     /// If nobody listens, or does not believe us.
     pub fn open(folder: &Path, wants: Wants) -> Result<Self, ConnectError> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder =
-            openat(CWD, folder, flags, Mode::empty()).map_err(failed("open the container's folder"))?;
-        let socket = match monitor::connect(folder.as_fd()) {
-            Ok(socket) => socket,
-            Err(Errno::NOENT | Errno::CONNREFUSED) => return Err(ConnectError::Nobody),
-            Err(errno) => return Err(failed("connect to the container's monitor")(errno)),
-        };
+        let socket = connect(folder)?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let namespace = openat(CWD, "/proc/self/ns/user", flags, Mode::empty())
             .map_err(failed("open /proc/self/ns/user"))?;
@@ -113,6 +107,55 @@ impl Connection {
                 Err(_) => return Some(None),
             }
         }
+    }
+}
+
+/// Kills the monitor of a container with this folder, and waits for its end; whether there was one. For containers of which
+/// nothing else can be learned.
+///
+/// # Errors
+/// It cannot be connected to, or not be killed.
+pub fn kill_monitor(folder: &Path) -> Result<bool, ConnectError> {
+    let Some(pid) = listener(folder)? else { return Ok(false) };
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => process,
+        Err(Errno::SRCH) => return Ok(true),
+        Err(errno) => return Err(failed("open the container's monitor")(errno)),
+    };
+    // It listens yet: this is it, and not another process that got its number.
+    if listener(folder)? != Some(pid) {
+        return Ok(true);
+    }
+    match pidfd_send_signal(&process, Signal::KILL) {
+        Ok(()) | Err(Errno::SRCH) => {}
+        Err(errno) => return Err(failed("kill the container's monitor")(errno)),
+    }
+    while let Err(errno) = poll(&mut [PollFd::new(&process, PollFlags::IN)], None) {
+        if errno != Errno::INTR {
+            return Err(failed("wait for the container's monitor")(errno));
+        }
+    }
+    Ok(true)
+}
+
+/// Who listens at the socket in this folder.
+fn listener(folder: &Path) -> Result<Option<Pid>, ConnectError> {
+    match connect(folder) {
+        Ok(socket) => {
+            Ok(Some(socket_peercred(&socket).map_err(failed("ask who the container's monitor is"))?.pid))
+        }
+        Err(ConnectError::Nobody) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn connect(folder: &Path) -> Result<OwnedFd, ConnectError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = openat(CWD, folder, flags, Mode::empty()).map_err(failed("open the container's folder"))?;
+    match monitor::connect(folder.as_fd()) {
+        Ok(socket) => Ok(socket),
+        Err(Errno::NOENT | Errno::CONNREFUSED) => Err(ConnectError::Nobody),
+        Err(errno) => Err(failed("connect to the container's monitor")(errno)),
     }
 }
 

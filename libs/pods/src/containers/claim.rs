@@ -7,7 +7,7 @@ use std::time::Duration;
 use ctr_core::atomic;
 use ctr_core::file::FileError;
 use ctr_core::id::ContainerId;
-use ctr_core::lock::{Lock, Mode};
+use ctr_core::lock::{Holder, Lock, Mode, Waiting};
 
 use super::names::check_name;
 use super::{Container, Containers, ContainersError, ENDING, Kind, LOCK, RECORD, STATE, remove_tree};
@@ -85,6 +85,46 @@ impl Containers {
             Err(error) => return Err(error.into()),
         };
         Ok(Some(self.claim_of(container, lock)))
+    }
+
+    /// Waits until nobody supervises a container any more; `on_wait` hears who does so after a second.
+    ///
+    /// # Errors
+    /// Its lock cannot be waited for.
+    pub fn wait_gone(
+        &self,
+        container: &Container,
+        on_wait: &mut dyn FnMut(&Waiting),
+    ) -> Result<(), ContainersError> {
+        let mut named = |waiting: &Waiting| on_wait(&supervised(container, waiting.clone()));
+        match Lock::acquire(&container.folder.join(LOCK), Mode::Shared, &mut named) {
+            // Held by nobody: its supervisor has left it.
+            Ok(_lock) => Ok(()),
+            Err(error) if error.is_missing() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits a moment for nobody to hold a container any more; whether that is so. `on_wait` hears who does, if it is not.
+    ///
+    /// # Errors
+    /// Its lock cannot be taken.
+    pub fn is_left(
+        &self,
+        container: &Container,
+        on_wait: Option<&mut dyn FnMut(&Waiting)>,
+    ) -> Result<bool, ContainersError> {
+        let path = container.folder.join(LOCK);
+        match Lock::acquire_within(&path, Mode::Shared, PATIENCE) {
+            Ok(free) => {
+                if let (None, Some(on_wait)) = (&free, on_wait) {
+                    on_wait(&supervised(container, Waiting::at(&path)));
+                }
+                Ok(free.is_some())
+            }
+            Err(error) if error.is_missing() => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Takes over a kept container from the monitor that this process was.
@@ -208,6 +248,14 @@ impl Claim {
         remove_tree(&dir)?;
         drop(lock);
         Ok(())
+    }
+}
+
+/// The kernel names who took the lock, which may have handed it on and be gone: the record names whom it was for.
+fn supervised(container: &Container, waiting: Waiting) -> Waiting {
+    match &container.state {
+        Some(state) => Waiting { holders: vec![Holder::of(state.supervisor.pid)], ..waiting },
+        None => waiting,
     }
 }
 
