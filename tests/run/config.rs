@@ -285,6 +285,7 @@ fn names_and_annotations_come_from_the_file() {
     let conf = "[containers]\ncontainer_name_as_hostname = true\nannotations = ['a=conf', 'b=conf']";
     assert_eq!(said(&env, conf, &["--name=my_name.x"], "hostname"), "myname.x");
     assert_eq!(said(&env, conf, &["--hostname=other"], "hostname"), "other");
+    assert!(said(&env, conf, &["--name="], "hostname").contains(|next: char| next.is_ascii_alphabetic()));
     let error = with(&env, "engine.pull_policy = 'nonsense'", &[], "true").run().fails(125);
     assert!(error.contains("unsupported pull policy \"nonsense\""), "{error}");
 }

@@ -124,7 +124,8 @@ pub(crate) fn build(
     Ok(Request {
         source: if args.bool("rootfs") { folder(image) } else { Source::Image(image.to_owned()) },
         platform: args.get("platform").map(str::to_owned),
-        name: args.get("name").map(str::to_owned),
+        // An empty one is none, as for podman.
+        name: args.get("name").filter(|name| !name.is_empty()).map(str::to_owned),
         hostname,
         name_as_hostname: args.config().bool("containers.container_name_as_hostname").unwrap_or(false),
         labels: pairs("label", false)?,
