@@ -34,6 +34,9 @@ const VALUED: [&str; 11] = [
 /// What ends a command that was refused.
 const REFUSED: i64 = 125;
 
+/// Verbs over sets that are empty so far: all of their answers are that something is not there.
+const EMPTY: [&str; 3] = ["network inspect", "pod inspect", "secret inspect"];
+
 /// A verb and one of its flags.
 type Use = (String, String);
 
@@ -123,9 +126,6 @@ fn the_tables_of_verbs_agree_with_the_programs() {
 /// What one test ran: the verb and the flags that the verb's own table reads in the command line.
 fn uses(line: &str) -> Option<(String, &'static Command, Vec<&'static str>)> {
     let record: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
-    if record["code"] == REFUSED {
-        return None;
-    }
     let words = record["argv"].as_array().expect("words").iter();
     let words: Vec<&str> = words.map(|word| word.as_str().expect("a word")).collect();
     let (name, mut words) = words.split_first()?;
@@ -135,6 +135,9 @@ fn uses(line: &str) -> Option<(String, &'static Command, Vec<&'static str>)> {
     let caller = Caller::from_argv0(OsStr::new(name));
     let leading = words.iter().copied().take_while(|word| !word.starts_with('-'));
     let Ok(Named::Verb(row, depth)) = verbs::find(caller.voice, leading) else { return None };
+    if record["code"] == REFUSED && !EMPTY.contains(&row.path) {
+        return None;
+    }
     let command = commands().find(|command| command.path == row.path)?;
     let args: Vec<OsString> = words[depth..].iter().map(OsString::from).collect();
     let Ok(Reading::Do(parsed)) = command.verb.parse(row.path, &args) else { return None };

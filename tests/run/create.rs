@@ -55,6 +55,8 @@ fn what_is_said_of_the_environment_is_kept() {
 fn who_it_is_and_where() {
     needs!(Userns);
     let env = Env::with_busybox();
+    let fill = ["run", "--name", "other", "-v", "/data", BUSYBOX, "sh", "-c", "echo of another >/data/file"];
+    assert_eq!(env.ok(fill), "");
     for (flags, script, said) in [
         (&["--user", "7:8", "--group-add", "9"][..], "id -u; id -G | tr ' ' ,", "7\n8,9"),
         (&["--workdir", "/tmp", "--umask", "077"], "pwd; umask", "/tmp\n0077"),
@@ -63,6 +65,7 @@ fn who_it_is_and_where() {
             "hostname; grep -c other /etc/hosts",
             "h1\n1",
         ),
+        (&["--image-volume", "ignore", "--volumes-from", "other:ro"], "cat /data/file", "of another"),
         (&["--no-hosts"], "test -e /etc/hosts || echo none", "none"),
         (&["--passwd-entry", "me:x:0:0::/:/bin/sh", "--user", "4242"], "grep -c me:x /etc/passwd", "1"),
         (&["--group-entry", "us:x:4242:", "--user", "4242:4242"], "grep -c us:x /etc/group", "1"),

@@ -1,6 +1,7 @@
 //! Containers that outlive the command that starts them: detached, attached to, started again, renamed, waited for.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Stdio;
 
 use ctr_tests::{BUSYBOX, Env, needs};
@@ -233,6 +234,14 @@ fn detach_keys_let_go_of_a_container() {
     assert_eq!(code, Some(6));
     let (code, _) = typed(&["run", "-it", "--rm", "--detach-keys", "", BUSYBOX, "sh"], b"\x10\x11\nexit 8\n");
     assert_eq!(code, Some(8), "an empty text is no keys");
+    // Without a terminal nobody types keys: they are bytes as any other.
+    let keys = ["--detach-keys", "ctrl-x,q"];
+    let cat = |verb: &[&str], rest: &[&str]| env.ctr([verb, &keys, rest].concat()).stdin("\x18q\n").run();
+    let two = ["-i", "--restart", "no", "--name", "two", BUSYBOX, "cat"];
+    assert_eq!(cat(&["run"], &two).success(), "\x18q");
+    assert_eq!(cat(&["start"], &["-ai", "two"]).success(), "\x18q");
+    assert_eq!(env.ok(["start", "two"]), "two");
+    assert_eq!(cat(&["attach"], &["two"]).success(), "\x18q");
     let said = env.ctr(["run", "--detach-keys", "ctrl-", BUSYBOX, "true"]).run().fails(125);
     assert!(said.contains("invalid detach keys"), "{said}");
 }
@@ -258,7 +267,10 @@ fn who_kills_the_monitor_kills_the_container_and_ps_says_so() {
     std::fs::remove_file(env.path("one-ready")).expect("the file");
     assert_eq!(env.ok(["start", "one"]), "one");
     assert_eq!(field(&env, "one", "{{.State.Status}}"), "running");
+    let group = field(&env, "one", "{{.State.CgroupPath}}");
+    kill_process(process(&env, "one", "ConmonPid"), Signal::KILL).expect("it is ours");
     assert_eq!(env.ok(["rm", "-f", "-t", "0", "one"]), "one");
+    assert!(group.is_empty() || !Path::new("/sys/fs/cgroup").join(&group).exists(), "{group}");
 }
 
 #[test]

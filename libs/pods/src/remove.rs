@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use ctr_core::lock::Waiting;
+use ctr_runtime::cgroup;
 
 use crate::attach::{ConnectError, kill_monitor};
 use crate::containers::{Claim, Container, Containers, ContainersError, Kind};
@@ -75,7 +76,12 @@ pub fn seize(
         return Ok(None);
     }
     match containers.hold(container)? {
-        Some(claim) => Ok(Some(claim)),
+        Some(claim) => {
+            // A monitor that was killed has left its group.
+            let group = container.state.as_ref().and_then(|state| state.cgroup.as_deref());
+            group.map_or(Ok(()), cgroup::remove).map_err(StopError::from)?;
+            Ok(Some(claim))
+        }
         None if containers.by_id(container.record.id.as_str())?.is_none() => Ok(None),
         None => Err(RemoveError::Held(id())),
     }

@@ -102,12 +102,19 @@ pub fn freeze(path: &Path, frozen: bool) -> Result<(), GroupError> {
     }
 }
 
-/// Removes a group in which nobody lives any more; one that is not there is fine.
+/// Removes a group in which nobody lives any more, with those that a container made below; one that is not there is fine.
 ///
 /// # Errors
 /// Somebody still lives in it.
 pub fn remove(path: &Path) -> Result<(), GroupError> {
     match std::fs::remove_dir(path) {
+        Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+            let entries = std::fs::read_dir(path).map_err(failed("read", path))?;
+            for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+                remove(&entry.path())?;
+            }
+            std::fs::remove_dir(path).map_err(failed("remove", path))
+        }
         Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", path)(error)),
         _ => Ok(()),
     }
