@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "what it measured is what it prints")]
 
+mod kept;
 mod load;
 mod measure;
 mod memory;
@@ -20,11 +21,16 @@ fn main() {
     let world = World::new();
     println!("{}", world.versions());
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    let sections: [Section; 5] = [
+    let sections: [Section; 10] = [
         ("version", run::version),
         ("run", run::one_at_a_time),
         ("many", run::many_at_once),
         ("memory", memory::waiting),
+        ("detached", kept::start_and_exec),
+        ("verbs", kept::verbs),
+        ("monitor", kept::monitor),
+        ("thousand", kept::thousand),
+        ("follower", kept::follower),
         ("load", load::load),
     ];
     for (name, section) in sections {

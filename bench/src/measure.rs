@@ -11,11 +11,32 @@ pub(crate) struct Contender<'a> {
     pub(crate) command: Box<dyn Fn() -> Command + 'a>,
     /// How often it is run; slow peers less often.
     pub(crate) times: usize,
+    /// What comes before and after each run, and is not counted.
+    around: [Box<dyn Fn() + 'a>; 2],
 }
 
 impl<'a> Contender<'a> {
     pub(crate) fn new(name: &'a str, times: usize, command: impl Fn() -> Command + 'a) -> Self {
-        Self { name, command: Box::new(command), times }
+        Self { name, command: Box::new(command), times, around: [Box::new(|| ()), Box::new(|| ())] }
+    }
+
+    /// Something that has to be there.
+    pub(crate) fn before(mut self, made: impl Fn() + 'a) -> Self {
+        self.around[0] = Box::new(made);
+        self
+    }
+
+    /// Takes away what a run leaves.
+    pub(crate) fn after(mut self, cleaned: impl Fn() + 'a) -> Self {
+        self.around[1] = Box::new(cleaned);
+        self
+    }
+
+    fn run(&self) -> Duration {
+        self.around[0]();
+        let took = once(&mut (self.command)());
+        self.around[1]();
+        took
     }
 }
 
@@ -57,12 +78,12 @@ pub(crate) fn alternate(contenders: &[Contender<'_>]) -> Vec<Times> {
         .map(|contender| Times { name: contender.name.to_owned(), sorted: Vec::new() })
         .collect();
     for contender in contenders {
-        once(&mut (contender.command)());
+        contender.run();
     }
     for round in 0..rounds {
         for (contender, times) in contenders.iter().zip(&mut times) {
             if round * contender.times / rounds != (round + 1) * contender.times / rounds {
-                times.sorted.push(once(&mut (contender.command)()));
+                times.sorted.push(contender.run());
             }
         }
     }

@@ -9,13 +9,15 @@ pub(crate) fn waiting(world: &World) {
     let sleeper = Sleeper::start(world);
     // What it keeps for the long time, not for the first moment.
     std::thread::sleep(std::time::Duration::from_secs(1));
-    let map =
-        std::fs::read_to_string(format!("/proc/{}/smaps_rollup", sleeper.pid())).expect("a live process");
-    let private: u64 = map
-        .lines()
+    println!("a waiting `ctr run` has {} KiB of private memory", private(sleeper.pid()));
+    sleeper.end();
+}
+
+/// What a process keeps to itself, in KiB.
+pub(crate) fn private(pid: u32) -> u64 {
+    let map = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("a live process");
+    map.lines()
         .filter(|line| line.starts_with("Private_"))
         .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
-        .sum();
-    println!("a waiting `ctr run` has {private} KiB of private memory");
-    sleeper.end();
+        .sum()
 }
