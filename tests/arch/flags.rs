@@ -34,8 +34,16 @@ const VALUED: [&str; 11] = [
 /// What ends a command that was refused.
 const REFUSED: i64 = 125;
 
-/// Verbs over sets that are empty so far: all of their answers are that something is not there.
-const EMPTY: [&str; 3] = ["network inspect", "pod inspect", "secret inspect"];
+/// Verbs that have to refuse: those over sets that are empty so far, and, where the user has no control group, what freezes.
+const REFUSING: [&str; 7] = [
+    "container pause",
+    "container unpause",
+    "network inspect",
+    "pause",
+    "pod inspect",
+    "secret inspect",
+    "unpause",
+];
 
 /// A verb and one of its flags.
 type Use = (String, String);
@@ -135,7 +143,7 @@ fn uses(line: &str) -> Option<(String, &'static Command, Vec<&'static str>)> {
     let caller = Caller::from_argv0(OsStr::new(name));
     let leading = words.iter().copied().take_while(|word| !word.starts_with('-'));
     let Ok(Named::Verb(row, depth)) = verbs::find(caller.voice, leading) else { return None };
-    if record["code"] == REFUSED && !EMPTY.contains(&row.path) {
+    if record["code"] == REFUSED && !REFUSING.contains(&row.path) {
         return None;
     }
     let command = commands().find(|command| command.path == row.path)?;
