@@ -147,7 +147,7 @@ fn hostile_layers_stay_inside_and_leave_nothing() {
     needs!(Userns);
     let world = World::new();
     let _swept = world.env.ok(["system", "gc"]);
-    let clean = tree::picture(&world.env.store());
+    let clean = tree::of_store(&world.env.store());
     let prey = world.prey("");
     let prey = prey.trim_matches('/');
     for (name, fate, layer) in layers(prey) {
@@ -175,7 +175,7 @@ fn hostile_layers_stay_inside_and_leave_nothing() {
             }
         }
         let _swept = world.survives(world.env.ctr(["system", "gc"])).success();
-        assert!(tree::picture(&world.env.store()) == clean, "{name}: something is left in the store");
+        assert!(tree::of_store(&world.env.store()) == clean, "{name}: something is left in the store");
     }
 }
 
@@ -185,7 +185,7 @@ fn hostile_documents_are_refused_and_leave_nothing() {
     needs!(Userns);
     let world = World::new();
     let _swept = world.env.ok(["system", "gc"]);
-    let clean = tree::picture(&world.env.store());
+    let clean = tree::of_store(&world.env.store());
     let mut good = with(Layer::new());
     good.layers.truncate(1);
     let config = String::from_utf8(good.configuration()).expect("JSON");
@@ -276,7 +276,7 @@ fn hostile_documents_are_refused_and_leave_nothing() {
             assert_eq!(loaded.code(), 125, "{name}: {loaded}");
         }
         let _swept = world.survives(world.env.ctr(["system", "gc"])).success();
-        assert!(tree::picture(&world.env.store()) == clean, "{name}: something is left in the store");
+        assert!(tree::of_store(&world.env.store()) == clean, "{name}: something is left in the store");
     }
 }
 

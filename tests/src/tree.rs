@@ -39,3 +39,11 @@ pub fn picture(root: &Path) -> BTreeMap<PathBuf, Facts> {
     }
     seen
 }
+
+/// The same of a store, but for its log of events: that tells of all that was tried.
+#[must_use]
+pub fn of_store(store: &Path) -> BTreeMap<PathBuf, Facts> {
+    let mut seen = picture(store);
+    seen.retain(|path, _| !path.starts_with("events"));
+    seen
+}
