@@ -19,8 +19,9 @@
 //! - Conflicts among the rules for `socketcall` and `ipc` that come of other calls' rules are no error: the
 //!   first counts. libseccomp refuses the profile, though nobody wrote a contradiction.
 //! - libseccomp's faults are its own. Where less and greater meet on one argument it compares the halves of values
-//!   crosswise; where two inequalities do, it judges the halves by different rules; and where the first call of its
-//!   list has no number in an ABI, it never looks at the number. Here the first case that holds decides.
+//!   crosswise; where two inequalities do, it judges the halves by different rules, and where four greater values
+//!   do, it can forget their order; and where the first call of its list has no number in an ABI, it never looks at
+//!   the number. Here the first case that holds decides.
 //! - Numbers that go with an action are refused if they do not fit, not cut off.
 //! - Architectures of other processors are left out: their programs do not run here, so that their calls get
 //!   what every unknown architecture gets.

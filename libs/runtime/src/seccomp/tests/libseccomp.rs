@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use proptest::strategy::{Strategy, ValueTree};
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::super::syscalls::{self, Abi};
 use super::super::*;
@@ -203,9 +203,15 @@ fn differences(ours: &[Instruction], theirs: &[Instruction], samples: &Samples) 
 const SAFE: &[&str] = &["read", "clone", "personality", "execve", "socket", "shmget"];
 
 /// Compares random profiles of a family; `fits` says which are asked for.
+///
+/// The profiles are the same in every run: libseccomp gets about one of ten thousand wrong in a way of its own,
+/// such as [`libseccomp_forgets_an_order_among_greater_values`], and what is new of that is for whoever changes the
+/// compiler to judge, not for whoever runs the tests. That programs do what profiles say is shown of new profiles
+/// in every run, by `random`.
 fn compare_family(family: Family, cases: u32, fits: impl Fn(&Profile) -> bool) {
     let Some(mut reference) = Reference::start() else { return };
-    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
+    let config = Config { failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let (mut compared, mut refused) = (0, 0);
     while compared < cases {
         let profile = profiles(family).new_tree(&mut runner).unwrap().current();
@@ -396,6 +402,25 @@ fn libseccomp_judges_halves_apart() {
     let [allow, errno] = [rules::answer::ALLOW, rules::answer::ERRNO | 1];
     Difference { profile, data: call(0, 9), ours: errno, theirs: errno }.check(&mut reference);
     Difference { profile, data: call(0, 1 << 32), ours: errno, theirs: allow }.check(&mut reference);
+}
+
+/// Of greater values of one argument, the highest counts here. libseccomp lets a lower one count where the upper
+/// half of the argument alone decides, if a rule about a yet higher upper half came last.
+#[test]
+fn libseccomp_forgets_an_order_among_greater_values() {
+    let Some(mut reference) = Reference::start() else { return };
+    let profile = r#"{"defaultAction": "SCMP_ACT_LOG", "syscalls": [
+        {"names": ["read"], "action": "SCMP_ACT_ALLOW",
+         "args": [{"index": 0, "op": "SCMP_CMP_GE", "value": 5}]},
+        {"names": ["read"], "action": "SCMP_ACT_ERRNO",
+         "args": [{"index": 0, "op": "SCMP_CMP_GT", "value": 2147483647}]},
+        {"names": ["read"], "action": "SCMP_ACT_TRAP",
+         "args": [{"index": 0, "op": "SCMP_CMP_GE", "value": 9}]},
+        {"names": ["read"], "action": "SCMP_ACT_KILL",
+         "args": [{"index": 0, "op": "SCMP_CMP_GE", "value": 38654705665}]}]}"#;
+    let [errno, trap] = [rules::answer::ERRNO | 1, rules::answer::TRAP];
+    Difference { profile, data: call(0, 1 << 31), ours: errno, theirs: errno }.check(&mut reference);
+    Difference { profile, data: call(0, 1 << 32), ours: errno, theirs: trap }.check(&mut reference);
 }
 
 /// Rules of two calls that i386 makes through one are no contradiction: the first counts.
