@@ -18,7 +18,7 @@ use crate::apply::{Applied, LayerPath};
 use crate::overlay::mark::{self, Opacity};
 use crate::overlay::replicate::{self, Failure};
 use crate::overlay::{Node, View, ViewError};
-use crate::tar::{Header, Kind, Time, WriteError, Writer};
+use crate::tar::{Header, Kind, WriteError, Writer};
 
 /// A tree could not be made an archive.
 #[derive(Debug, thiserror::Error)]
@@ -221,7 +221,7 @@ impl<W: Write> Pack<W> {
     ) -> Result<(), PackError> {
         // Nobody listens at a socket that was packed.
         let Some(kind) = kind(stat.kind) else { return Ok(()) };
-        let mut header = header(path, kind, stat);
+        let mut header = Header::of(path.as_os_str().as_bytes(), kind, stat);
         if let Some(maps) = self.maps.as_ref().filter(|_| is_seen) {
             let inner = maps.uid.to_inner(stat.uid).zip(maps.gid.to_inner(stat.gid));
             let foreign = || PackError::Foreign { path: path.to_owned(), uid: stat.uid, gid: stat.gid };
@@ -261,18 +261,4 @@ fn kind(kind: FileType) -> Option<Kind> {
         FileType::BlockDevice => Kind::BlockDevice,
         FileType::Socket | FileType::Unknown => return None,
     })
-}
-
-fn header(path: &Path, kind: Kind, stat: &Stat) -> Header {
-    let mut name = path.as_os_str().as_bytes().to_vec();
-    if kind == Kind::Directory {
-        name.push(b'/');
-    }
-    let mut header = Header::new(name, kind, stat.mode.as_raw_mode() & 0o7777);
-    header.size = if kind.has_contents() { stat.size } else { 0 };
-    (header.uid, header.gid) = (stat.uid.into(), stat.gid.into());
-    let nanos = u32::try_from(stat.modified.tv_nsec).unwrap_or(0);
-    header.modified = Time { seconds: stat.modified.tv_sec, nanos };
-    header.device = (rustix::fs::major(stat.special), rustix::fs::minor(stat.special));
-    header
 }

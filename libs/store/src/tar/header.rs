@@ -1,5 +1,7 @@
 //! The 512 bytes before every entry, and what they and their extensions come to.
 
+use ctr_core::rooted::Stat;
+
 use super::{BLOCK, Fault, number};
 
 /// What an entry is.
@@ -78,6 +80,22 @@ pub struct Header {
 }
 
 impl Header {
+    /// Describes a file of this name as it is; what it is and whose, not what is in it.
+    #[must_use]
+    pub fn of(name: &[u8], kind: Kind, stat: &Stat) -> Self {
+        let mut name = name.to_vec();
+        if kind == Kind::Directory {
+            name.push(b'/');
+        }
+        let mut header = Self::new(name, kind, stat.mode.as_raw_mode() & 0o7777);
+        header.size = if kind.has_contents() { stat.size } else { 0 };
+        (header.uid, header.gid) = (stat.uid.into(), stat.gid.into());
+        let nanos = u32::try_from(stat.modified.tv_nsec).unwrap_or(0);
+        header.modified = Time { seconds: stat.modified.tv_sec, nanos };
+        header.device = (rustix::fs::major(stat.special), rustix::fs::minor(stat.special));
+        header
+    }
+
     /// Describes an entry of root's with nothing in it, from the beginning of time.
     #[must_use]
     pub fn new(path: impl Into<Vec<u8>>, kind: Kind, mode: u32) -> Self {

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::{Owners, Sink, TransferError, give, path, refused};
 use crate::apply::xattr::{Trust, trust};
 use crate::overlay::replicate;
-use crate::tar::{Header, Kind, Time};
+use crate::tar::{Header, Kind};
 
 /// As many directories in one another as a path has room for.
 const MAX_DEPTH: usize = 2048;
@@ -129,7 +129,7 @@ impl Sender<'_> {
             }
             FileType::Symlink => {
                 let text = rustix::fs::readlinkat(dir, entry, Vec::new()).map_err(refused("read", name))?;
-                let mut header = header(name, Kind::Symlink, &stat);
+                let mut header = Header::of(name, Kind::Symlink, &stat);
                 header.link = text.into_bytes();
                 give(&mut header, self.owners)?;
                 self.sink.take(&header, &mut io::empty())
@@ -147,7 +147,7 @@ impl Sender<'_> {
         stat: &Stat,
         object: Option<&OwnedFd>,
     ) -> Result<(), TransferError> {
-        let mut header = header(name, kind, stat);
+        let mut header = Header::of(name, kind, stat);
         if let Some(object) = object {
             attributes(&mut header, object)?;
         }
@@ -156,7 +156,7 @@ impl Sender<'_> {
     }
 
     fn file(&mut self, name: &[u8], stat: &Stat, file: OwnedFd) -> Result<(), TransferError> {
-        let mut header = header(name, Kind::File, stat);
+        let mut header = Header::of(name, Kind::File, stat);
         if stat.nlink > 1 {
             match self.linked.entry((stat.device, stat.inode)) {
                 Entry::Occupied(first) => {
@@ -186,17 +186,4 @@ fn attributes(header: &mut Header, object: &OwnedFd) -> Result<(), TransferError
         }
     }
     Ok(())
-}
-
-fn header(name: &[u8], kind: Kind, stat: &Stat) -> Header {
-    let mut name = name.to_vec();
-    if kind == Kind::Directory {
-        name.push(b'/');
-    }
-    let mut header = Header::new(name, kind, stat.mode.as_raw_mode() & 0o7777);
-    header.size = if kind.has_contents() { stat.size } else { 0 };
-    (header.uid, header.gid) = (stat.uid.into(), stat.gid.into());
-    let nanos = u32::try_from(stat.modified.tv_nsec).unwrap_or(0);
-    header.modified = Time { seconds: stat.modified.tv_sec, nanos };
-    header
 }
