@@ -194,6 +194,12 @@ impl Container {
     pub fn maps(&self) -> Option<&IdMaps> {
         self.record.host.maps.as_ref().or(self.state.as_ref().map(|state| &state.maps))
     }
+
+    /// The control group of its last start, where one could be made.
+    #[must_use]
+    pub fn group(&self) -> Option<&Path> {
+        self.state.as_ref()?.cgroup.as_deref()
+    }
 }
 
 /// The names of files in a container's folder.

@@ -47,8 +47,7 @@ pub fn tidy(dirs: &Dirs, id: &str, events: &Log) -> Result<(), EndedError> {
     let (claim, container) = Containers::new(dirs).inherit(id, lock)?;
     let died = died(&container);
     let mut logged = events.append(&died);
-    let group = container.state.as_ref().and_then(|state| state.cgroup.as_deref());
-    let removed = group.map_or(Ok(()), cgroup::remove);
+    let removed = container.group().map_or(Ok(()), cgroup::remove);
     if container.record.auto_remove {
         for path in container.record.cidfile.iter().chain(&container.record.pidfile) {
             ctr_core::atomic::remove(path).map_err(ContainersError::from)?;

@@ -78,8 +78,7 @@ pub fn seize(
     match containers.hold(container)? {
         Some(claim) => {
             // A monitor that was killed has left its group.
-            let group = container.state.as_ref().and_then(|state| state.cgroup.as_deref());
-            group.map_or(Ok(()), cgroup::remove).map_err(StopError::from)?;
+            container.group().map_or(Ok(()), cgroup::remove).map_err(StopError::from)?;
             Ok(Some(claim))
         }
         None if containers.by_id(container.record.id.as_str())?.is_none() => Ok(None),

@@ -160,8 +160,7 @@ pub fn kill(container: &Container, signal: i32) -> Result<(), StopError> {
 
 /// Lets a frozen container go on.
 fn resume(container: &Container) -> Result<(), StopError> {
-    let group = container.state.as_ref().and_then(|state| state.cgroup.as_deref());
-    Ok(group.map_or(Ok(()), |group| cgroup::freeze(group, false))?)
+    Ok(container.group().map_or(Ok(()), |group| cgroup::freeze(group, false))?)
 }
 
 /// A container's init, if it lives.

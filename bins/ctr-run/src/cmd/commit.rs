@@ -5,7 +5,7 @@
 
 mod config;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
@@ -196,7 +196,7 @@ impl Frozen {
         if container.status().map_err(CommandError::environment)? != Doing::Running {
             return Ok(Self(None));
         }
-        let Some(group) = container.state.as_ref().and_then(|state| state.cgroup.clone()) else {
+        let Some(group) = container.group().map(Path::to_owned) else {
             call.ui.warn(&format!(
                 "{} is committed while it runs, file by file: it has no control group that could be frozen",
                 container.record.name

@@ -173,8 +173,7 @@ fn freezer(call: &Call, frozen: bool) -> Result<Exit, CommandError> {
                 .peer(Sentence::Other(text)));
             }
         }
-        let group = container.state.as_ref().and_then(|state| state.cgroup.as_deref());
-        let Some(group) = group else { return Err(no_group(&container.record.name)) };
+        let Some(group) = container.group() else { return Err(no_group(&container.record.name)) };
         cgroup::freeze(group, frozen).map_err(CommandError::environment)?;
         let event = if frozen { Event::Pause } else { Event::Unpause };
         happened(call, &place, &Who::from(&container.record), &[event]);

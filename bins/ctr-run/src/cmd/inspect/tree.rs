@@ -126,10 +126,7 @@ fn state(container: &Container, status: Status) -> Struct {
         .named("Health", None, Value::NilPointer("define.HealthCheckResults"))
         .named("Healthcheck", None, Value::NilPointer("define.HealthCheckResults"))
         .field("Checkpointed", false)
-        .field(
-            "CgroupPath",
-            state.and_then(|state| state.cgroup.as_deref()).map_or_else(String::new, |it| path(Some(it))),
-        )
+        .field("CgroupPath", path(container.group()))
         .field("CheckpointedAt", Time::ZERO)
         .field("RestoredAt", Time::ZERO)
         .named("StoppedByUser", None, false)
