@@ -54,10 +54,8 @@ pub fn tidy(dirs: &Dirs, id: &str, events: &Log) -> Result<(), EndedError> {
         }
         claim.discard()?;
         logged = logged.and(events.append(&removed_event(&container)));
-        let names: Vec<String> =
-            container.record.mounts.iter().filter_map(|mount| mount.volume.clone()).collect();
         let layout = Layout { data: dirs.data.clone(), run: dirs.run.clone(), driver: Driver::Overlay };
-        volumes::discard(&Store::open(&layout)?, &names)?;
+        volumes::discard(&Store::open(&layout)?, &container.record.volumes())?;
     }
     removed?;
     Ok(logged?)

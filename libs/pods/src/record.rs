@@ -177,6 +177,14 @@ pub struct Record {
     pub request: Option<Box<RawValue>>,
 }
 
+impl Record {
+    /// The names of the volumes that are mounted into it.
+    #[must_use]
+    pub fn volumes(&self) -> Vec<String> {
+        self.mounts.iter().filter_map(|mount| mount.volume.clone()).collect()
+    }
+}
+
 /// The last start of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {

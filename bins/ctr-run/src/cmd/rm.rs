@@ -155,9 +155,7 @@ impl<'a> Remover<'a> {
         let gone = claim.discard();
         if self.with_volumes || container.record.auto_remove {
             let store = Store::open(&self.place.layout()).map_err(CommandError::environment)?;
-            let names: Vec<String> =
-                container.record.mounts.iter().filter_map(|mount| mount.volume.clone()).collect();
-            volumes::discard(&store, &names).map_err(CommandError::environment)?;
+            volumes::discard(&store, &container.record.volumes()).map_err(CommandError::environment)?;
         }
         if let Some(cidfile) = &container.record.cidfile {
             ctr_core::atomic::remove(cidfile).map_err(CommandError::environment)?;
