@@ -243,10 +243,8 @@ fn send(init: &OwnedFd, signal: i32) -> Result<bool, Errno> {
 
 /// Waits for the end; `false`: the time was up.
 fn ended(init: &OwnedFd, within: Option<Duration>) -> Result<bool, Errno> {
-    let limit = within.map(|within| Timespec {
-        tv_sec: i64::try_from(within.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: within.subsec_nanos().into(),
-    });
+    // What does not fit is for ever.
+    let limit = within.and_then(|within| Timespec::try_from(within).ok());
     loop {
         match poll(&mut [PollFd::new(init, PollFlags::IN)], limit.as_ref()) {
             Ok(count) => return Ok(count > 0),

@@ -128,7 +128,9 @@ pub fn first(
             return Ok(Waited::Unknown);
         }
         let deaf = looks.iter().any(|look| look.deaf).then_some(DEAF);
-        let limit = asks_again.then_some(interval).into_iter().chain(deaf).min().map(timespec);
+        let next_look = asks_again.then_some(interval).into_iter().chain(deaf).min();
+        // What does not fit is for ever.
+        let limit = next_look.and_then(|time| Timespec::try_from(time).ok());
         let mut fds: Vec<PollFd<'_>> = looks.iter().flat_map(Look::events).collect();
         match poll(&mut fds, limit.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -137,13 +139,6 @@ pub fn first(
         for look in &looks {
             look.drain()?;
         }
-    }
-}
-
-fn timespec(time: Duration) -> Timespec {
-    Timespec {
-        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: time.subsec_nanos().into(),
     }
 }
 
