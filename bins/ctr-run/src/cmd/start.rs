@@ -87,17 +87,14 @@ pub fn start(call: &Call) -> Result<Exit, CommandError> {
     if attached && (names.len() > 1 || flags.bool(ALL)) {
         return Err(CommandError::usage("you cannot start and attach multiple containers at once"));
     }
-    let detach_keys =
-        DetachKeys::parse(super::run::asked(call).string("detach-keys")).map_err(CommandError::usage)?;
+    let detach_keys = detach_keys(call)?;
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
     let rules = select::Rules { ignore: false, all: |status| !status.is_alive() };
     let wanted = wanted(call, &containers, rules)?;
     if attached {
-        let (_, container) =
-            wanted.into_iter().next().ok_or_else(|| CommandError::user("no such container"))?;
-        let container = container.map_err(error::of_containers)?;
+        let container = the_one(wanted)?;
         let rules = Rules {
             input: flags.bool("interactive") && container.record.process.interactive,
             stdout: flags.bool("attach") || flags.bool("interactive"),
@@ -112,6 +109,17 @@ pub fn start(call: &Call) -> Result<Exit, CommandError> {
     each(call, wanted, |container| start_one(call, &place, &containers, &store, container))
 }
 
+/// The keys that leave a container alone, as they were given or as the configuration has them.
+fn detach_keys(call: &Call) -> Result<DetachKeys, CommandError> {
+    DetachKeys::parse(super::run::asked(call).string("detach-keys")).map_err(CommandError::usage)
+}
+
+/// The container where only one can be meant.
+fn the_one(wanted: Wanted) -> Result<Container, CommandError> {
+    let (_, found) = wanted.into_iter().next().ok_or_else(|| CommandError::user("no such container"))?;
+    found.map_err(error::of_containers)
+}
+
 fn start_attached(
     call: &Call,
     place: &Place,
@@ -121,7 +129,7 @@ fn start_attached(
     rules: Rules,
 ) -> Result<Exit, CommandError> {
     let host = begin::host(place, store);
-    match taken(call, containers, container, host)? {
+    match taken(containers, container, host)? {
         Some(held) => begin::started(call, place, host, held, Some(rules)),
         // It runs: what is left is to attach to it.
         None => attached(call, place, container, &rules),
@@ -137,7 +145,7 @@ fn start_one(
     container: &Container,
 ) -> Result<bool, CommandError> {
     let host = begin::host(place, store);
-    let Some(held) = taken(call, containers, container, host)? else { return Ok(true) };
+    let Some(held) = taken(containers, container, host)? else { return Ok(true) };
     match begin::part(call, place, host, held, false, || Ok(()))? {
         Ok(_) => Ok(true),
         Err(exit) => Err(CommandError::quiet(exit)),
@@ -146,7 +154,6 @@ fn start_one(
 
 /// Takes hold of a container that is to be started; `None` is one that runs.
 fn taken(
-    _call: &Call,
     containers: &Containers,
     container: &Container,
     host: ctr_pods::run::Host<'_>,
@@ -214,8 +221,7 @@ fn running(call: &Call, containers: &Containers) -> Result<Wanted, CommandError>
 /// It does not run, or has no monitor to ask.
 pub fn attach(call: &Call) -> Result<Exit, CommandError> {
     let flags = &call.flags;
-    let detach_keys =
-        DetachKeys::parse(super::run::asked(call).string("detach-keys")).map_err(CommandError::usage)?;
+    let detach_keys = detach_keys(call)?;
     let names = flags.texts()?;
     if names.len() != usize::from(!flags.bool("latest")) {
         return Err(CommandError::usage(
@@ -225,11 +231,7 @@ pub fn attach(call: &Call) -> Result<Exit, CommandError> {
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
     let rules = select::Rules { ignore: false, all: |_| true };
-    let (_, container) = wanted(call, &containers, rules)?
-        .into_iter()
-        .next()
-        .ok_or_else(|| CommandError::user("no such container"))?;
-    let container = container.map_err(error::of_containers)?;
+    let container = the_one(wanted(call, &containers, rules)?)?;
     match container.status().map_err(CommandError::environment)? {
         Status::Running | Status::Initialized => {}
         _ => return Err(CommandError::user("you can only attach to running containers")),
