@@ -359,10 +359,7 @@ impl Held {
     ) -> Result<Errno, RunError> {
         let dir = &self.claim.dir;
         let folder = open_folder(dir)?;
-        let log = match self.request.log.driver {
-            LogDriver::K8sFile | LogDriver::JsonFile => Some(self.log()?),
-            _ => None,
-        };
+        let log = self.request.log.driver.writes().then(|| self.log()).transpose()?;
         let listener = ctr_sys::monitor::listen(folder.as_fd()).map_err(RunError::Monitor)?;
         let events = started.group.as_ref().and_then(|group| {
             // Only where the controller is delegated.
