@@ -295,9 +295,7 @@ impl Held {
         // Others find A through us for as long as we live: it is never dropped.
         let (_a, started) = match target {
             None => {
-                let alone = if is_auto(&choice) { Some(containers.choosing_ids()?) } else { None };
                 let plan = self.plan(&container, &choice, &begun, &containers)?;
-                drop(alone);
                 let a = begun.finish()?;
                 let started = container.start(&a, &plan, None, streams, before, note)?.0;
                 (a, started)
@@ -327,6 +325,8 @@ impl Held {
         if let Some(maps) = self.maps.as_ref().filter(|_| is_auto(choice)) {
             return Ok(Plan { maps: maps.clone(), user: None });
         }
+        // Two that look for free ids must see each other's records.
+        let _alone = if is_auto(choice) { Some(containers.choosing_ids()?) } else { None };
         let plan = container.plan(choice, begun, containers)?;
         // Whom it runs as is known only now, for whoever comes later.
         if is_auto(choice) || plan.user.is_some() {

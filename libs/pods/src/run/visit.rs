@@ -31,7 +31,7 @@ use rustix::mount::MountAttrFlags;
 use super::join::Target as Namespace;
 use super::kept::{self, Held};
 use super::volumes::{self, Place};
-use super::{BindError, Container, Host, Note, RunError, accounts, binds, enter, flags, is_auto, root};
+use super::{BindError, Container, Host, Note, RunError, accounts, binds, enter, flags, root};
 use crate::containers::{Container as Known, Containers, ContainersError, Kind};
 use crate::exec;
 use crate::mounts::{Access, Mount, Target, What};
@@ -171,10 +171,7 @@ pub fn visit(host: Host<'_>, containers: &[&Known], note: &mut dyn FnMut(Note)) 
                 let choice = flags(&held.request).choose()?;
                 match (Namespace::of(&choice)?, known.maps()) {
                     (None, _) => {
-                        let alone = if is_auto(&choice) { Some(all.choosing_ids()?) } else { None };
-                        let plan = held.plan(&held.container(host), &choice, &begun, &all)?;
-                        drop(alone);
-                        Some(Ok(plan))
+                        Some(Ok(held.plan(&held.container(host), &choice, &begun, &all)?))
                     }
                     (Some(_), Some(maps)) => Some(Ok(Plan { maps: maps.clone(), user: None })),
                     (Some(namespace), None) => Some(Err(namespace)),
