@@ -215,8 +215,7 @@ fn is_ancestor(container: &Container, text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::containers::Kind;
-    use crate::record::{HostRecord, MountRecord, ProcessRecord, Record, VERSION};
-    use crate::request::LogRequest;
+    use crate::record::{HostRecord, MountRecord, ProcessRecord, Record};
     use ctr_core::id::ContainerId;
 
     fn container(id: char, name: &str, created: u64) -> Container {
@@ -229,32 +228,15 @@ mod tests {
             rw: true,
             propagation: String::new(),
         };
+        let id = ContainerId::parse(&id.to_string().repeat(64)).unwrap();
         let record = Record {
-            version: VERSION,
-            id: ContainerId::parse(&id.to_string().repeat(64)).unwrap(),
-            name: name.to_owned(),
-            created,
-            auto_remove: true,
-            boot_id: ctr_core::boot::boot_id().unwrap().clone(),
             image: ctr_store::ImageId::parse(&"f".repeat(64)).ok(),
             image_name: "quay.io/team/app:v1".to_owned(),
-            image_digest: None,
-            rootfs: None,
-            layers: vec![],
-            hostname: String::new(),
             labels: vec![("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())],
-            annotations: vec![],
             process: ProcessRecord { args: vec!["sleep".to_owned()], ..ProcessRecord::default() },
             host: HostRecord { network: "none".to_owned(), ..HostRecord::default() },
             mounts: vec![mount],
-            cidfile: None,
-            pidfile: None,
-            timezone: String::new(),
-            timeout: 0,
-            stop_timeout: 10,
-            log: LogRequest::default(),
-            command_line: vec![],
-            request: None,
+            ..Record::sample(id, name, created)
         };
         Container {
             record,

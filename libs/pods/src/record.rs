@@ -224,3 +224,37 @@ pub struct Ending {
     /// When.
     pub finished: Time,
 }
+
+#[cfg(test)]
+impl Record {
+    /// A record of which nothing is known but this.
+    pub(crate) fn sample(id: ContainerId, name: &str, created: Time) -> Self {
+        Self {
+            version: VERSION,
+            id,
+            name: name.to_owned(),
+            created,
+            auto_remove: true,
+            boot_id: ctr_core::boot::boot_id().unwrap().clone(),
+            image: None,
+            image_name: String::new(),
+            image_digest: None,
+            rootfs: None,
+            layers: vec![],
+            hostname: String::new(),
+            labels: vec![],
+            annotations: vec![],
+            process: ProcessRecord::default(),
+            host: HostRecord::default(),
+            mounts: vec![],
+            cidfile: None,
+            pidfile: None,
+            timezone: String::new(),
+            timeout: 0,
+            stop_timeout: 10,
+            log: LogRequest::default(),
+            command_line: vec![],
+            request: None,
+        }
+    }
+}

@@ -1,6 +1,4 @@
 use super::*;
-use crate::record::{HostRecord, ProcessRecord};
-use crate::request::LogRequest;
 use ctr_core::process::Identity;
 use ctr_userns::map::IdMap;
 
@@ -16,33 +14,7 @@ fn place() -> Place {
 }
 
 fn record(claim: &Claim, created: u64) -> Record {
-    Record {
-        version: VERSION,
-        id: claim.id.clone(),
-        name: claim.name.clone(),
-        created,
-        auto_remove: true,
-        boot_id: ctr_core::boot::boot_id().unwrap().clone(),
-        image: None,
-        image_name: String::new(),
-        image_digest: None,
-        rootfs: None,
-        layers: vec![],
-        hostname: String::new(),
-        labels: vec![],
-        annotations: vec![],
-        process: ProcessRecord::default(),
-        host: HostRecord::default(),
-        mounts: vec![],
-        cidfile: None,
-        pidfile: None,
-        timezone: String::new(),
-        timeout: 0,
-        stop_timeout: 10,
-        log: LogRequest::default(),
-        command_line: vec![],
-        request: None,
-    }
+    Record::sample(claim.id.clone(), &claim.name, created)
 }
 
 fn state(init: Identity) -> State {
