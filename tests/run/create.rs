@@ -140,3 +140,19 @@ fn files_of_ids_a_folder_as_root_and_the_end_with_rm() {
     assert_eq!(env.ctr(["create", "no/such/image"]).run().code(), 125);
     assert_eq!(env.ok(["ps", "-aq"]).lines().count(), 2);
 }
+
+#[test]
+fn what_goes_with_its_end_goes_though_a_file_of_its_id_cannot() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let id =
+        env.ok(["create", "--rm", "--cidfile", "cid", "--pidfile", "pid", "-v", "/data", BUSYBOX, "true"]);
+    std::fs::remove_file(env.path("cid")).expect("the file");
+    std::fs::create_dir(env.path("cid")).expect("a folder");
+    let _output = env.ok(["start", "-a", &id]);
+    // What the monitor has become is not waited for; it lets go of the folder at last.
+    while env.store().join("containers").join(&id).exists() || !env.ok(["volume", "ls", "-q"]).is_empty() {
+        std::thread::yield_now();
+    }
+    assert!(!env.path("pid").exists());
+}

@@ -243,7 +243,7 @@ impl Globals {
             let done = match bare {
                 // Overlays are the kernel's.
                 "mount_program" => value.is_empty(),
-                // No file of a container is a device to the kernel, and nothing of a container is flushed.
+                // No file of a container is a device to the kernel, and what goes with its end is never flushed.
                 "mountopt" => value.split(',').all(|option| matches!(option, "" | "nodev" | "volatile")),
                 "ignore_chown_errors" => value == "false",
                 // Nothing is mounted on the store's folder.

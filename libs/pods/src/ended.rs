@@ -11,8 +11,9 @@ use ctr_runtime::cgroup::{self, GroupError};
 use ctr_store::{Driver, Layout, OpenError, Store};
 use ctr_sys::monitor::inherited_lock;
 
-use crate::containers::{Container, Containers, ContainersError};
+use crate::containers::{Claim, Container, Containers, ContainersError};
 use crate::happened::Who;
+use crate::record::Record;
 use crate::volumes::{self, VolumesError};
 
 /// Something could not be tidied up.
@@ -45,19 +46,25 @@ pub enum EndedError {
 pub fn tidy(dirs: &Dirs, id: &str, events: &Log) -> Result<(), EndedError> {
     let lock = inherited_lock().ok_or(EndedError::NotHeld)?;
     let (claim, container) = Containers::new(dirs).inherit(id, lock)?;
-    let died = died(&container);
-    let mut logged = events.append(&died);
-    let removed = container.group().map_or(Ok(()), cgroup::remove);
-    if container.record.auto_remove {
-        for path in container.record.cidfile.iter().chain(&container.record.pidfile) {
-            ctr_core::atomic::remove(path).map_err(ContainersError::from)?;
-        }
-        claim.discard()?;
-        logged = logged.and(events.append(&removed_event(&container)));
-        let layout = Layout { data: dirs.data.clone(), run: dirs.run.clone(), driver: Driver::Overlay };
-        volumes::discard(&Store::open(&layout)?, &container.record.volumes())?;
-    }
-    removed?;
+    let logged = events.append(&died(&container)).map_err(EndedError::from);
+    let ungrouped = container.group().map_or(Ok(()), cgroup::remove).map_err(EndedError::from);
+    let gone = if container.record.auto_remove { remove(dirs, claim, &container, events) } else { Ok(()) };
+    ungrouped.and(gone).and(logged)
+}
+
+/// Removes a container, with what was made for it alone.
+fn remove(dirs: &Dirs, claim: Claim, container: &Container, events: &Log) -> Result<(), EndedError> {
+    let Record { cidfile, pidfile, .. } = &container.record;
+    let files = cidfile.iter().chain(pidfile).map(|path| ctr_core::atomic::remove(path));
+    let unnamed = files.fold(Ok(()), Result::and).map_err(ContainersError::from);
+    let gone = claim.discard();
+    let logged = if gone.is_ok() { events.append(&removed_event(container)) } else { Ok(()) };
+    // Those that somebody still uses, be it this container's record, are spared.
+    let layout = Layout { data: dirs.data.clone(), run: dirs.run.clone(), driver: Driver::Overlay };
+    let store = Store::open(&layout).map_err(EndedError::from);
+    let emptied = store.and_then(|store| Ok(volumes::discard(&store, &container.record.volumes())?));
+    gone.and(unnamed)?;
+    emptied?;
     Ok(logged?)
 }
 

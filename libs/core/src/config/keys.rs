@@ -270,7 +270,11 @@ pub static STORAGE: Family = Family {
         unbuilt("storage.options.auto-userns-max-size", Count, ""),
         unbuilt("storage.options.auto-userns-min-size", Count, ""),
         void("storage.options.btrfs", Opaque, NO_DRIVER),
-        void("storage.options.disable-volatile", Bool, "nothing of a container is flushed"),
+        void(
+            "storage.options.disable-volatile",
+            Bool,
+            "volatile are those containers that go with their end, and they only",
+        ),
         unbuilt("storage.options.force_mask", Opaque, ""),
         unbuilt("storage.options.ignore_chown_errors", Text, "false"),
         unbuilt("storage.options.imagestore", Text, ""),

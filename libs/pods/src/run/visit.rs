@@ -170,9 +170,7 @@ pub fn visit(host: Host<'_>, containers: &[&Known], note: &mut dyn FnMut(Note)) 
             Found::Held(known, held) => {
                 let choice = flags(&held.request).choose()?;
                 match (Namespace::of(&choice)?, known.maps()) {
-                    (None, _) => {
-                        Some(Ok(held.plan(&held.container(host), &choice, &begun, &all)?))
-                    }
+                    (None, _) => Some(Ok(held.plan(&held.container(host), &choice, &begun, &all)?)),
                     (Some(_), Some(maps)) => Some(Ok(Plan { maps: maps.clone(), user: None })),
                     (Some(namespace), None) => Some(Err(namespace)),
                 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ctr_cli::template::Value;
 use ctr_cli::voice::Voice;
+use ctr_pods::request::LogDriver;
 use ctr_userns::ranges::{self, Facts, Files};
 use std::collections::BTreeMap;
 
@@ -257,7 +258,7 @@ fn plugins() -> Vec<Entry> {
     vec![
         field("Volume", "volume", names(&["local"])),
         field("Network", "network", names(&["none", "host"])),
-        field("Log", "log", names(&["k8s-file", "none", "passthrough"])),
+        field("Log", "log", names(&LogDriver::ALL.map(LogDriver::name))),
         field("Authorization", "authorization", Value::Nil),
     ]
 }
@@ -295,6 +296,7 @@ mod tests {
         assert_eq!(told["store"]["containerStore"]["number"], 3);
         assert_eq!(told["store"]["graphOptions"]["overlay.size"], "5");
         assert_eq!(told["plugins"]["volume"][0], "local");
+        assert_eq!(told["plugins"]["log"][1], "json-file");
     }
 
     #[test]
