@@ -156,3 +156,20 @@ fn what_goes_with_its_end_goes_though_a_file_of_its_id_cannot() {
     }
     assert!(!env.path("pid").exists());
 }
+
+#[test]
+fn inspect_shows_the_limits_of_the_last_start() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let limits = "{{range .HostConfig.Ulimits}}{{.Name}}={{.Soft}}:{{.Hard}} {{end}}";
+    let shown = || env.ok(["inspect", "--format", limits, "it"]);
+    let script = "ulimit -Hn; awk '/Max processes/ {print $4}' /proc/self/limits";
+    env.ok(["create", "--name", "it", BUSYBOX, "sh", "-c", script]);
+    assert_eq!(shown(), "");
+    let started = env.ok(["start", "-a", "it"]);
+    let (files, processes) = started.split_once('\n').expect("two numbers");
+    assert_eq!(
+        shown().trim_end(),
+        format!("RLIMIT_NOFILE={files}:{files} RLIMIT_NPROC={processes}:{processes}")
+    );
+}

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use ctr_tests::{BUSYBOX, Env, needs};
+use rustix::process::Signal;
 
 use crate::kept::{detached, field};
 
@@ -47,6 +48,62 @@ fn one_that_cannot_hear_it_is_killed_at_once_and_that_is_said() {
     assert_eq!((stopped.code(), begun.elapsed().as_secs() >= 1), (0, true));
     let said = "StopSignal SIGTERM failed to stop container deaf in 1 seconds, resorting to SIGKILL";
     assert!(stopped.stderr.contains(said), "{stopped}");
+}
+
+#[test]
+fn one_that_is_being_stopped_says_so() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let script = "trap 'echo heard' TERM; trap 'exit 4' INT; while :; do sleep 0.1; done";
+    detached(&env, &[], "stubborn", script);
+    let stop = env.ctr(["stop", "--timeout", "3600", "stubborn"]).start();
+    env.ok(["wait", "--condition", "stopping", "--interval", "10ms", "stubborn"]);
+    assert_eq!(field(&env, "stubborn", "{{.State.Status}} {{.State.Running}}"), "stopping false");
+    assert_eq!(env.ok(["ps", "--format", "{{.Names}} {{.Status}} {{.State}}"]), "stubborn Stopping stopping");
+    let said = env.ctr(["start", "stubborn"]).run().fails(125);
+    assert!(said.contains("it is being stopped"), "{said}");
+    assert_eq!(env.ok(["exec", "stubborn", "echo", "lives"]), "lives");
+    // A stop that is killed leaves it as it was.
+    stop.signal(Signal::KILL);
+    assert_eq!(stop.finish().code(), 137);
+    env.ok(["wait", "--condition", "running", "stubborn"]);
+    assert_eq!(running(&env), ["stubborn"]);
+
+    let stop = env.ctr(["stop", "--timeout", "3600", "stubborn"]).start();
+    env.ok(["wait", "--condition", "stopping", "--interval", "10ms", "stubborn"]);
+    assert_eq!(env.ok(["kill", "--signal", "INT", "stubborn"]), "stubborn");
+    assert_eq!(stop.finish().code(), 0);
+    assert_eq!(field(&env, "stubborn", "{{.State.Status}} {{.State.ExitCode}}"), "exited 4");
+}
+
+#[test]
+fn a_filter_chooses_among_the_named_or_stands_alone() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let ids = ["a", "b"].map(|name| {
+        env.ok(["create", "--name", name, "--label", &format!("is={name}"), BUSYBOX, "sleep", "1000"])
+    });
+    assert_eq!(env.ok(["start", "--filter", "label=is=b", "a", "b"]), "b");
+    assert_eq!(running(&env), ["b"]);
+    let beginning = format!("id=^{}", &ids[0][..12]);
+    assert_eq!(env.ok(["ps", "-a", "--filter", &beginning, "--format", "{{.Names}}"]), "a");
+    assert_eq!(env.ok(["ps", "-a", "--filter", "restart-policy=always", "--format", "{{.Names}}"]), "");
+    for (args, text) in [
+        (&["stop", "--filter", "label=is=b", "a"][..], "--filter takes no arguments"),
+        (&["rm", "--filter", "label=is=b", "a"], "--filter takes no arguments"),
+        (&["start", "--filter", "restart-policy=x", "a"], "x invalid restart policy"),
+        (&["start", "--filter", "label=is=a", "nobody"], "no container with name or ID \"nobody\" found"),
+        (
+            &["start", "--all", "a"],
+            "either start all containers or the container(s) provided in the arguments",
+        ),
+        (&["attach", "--latest", "a"], "--latest and containers cannot be used together"),
+    ] {
+        let said = env.ctr(args).run().fails(125);
+        assert!(said.contains(text), "{args:?}: {said}");
+    }
+    assert_eq!(running(&env), ["b"]);
+    env.ok(["kill", "b"]);
 }
 
 #[test]
@@ -164,7 +221,7 @@ fn what_is_not_there_or_does_not_run() {
         let said = env.ctr([verb, "nobody"]).run();
         let code = said.code();
         let said = said.stderr.clone();
-        assert_eq!(code, 1, "{verb}: {said}");
+        assert_eq!(code, if verb == "rm" { 1 } else { 125 }, "{verb}: {said}");
         assert!(said.contains("no container with name or ID \"nobody\" found"), "{verb}: {said}");
         if verb != "attach" {
             let said = env.ctr([verb]).run().fails(125);

@@ -69,7 +69,7 @@ pub(crate) fn of_containers(error: ContainersError) -> CommandError {
         }
         ContainersError::NotFound(name) => {
             let name = name.clone();
-            CommandError::user(error).peer(Sentence::NoSuchContainer(name)).exit(Exit::NO)
+            CommandError::user(error).peer(Sentence::NoSuchContainer(name))
         }
         ContainersError::Damaged(id) => {
             let hint = format!("ctr rm -f {id}");
@@ -79,10 +79,21 @@ pub(crate) fn of_containers(error: ContainersError) -> CommandError {
     }
 }
 
+/// A container that was to be removed: one that is not there is the answer "no".
+pub(crate) fn of_removed(error: ContainersError) -> CommandError {
+    match &error {
+        ContainersError::NotFound(name) => {
+            let text = format!("no container with ID or name \"{name}\" found: no such container");
+            CommandError::user(error).peer(Sentence::Other(text)).exit(Exit::NO)
+        }
+        _ => of_containers(error),
+    }
+}
+
 /// A container that is still there.
 pub(crate) fn of_remove(error: RemoveError) -> CommandError {
     match error {
-        RemoveError::Containers(error) => of_containers(error),
+        RemoveError::Containers(error) => of_removed(error),
         RemoveError::Stop(error) => of_stop(error),
         RemoveError::Running { id, state } => {
             let hint = format!("ctr rm -f {id}");

@@ -15,8 +15,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, fcntl_lock, flock};
 use rustix::io::Errno;
+use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use crate::file::FileError;
 
@@ -75,6 +76,38 @@ impl Waiting {
     }
 }
 
+/// A mark on a lock's file, whoever holds the lock, which others can see with [`Mark::is_on`].
+///
+/// It is a lock of the other kind (`fcntl`), which knows nothing of the first. The kernel takes it away with the process
+/// that set it, and as soon as that process closes the file anywhere.
+#[derive(Debug)]
+#[must_use = "the mark is gone when this is dropped"]
+pub struct Mark(#[expect(dead_code, reason = "it is what the mark lives with")] File);
+
+impl Mark {
+    /// Marks a lock's file; a file that is not there cannot be.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn set(path: &Path) -> Result<Option<Self>, FileError> {
+        let Some(file) = open_existing(path)? else { return Ok(None) };
+        match fcntl_lock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(error) => Err(FileError::new("mark", path, error)),
+        }
+    }
+
+    /// Whether another process has set one.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn is_on(path: &Path) -> Result<bool, FileError> {
+        let Some(file) = open_existing(path)? else { return Ok(false) };
+        let found = fcntl_getlk(&file, &Flock::from(FlockType::WriteLock));
+        found.map(|mark| mark.is_some()).map_err(|error| FileError::new("inspect", path, error))
+    }
+}
+
 impl Lock {
     /// Takes the lock, waiting for it; `on_wait` hears once who holds it when that takes a second.
     pub fn acquire(path: &Path, mode: Mode, on_wait: &mut dyn FnMut(&Waiting)) -> Result<Self, FileError> {
@@ -122,11 +155,7 @@ impl Lock {
 
     /// Returns whether somebody holds the lock; a file that is not there is held by nobody.
     pub fn is_held(path: &Path) -> Result<bool, FileError> {
-        match File::open(path) {
-            Ok(file) => Ok(!take(&file, Mode::Shared, path)?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(FileError::new("open", path, error)),
-        }
+        open_existing(path)?.map_or(Ok(false), |file| Ok(!take(&file, Mode::Shared, path)?))
     }
 
     fn still_named(file: File, path: &Path) -> Result<Option<Self>, FileError> {
@@ -162,6 +191,14 @@ fn open(path: &Path) -> Result<File, FileError> {
         .mode(0o600)
         .open(path)
         .map_err(|error| FileError::new("open the lock", path, error))
+}
+
+fn open_existing(path: &Path) -> Result<Option<File>, FileError> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FileError::new("open", path, error)),
+    }
 }
 
 fn take(file: &File, mode: Mode, path: &Path) -> Result<bool, FileError> {

@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use ctr_core::file::{self, FileError};
 use ctr_core::id::{self, ContainerId, Match};
 use ctr_core::limits;
-use ctr_core::lock::{Lock, Mode};
+use ctr_core::lock::{Lock, Mark, Mode};
 use ctr_core::paths::Dirs;
 use ctr_core::rooted::{Root, TreeError};
 use ctr_userns::map::IdMaps;
@@ -177,6 +177,14 @@ impl Container {
     /// The lock cannot be asked.
     pub fn is_held(&self) -> Result<bool, FileError> {
         Lock::is_held(&self.folder.join(LOCK))
+    }
+
+    /// Whether another process has told it to end, and waits for that.
+    ///
+    /// # Errors
+    /// The lock's file cannot be asked.
+    pub fn is_told_to_end(&self) -> Result<bool, FileError> {
+        Mark::is_on(&self.folder.join(LOCK))
     }
 
     /// Everything that was asked for.

@@ -45,7 +45,6 @@ use crate::run::AccountsError;
 use crate::security::SecurityError;
 use crate::supervise::{End, Rules, SuperviseError, Watch};
 use crate::terminal::Terminal;
-use crate::ulimit::UlimitError;
 use crate::user::UserError;
 
 pub use process::Filter;
@@ -132,9 +131,6 @@ pub enum ExecError {
     /// What the record says of the container's rights.
     #[error(transparent)]
     Security(#[from] SecurityError),
-    /// Limits.
-    #[error(transparent)]
-    Ulimit(#[from] UlimitError),
     /// The profile of system calls.
     #[error("cannot use the seccomp profile")]
     Seccomp(#[from] CompileError),

@@ -25,6 +25,9 @@ pub enum FilterError {
         /// The value.
         value: String,
     },
+    /// No such policy.
+    #[error("{0} invalid restart policy")]
+    Policy(String),
     /// Not a regular expression.
     #[error("invalid pattern {0:?}")]
     Pattern(String, #[source] regex_lite::Error),
@@ -47,10 +50,14 @@ const STATES: [&str; 10] = [
     "unknown",
 ];
 
+/// What `restart-policy` can name.
+const POLICIES: [&str; 6] = ["no", "none", "never", "always", "on-failure", "unless-stopped"];
+
 /// One condition.
 #[derive(Debug)]
 enum Filter {
     Id(String),
+    IdPattern(Regex),
     Name(Regex),
     Label(String, Option<String>),
     NotLabel(String, Option<String>),
@@ -131,7 +138,9 @@ fn parse_one(
         found.map(|it| it.record.created).ok_or_else(|| FilterError::NoContainer(value.to_owned()))
     };
     Ok(match key {
-        "id" => Filter::Id(value.to_owned()),
+        // What can be the beginning of an id is one; all else is a pattern.
+        "id" if value.bytes().all(|byte| byte.is_ascii_hexdigit()) => Filter::Id(value.to_ascii_lowercase()),
+        "id" => Filter::IdPattern(pattern()?),
         "name" => Filter::Name(pattern()?),
         "label" => Filter::Label(pair().0, pair().1),
         "label!" => Filter::NotLabel(pair().0, pair().1),
@@ -146,7 +155,8 @@ fn parse_one(
         "network" => Filter::Network(value.to_owned()),
         "pod" => Filter::Pod,
         "health" => Filter::Health(value.to_owned()),
-        "restart-policy" => Filter::Restart(value.to_owned()),
+        "restart-policy" if POLICIES.contains(&value) => Filter::Restart(value.to_owned()),
+        "restart-policy" => return Err(FilterError::Policy(value.to_owned())),
         "command" => Filter::Command(pattern()?),
         "should-start-on-boot" => match value {
             "true" => Filter::StartOnBoot(true),
@@ -167,6 +177,7 @@ impl Filter {
         };
         match self {
             Self::Id(prefix) => record.id.as_str().starts_with(prefix),
+            Self::IdPattern(pattern) => pattern.is_match(record.id.as_str()),
             Self::Name(pattern) => pattern.is_match(&record.name),
             Self::Label(key, value) => has(key, value),
             Self::NotLabel(key, value) => !has(key, value),
@@ -267,6 +278,10 @@ mod tests {
             (&["name=^w"][..], &["web"][..]),
             (&["name=w", "name=d"], &both),
             (&["id=aa"], &["web"]),
+            (&["id=AA"], &["web"]),
+            (&["id=^b+$"], &["db"]),
+            (&["restart-policy=no"], &both),
+            (&["restart-policy=always"], &[]),
             (&["label=a=1", "label=b"], &both),
             (&["label=a=1", "label=c"], &[]),
             (&["label!=c"], &both),
@@ -296,6 +311,7 @@ mod tests {
             ("name", "invalid filter: \"name\" must be in the format of filter=value"),
             ("nope=1", "nope is an invalid filter"),
             ("status=nope", "invalid value \"nope\" for the filter status"),
+            ("restart-policy=x", "x invalid restart policy"),
             ("exited=x", "invalid value \"x\" for the filter exited"),
             ("until=x", "invalid value \"x\" for the filter until"),
             ("before=nope", "no container with name or ID \"nope\" found: no such container"),

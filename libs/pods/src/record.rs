@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::request::LogRequest;
+use crate::ulimit::Ulimit;
 
 /// The format of [`Record`]; a higher one is left alone.
 pub const VERSION: u32 = 1;
@@ -205,6 +206,9 @@ pub struct State {
     /// Its control group, where one could be made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<PathBuf>,
+    /// The limits that it was given: of what it asked for, and of what we had.
+    #[serde(default)]
+    pub limits: Vec<Ulimit>,
     /// Its command is not running yet: `init` made everything else.
     #[serde(default)]
     pub waiting: bool,

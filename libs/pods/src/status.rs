@@ -3,6 +3,7 @@
 //! ```text
 //! record only                                      created
 //! a start, its init lives, held                    running, paused (its control group is frozen), initialized
+//! a start, its init lives, held and marked         stopping: a `stop` waits for it
 //! a start, its init lives, not held                stopping: the monitor was killed, and the kernel is killing init
 //! a start, its init is gone, an ending             exited, with the code that the monitor wrote down
 //! a start, its init is gone, no ending, held       stopping: the monitor is about to write it down
@@ -26,6 +27,8 @@ pub enum Status {
     Initialized,
     /// Its command runs.
     Running,
+    /// Its command runs, and was told to end.
+    Leaving,
     /// It is frozen.
     Paused,
     /// Its command has ended, which is being written down.
@@ -59,7 +62,7 @@ impl Status {
             Self::Initialized => "initialized",
             Self::Running => "running",
             Self::Paused => "paused",
-            Self::Stopping => "stopping",
+            Self::Leaving | Self::Stopping => "stopping",
             Self::Exited(_) => "exited",
         }
     }
@@ -67,7 +70,13 @@ impl Status {
     /// Whether it has processes.
     #[must_use]
     pub const fn is_alive(self) -> bool {
-        matches!(self, Self::Initialized | Self::Running | Self::Paused)
+        matches!(self, Self::Initialized | Self::Running | Self::Leaving | Self::Paused)
+    }
+
+    /// Whether its command runs, frozen ones aside.
+    #[must_use]
+    pub const fn runs(self) -> bool {
+        matches!(self, Self::Running | Self::Leaving)
     }
 
     /// How it ended, if it did.
@@ -96,6 +105,7 @@ pub(crate) fn of(container: &Container) -> Result<Status, FileError> {
             _ if !container.is_held()? => Status::Stopping,
             _ if state.waiting => Status::Initialized,
             Some(cgroup) if is_frozen(cgroup) => Status::Paused,
+            _ if container.is_told_to_end()? => Status::Leaving,
             _ => Status::Running,
         });
     }

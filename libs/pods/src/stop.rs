@@ -14,14 +14,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ctr_core::file::FileError;
-use ctr_core::lock::Waiting;
+use ctr_core::lock::{Mark, Waiting};
 use ctr_runtime::cgroup::{self, GroupError};
 use ctr_sys::signals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use crate::containers::{Container, Containers, ContainersError, STATE};
+use crate::containers::{Container, Containers, ContainersError, LOCK, STATE};
 use crate::status::Status;
 
 /// How long a container that cannot hear a signal has to learn it.
@@ -107,6 +107,8 @@ pub fn stop(
         resume(container)?;
     }
     let failed = |errno| StopError::Signal { id: container.record.id.to_string(), errno };
+    // Whoever looks at it meanwhile sees what is going on; a stop that is killed leaves nothing behind.
+    let _told = Mark::set(&container.folder.join(LOCK))?;
     let stopped = end(container, init, how).map_err(failed)?;
     containers.wait_gone(container, on_wait)?;
     Ok(stopped)

@@ -117,7 +117,8 @@ pub fn first(
     let ends = [Condition::Exited];
     let conditions = if conditions.is_empty() { &ends[..] } else { conditions };
     let mut looks: Vec<Look> = waited.iter().map(Look::new).collect::<Result<_, _>>()?;
-    let asks_again = conditions.contains(&Condition::State("paused"));
+    // What happens without a trace in the folder.
+    let asks_again = ["paused", "stopping"].iter().any(|word| conditions.contains(&Condition::State(word)));
     loop {
         for look in &mut looks {
             if let Some(done) = look.at(containers, conditions)? {

@@ -74,7 +74,7 @@ fn side(containers: &Containers, word: &OsStr) -> Result<Side, CommandError> {
     }
     let name = String::from_utf8_lossy(name);
     let container = containers.find(&name);
-    let container = container.map_err(|error| error::of_containers(error).exit(Exit::FAILURE))?;
+    let container = container.map_err(error::of_containers)?;
     Ok(Side::Container(Box::new(container), path(inside)))
 }
 

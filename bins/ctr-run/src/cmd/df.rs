@@ -103,7 +103,7 @@ fn found(call: &Call) -> Result<Found, CommandError> {
     let container = |one: Container| {
         let bytes = bytes(Root::open(&one.layer))?;
         let status = one.status().map_err(CommandError::environment)?;
-        let users = usize::from(status == Status::Running);
+        let users = usize::from(status.runs());
         Ok::<_, CommandError>(Sized { one: (one, status), bytes, users })
     };
     let volume = |one: Volume| {

@@ -4,7 +4,7 @@ use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
-use ctr_pods::containers::{Container, Containers, ContainersError};
+use ctr_pods::containers::{Container, Containers};
 use ctr_pods::layers::{self, LayersError};
 use ctr_store::overlay::View;
 use ctr_store::worker::Changed;
@@ -85,7 +85,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
 
 fn container(place: &Place, name: &str) -> Result<Subject, CommandError> {
     let found = Containers::new(&place.dirs).find(name);
-    let found = found.map_err(|error: ContainersError| error::of_containers(error).exit(Exit::FAILURE))?;
+    let found = found.map_err(error::of_containers)?;
     Ok(Subject::Container(Box::new(found)))
 }
 

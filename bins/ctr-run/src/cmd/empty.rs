@@ -186,9 +186,16 @@ fn remove(
     sentence: fn(String) -> Sentence,
 ) -> Result<Exit, CommandError> {
     let names = call.flags.texts()?;
-    let all = call.path != "network rm" && call.flags.bool("all");
-    if all && !names.is_empty() {
-        return Err(CommandError::usage("no arguments are needed with --all"));
+    let pods = call.path != "network rm";
+    let (all, latest) = (pods && call.flags.bool("all"), pods && call.flags.bool("latest"));
+    let wrong = match (all, latest, names.is_empty()) {
+        (true, true, _) => Some("--all and --latest cannot be used together"),
+        (true, _, false) => Some("no arguments are needed with --all"),
+        (_, true, false) => Some("--latest and pods cannot be used together"),
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        return Err(CommandError::usage(wrong));
     }
     if !all && names.is_empty() && !otherwise_named {
         return Err(CommandError::usage("you must provide at least one name or id"));

@@ -107,7 +107,7 @@ fn id_in(path: &Path) -> Result<String, CommandError> {
 
 fn find(containers: &Containers, name: Option<String>) -> Result<Container, CommandError> {
     match name {
-        Some(name) => containers.find(&name).map_err(|error| error::of_containers(error).exit(Exit::FAILURE)),
+        Some(name) => containers.find(&name).map_err(error::of_containers),
         None => super::select::latest(containers),
     }
 }

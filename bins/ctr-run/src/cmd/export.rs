@@ -56,7 +56,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     }
     let place = Place::find(&call.globals)?;
     let container = Containers::new(&place.dirs).find(texts[0]);
-    let container = container.map_err(|error| error::of_containers(error).exit(Exit::FAILURE))?;
+    let container = container.map_err(error::of_containers)?;
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
     // A file is opened as the user, not as somebody in A.
     match path {

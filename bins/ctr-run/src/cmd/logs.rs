@@ -110,7 +110,7 @@ impl Span {
 }
 
 fn chosen(containers: &Containers, names: &[&str]) -> Result<Vec<Container>, CommandError> {
-    let failed = |error| error::of_containers(error).exit(Exit::FAILURE);
+    let failed = error::of_containers;
     if names.is_empty() {
         let last = containers.list().map_err(failed)?.pop();
         return Ok(vec![

@@ -48,7 +48,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     match name {
         Some(name) => {
             let found = containers.find(name);
-            found.map_err(|error| error::of_containers(error).exit(Exit::FAILURE))?;
+            found.map_err(error::of_containers)?;
         }
         None if latest => drop(select::latest(&containers)?),
         None => {}

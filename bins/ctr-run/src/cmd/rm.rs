@@ -13,7 +13,7 @@ use ctr_store::Store;
 use ctr_userns::level_a::LevelA;
 
 use super::begin::happened;
-use super::select::{self, Rules, Wanted, each, grace, wanted};
+use super::select::{self, Rules, Wanted, each, each_or, grace, wanted};
 use crate::error;
 use crate::place::{Place, waits};
 
@@ -56,7 +56,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     }
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
-    let rules = Rules { ignore: flags.bool("ignore") || force, all: |_| true };
+    let rules = Rules { ignore: flags.bool("ignore") || force, all: |_| true, narrows: false };
     let wanted = wanted(call, &containers, rules)?;
     let mut remover =
         Remover { with_volumes: flags.bool("volumes"), ..Remover::new(call, &place, &containers) };
@@ -68,7 +68,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
         }
         call.ui.line(&shown)?;
     }
-    each(call, wanted, |container| {
+    each_or(call, wanted, error::of_removed, |container| {
         remover.remove(container, Removal { force, grace: grace(flags, container) }).map(|()| true)
     })
 }

@@ -65,6 +65,8 @@ pub(super) struct Rules {
     pub(super) ignore: bool,
     /// What `--all` means, and what a filter alone is applied to.
     pub(super) all: fn(Status) -> bool,
+    /// Names and a filter may stand together: those of the named that fit.
+    pub(super) narrows: bool,
 }
 
 /// A container that was meant, with the text that says so.
@@ -75,15 +77,21 @@ pub(super) fn wanted(call: &Call, containers: &Containers, rules: Rules) -> Resu
     let flags = &call.flags;
     let mut names: Vec<String> = flags.texts()?.into_iter().map(str::to_owned).collect();
     names.extend(from_files(flags, "cidfile", rules.ignore)?);
-    let latest = on(flags, "latest");
-    let chosen = on(flags, "all") || latest || (flags.knows("filter") && flags.has("filter"));
+    let (latest, filtered) = (on(flags, "latest"), has(flags, "filter"));
+    let chosen = on(flags, "all") || latest || filtered;
     check(flags, &names, chosen)?;
+    if filtered && !names.is_empty() && !rules.narrows {
+        return Err(CommandError::usage("--filter takes no arguments"));
+    }
     let mut wanted: Wanted = Vec::new();
     for name in &names {
         match containers.find(name) {
             Err(ContainersError::NotFound(_)) if rules.ignore => {}
             found => wanted.push((name.trim_start_matches('/').to_owned(), found)),
         }
+    }
+    if filtered && !names.is_empty() {
+        return narrowed(flags, containers, wanted);
     }
     if chosen && names.is_empty() {
         let list = containers.list().map_err(error::of_containers)?;
@@ -104,6 +112,26 @@ pub(super) fn wanted(call: &Call, containers: &Containers, rules: Rules) -> Resu
     Ok(wanted)
 }
 
+/// Those of the named that fit the filters; what could not be found is still said.
+fn narrowed(flags: &Parsed, containers: &Containers, named: Wanted) -> Result<Wanted, CommandError> {
+    let filters = filters(flags, &containers.list().map_err(error::of_containers)?)?;
+    let mut fit = Wanted::new();
+    for (shown, found) in named {
+        if match &found {
+            Ok(container) => filters.fit(container, container.status().map_err(CommandError::environment)?),
+            Err(_) => true,
+        } {
+            fit.push((shown, found));
+        }
+    }
+    Ok(fit)
+}
+
+/// Whether a flag was given, of a verb that may not have it.
+fn has(flags: &Parsed, name: &str) -> bool {
+    flags.knows(name) && flags.has(name)
+}
+
 /// Whether a switch is on, of a verb that may not have it.
 fn on(flags: &Parsed, name: &str) -> bool {
     flags.knows(name) && flags.bool(name)
@@ -115,9 +143,7 @@ fn check(flags: &Parsed, names: &[String], chosen: bool) -> Result<(), CommandEr
         (true, _, false, _) => "no arguments are needed with --all",
         (_, true, false, _) => "--latest and containers cannot be used together",
         // A list of files that are all missing is a list.
-        (_, _, true, false) if !flags.knows("cidfile") || !flags.has("cidfile") => {
-            "you must provide at least one name or id"
-        }
+        (_, _, true, false) if !has(flags, "cidfile") => "you must provide at least one name or id",
         _ => return Ok(()),
     };
     Err(CommandError::usage(wrong))
@@ -141,11 +167,21 @@ pub(super) fn from_files(flags: &Parsed, flag: &str, ignore: bool) -> Result<Vec
 pub(super) fn each(
     call: &Call,
     wanted: Wanted,
+    act: impl FnMut(&Container) -> Result<bool, CommandError>,
+) -> Result<Exit, CommandError> {
+    each_or(call, wanted, error::of_containers, act)
+}
+
+/// The same, where one that is missing means something else.
+pub(super) fn each_or(
+    call: &Call,
+    wanted: Wanted,
+    missing: fn(ContainersError) -> CommandError,
     mut act: impl FnMut(&Container) -> Result<bool, CommandError>,
 ) -> Result<Exit, CommandError> {
     let mut failed = Vec::new();
     for (shown, container) in wanted {
-        match container.map_err(error::of_containers).and_then(|container| act(&container)) {
+        match container.map_err(missing).and_then(|container| act(&container)) {
             Ok(true) => call.ui.line(&shown)?,
             Ok(false) => {}
             Err(error) => failed.push(error),

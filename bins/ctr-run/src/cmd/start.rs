@@ -87,11 +87,16 @@ pub fn start(call: &Call) -> Result<Exit, CommandError> {
     if attached && (names.len() > 1 || flags.bool(ALL)) {
         return Err(CommandError::usage("you cannot start and attach multiple containers at once"));
     }
+    if flags.bool(ALL) && !names.is_empty() {
+        return Err(CommandError::usage(
+            "either start all containers or the container(s) provided in the arguments",
+        ));
+    }
     let detach_keys = detach_keys(call)?;
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
-    let rules = select::Rules { ignore: false, all: |status| !status.is_alive() };
+    let rules = select::Rules { ignore: false, all: |status| !status.is_alive(), narrows: true };
     let wanted = wanted(call, &containers, rules)?;
     if attached {
         let container = the_one(wanted)?;
@@ -166,6 +171,14 @@ fn taken(
         };
         match now.status().map_err(CommandError::environment)? {
             Status::Running => return Ok(None),
+            Status::Leaving => {
+                let text = format!(
+                    "container {id} must be in Created or Stopped state to be started: container state improper"
+                );
+                return Err(CommandError::user(format!("cannot start container {id}: it is being stopped"))
+                    .peer(Sentence::Other(text))
+                    .hint(format!("ctr wait {}", now.record.name)));
+            }
             Status::Paused => {
                 let text = format!("unable to start container {id:?}: container state improper");
                 return Err(CommandError::user(format!("cannot start container {id}: it is paused"))
@@ -193,7 +206,7 @@ pub fn restart(call: &Call) -> Result<Exit, CommandError> {
     let wanted = if flags.bool("running") {
         running(call, &containers)?
     } else {
-        wanted(call, &containers, select::Rules { ignore: false, all: |_| true })?
+        wanted(call, &containers, select::Rules { ignore: false, all: |_| true, narrows: false })?
     };
     each(call, wanted, |container| {
         let who = Who::from(&container.record);
@@ -211,7 +224,7 @@ fn running(call: &Call, containers: &Containers) -> Result<Wanted, CommandError>
         return Err(CommandError::usage("--running cannot be used with containers, --all or --latest"));
     }
     let list = containers.list().map_err(error::of_containers)?;
-    let running = select::with_status(list)?.into_iter().filter(|(_, status)| *status == Status::Running);
+    let running = select::with_status(list)?.into_iter().filter(|(_, status)| status.runs());
     Ok(running.map(|(one, _)| (one.record.id.to_string(), Ok(one))).collect())
 }
 
@@ -222,18 +235,21 @@ fn running(call: &Call, containers: &Containers) -> Result<Wanted, CommandError>
 pub fn attach(call: &Call) -> Result<Exit, CommandError> {
     let flags = &call.flags;
     let detach_keys = detach_keys(call)?;
-    let names = flags.texts()?;
-    if names.len() != usize::from(!flags.bool("latest")) {
+    let (names, latest) = (flags.texts()?, flags.bool("latest"));
+    if latest && !names.is_empty() {
+        return Err(CommandError::usage("--latest and containers cannot be used together"));
+    }
+    if names.is_empty() && !latest {
         return Err(CommandError::usage(
             "attach requires the name or id of one running container or --latest",
         ));
     }
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
-    let rules = select::Rules { ignore: false, all: |_| true };
+    let rules = select::Rules { ignore: false, all: |_| true, narrows: false };
     let container = the_one(wanted(call, &containers, rules)?)?;
     match container.status().map_err(CommandError::environment)? {
-        Status::Running | Status::Initialized => {}
+        Status::Running | Status::Leaving | Status::Initialized => {}
         _ => return Err(CommandError::user("you can only attach to running containers")),
     }
     let rules = Rules {

@@ -38,6 +38,7 @@ pub const STOP: Verb = Verb::new("[options] CONTAINER [CONTAINER...]", "Stop one
         Flag::bool("ignore", "Ignore errors when a specified container is missing").short('i'),
         LATEST,
         Flag::int("time", "Seconds to wait for stop before killing the container").short('t').default("10"),
+        Flag::int("timeout", "").alias_of("time"),
     ])
     .arity(Arity::Any);
 
@@ -78,7 +79,7 @@ pub fn stop(call: &Call) -> Result<Exit, CommandError> {
     let flags = &call.flags;
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
-    let rules = Rules { ignore: flags.bool("ignore"), all: |status| status == Status::Running };
+    let rules = Rules { ignore: flags.bool("ignore"), all: Status::runs, narrows: false };
     let wanted = wanted(call, &containers, rules)?;
     each(call, wanted, |container| {
         if end(call, &containers, container, grace(flags, container))? != Stopped::Already {
@@ -125,7 +126,7 @@ pub fn kill(call: &Call) -> Result<Exit, CommandError> {
     let signal = units::parse_signal(call.flags.string("signal")).map_err(CommandError::usage)?;
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
-    let rules = Rules { ignore: false, all: |status| status == Status::Running };
+    let rules = Rules { ignore: false, all: Status::runs, narrows: false };
     let wanted = wanted(call, &containers, rules)?;
     each(call, wanted, |container| {
         stop::kill(container, signal).map_err(error::of_stop)?;
@@ -154,7 +155,7 @@ fn freezer(call: &Call, frozen: bool) -> Result<Exit, CommandError> {
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
     let all = if frozen { |status| status == Status::Running } else { |status| status == Status::Paused };
-    let wanted = wanted(call, &containers, Rules { ignore: false, all })?;
+    let wanted = wanted(call, &containers, Rules { ignore: false, all, narrows: false })?;
     each(call, wanted, |container| {
         let status = container.status().map_err(CommandError::environment)?;
         let (id, word) = (&container.record.id, status.word());

@@ -52,7 +52,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
             .split_first()
             .ok_or_else(|| CommandError::usage("you must provide the name or id of a running container"))?;
         let found = containers.find(name);
-        (found.map_err(|error| error::of_containers(error).exit(Exit::FAILURE))?, words)
+        (found.map_err(error::of_containers)?, words)
     };
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     let way = Way { user_run: &place.own.run, user: place.user.as_deref() };

@@ -44,7 +44,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let containers = Containers::new(&place.dirs);
     let ignore = flags.bool("ignore");
     let mut found = Vec::new();
-    for (_, container) in wanted(call, &containers, Rules { ignore, all: |_| true })? {
+    for (_, container) in wanted(call, &containers, Rules { ignore, all: |_| true, narrows: false })? {
         found.push(container.map_err(error::of_containers)?);
     }
     if ignore {

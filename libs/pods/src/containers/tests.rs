@@ -30,6 +30,7 @@ fn state(init: Identity) -> State {
         started: 2,
         maps,
         cgroup: None,
+        limits: vec![],
         waiting: false,
     }
 }

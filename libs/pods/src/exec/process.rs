@@ -13,7 +13,7 @@ use crate::record::{Record, State};
 use crate::run::start::{kernel, own_limit};
 use crate::security::{Seccomp, Security};
 use crate::terminal;
-use crate::ulimit::{Ulimit, Ulimits};
+use crate::ulimit::Ulimit;
 use crate::user::{self, Accounts, GroupAdd, Identity, UserSpec};
 
 /// What home is where nothing says it.
@@ -77,7 +77,7 @@ pub(super) fn make(
         env: environment(state, request, who)?.entries()?,
         cwd: workdir(record, request)?,
         capabilities: Some(capabilities(state, request, who)),
-        rlimits: rlimits(record)?,
+        rlimits: rlimits(state),
         no_new_privileges: security.no_new_privileges,
         apparmor_profile: security.apparmor.filter(|profile| profile != "unconfined").unwrap_or_default(),
         oom_score_adj: None,
@@ -141,19 +141,13 @@ fn capabilities(state: &State, request: &Request, who: &Who) -> Capabilities {
     Capabilities { bounding, effective: kept, inheritable: kept, permitted: kept, ambient: kept }
 }
 
-fn rlimits(record: &Record) -> Result<Vec<Rlimit>, ExecError> {
-    let recorded = &record.host.ulimits;
-    let named = |limit: &crate::record::UlimitRecord| {
-        let name = limit.name.strip_prefix("RLIMIT_").unwrap_or(&limit.name).to_ascii_lowercase();
-        format!("{name}={}:{}", number(limit.soft), number(limit.hard))
+/// The limits of the container, as far as we have them ourselves.
+fn rlimits(state: &State) -> Vec<Rlimit> {
+    let limit = |limit: &Ulimit| {
+        let hard = limit.hard.min(own_limit(limit.name));
+        Rlimit { kind: limit.oci_name(), hard, soft: limit.soft.min(hard) }
     };
-    let limits = Ulimits::parse(&recorded.iter().map(named).collect::<Vec<_>>())?.resolve(own_limit)?;
-    let limit = |limit: &Ulimit| Rlimit { kind: limit.oci_name(), hard: limit.hard, soft: limit.soft };
-    Ok(limits.iter().map(limit).collect())
-}
-
-fn number(limit: u64) -> String {
-    if limit == crate::ulimit::INFINITY { "-1".to_owned() } else { limit.to_string() }
+    state.limits.iter().map(limit).collect()
 }
 
 /// Which calls the command may make.

@@ -153,6 +153,7 @@ impl<'a> Start<'a> {
                 started: now(),
                 maps: self.plan.maps.clone(),
                 cgroup: self.group.as_ref().map(|group| group.path.clone()),
+                limits: self.given.limits.clone(),
                 waiting: false,
             })?;
         }

@@ -249,7 +249,7 @@ fn host(container: &Container) -> Struct {
         .field("ExtraHosts", host.extra_hosts.clone())
         .field("HostsFile", "")
         .field("GroupAdd", record.process.groups.clone());
-    limits(modes(flags, record, host), host)
+    limits(modes(flags, record, host), container)
 }
 
 fn modes(flags: Struct, record: &Record, host: &HostRecord) -> Struct {
@@ -275,7 +275,8 @@ fn modes(flags: Struct, record: &Record, host: &HostRecord) -> Struct {
         .field("Init", record.process.init)
 }
 
-fn limits(flags: Struct, host: &HostRecord) -> Struct {
+fn limits(flags: Struct, container: &Container) -> Struct {
+    let host = &container.record.host;
     let mut flags = flags;
     for name in ["CpuShares", "Memory", "NanoCpus"] {
         flags = flags.field(name, 0);
@@ -300,7 +301,7 @@ fn limits(flags: Struct, host: &HostRecord) -> Struct {
     flags
         .field("OomKillDisable", false)
         .field("PidsLimit", 0)
-        .field("Ulimits", ulimits(host))
+        .field("Ulimits", ulimits(container))
         .field("CpuCount", 0)
         .field("CpuPercent", 0)
         .field("IOMaximumIOps", 0)
@@ -359,17 +360,21 @@ fn devices(host: &HostRecord) -> Value {
     if list.is_empty() { none_of("define.InspectDevice") } else { list.into() }
 }
 
-fn ulimits(host: &HostRecord) -> Value {
+/// The limits of the last start; before the first one, what was asked for.
+fn ulimits(container: &Container) -> Value {
     let signed = |limit: u64| i64::try_from(limit).unwrap_or(-1);
-    let list: Vec<Struct> = host
-        .ulimits
-        .iter()
-        .map(|limit| {
-            Struct::new("define.InspectUlimit")
-                .field("Name", limit.name.as_str())
-                .field("Soft", signed(limit.soft))
-                .field("Hard", signed(limit.hard))
-        })
-        .collect();
+    let shown = |name: String, soft: u64, hard: u64| {
+        Struct::new("define.InspectUlimit")
+            .field("Name", name)
+            .field("Soft", signed(soft))
+            .field("Hard", signed(hard))
+    };
+    let list: Vec<Struct> = match &container.state {
+        Some(state) => state.limits.iter().map(|it| shown(it.oci_name(), it.soft, it.hard)).collect(),
+        None => {
+            let asked = container.record.host.ulimits.iter();
+            asked.map(|it| shown(it.name.clone(), it.soft, it.hard)).collect()
+        }
+    };
     if list.is_empty() { none_of("define.InspectUlimit") } else { list.into() }
 }

@@ -247,13 +247,12 @@ impl Row {
 
 /// What a container is doing, and since when.
 fn shown_status(status: Status, started: u64, now: Timestamp) -> String {
-    let up = || format!("Up {}", span(select::moment(started).until(now)));
     match status {
         Status::Created => "Created".to_owned(),
         Status::Initialized => "Initialized".to_owned(),
-        Status::Running => up(),
-        Status::Paused => format!("{} (Paused)", up()),
-        Status::Stopping => "Stopping".to_owned(),
+        Status::Running => format!("Up {}", span(select::moment(started).until(now))),
+        Status::Paused => "Paused".to_owned(),
+        Status::Leaving | Status::Stopping => "Stopping".to_owned(),
         Status::Exited(exit) => match exit.finished {
             Some(finished) => format!("Exited ({}) {}", exit.code, ago(select::moment(finished), now)),
             None => format!("Exited ({}), monitor killed", exit.code),
