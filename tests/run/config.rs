@@ -416,3 +416,33 @@ fn events_go_where_the_file_says() {
     let _made = env.ctr(["volume", "create", "quiet"]).var("CONTAINERS_CONF", none).run().success();
     assert!(!env.store().join("events").exists());
 }
+
+#[test]
+fn what_is_known_of_a_new_container_is_logged_on_demand() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let conf = env.file("conf", "engine.events_container_create_inspect_data = true");
+    let with = |args: &[&str]| env.ctr(args).var("CONTAINERS_CONF", &conf).run().success();
+    let _made = with(&["create", "--name", "made", "--label", "a=b", BUSYBOX, "true"]);
+    let _ran = with(&["run", "--rm", "--name", "ran", BUSYBOX, "true"]);
+    let _without = env.ok(["create", "--name", "without", BUSYBOX, "true"]);
+    let logged = |name: &str| {
+        let of = format!("container={name}");
+        env.ok([
+            "events",
+            "--stream=false",
+            "-f",
+            "event=create",
+            "-f",
+            &of,
+            "--format",
+            "{{.ContainerInspectData}}",
+        ])
+    };
+    let inspected = env.ok(["container", "inspect", "--size", "made"]);
+    let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+    assert_eq!(parsed(&logged("made")), parsed(&inspected)[0]);
+    assert_eq!(parsed(&logged("ran"))["Name"], "ran");
+    assert_eq!(logged("without"), "");
+    assert!(!env.ok(["events", "--stream=false"]).contains("EffectiveCaps"));
+}

@@ -93,6 +93,38 @@ fn who_it_is_and_where() {
 }
 
 #[test]
+fn labels_come_from_files_too() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    assert!(env.file("one,two", "a=of the first\n\n  # no label\nb=\"q\"=x\n").exists());
+    assert!(env.file("more", "a=of the second\nalone\n").exists());
+    let flags = ["--label-file", "one,two", "--label-file", "more", "--label", "c=d", "--label=alone=not"];
+    env.ok([&["create", "--name", "made"][..], &flags, &[BUSYBOX, "true"]].concat());
+    let labels = "{{json .Config.Labels}}";
+    let seen = env.ok(["container", "inspect", "--format", labels, "made"]);
+    assert_eq!(seen, r#"{"a":"of the second","alone":"not","b":"\"q\"=x","c":"d"}"#);
+    env.ok(["run", "--name", "ran", "--label-file", "more", BUSYBOX, "true"]);
+    let seen = env.ok(["container", "inspect", "--format", labels, "ran"]);
+    assert_eq!(seen, r#"{"a":"of the second","alone":""}"#);
+    let missing = env.ctr(["create", "--label-file", "none", BUSYBOX, "true"]).run().fails(125);
+    assert!(missing.contains("none"), "{missing}");
+}
+
+#[test]
+fn whose_user_namespace_it_is() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    env.ok(["create", "--name", "other", BUSYBOX, "true"]);
+    for (mode, shown) in
+        [("host", ""), ("keep-id", "private"), ("auto", "private"), ("container:other", "container:other")]
+    {
+        let id = env.ok(["create", "--userns", mode, BUSYBOX, "true"]);
+        let seen = env.ok(["container", "inspect", "--format", "{{.HostConfig.UsernsMode}}", &id]);
+        assert_eq!(seen, shown, "{mode}");
+    }
+}
+
+#[test]
 fn what_it_may_do_and_see() {
     needs!(Userns);
     let env = Env::with_busybox();

@@ -332,10 +332,12 @@ fn waiting_has_conditions() {
     let env = Env::with_busybox();
     env.ok(["create", "--name", "one", "-i", BUSYBOX, "sh", "-c", "read x; exit $x"]);
     assert_eq!(env.ok(["wait", "--condition", "created", "one"]), "-1");
+    assert_eq!(env.ok(["wait", "one"]), "0", "what was never started does not end");
     let running = env.ctr(["wait", "--condition=running", "one"]).start();
+    env.ok(["start", "one"]);
     let exited = env.ctr(["wait", "one"]).start();
     let first = env.ctr(["wait", "--exit-first-match", "--condition", "exited", "one", "-i", "100"]).start();
-    assert_eq!(env.ctr(["start", "-ai", "one"]).stdin("6\n").run().code(), 6);
+    assert_eq!(env.ctr(["attach", "one"]).stdin("6\n").run().code(), 6);
     assert_eq!(running.finish().stdout, "-1\n");
     assert_eq!(exited.finish().stdout, "6\n");
     assert_eq!(first.finish().stdout, "6\n");

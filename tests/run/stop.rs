@@ -133,7 +133,7 @@ fn all_some_the_latest_and_those_of_files() {
     assert_eq!(env.ok(["start", "--filter", "label=is=a"]), cid("a"));
     assert_eq!(env.ok(["start", "--latest"]), cid("d"));
     assert_eq!(running(&env), ["a", "c", "d"]);
-    assert_eq!(env.ok(["kill", "--cidfile", "c.cid", "-s", "INT"]), cid("c"));
+    assert_eq!(env.ok(["kill", "--cidfile", "c.cid", "-s", "-INT"]), cid("c"));
     assert_eq!(env.ok(["wait", "c"]), "4");
     assert_eq!(env.ok(["kill", "--latest", "--signal", "15"]), cid("d"));
     assert_eq!(env.ok(["wait", "d"]), "3");

@@ -85,3 +85,20 @@ fn without_a_terminal_of_ours_t_still_gives_one() {
     let env = Env::with_busybox();
     assert_eq!(env.shell(["-t"], "test -t 1 && echo terminal").run().success().trim_end(), "terminal");
 }
+
+/// Podman tells only those who lose their input by it.
+#[test]
+fn whoever_has_no_terminal_is_told() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let said = |name: &str, flags: &str| {
+        let ran = env.named(name, ["run", "--rm", flags, BUSYBOX, "true"]).run();
+        assert_eq!(ran.code(), 0, "{ran}");
+        ran.stderr
+    };
+    let podman = said("podman", "-ti");
+    assert!(podman.contains("The input device is not a TTY."), "{podman}");
+    assert_eq!(said("podman", "-t"), "");
+    assert!(said("ctr", "-t").contains("the input device is not a terminal"));
+    assert_eq!(said("ctr", "-i"), "");
+}

@@ -177,7 +177,10 @@ fn read(
     }
     let named = match verbs::find(caller.voice, leading) {
         Ok(named) => named,
-        Err(error) => return Err(unrecognized(&caller, &error)),
+        Err(error) => {
+            wrong_flags(&caller, error.group, rest)?;
+            return Err(unrecognized(&caller, &error));
+        }
     };
     let (row, depth) = match named {
         Named::Verb(row, depth) => (row, depth),
@@ -295,6 +298,15 @@ fn missing(name: &str) -> CommandError {
 
 fn unbuilt(caller: &Caller, path: &str) -> CommandError {
     CommandError::not_supported(&format!("`{}`", shown(caller, path)))
+}
+
+/// Of a word and a flag that are both unknown, podman tells of the flag.
+fn wrong_flags(caller: &Caller, group: &str, words: &[OsString]) -> Result<(), CommandError> {
+    let is_flag = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
+    let Some(first) = words.iter().position(is_flag) else { return Ok(()) };
+    let (tables, refused) = globals::tables(caller.voice);
+    let found = usage::leading(tables, refused, &words[first..]);
+    found.map(drop).map_err(|error| usage::wrong_flag(&error, &shown(caller, group)))
 }
 
 fn unrecognized(caller: &Caller, error: &Unrecognized) -> CommandError {

@@ -59,11 +59,13 @@ const SIGNALS: [&str; 31] = [
     "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
-/// A signal by number or name, with or without `SIG`, `RTMIN+n` and `RTMAX-n` too.
+/// A signal by number or name, with or without `SIG`, `RTMIN+n` and `RTMAX-n` too, and all of them as kill(1) has them: with a
+/// dash before them.
 ///
 /// # Errors
 /// Refuses what names none.
 pub fn parse_signal(text: &str) -> Result<i32, UnitError> {
+    let text = text.strip_prefix('-').unwrap_or(text);
     let wrong = || UnitError::Signal(text.to_owned());
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -178,10 +180,12 @@ mod tests {
             ("RTMIN", 34),
             ("SIGRTMIN+3", 37),
             ("RTMAX-1", 63),
+            ("-1", 1),
+            ("-SIGUSR1", 10),
         ] {
             assert_eq!(parse_signal(text), Ok(number), "{text}");
         }
-        for bad in ["", "0", "65", "-1", "NOPE", "SIG", "RTMIN+31", "RTMIN+-1", "99999"] {
+        for bad in ["", "0", "65", "-", "-0", "--1", "NOPE", "SIG", "RTMIN+31", "RTMIN+-1", "99999"] {
             assert!(parse_signal(bad).is_err(), "{bad}");
         }
         assert_eq!((signal_name(15), signal_name(40)), ("SIGTERM".to_owned(), "40".to_owned()));

@@ -4,7 +4,8 @@
 //! What is waited for shows in a container's folder or at its init: inotify tells of the one, a pidfd of the other. The end
 //! of a container with a monitor is told by the monitor itself, so that the exit code is known also of one that is removed
 //! at once. Only whether a container is frozen is told by nobody, nor when the last who held its lock lets go after init and
-//! monitor have died: meanwhile there is a look at intervals.
+//! monitor have died, or before there is either: meanwhile there is a look at intervals. A container that was never started
+//! has nothing to end, so that waiting for its end is over at once, with 0.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -193,6 +194,10 @@ impl Look {
                 None => Waited::Met,
             }));
         }
+        if status == Status::Created && conditions.contains(&Condition::Exited) && !container.is_held()? {
+            // Nobody is about to start it: it has ended as much as it ever will.
+            return Ok(Some(Waited::Ended(0)));
+        }
         if status.is_alive() && self.init.is_none() {
             self.init = init_of(&container)?;
         }
@@ -202,7 +207,7 @@ impl Look {
         if status.is_alive() && self.monitor.is_none() && container.kind == Kind::Kept {
             self.monitor = listen(&container)?;
         }
-        let unfinished = status.is_alive() || status == Status::Stopping;
+        let unfinished = status.is_alive() || matches!(status, Status::Stopping | Status::Created);
         self.deaf = unfinished && self.init.is_none() && self.monitor.is_none();
         Ok(None)
     }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
-use ctr_core::events::{Log, Status as Event};
+use ctr_core::events::{self, Log, Status as Event};
 use ctr_core::lock::Waiting;
 use ctr_core::paths::Dirs;
 use ctr_pods::attach::{self, Connection, Rules, Signals};
@@ -20,6 +20,7 @@ use ctr_pods::run::{Host, Note};
 use ctr_pods::stop;
 use ctr_store::Store;
 
+use super::inspect;
 use super::run::tell;
 use crate::error;
 use crate::place::{Place, waits};
@@ -36,6 +37,21 @@ pub(super) fn host<'a>(place: &'a Place, store: &'a Store) -> Host<'a> {
 pub(super) fn happened(call: &Call, place: &Place, who: &Who, statuses: &[Event]) {
     let events: Vec<_> = statuses.iter().map(|status| who.event(*status)).collect();
     call.ui.happened(&place.events, &events);
+}
+
+/// That a container was made. Where the configuration asks for it, the event has what `inspect --size` says of it.
+pub(super) fn created(call: &Call, place: &Place, store: &Store, who: &Who) -> events::Event {
+    let mut event = who.event(Event::Create);
+    let wanted = call.globals.config.containers.bool("engine.events_container_create_inspect_data");
+    if wanted == Some(true) {
+        match inspect::just_made(place, store, &who.id) {
+            Ok(text) => event.inspect = text,
+            Err(error) => {
+                call.ui.warn(&format!("what is known of container {} is not logged: {error}", who.id));
+            }
+        }
+    }
+    event
 }
 
 /// Starts a container that this process holds. Without rules its id is printed once it runs; else this command carries its

@@ -4,6 +4,7 @@ mod tree;
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
+use ctr_cli::json;
 use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
 use ctr_cli::template::Value;
@@ -13,6 +14,7 @@ use ctr_store::volume::{Volume, VolumeError};
 use ctr_store::{Image, ResolveError, Store};
 use ctr_views::{image, inspect};
 
+use super::size::Size;
 use super::volume::list::described;
 use super::{select, size};
 use crate::error;
@@ -115,6 +117,16 @@ pub fn any(call: &Call) -> Result<Exit, CommandError> {
     let kind = Kind::parse(call.flags.string("type"))?;
     kind.check(call)?;
     show(call, kind)
+}
+
+/// What there is to know of a container that has written nothing yet, as JSON.
+pub(super) fn just_made(place: &Place, store: &Store, id: &str) -> Result<String, CommandError> {
+    let found = Containers::new(&place.dirs).by_id(id).map_err(error::of_containers)?;
+    let container = found.ok_or_else(|| absent(id, Kind::Container))?;
+    let status = container.status().map_err(CommandError::environment)?;
+    let image = container.record.image.and_then(|id| store.image(id).ok()).map_or(0, |image| image.size);
+    let tree = tree::of(&container, status, Some(Size { own: 0, all: image }), place);
+    Ok(json::document(&Value::from(tree).to_json(), json::Style::COMPACT).trim_end().to_owned())
 }
 
 fn show(call: &Call, kind: Kind) -> Result<Exit, CommandError> {

@@ -49,10 +49,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let detach_keys = DetachKeys::parse(asked.string("detach-keys")).map_err(CommandError::usage)?;
     let request = request(call)?;
     let rules = Rules { detach_keys, proxy: flags.bool("sig-proxy"), ..streams(flags, &request)? };
-    if request.process.terminal && !detached && !terminal::stdin_is_terminal() && !call.caller.voice.is_peer()
-    {
-        tell(&call.ui, &Note::NoTerminal);
-    }
+    warn_without_terminal(call, &request);
     let place = Place::find(&call.globals)?;
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
     let host = prepare(call, &request, &place, &store)?;
@@ -63,8 +60,25 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     }
     check_passthrough(&request)?;
     let held = kept::create(host, &request, &mut |note| tell(&call.ui, &note)).map_err(error::of_run)?;
-    begin::happened(call, &place, &held.who(host), &[Event::Create]);
+    call.ui.happened(&place.events, &[begin::created(call, &place, &store, &held.who(host))]);
     begin::started(call, &place, host, held, if detached { None } else { Some(rules) })
+}
+
+/// A terminal for the container is of little use to whoever has none. Podman says so only where there is input to lose,
+/// and then of a detached container too.
+fn warn_without_terminal(call: &Call, request: &Request) {
+    let process = &request.process;
+    if !process.terminal || terminal::stdin_is_terminal() {
+        return;
+    }
+    if !call.caller.voice.is_peer() {
+        if !call.flags.bool("detach") {
+            tell(&call.ui, &Note::NoTerminal);
+        }
+    } else if process.interactive {
+        call.ui
+            .warn("The input device is not a TTY. The --tty and --interactive flags might not work properly");
+    }
 }
 
 /// A container that lives and dies with this command. Its life is two lines to the log of events: each costs some
@@ -73,7 +87,9 @@ fn foreground(call: &Call, place: &Place, host: Host<'_>, request: &Request) -> 
     let mut running = None;
     let end = run::foreground(host, request, &mut |note| match note {
         Note::Running(who) => {
-            begin::happened(call, place, &who, &[Event::Create, Event::Init, Event::Start, Event::Attach]);
+            let mut life = vec![begin::created(call, place, host.store, &who)];
+            life.extend([Event::Init, Event::Start, Event::Attach].map(|status| who.event(status)));
+            call.ui.happened(&place.events, &life);
             running = Some(who);
         }
         other => tell(&call.ui, &other),
@@ -99,7 +115,7 @@ pub fn create(call: &Call) -> Result<Exit, CommandError> {
     let host = prepare(call, &request, &place, &store)?;
     let held: Held =
         kept::create(host, &request, &mut |note| tell(&call.ui, &note)).map_err(error::of_run)?;
-    begin::happened(call, &place, &held.who(host), &[Event::Create]);
+    call.ui.happened(&place.events, &[begin::created(call, &place, &store, &held.who(host))]);
     held.flush().map_err(error::of_run)?;
     call.ui.line(held.id())?;
     Ok(Exit::SUCCESS)

@@ -84,6 +84,11 @@ fn mistakes_have_podmans_words() {
             "Error: unrecognized command `podman imagse`\n\nDid you mean this?\n\timage\n\timages\n\nTry 'podman --help' \
              for more information\n125",
         ),
+        ("podman bad --invalid", "Error: unknown flag: --invalid\nSee 'podman --help'\n125"),
+        (
+            "podman container bad --invalid",
+            "Error: unknown flag: --invalid\nSee 'podman container --help'\n125",
+        ),
         ("podman build .", "Error: `podman build` is not supported yet\n125"),
         ("ctr kube play x", "Error: `ctr kube play` is not supported yet\n125"),
         ("ctr kube", "Error: `ctr kube` is not supported yet\n125"),

@@ -187,7 +187,7 @@ pub static CONTAINERS: Family = Family {
         works("engine.detach_keys", Text),
         unbuilt("engine.enable_port_reservation", Bool, "true"),
         unbuilt("engine.env", List, ""),
-        unbuilt("engine.events_container_create_inspect_data", Bool, "false"),
+        works("engine.events_container_create_inspect_data", Bool),
         works("engine.events_logfile_max_size", Size),
         works("engine.events_logfile_path", Text),
         works("engine.events_logger", Text),

@@ -266,7 +266,7 @@ fn modes(flags: Struct, record: &Record, host: &HostRecord) -> Struct {
         .field("SecurityOpt", host.security_opt.clone())
         .field("Tmpfs", memory(&record.mounts))
         .field("UTSMode", host.uts.as_str())
-        .field("UsernsMode", host.userns.as_str())
+        .field("UsernsMode", user_namespace(&host.userns))
         .field("IDMappings", maps(host))
         .field("ShmSize", host.shm_size)
         .field("Runtime", "oci")
@@ -335,6 +335,15 @@ fn binds(mounts: &[MountRecord]) -> Vec<String> {
 fn memory(mounts: &[MountRecord]) -> Value {
     let shown = mounts.iter().filter(|mount| mount.kind == "tmpfs");
     shown.map(|mount| (mount.destination.clone(), mount.options.join(","))).collect::<BTreeMap<_, _>>().into()
+}
+
+/// Whose user namespace it has: the maps say which ids those are.
+fn user_namespace(mode: &str) -> &str {
+    match mode {
+        "" | "host" => "",
+        joined if joined.starts_with("ns:") || joined.starts_with("container:") => joined,
+        _ => "private",
+    }
 }
 
 fn maps(host: &HostRecord) -> Struct {

@@ -66,6 +66,7 @@ const FLAGS: &[Flag] = &[
     Flag::bool("interactive", "Keep standard input open").short('i'),
     Flag::string("ipc", "Message queues and shared memory: private or host"),
     Flag::array("label", "Set metadata on the container").short('l'),
+    Flag::array("label-file", "Read metadata from a file, a `key=value` on each line"),
     Flag::string(
         "log-driver",
         "Who keeps the container's output: k8s-file, json-file, none, passthrough or passthrough-tty",
@@ -173,7 +174,6 @@ const NOT_YET: &[&str] = &[
     "init-path",
     "ip",
     "ip6",
-    "label-file",
     "link-local-ip",
     "mac-address",
     "memory,m",

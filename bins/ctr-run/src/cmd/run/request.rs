@@ -128,7 +128,7 @@ pub(crate) fn build(
         name: args.get("name").filter(|name| !name.is_empty()).map(str::to_owned),
         hostname,
         name_as_hostname: args.config().bool("containers.container_name_as_hostname").unwrap_or(false),
-        labels: pairs("label", false)?,
+        labels: labels(args)?,
         annotations: pairs("annotation", true)?,
         process: process(args, words, host_env)?,
         passwd: PasswdRequest {
@@ -168,6 +168,19 @@ pub(crate) fn build(
             .unwrap_or(DEFAULT_GRACE),
         command_line,
     })
+}
+
+/// `--label-file`, and above it `--label`: of two with one name the last counts.
+fn labels(args: Asked<'_>) -> Result<Vec<(String, String)>, FlagError> {
+    let mut written = Vec::new();
+    for path in args.strings("label-file") {
+        let text = file::read_text(Path::new(&path), limits::ENV_FILE)?;
+        let lines =
+            text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        written.extend(lines.map(str::to_owned));
+    }
+    written.extend(args.strings("label"));
+    Ok(written.iter().map(|text| units::parse_pair("label", text, false)).collect::<Result<_, _>>()?)
 }
 
 /// `--log-driver` and `--log-opt`.
