@@ -75,12 +75,22 @@ pub(crate) enum Beside {
     Prey(&'static str),
     /// The command has to let it live, whatever happens.
     Spared(&'static str),
+    /// It is initialized, and the command may start or end it.
+    Initialized(&'static str),
 }
 
 impl Beside {
     const fn name(self) -> &'static str {
         match self {
-            Self::Prey(name) | Self::Spared(name) => name,
+            Self::Prey(name) | Self::Spared(name) | Self::Initialized(name) => name,
+        }
+    }
+
+    /// What makes it so.
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Prey(_) | Self::Spared(_) => "start",
+            Self::Initialized(_) => "init",
         }
     }
 }
@@ -205,7 +215,7 @@ impl World {
             remove(&entry.expect("an entry").path());
         }
         let Some(beside) = self.beside else { return Vec::new() };
-        let _name = self.env.ok(["start", beside.name()]);
+        let _name = self.env.ok([beside.verb(), beside.name()]);
         let pids = self.env.ok(["inspect", "-f", "{{.State.Pid}} {{.State.ConmonPid}}", beside.name()]);
         let open = |pid: &str| {
             let pid = pid.parse().ok().and_then(Pid::from_raw).expect("a process id");

@@ -55,6 +55,19 @@ fn starting() {
 }
 
 #[test]
+fn initializing() {
+    ctr_tests::needs!(Strace);
+    case("init", |env| create(env, &["true"]), &["init", "web"]).breaks();
+}
+
+#[test]
+fn starting_what_is_initialized() {
+    ctr_tests::needs!(Strace);
+    let beside = Some(Beside::Initialized("web"));
+    Case { beside, stride: 2, ..case("start after init", waiting, &["start", "web"]) }.breaks();
+}
+
+#[test]
 fn stopping() {
     ctr_tests::needs!(Strace);
     let beside = Some(Beside::Prey("web"));

@@ -12,6 +12,7 @@ mod events;
 mod exec;
 mod files;
 mod first;
+mod init;
 mod kept;
 mod lifecycle;
 mod list;

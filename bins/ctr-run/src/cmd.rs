@@ -14,6 +14,7 @@ pub mod exists;
 pub mod export;
 mod format;
 pub mod info;
+pub mod init;
 pub mod inspect;
 pub mod logs;
 pub mod port;

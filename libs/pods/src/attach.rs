@@ -16,11 +16,13 @@
 //! A connection that ends without a last word means that the monitor was killed, and the container with it
 //! ([`Outcome::Lost`]).
 
+use rustix::io::Errno;
+
 mod connection;
 mod keys;
 mod relay;
 
-pub use connection::{ConnectError, Connection, Wants, kill_monitor};
+pub use connection::{ConnectError, Connection, Start, Wants, kill_monitor};
 pub use keys::{DetachKeys, KeysError, Matcher, Typed};
 pub use relay::{RelayError, Rules, Signals, relay};
 
@@ -36,6 +38,8 @@ pub enum Outcome {
     },
     /// The user typed the detach keys.
     Detached,
+    /// The command could not be run, because of this.
+    NotStarted(Errno),
     /// The monitor is gone, without a word.
     Lost,
     /// The monitor left us behind: we took output too slowly, and have not seen all of it.

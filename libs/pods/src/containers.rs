@@ -197,6 +197,14 @@ impl Container {
         serde_json::from_str(text.get()).map_err(|source| ContainersError::Request { id: id(), source })
     }
 
+    /// Writes down what is true once the command of an initialised one runs.
+    ///
+    /// # Errors
+    /// The directory cannot be written to.
+    pub fn write_next(&self, state: &State) -> Result<(), ContainersError> {
+        claim::write(&self.folder.join(NEXT), state, Kind::Fleeting)
+    }
+
     /// Its maps, once they are decided; outer ids being A's.
     #[must_use]
     pub fn maps(&self) -> Option<&IdMaps> {
@@ -216,6 +224,8 @@ pub const LOCK: &str = "lock";
 pub const RECORD: &str = "record.json";
 /// The last start.
 pub const STATE: &str = "state.json";
+/// The same as it is to be once its command runs, as long as that waits.
+const NEXT: &str = "state.next.json";
 /// How that ended.
 pub const ENDING: &str = "exit.json";
 

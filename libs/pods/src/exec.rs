@@ -248,7 +248,8 @@ impl<'a> Ready<'a> {
         }
         check_preserved(&request.preserve_fds)?;
         let not_running = || ExecError::NotRunning(container.record.id.to_string());
-        let state = container.state.as_ref().ok_or_else(not_running)?;
+        // What waits for its command is not for commands yet.
+        let state = container.state.as_ref().filter(|state| !state.waiting).ok_or_else(not_running)?;
         let init = state.init.open()?.ok_or_else(not_running)?;
         let namespaces = reach::namespaces(container, state)?;
         let who = process::who(container, request, || reach::accounts(state, way))?;

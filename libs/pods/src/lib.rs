@@ -14,6 +14,7 @@ pub mod filter;
 pub mod happened;
 pub mod hello;
 pub mod hosts;
+pub mod initialized;
 pub mod layers;
 pub mod logs;
 pub mod mounts;

@@ -11,7 +11,6 @@ use ctr_runtime::cgroup;
 
 use crate::attach::{ConnectError, kill_monitor};
 use crate::containers::{Claim, Container, Containers, ContainersError, Kind};
-use crate::status::Status;
 use crate::stop::{StopError, Stopping, stop};
 
 /// A container could not be removed.
@@ -64,7 +63,7 @@ pub fn seize(
 ) -> Result<Option<Claim>, RemoveError> {
     let id = || container.record.id.to_string();
     let status = container.status().map_err(StopError::from)?;
-    if status.is_alive() && status != Status::Initialized && !how.force {
+    if status.has_command() && !how.force {
         return Err(RemoveError::Running { id: id(), state: status.word() });
     }
     match stop(containers, container, Stopping { grace: how.grace, patient: false }, on_wait) {

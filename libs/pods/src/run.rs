@@ -212,6 +212,11 @@ pub enum RunError {
     /// The conversation with the monitor.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// An agent cannot wait for a command that nobody knows the start of.
+    #[error(
+        "cannot initialize a container whose seccomp profile has an agent: it is told of the container once that runs"
+    )]
+    Agency,
     /// The process that becomes the monitor.
     #[error("cannot start the container's monitor")]
     Monitor(#[source] Errno),
@@ -234,6 +239,8 @@ pub enum Note {
     NoSource(PathBuf),
     /// `-t` without a terminal to read from.
     NoTerminal,
+    /// All of the container is there but its command.
+    Initialized(Who),
     /// The container runs.
     Running(Who),
 }
@@ -285,7 +292,8 @@ fn with_volumes(
     let claim = Containers::new(host.dirs).claim(Kind::Fleeting, request.name.as_deref())?;
     let Found { layers, held } = found;
     let reading = (reading, held);
-    let container = Container { host, request, image, paths: &paths, claim: &claim, more_layers: &layers };
+    let container =
+        Container { host, request, image, paths: &paths, claim: &claim, more_layers: &layers, waits: false };
     let rules = Rules { proxy: request.sig_proxy, timeout: request.timeout, terminal: false };
     let result = match target {
         None => container.publish_in_u(choice, &begun, reading).and_then(|plan| {
@@ -348,7 +356,7 @@ fn user_ids(a: &IdMaps) -> (u32, u32) {
 }
 
 /// Nanoseconds since 1970.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -391,6 +399,8 @@ struct Container<'a> {
     claim: &'a Claim,
     /// Of images that are mounted.
     more_layers: &'a [ctr_core::Digest],
+    /// The command waits until somebody starts it.
+    waits: bool,
 }
 
 impl Container<'_> {

@@ -79,6 +79,12 @@ impl Status {
         matches!(self, Self::Running | Self::Leaving)
     }
 
+    /// Whether it has a command that runs, be it frozen.
+    #[must_use]
+    pub const fn has_command(self) -> bool {
+        self.runs() || matches!(self, Self::Paused)
+    }
+
     /// How it ended, if it did.
     #[must_use]
     pub const fn exit(self) -> Option<Exit> {

@@ -103,9 +103,13 @@ pub fn stop(
     let Some((container, init)) = &alive(containers, container, on_wait)? else {
         return Ok(Stopped::Already);
     };
-    if container.status()? == Status::Paused {
+    let status = container.status()?;
+    if status == Status::Paused {
         resume(container)?;
     }
+    // There is no command yet that could end by itself.
+    let how =
+        if status == Status::Initialized { Stopping { grace: Some(Duration::ZERO), ..how } } else { how };
     let failed = |errno| StopError::Signal { id: container.record.id.to_string(), errno };
     // Whoever looks at it meanwhile sees what is going on; a stop that is killed leaves nothing behind.
     let _told = Mark::set(&container.folder.join(LOCK))?;
@@ -151,7 +155,7 @@ pub fn kill(container: &Container, signal: i32) -> Result<(), StopError> {
     let not_running =
         |status: Status| StopError::NotRunning { id: container.record.id.to_string(), state: status.word() };
     let status = container.status()?;
-    let init = if status.is_alive() { init_of(container)? } else { None };
+    let init = if status.has_command() { init_of(container)? } else { None };
     let Some(init) = init else { return Err(not_running(status)) };
     match send(&init, signal) {
         Ok(true) => Ok(()),

@@ -57,7 +57,7 @@ pub enum TopError {
 /// It does not run, or something unknown is to be shown.
 pub fn table(container: &Container, words: &[String], way: Way<'_>) -> Result<Vec<Vec<String>>, TopError> {
     let columns = column::parse(words)?;
-    let state = container.state.as_ref().ok_or(TopError::NotRunning)?;
+    let state = container.state.as_ref().filter(|state| !state.waiting).ok_or(TopError::NotRunning)?;
     // What is read is the container's if its first process is still that one afterwards.
     let processes = inside(state)?;
     let clock = Clock::now()?;

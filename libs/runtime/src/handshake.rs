@@ -5,6 +5,8 @@
 //! Bearing ──────────▶ Staging ──────▶ Entering ──────▶ Running
 //!    └── Stillborn, Failed, closed ──────┘ ▶ an error
 //! ```
+//! A command that waits for its start says so while it is entering: for the launcher that is the end.
+//!
 //! The main half may be sent before the first is done: the reports come in order, so [`Handshake`] knows which half a
 //! step's number belongs to.
 
@@ -56,6 +58,8 @@ pub enum Meaning {
     },
     /// The child failed before it could execute anything.
     Stillborn(i32),
+    /// All is there but the command.
+    Waiting,
     /// The command runs.
     Running,
     /// The child ended, or spoke, out of turn.
@@ -115,7 +119,8 @@ impl Handshake {
                 self.phase = Phase::Running;
                 Meaning::Running
             }
-            (_, Some(Report::Born { .. } | Report::Done) | None) => Meaning::Broken,
+            (Phase::Entering, Some(Report::Waiting)) => Meaning::Waiting,
+            (_, Some(Report::Born { .. } | Report::Done | Report::Waiting) | None) => Meaning::Broken,
         }
     }
 }
@@ -162,6 +167,13 @@ mod tests {
         assert_eq!(heard, [Meaning::Terminal, Meaning::Born(7), Meaning::Running]);
         assert_eq!(Handshake::joining().hear(None), Meaning::Broken);
         assert_eq!(Handshake::joining().hear(Some(Report::Done)), Meaning::Broken);
+    }
+
+    #[test]
+    fn a_command_waits_only_once_all_is_there() {
+        let (done, waiting) = (Some(Report::Done), Some(Report::Waiting));
+        assert_eq!(heard(false, &[done, waiting]), [Meaning::Progress, Meaning::Waiting]);
+        assert_eq!(heard(false, &[waiting]), [Meaning::Broken]);
     }
 
     #[test]

@@ -121,6 +121,7 @@ impl Start<'_> {
                 terminal: self.terminal.take(),
                 listener: self.listener.take(),
                 notices,
+                gate: None,
             })),
             Younger::Elders(pid) => {
                 // It stays.
@@ -153,7 +154,7 @@ impl Start<'_> {
                 let source = Errno::from_raw_os_error(errno);
                 return Err(LaunchError::Launcher { doing: "start ctr-init", source });
             }
-            Meaning::Broken => return Err(LaunchError::Ended),
+            Meaning::Waiting | Meaning::Broken => return Err(LaunchError::Ended),
         }
         Ok(false)
     }

@@ -133,6 +133,8 @@ pub struct Running {
     pub listener: Option<OwnedFd>,
     /// What did not go as it should have.
     pub notices: Vec<Notice>,
+    /// The command waits to be told by this socket to run.
+    pub gate: Option<OwnedFd>,
 }
 
 impl Running {
@@ -272,7 +274,7 @@ impl Begun {
     }
 
     /// Hands over the root, a detached mount, and a detached mount for each of [`Main::given`]; returns when the command
-    /// was exec'd.
+    /// was exec'd, or could be.
     ///
     /// # Errors
     /// The first step that failed.
@@ -292,18 +294,26 @@ impl Begun {
             base = base.saturating_add(u16::try_from(chunk.len()).unwrap_or(u16::MAX));
         }
         self.execute(&main.steps)?;
-        loop {
-            if self.listen(&main.steps)? == Meaning::Running {
-                break;
+        let waits = loop {
+            match self.listen(&main.steps)? {
+                Meaning::Running => break false,
+                Meaning::Waiting => break true,
+                _ => {}
             }
-        }
+        };
         let Some(child) = self.child.take() else { return Err(LaunchError::Ended) };
+        let gate = if waits {
+            Some(rustix::io::fcntl_dupfd_cloexec(&self.control, 3).doing("copy a descriptor")?)
+        } else {
+            None
+        };
         Ok(Running {
             pid: child.pid,
             pidfd: child.pidfd,
             terminal: self.terminal.take(),
             listener: self.listener.take(),
             notices: std::mem::take(&mut self.notices),
+            gate,
         })
     }
 
@@ -373,7 +383,7 @@ impl Begun {
             if phase == Phase::Staging { stage.to_vec() } else { current.to_vec() }
         };
         match meaning {
-            Meaning::Progress | Meaning::Born(_) | Meaning::Running => {}
+            Meaning::Progress | Meaning::Born(_) | Meaning::Waiting | Meaning::Running => {}
             Meaning::Terminal => self.terminal = came,
             Meaning::Listener => self.hear_of_listener(came)?,
             Meaning::Notice { phase, step, errno } => {
@@ -421,7 +431,9 @@ impl Drop for Begun {
 pub(crate) fn phrase(plan: &[u8], step: u32) -> (String, bool) {
     let step = usize::try_from(step).ok().and_then(|at| steps(plan).nth(at));
     match step {
-        Some(planned) => (planned.to_string(), matches!(planned.step, Step::Exec { .. })),
+        Some(planned) => {
+            (planned.to_string(), matches!(planned.step, Step::Exec { .. } | Step::Await { .. }))
+        }
         None => ("understand the plan".to_owned(), false),
     }
 }

@@ -71,6 +71,8 @@ pub enum Report {
     Terminal,
     /// The descriptor beside it is told of system calls that the seccomp program hands to user space.
     Listener,
+    /// All is there but the command: it goes on at [`Order::Go`].
+    Waiting,
 }
 
 /// A pair of connected ends, the parent's first.
@@ -107,6 +109,7 @@ pub fn report(socket: BorrowedFd<'_>, report: &Report, fd: Option<BorrowedFd<'_>
         Report::Done => [4, 0, 0, 0],
         Report::Terminal => [5, 0, 0, 0],
         Report::Listener => [6, 0, 0, 0],
+        Report::Waiting => [7, 0, 0, 0],
     };
     send(socket, words, fd.as_slice())
 }
@@ -146,6 +149,7 @@ pub fn next_report(socket: BorrowedFd<'_>, mut take: impl FnMut(OwnedFd)) -> Res
         4 => Ok(Some(Report::Done)),
         5 => Ok(Some(Report::Terminal)),
         6 => Ok(Some(Report::Listener)),
+        7 => Ok(Some(Report::Waiting)),
         _ => Err(Errno::PROTO),
     }
 }

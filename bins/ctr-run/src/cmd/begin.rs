@@ -11,10 +11,12 @@ use ctr_cli::report::CommandError;
 use ctr_core::events::{self, Log, Status as Event};
 use ctr_core::lock::Waiting;
 use ctr_core::paths::Dirs;
-use ctr_pods::attach::{self, Connection, Rules, Signals};
-use ctr_pods::containers::Containers;
+use ctr_pods::attach::{self, Connection, Rules, Signals, Wants};
+use ctr_pods::containers::{Container, Containers};
 use ctr_pods::ended;
 use ctr_pods::happened::Who;
+use ctr_pods::initialized;
+use ctr_pods::record::State;
 use ctr_pods::run::kept::{self, Afterwards, Held, Outcome, Side};
 use ctr_pods::run::{Host, Note};
 use ctr_pods::stop;
@@ -96,6 +98,7 @@ pub(super) fn part<T>(
             let afterwards = afterwards(place, held.id())?;
             let mut tell = |note| match note {
                 // Written here, they are there before anything else can happen to it.
+                Note::Initialized(who) => happened(call, place, &who, &[Event::Init]),
                 Note::Running(who) => {
                     let all = [Event::Init, Event::Start, Event::Attach];
                     happened(call, place, &who, if attached { &all } else { &all[..2] });
@@ -116,6 +119,25 @@ pub(super) fn part<T>(
             })
         }
     }
+}
+
+/// Has the command of an initialized container run; the connection tells what came of it.
+pub(super) fn go_on(
+    call: &Call,
+    place: &Place,
+    container: &Container,
+    state: &State,
+    wants: Wants,
+) -> Result<Connection, CommandError> {
+    // Before it can end, which its monitor writes.
+    let events = if wants.output { &[Event::Start, Event::Attach][..] } else { &[Event::Start] };
+    happened(call, place, &Who::from(&container.record), events);
+    initialized::start(container, state, wants).map_err(CommandError::environment)
+}
+
+/// What a container runs, as it was asked for.
+pub(super) fn command_of(container: &Container) -> String {
+    container.record.process.args.first().cloned().unwrap_or_default()
 }
 
 /// Carries the streams of a container until it ends, or is let go of.
@@ -149,6 +171,9 @@ pub(super) fn relay(
             Ok(Exit::code(code))
         }
         attach::Outcome::Detached => Ok(Exit::SUCCESS),
+        attach::Outcome::NotStarted(errno) => {
+            Err(error::of_command(known.as_ref().map(command_of).unwrap_or_default(), errno))
+        }
         attach::Outcome::Lost => Err(CommandError::environment(format!(
             "the monitor of container {id} was killed, and the container with it"
         ))

@@ -122,7 +122,7 @@ fn containers(call: &Call, place: &Place) -> Result<Gone, CommandError> {
     let mut gone = Gone::default();
     let mut remover = Remover::in_a(call, place, &all, place.enter(false, &call.ui)?);
     for (one, status) in select::with_status(list)? {
-        if status.is_alive() || !filters.fit(&one, status) {
+        if status.has_command() || !filters.fit(&one, status) {
             continue;
         }
         let bytes = bytes(Root::open(&one.layer))?;

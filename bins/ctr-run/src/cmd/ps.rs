@@ -77,7 +77,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
 
 /// Whether a container is shown to whoever did not ask for all.
 const fn is_shown(status: Status) -> bool {
-    status.runs() || matches!(status, Status::Paused)
+    status.has_command()
 }
 
 fn check(flags: &Parsed) -> Result<(), CommandError> {

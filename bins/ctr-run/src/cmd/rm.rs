@@ -91,7 +91,7 @@ pub fn prune(call: &Call) -> Result<Exit, CommandError> {
     let filters = select::filters(&call.flags, &list)?;
     let chosen = select::with_status(list)?
         .into_iter()
-        .filter(|(one, status)| !status.is_alive() && filters.fit(one, *status));
+        .filter(|(one, status)| !status.has_command() && filters.fit(one, *status));
     let wanted = chosen.map(|(one, _)| (one.record.id.to_string(), Ok(one))).collect();
     let mut remover = Remover::new(call, &place, &containers);
     each(call, wanted, |container| {

@@ -238,7 +238,7 @@ pub(super) fn tell(ui: &Ui, note: &Note) {
             ui.warn(&format!("{} is not there: the container is taken without it", path.display()));
         }
         // Whoever logs events takes that.
-        Note::Running(_) => {}
+        Note::Initialized(_) | Note::Running(_) => {}
         Note::NoTerminal => {
             ui.warn("the input device is not a terminal: --tty and --interactive may not work as expected");
         }

@@ -9,6 +9,7 @@ use ctr_core::events::Status as Event;
 use ctr_pods::attach::{Connection, DetachKeys, Rules, Signals, Wants};
 use ctr_pods::containers::{Container, Containers};
 use ctr_pods::happened::Who;
+use ctr_pods::record::State;
 use ctr_pods::run::kept;
 use ctr_pods::status::Status;
 use ctr_pods::stop::Stopped;
@@ -96,7 +97,7 @@ pub fn start(call: &Call) -> Result<Exit, CommandError> {
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
-    let rules = select::Rules { ignore: false, all: |status| !status.is_alive(), narrows: true };
+    let rules = select::Rules { ignore: false, all: |status| !status.has_command(), narrows: true };
     let wanted = wanted(call, &containers, rules)?;
     if attached {
         let container = the_one(wanted)?;
@@ -135,9 +136,14 @@ fn start_attached(
 ) -> Result<Exit, CommandError> {
     let host = begin::host(place, store);
     match taken(containers, container, host)? {
-        Some(held) => begin::started(call, place, host, held, Some(rules)),
+        Taken::Held(held) => begin::started(call, place, host, *held, Some(rules)),
+        Taken::Initialized(container, state) => {
+            let (signals, wants) = listening(&rules)?;
+            let connection = begin::go_on(call, place, &container, &state, wants)?;
+            begin::relay(call, place, container.record.id.as_str(), connection, &rules, &signals)
+        }
         // It runs: what is left is to attach to it.
-        None => attached(call, place, container, &rules),
+        Taken::Running => attached(call, place, container, &rules),
     }
 }
 
@@ -150,19 +156,35 @@ fn start_one(
     container: &Container,
 ) -> Result<bool, CommandError> {
     let host = begin::host(place, store);
-    let Some(held) = taken(containers, container, host)? else { return Ok(true) };
+    let held = match taken(containers, container, host)? {
+        Taken::Held(held) => *held,
+        Taken::Initialized(container, state) => {
+            return super::init::go_on(call, place, &container, &state).map(|()| true);
+        }
+        Taken::Running => return Ok(true),
+    };
     match begin::part(call, place, host, held, false, || Ok(()))? {
         Ok(_) => Ok(true),
         Err(exit) => Err(CommandError::quiet(exit)),
     }
 }
 
-/// Takes hold of a container that is to be started; `None` is one that runs.
-fn taken(
+/// A container that is to be started.
+pub(super) enum Taken {
+    /// It is in our hands.
+    Held(Box<kept::Held>),
+    /// All of it is there but its command.
+    Initialized(Box<Container>, State),
+    /// It runs.
+    Running,
+}
+
+/// Takes hold of a container that is to be started.
+pub(super) fn taken(
     containers: &Containers,
     container: &Container,
     host: ctr_pods::run::Host<'_>,
-) -> Result<Option<kept::Held>, CommandError> {
+) -> Result<Taken, CommandError> {
     let id = container.record.id.as_str();
     // Each turn somebody else has had it for half a second.
     for _ in 0..10 {
@@ -170,7 +192,7 @@ fn taken(
             return Err(error::of_containers(ctr_pods::containers::ContainersError::NotFound(id.to_owned())));
         };
         match now.status().map_err(CommandError::environment)? {
-            Status::Running => return Ok(None),
+            Status::Running => return Ok(Taken::Running),
             Status::Leaving => {
                 let text = format!(
                     "container {id} must be in Created or Stopped state to be started: container state improper"
@@ -185,10 +207,15 @@ fn taken(
                     .peer(Sentence::Other(text))
                     .hint(format!("ctr unpause {}", now.record.name)));
             }
-            Status::Created | Status::Initialized | Status::Stopping | Status::Exited(_) => {}
+            Status::Initialized => {
+                if let Some(state) = now.state.clone() {
+                    return Ok(Taken::Initialized(Box::new(now), state));
+                }
+            }
+            Status::Created | Status::Stopping | Status::Exited(_) => {}
         }
         if let Some(held) = kept::hold(host, &now).map_err(error::of_run)? {
-            return Ok(Some(held));
+            return Ok(Taken::Held(Box::new(held)));
         }
     }
     Err(CommandError::environment(format!("cannot start container {id}: another process is changing it")))
@@ -210,7 +237,9 @@ pub fn restart(call: &Call) -> Result<Exit, CommandError> {
     };
     each(call, wanted, |container| {
         let who = Who::from(&container.record);
-        if end(call, &containers, container, grace(flags, container))? != Stopped::Already {
+        let waits = container.status().map_err(CommandError::environment)? == Status::Initialized;
+        // One that waits for its start is only started.
+        if !waits && end(call, &containers, container, grace(flags, container))? != Stopped::Already {
             begin::happened(call, &place, &who, &[Event::Stop]);
         }
         let done = start_one(call, &place, &containers, &store, container)?;
@@ -249,7 +278,7 @@ pub fn attach(call: &Call) -> Result<Exit, CommandError> {
     let rules = select::Rules { ignore: false, all: |_| true, narrows: false };
     let container = the_one(wanted(call, &containers, rules)?)?;
     match container.status().map_err(CommandError::environment)? {
-        Status::Running | Status::Leaving | Status::Initialized => {}
+        Status::Running | Status::Leaving => {}
         _ => return Err(CommandError::user("you can only attach to running containers")),
     }
     let rules = Rules {
@@ -264,11 +293,16 @@ pub fn attach(call: &Call) -> Result<Exit, CommandError> {
 }
 
 fn attached(call: &Call, place: &Place, container: &Container, rules: &Rules) -> Result<Exit, CommandError> {
-    let signals = Signals::collect(rules.proxy, rules.terminal).map_err(CommandError::environment)?;
-    let wants = Wants { output: rules.stdout || rules.stderr, input: rules.input || rules.terminal };
+    let (signals, wants) = listening(rules)?;
     let connection = Connection::open(&container.folder, wants).map_err(CommandError::user)?;
     begin::happened(call, place, &Who::from(&container.record), &[Event::Attach]);
     begin::relay(call, place, container.record.id.as_str(), connection, rules, &signals)
+}
+
+/// Signals that arrive from now on, and what to tell the monitor.
+fn listening(rules: &Rules) -> Result<(Signals, Wants), CommandError> {
+    let signals = Signals::collect(rules.proxy, rules.terminal).map_err(CommandError::environment)?;
+    Ok((signals, Wants { output: rules.stdout || rules.stderr, input: rules.input || rules.terminal }))
 }
 
 /// Gives a container another name.

@@ -79,7 +79,8 @@ pub fn stop(call: &Call) -> Result<Exit, CommandError> {
     let flags = &call.flags;
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
-    let rules = Rules { ignore: flags.bool("ignore"), all: Status::runs, narrows: false };
+    let can = |status: Status| status.runs() || status == Status::Initialized;
+    let rules = Rules { ignore: flags.bool("ignore"), all: can, narrows: false };
     let wanted = wanted(call, &containers, rules)?;
     each(call, wanted, |container| {
         if end(call, &containers, container, grace(flags, container))? != Stopped::Already {

@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-    recv, sendmsg, socketpair, sockopt::socket_peercred,
+    recv, send, sendmsg, socketpair, sockopt::socket_peercred,
 };
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -105,6 +105,48 @@ impl Connection {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return None,
                 Err(_) => return Some(None),
+            }
+        }
+    }
+}
+
+/// What came of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// The command runs, or has run.
+    Done,
+    /// It could not be run.
+    Failed(Errno),
+}
+
+impl Connection {
+    /// Asks for the command of an initialised container to be run.
+    pub(crate) fn start(&self) -> Result<(), ConnectError> {
+        match send(&self.socket, &[kind::START], SendFlags::NOSIGNAL) {
+            Ok(_) => Ok(()),
+            Err(Errno::PIPE | Errno::CONNRESET) => Err(ConnectError::Refused),
+            Err(errno) => Err(failed("talk to the container's monitor")(errno)),
+        }
+    }
+
+    /// Waits for what came of that.
+    pub(crate) fn wait_for_start(&self) -> Result<Start, ConnectError> {
+        let mut message = [0; MESSAGE];
+        loop {
+            match recv(&self.socket, &mut message[..], RecvFlags::empty()) {
+                Ok((5.., _)) if message[0] == kind::START => {
+                    let [_, a, b, c, d, ..] = message;
+                    let errno = i32::from_le_bytes([a, b, c, d]);
+                    return Ok(if errno == 0 {
+                        Start::Done
+                    } else {
+                        Start::Failed(Errno::from_raw_os_error(errno))
+                    });
+                }
+                Ok((1.., _)) if message[0] == kind::ENDED => return Ok(Start::Done),
+                Ok((0, _)) => return Err(ConnectError::Refused),
+                Ok(_) | Err(Errno::INTR | Errno::CONNRESET) => {}
+                Err(errno) => return Err(failed("listen to the container's monitor")(errno)),
             }
         }
     }

@@ -258,6 +258,10 @@ impl<'a> Relay<'a> {
             [kind::ENDED, code, signal, ..] => {
                 return Ok(Some(Outcome::Ended { code: *code, signal: *signal }));
             }
+            [kind::START, a, b, c, d] => {
+                let errno = i32::from_le_bytes([*a, *b, *c, *d]);
+                return Ok((errno != 0).then(|| Outcome::NotStarted(Errno::from_raw_os_error(errno))));
+            }
             [kind::LEFT_BEHIND, ..] => return Ok(Some(Outcome::Overtaken)),
             // What is not asked for, or what a newer monitor says.
             _ => {}

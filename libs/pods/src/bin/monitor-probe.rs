@@ -127,6 +127,7 @@ fn run(path: &Path, request: &str) -> Outcome {
         client: request.client.then(rustix::stdio::stdin),
         ready: Some(stdout),
         memory_events: memory_events.as_ref().map(AsFd::as_fd),
+        gate: None,
         timeout: request.timeout,
         trusted: [own, own],
     };

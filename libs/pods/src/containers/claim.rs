@@ -259,7 +259,11 @@ fn supervised(container: &Container, waiting: Waiting) -> Waiting {
     }
 }
 
-fn write(path: &std::path::Path, value: &impl serde::Serialize, kind: Kind) -> Result<(), ContainersError> {
+pub(super) fn write(
+    path: &std::path::Path,
+    value: &impl serde::Serialize,
+    kind: Kind,
+) -> Result<(), ContainersError> {
     let bytes = serde_json::to_vec(value)
         .map_err(|error| FileError::new("write", path, std::io::Error::from(error)))?;
     match kind {

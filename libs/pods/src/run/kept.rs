@@ -59,6 +59,8 @@ pub struct Held {
     maps: Option<IdMaps>,
     /// Layers of images that are mounted into it.
     more_layers: Vec<Digest>,
+    /// Its command is not to run yet.
+    waits: bool,
 }
 
 /// Makes a container that is not started.
@@ -82,7 +84,7 @@ pub fn create(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> 
             return Err(error.into());
         }
     };
-    let held = Held { claim, request, image, paths, maps: None, more_layers: layers };
+    let held = Held { claim, request, image, paths, maps: None, more_layers: layers, waits: false };
     let published = held.container(host).publish(None);
     // From here on the record spares layers and volumes.
     drop((reading, volumes));
@@ -110,7 +112,7 @@ pub fn hold(host: Host<'_>, container: &Known) -> Result<Option<Held>, RunError>
     let maps = container.record.host.maps.clone();
     let own_layers = image.as_ref().map_or(0, |image| image.layers.len());
     let more_layers = container.record.layers.iter().skip(own_layers).copied().collect();
-    Ok(Some(Held { claim, request, image, paths, maps, more_layers }))
+    Ok(Some(Held { claim, request, image, paths, maps, more_layers, waits: false }))
 }
 
 impl Held {
@@ -140,6 +142,12 @@ impl Held {
         Ok(self.claim.flush()?)
     }
 
+    /// The next start makes all but its command run, which waits for somebody to start it.
+    #[must_use]
+    pub fn waiting(self) -> Self {
+        Self { waits: true, ..self }
+    }
+
     /// Removes it, which was never started, with the volumes that were made for it alone.
     ///
     /// # Errors
@@ -154,8 +162,8 @@ impl Held {
     }
 
     pub(super) fn container<'a>(&'a self, host: Host<'a>) -> Container<'a> {
-        let Self { claim, request, image, paths, more_layers, .. } = self;
-        Container { host, request, image: image.as_ref(), paths, claim, more_layers }
+        let Self { claim, request, image, paths, more_layers, waits, .. } = self;
+        Container { host, request, image: image.as_ref(), paths, claim, more_layers, waits: *waits }
     }
 }
 
@@ -307,7 +315,7 @@ impl Held {
                 (a, started)
             }
         };
-        note(Note::Running(container.who()));
+        note(if self.waits { Note::Initialized } else { Note::Running }(container.who()));
         if container.is_volatile() {
             super::root::tidy(&container);
         }
@@ -397,6 +405,7 @@ impl Held {
             client: link.client.as_ref().map(AsFd::as_fd),
             ready: Some(link.ready.as_fd()),
             memory_events: events.as_ref().map(AsFd::as_fd),
+            gate: started.running.gate.as_ref().map(AsFd::as_fd),
             timeout: self.request.timeout.map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
             trusted: [own_user, namespace_of_this_process()?],
         };

@@ -104,6 +104,7 @@ impl<'a> Start<'a> {
             init: request.process.init,
             creates_cwd: request.process.workdir.is_none(),
             preserved: request.process.preserve_fds.clone(),
+            waits: container.waits,
             ..PlanFacts::new(plan.maps.clone(), a.maps.clone())
         };
         let stage = plan::stage(&spec, &facts)?;
@@ -134,6 +135,9 @@ impl<'a> Start<'a> {
         let caps = spec.process.capabilities.unwrap_or_default();
         let (program, agent) = program(container, caps.bounding)?;
         if let Some(agent) = agent {
+            if container.waits {
+                return Err(RunError::Agency);
+            }
             self.begun.tell(agent);
         }
         self.facts.seccomp = program;
@@ -154,7 +158,7 @@ impl<'a> Start<'a> {
                 maps: self.plan.maps.clone(),
                 cgroup: self.group.as_ref().map(|group| group.path.clone()),
                 limits: self.given.limits.clone(),
-                waiting: false,
+                waiting: container.waits,
             })?;
         }
         let running =

@@ -83,7 +83,6 @@ fn what_is_no_message_is_passed_over() {
     let client = monitored.client(BOTH);
     client.say(b'?', b"what");
     client.say(kind::RESIZE, &[1, 2]);
-    client.say(kind::START, &[]);
     client.say(kind::INPUT, &[]);
     client.type_line("word");
     assert_eq!(client.rest().stdout, b"word\n");

@@ -39,6 +39,7 @@ pub(super) fn build(process: &Process, visit: &Visit) -> Result<Joining, PlanErr
         preserved: &visit.preserved,
         seccomp: visit.seccomp.as_ref(),
         init: false,
+        waits: false,
     };
     narrow(&mut plan, process, &rest)?;
     Ok(Joining { steps: plan.finish(), visited: slot::VISITED.0, bond: visit.bond })

@@ -44,6 +44,8 @@ pub struct Facts {
     pub preserved: Vec<u32>,
     /// The program that says which calls the command may make.
     pub seccomp: Option<Program>,
+    /// The command waits until it is told to run.
+    pub waits: bool,
 }
 
 impl Facts {
@@ -59,6 +61,7 @@ impl Facts {
             creates_cwd: false,
             preserved: Vec::new(),
             seccomp: None,
+            waits: false,
         }
     }
 }

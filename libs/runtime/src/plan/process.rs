@@ -64,6 +64,7 @@ pub(super) fn build(spec: &Spec, facts: &Facts, stage: &Stage) -> Result<Main, P
         preserved: &facts.preserved,
         seccomp: facts.seccomp.as_ref(),
         init: facts.init,
+        waits: facts.waits,
     };
     narrow(&mut plan, &spec.process, &rest)?;
     main.steps = plan.finish();
@@ -263,6 +264,8 @@ pub(super) struct Rest<'a> {
     pub(super) seccomp: Option<&'a Program>,
     /// It runs under an init.
     pub(super) init: bool,
+    /// It waits until it is told to run.
+    pub(super) waits: bool,
 }
 
 /// The last steps: each only takes something away.
@@ -282,6 +285,11 @@ pub(super) fn narrow(plan: &mut Builder, process: &Process, rest: &Rest<'_>) -> 
     }
     let preserved = Numbers::of(rest.preserved.iter().copied());
     plan.add(Step::Close { keep: preserved.words() });
+    if rest.waits {
+        let files = Block::of(candidates(process.args.first().ok_or(PlanError::NoCommand)?, &process.env))?;
+        // The calls that this takes may be forbidden from the next step on.
+        plan.add(Step::Await { files: files.strings(), keep: preserved.words() });
+    }
     let capabilities = Step::Capabilities {
         effective: sets.effective.bits(),
         permitted: sets.permitted.bits(),

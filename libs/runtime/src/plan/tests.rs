@@ -122,6 +122,16 @@ fn everything_at_once() {
 }
 
 #[test]
+fn a_command_that_waits_is_looked_for_before_anything_is_forbidden() {
+    let facts = Facts { waits: true, seccomp: Some(program()), ..facts() };
+    let plan = made(&spec(), &facts).unwrap().to_string();
+    let lines: Vec<&str> = plan.lines().collect();
+    let at = lines.iter().position(|line| line.starts_with("find the command")).unwrap();
+    let filter = lines.iter().position(|line| line.starts_with("load the seccomp program")).unwrap();
+    assert!(at < filter && lines[at - 1].starts_with("close descriptors"), "{plan}");
+}
+
+#[test]
 fn the_hosts_and_anothers_namespaces() {
     let mut spec = spec();
     spec["hostname"] = json!("");

@@ -38,6 +38,12 @@ pub use task::{FileId, Log, Output, Task};
 /// The name of the socket in a container's folder that clients connect to.
 pub const SOCKET_NAME: &CStr = c"attach";
 
+/// What is written of a start that waits, in the container's folder: the monitor renames it to [`STATE_NAME`].
+pub const NEXT_NAME: &CStr = c"state.next.json";
+
+/// What is written of a start.
+pub const STATE_NAME: &CStr = c"state.json";
+
 /// The descriptor at which the monitor finds its task.
 pub const TASK_AT: i32 = 3;
 
@@ -67,7 +73,8 @@ pub mod kind {
     pub const END_OF_INPUT: u8 = b'E';
     /// To the monitor: the terminal has another size, rows and columns as 16 bit numbers, the low byte first.
     pub const RESIZE: u8 = b'R';
-    /// To who has initialised a container, before it is a monitor: start it.
+    /// To the monitor of a container that is initialised: let the command run, [`super::NEXT_NAME`] being what is true
+    /// then. To the client that said it: so it was done; an errno follows, 32 bits with the low byte first, 0 if it runs.
     pub const START: u8 = b'S';
     /// To a client: what the container wrote to standard output or to its terminal.
     pub const OUTPUT: u8 = b'O';

@@ -67,6 +67,8 @@ pub struct Task<'a, F> {
     pub ready: Option<F>,
     /// `memory.events` of the container's cgroup.
     pub memory_events: Option<F>,
+    /// The socket to an init whose command waits for a client that says [`START`](super::kind::START).
+    pub gate: Option<F>,
     /// How long the container may run, in milliseconds; 0 is for ever.
     pub timeout: u64,
     /// The user namespaces whose processes may be clients: U and A.
@@ -105,6 +107,7 @@ impl<'a, F> Task<'a, F> {
             client: self.client.map(&mut hold),
             ready: self.ready.map(&mut hold),
             memory_events: self.memory_events.map(&mut hold),
+            gate: self.gate.map(&mut hold),
             timeout: self.timeout,
             trusted: self.trusted,
         }
@@ -119,7 +122,8 @@ impl<'a, F> Task<'a, F> {
             Output::Terminal(_) => TERMINAL,
         }
         .put(sink);
-        for there in [&self.input, &self.listener, &self.client, &self.ready, &self.memory_events] {
+        for there in [&self.input, &self.listener, &self.client, &self.ready, &self.memory_events, &self.gate]
+        {
             there.is_some().put(sink);
         }
         self.log.is_some().put(sink);
@@ -150,8 +154,8 @@ impl<'a> Task<'a, ()> {
             _ => return None,
         };
         let mut there = || bool::take(from).map(|there| there.then_some(()));
-        let [input, listener, client, ready, memory_events] =
-            [there()?, there()?, there()?, there()?, there()?];
+        let [input, listener, client, ready, memory_events, gate] =
+            [there()?, there()?, there()?, there()?, there()?, there()?];
         let log = match there()? {
             None => None,
             Some(folder) => Some(Log {
@@ -177,6 +181,7 @@ impl<'a> Task<'a, ()> {
             client,
             ready,
             memory_events,
+            gate,
             timeout,
             trusted,
         };
@@ -214,6 +219,7 @@ mod tests {
             client: None,
             ready: Some(()),
             memory_events: None,
+            gate: None,
             timeout: 7,
             trusted: [FileId { dev: 1, ino: 2 }, FileId { dev: 3, ino: 4 }],
         }
@@ -224,7 +230,7 @@ mod tests {
         let mut expected = Vec::new();
         expected.extend_from_slice(&16_u32.to_ne_bytes());
         expected.extend_from_slice(b"ctr-run\0__ended\0");
-        expected.extend_from_slice(&[PIPES, 0, 1, 0, 1, 0, 1]);
+        expected.extend_from_slice(&[PIPES, 0, 1, 0, 1, 0, 0, 1]);
         expected.extend_from_slice(&7_u32.to_ne_bytes());
         expected.extend_from_slice(b"ctr.log");
         expected.extend_from_slice(&10_u64.to_ne_bytes());
@@ -262,7 +268,7 @@ mod tests {
         #[test]
         fn what_was_encoded_is_decoded(
             kind in 0_u8..3,
-            there in any::<[bool; 6]>(),
+            there in any::<[bool; 7]>(),
             name in proptest::collection::vec(any::<u8>(), 0..40),
             words in proptest::collection::vec("[^\0]{0,9}", 0..5),
             numbers in any::<[u64; 6]>(),
@@ -273,7 +279,7 @@ mod tests {
                 ended.extend_from_slice(word.as_bytes());
                 ended.push(0);
             }
-            let [input, listener, client, ready, memory_events, log] = there.map(|there| there.then_some(()));
+            let [input, listener, client, ready, memory_events, gate, log] = there.map(|there| there.then_some(()));
             let [limit, timeout, a, b, c, d] = numbers;
             let task = Task {
                 ended: Strings::new(&ended).unwrap(),
@@ -282,7 +288,7 @@ mod tests {
                     PIPES => Output::Pipes { stdout: (), stderr: () },
                     _ => Output::Terminal(()),
                 },
-                input, listener, client, ready, memory_events,
+                input, listener, client, ready, memory_events, gate,
                 log: log.map(|folder| Log { folder, name: &name, limit, files }),
                 timeout,
                 trusted: [FileId { dev: a, ino: b }, FileId { dev: c, ino: d }],

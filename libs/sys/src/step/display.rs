@@ -30,6 +30,7 @@ impl Step<'_> {
             Self::Bear { .. } => f.write_str("start the container's first process"),
             Self::Enter { .. } => f.write_str("enter the container"),
             Self::Descend { .. } => f.write_str("start a process in the container"),
+            Self::Await { .. } => f.write_str("find the command"),
             Self::Root {} => f.write_str("become root of the user namespace"),
             Self::Unshare { namespaces } => write!(f, "make a new {}", Namespaces(namespaces.into())),
             Self::Isolate {} => f.write_str("keep mounts from travelling to the host"),

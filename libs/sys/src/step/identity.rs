@@ -4,7 +4,7 @@
 
 use core::ffi::CStr;
 
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::fs::{Mode, OFlags, Uid, fchown, fstatfs, openat};
 use rustix::io::{Errno, FdFlags, Result};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
@@ -161,6 +161,20 @@ impl Engine {
         close_on_exec(first, u32::MAX)
     }
 
+    /// Closes what an exec would close, and all that steps needed: whoever waits keeps nobody's pipe open.
+    pub(super) fn close_all_but(&mut self, keep: Words<'_>) -> Result<()> {
+        self.drop_slots();
+        let control = self.control()?.as_raw_fd().unsigned_abs();
+        let mut first = 3;
+        let before = keep.iter().filter(|kept| *kept < control);
+        let after = keep.iter().filter(|kept| *kept > control);
+        for kept in before.chain([control]).chain(after) {
+            close_now(first, kept)?;
+            first = kept + 1;
+        }
+        close_now(first, u32::MAX)
+    }
+
     pub(super) fn seccomp(&mut self, program: &[u8], flags: u32) -> Result<()> {
         match cred::filter(program, flags)? {
             Some(listener) => control::report(self.control()?, &Report::Listener, Some(listener.as_fd())),
@@ -171,11 +185,24 @@ impl Engine {
 
 /// Marks descriptors from `first` up to but without `end`.
 fn close_on_exec(first: u32, end: u32) -> Result<()> {
+    // SAFETY: nothing is closed now, only marked.
+    unsafe { close_range(first, end, libc::CLOSE_RANGE_CLOEXEC as usize) }
+}
+
+/// Closes descriptors from `first` up to but without `end`.
+fn close_now(first: u32, end: u32) -> Result<()> {
+    // SAFETY: the one caller has let go of all descriptors but those that it leaves out.
+    unsafe { close_range(first, end, 0) }
+}
+
+/// # Safety
+/// What is closed must be nobody's.
+unsafe fn close_range(first: u32, end: u32, flags: usize) -> Result<()> {
     if first == end {
         return Ok(());
     }
-    let args = [raw::word(first), raw::word(end - 1), libc::CLOSE_RANGE_CLOEXEC as usize, 0, 0, 0];
-    // SAFETY: nothing is closed now, only marked.
+    let args = [raw::word(first), raw::word(end - 1), flags, 0, 0, 0];
+    // SAFETY: takes numbers only; whose they are is the caller's promise.
     unsafe { raw::call(libc::SYS_close_range, args) }.map(drop)
 }
 

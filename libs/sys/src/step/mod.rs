@@ -409,4 +409,11 @@ declare! {
         /// The master side of a terminal that this one reads empty while it stays, or no slot at all.
         drains: Slot,
     }
+    /// Looks whether the command is there, and waits until it shall be run.
+    47 Await {
+        /// The files to look for, in order.
+        files: Strings<'a>,
+        /// Numbers of descriptors that stay open meanwhile, in ascending order.
+        keep: Words<'a>,
+    }
 }

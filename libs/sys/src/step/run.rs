@@ -14,17 +14,21 @@ use core::ffi::{CStr, c_char};
 use core::ptr::null_mut;
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::fstat;
+use rustix::fs::{Access, AtFlags, CWD, fstat};
 use rustix::io::{Errno, Result};
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 
-use super::{MAX_SLOTS, Planned, Slot, Step, Strings, steps};
+use super::{MAX_SLOTS, Planned, Slot, Step, Strings, Words, steps};
 use crate::clone::leave;
 use crate::control::{self, MAX_FDS, Order, Report};
 use crate::raw;
 
 /// The exit code of a process that could not do what it was made for.
 const FAILED: i32 = 125;
+/// That of one whose command cannot be run.
+const FOUND: i32 = 126;
+/// That of one whose command is not there.
+const MISSING: i32 = 127;
 
 /// What executes steps.
 pub(super) struct Engine {
@@ -32,11 +36,14 @@ pub(super) struct Engine {
     slots: [Option<OwnedFd>; MAX_SLOTS],
     /// The number of the step that is being executed.
     at: u32,
+    /// The exit code if that fails.
+    failure: i32,
 }
 
 /// Takes orders from the launcher until one ends in an exec, or the launcher is gone.
 pub fn serve(control: OwnedFd) -> ! {
-    let mut engine = Engine { control: Some(control), slots: [const { None }; MAX_SLOTS], at: 0 };
+    let mut engine =
+        Engine { control: Some(control), slots: [const { None }; MAX_SLOTS], at: 0, failure: FAILED };
     // Whoever gave the orders is gone or does not speak our language: there is nobody to tell.
     engine.obey().ok();
     leave(FAILED)
@@ -100,7 +107,15 @@ impl Engine {
             // If this does not arrive, the launcher sees the socket close without a word, which is a failure too.
             control::report(socket, &report, None).ok();
         }
-        leave(FAILED)
+        leave(if self.failure == FOUND && errno == Errno::NOENT { MISSING } else { self.failure })
+    }
+
+    /// Says that all is there but the command, if that can be run, and waits for the word.
+    fn wait_for_start(&mut self, files: Strings<'_>, keep: Words<'_>) -> Result<()> {
+        look_for(files)?;
+        self.close_all_but(keep)?;
+        control::report(self.control()?, &Report::Waiting, None)?;
+        control::wait_for_go(self.control()?)
     }
 
     /// The socket to the launcher.
@@ -111,6 +126,11 @@ impl Engine {
     /// Lets go of all descriptors: for a process that stays behind.
     pub(super) fn forget_descriptors(&mut self) {
         self.control = None;
+        self.drop_slots();
+    }
+
+    /// Lets go of what steps have made and were given.
+    pub(super) fn drop_slots(&mut self) {
         self.slots.fill_with(|| None);
     }
 
@@ -197,7 +217,11 @@ impl Engine {
             }
             Step::Seccomp { program, flags } => self.seccomp(program, flags),
             Step::Supervise { terminal } => self.supervise(terminal),
-            Step::Exec { files, arguments, environment } => exec(files, arguments, environment),
+            Step::Await { files, keep } => self.wait_for_start(files, keep),
+            Step::Exec { files, arguments, environment } => {
+                self.failure = FOUND;
+                exec(files, arguments, environment)
+            }
         }
     }
 }
@@ -212,6 +236,19 @@ fn map(plan: OwnedFd) -> Result<&'static [u8]> {
     let address = unsafe { mmap(null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, &plan, 0) }?;
     // SAFETY: the mapping is as long as the file, is never unmapped, and the file is sealed against change.
     Ok(unsafe { core::slice::from_raw_parts(address.cast::<u8>(), length) })
+}
+
+/// Whether one of the files can be run.
+fn look_for(files: Strings<'_>) -> Result<()> {
+    let mut worst = Errno::NOENT;
+    for file in files.iter() {
+        match rustix::fs::accessat(CWD, file, Access::EXEC_OK, AtFlags::empty()) {
+            Ok(()) => return Ok(()),
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(errno) => worst = errno,
+        }
+    }
+    Err(worst)
 }
 
 /// Execs the first of the files that is there.

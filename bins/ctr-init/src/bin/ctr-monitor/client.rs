@@ -26,6 +26,8 @@ pub(crate) struct Client {
     pub(crate) owed: Option<u64>,
     /// Its next message is input, for which there is no room yet.
     pub(crate) held: bool,
+    /// It wants the command started, and waits for what comes of that.
+    pub(crate) asked: bool,
 }
 
 /// How far a client is trusted.
@@ -46,7 +48,7 @@ pub(crate) struct Gone;
 impl Client {
     /// The starting command.
     pub(crate) fn own(socket: OwnedFd) -> Self {
-        Self { socket, standing: Standing::Own, listens: true, owed: None, held: false }
+        Self { socket, standing: Standing::Own, listens: true, owed: None, held: false, asked: false }
     }
 
     /// Whoever connects, if the user id is ours.
@@ -54,7 +56,14 @@ impl Client {
         let socket = accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
         let ours = user_of_peer(socket.as_fd()) == Ok(rustix::process::geteuid().as_raw());
         let standing = Standing::Stranger(now.saturating_add(PATIENCE));
-        Ok(ours.then_some(Self { socket, standing, listens: false, owed: None, held: false }))
+        let client = Self { socket, standing, listens: false, owed: None, held: false, asked: false };
+        Ok(ours.then_some(client))
+    }
+
+    /// It wants the command started: that makes it the starting command.
+    pub(crate) fn ask(&mut self) {
+        self.asked = true;
+        self.standing = Standing::Own;
     }
 
     /// Whether it still has to say who it is.

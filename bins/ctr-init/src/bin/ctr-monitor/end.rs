@@ -4,7 +4,7 @@
 //! On a full disk no file can be made, so the one for the end is made at the start, with room for all it may hold.
 
 use ctr_sys::decimal::{DIGITS, digits};
-use ctr_sys::monitor::{Environment, SOCKET_NAME, become_ended};
+use ctr_sys::monitor::{Environment, NEXT_NAME, SOCKET_NAME, STATE_NAME, become_ended};
 use ctr_sys::step::Strings;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -132,6 +132,11 @@ impl ExitFile {
             return Err(Errno::IO);
         }
         rustix::fs::renameat(&self.folder, Self::TEMPORARY, &self.folder, Self::NAME)
+    }
+
+    /// What was to be true once the command runs is true from now on.
+    pub(crate) fn begin_next(&self) -> rustix::io::Result<()> {
+        rustix::fs::renameat(&self.folder, NEXT_NAME, &self.folder, STATE_NAME)
     }
 
     /// Takes the socket of clients out of the folder: nobody listens any more.

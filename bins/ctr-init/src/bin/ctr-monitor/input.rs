@@ -1,7 +1,8 @@
 //! Input on its way from clients to the container.
 
-use ctr_sys::monitor::kind;
+use ctr_sys::monitor::{Output, kind};
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use rustix::termios::Winsize;
@@ -59,7 +60,7 @@ impl<'a> Input<'a> {
             }
             let mut message = [0; 8];
             if let Some(length) = receive(client, &mut message, flags)? {
-                self.control(message.get(..length).unwrap_or_default());
+                self.control(client, message.get(..length).unwrap_or_default());
             }
             return Ok(());
         }
@@ -74,14 +75,17 @@ impl<'a> Input<'a> {
                 let mut message = [0; 8];
                 let length = length.min(message.len());
                 message[..length].copy_from_slice(&self.buffer[..length]);
-                self.control(&message[..length]);
+                self.control(client, &message[..length]);
             }
         }
         Ok(())
     }
 
     /// What is not input.
-    fn control(&self, message: &[u8]) {
+    fn control(&self, client: &mut Client, message: &[u8]) {
+        if message == [kind::START] {
+            client.ask();
+        }
         if let (&[kind::RESIZE, a, b, c, d], Sink::Terminal(master)) = (message, &self.sink) {
             let size = Winsize {
                 ws_row: u16::from_le_bytes([a, b]),
@@ -145,5 +149,27 @@ fn receive(client: &Client, into: &mut [u8], flags: RecvFlags) -> Result<Option<
         Ok((length, _)) => Ok(Some(length)),
         Err(Errno::AGAIN | Errno::INTR) => Ok(None),
         Err(_) => Err(Gone),
+    }
+}
+
+/// Where input goes.
+pub(crate) fn sink(output: &Output<OwnedFd>, pipe: Option<OwnedFd>) -> Sink {
+    match (output, pipe) {
+        (Output::Terminal(master), _) => {
+            rustix::io::fcntl_dupfd_cloexec(master, 0).map_or(Sink::Closed, Sink::Terminal)
+        }
+        (_, Some(pipe)) => {
+            never_wait(&pipe);
+            Sink::Pipe(pipe)
+        }
+        (_, None) => Sink::Closed,
+    }
+}
+
+/// No call on this descriptor waits.
+pub(crate) fn never_wait(fd: &OwnedFd) {
+    if let Ok(flags) = rustix::fs::fcntl_getfl(fd) {
+        // It cannot fail for flags that the kernel has just told.
+        rustix::fs::fcntl_setfl(fd, flags | OFlags::NONBLOCK).ok();
     }
 }

@@ -33,6 +33,7 @@
 
 mod client;
 mod end;
+mod gate;
 mod input;
 mod log;
 mod memory;

@@ -1,23 +1,23 @@
 //! The loop.
 
-use ctr_sys::monitor::{FileId, Log as LogTask, MESSAGE, Output, Task, kind};
+use ctr_sys::monitor::{FileId, Log as LogTask, MESSAGE, Task, kind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::client::{self, Client, Gone, PATIENCE};
 use crate::end::{Ended, Exit, ExitFile};
-use crate::input::{Input, Sink};
+use crate::gate::{Gate, answer};
+use crate::input::{Input, never_wait, sink};
 use crate::log::Log;
 use crate::memory::release;
 use crate::output::{Read, Source, sources};
 
 /// The starting command's client is the first.
 const CLIENTS: usize = 1 + client::MAX;
-/// Init, the listener, input, two sources, and clients.
-const WAITED: usize = 5 + CLIENTS;
+/// Init, the gate, the listener, input, two sources, and clients.
+const WAITED: usize = 6 + CLIENTS;
 
 /// How long nothing happens before memory is given back, in nanoseconds. Then it sleeps until something does.
 const CALM: u64 = 1_000_000_000;
@@ -26,6 +26,7 @@ const CALM: u64 = 1_000_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Subject {
     Init,
+    Gate,
     Listener,
     Input,
     Source(usize),
@@ -52,7 +53,11 @@ pub(crate) struct Monitor<'a> {
     message: &'a mut [u8],
     length: usize,
     ready: Option<OwnedFd>,
-    /// When the container's time is up.
+    /// Behind which the command waits for its start.
+    gate: Gate,
+    /// How long the container may run; 0 is for ever.
+    time: u64,
+    /// When its time is up.
     deadline: Option<u64>,
     timed_out: bool,
     phase: Phase,
@@ -87,8 +92,7 @@ impl<'a> Monitor<'a> {
             task.log.map(|LogTask { folder, name, limit, files }| Log::new(folder, name, limit, files, log));
         let mut clients = [const { None }; CLIENTS];
         clients[0] = task.client.map(Client::own);
-        let time = task.timeout.saturating_mul(1_000_000);
-        Self {
+        let mut monitor = Self {
             init: task.init,
             memory_events: task.memory_events,
             exit_file: ExitFile::prepare(task.folder),
@@ -104,12 +108,23 @@ impl<'a> Monitor<'a> {
             message,
             length: 0,
             ready: task.ready,
-            deadline: (time > 0).then(|| now().saturating_add(time)),
+            gate: Gate::new(task.gate),
+            time: task.timeout.saturating_mul(1_000_000),
+            deadline: None,
             timed_out: false,
             phase: Phase::Running,
             exit: None,
             calm: false,
+        };
+        if !monitor.gate.is_closed() {
+            monitor.begin(now());
         }
+        monitor
+    }
+
+    /// From now on the container's time counts.
+    fn begin(&mut self, now: u64) {
+        self.deadline = (self.time > 0).then(|| now.saturating_add(self.time));
     }
 
     /// Monitors to the end.
@@ -126,6 +141,7 @@ impl<'a> Monitor<'a> {
                 match subject {
                     _ if flags.is_empty() => {}
                     Subject::Init => self.begin_to_end(now),
+                    Subject::Gate => self.hear_of_start(),
                     Subject::Listener => self.accept(now),
                     Subject::Input => self.input.push(),
                     Subject::Source(which) => readable[which] = true,
@@ -195,6 +211,9 @@ impl<'a> Monitor<'a> {
     fn each_wish<'s>(&'s self, mut add: impl FnMut(Subject, BorrowedFd<'s>, PollFlags)) {
         if self.phase == Phase::Running {
             add(Subject::Init, self.init.as_fd(), PollFlags::IN);
+            if let Some(gate) = self.gate.answers() {
+                add(Subject::Gate, gate.as_fd(), PollFlags::IN);
+            }
             if let Some(input) = self.input.pending() {
                 add(Subject::Input, input.as_fd(), PollFlags::OUT);
             }
@@ -260,11 +279,36 @@ impl<'a> Monitor<'a> {
         } else {
             serve(client, &mut self.input, self.message.get(..self.length).unwrap_or_default(), flags, now)
         };
+        if served.is_ok() && client.asked {
+            self.start(which, now);
+        }
         let hung_up = flags.intersects(PollFlags::HUP | PollFlags::ERR) && self.phase != Phase::Running;
         if hung_up || served == Err(Gone) {
             self.clients[which] = None;
             self.accepting = true;
         }
+    }
+
+    /// A client wants the command started.
+    fn start(&mut self, which: usize, now: u64) {
+        let file = &self.exit_file;
+        match self.gate.open(|| file.begin_next()) {
+            Ok(true) => self.begin(now),
+            Ok(false) => {}
+            Err(errno) => {
+                if let Some(client) = self.clients.get_mut(which).and_then(Option::as_mut) {
+                    client.asked = false;
+                    answer(client, Err(errno));
+                }
+            }
+        }
+        self.gate.tell(&mut self.clients);
+    }
+
+    /// Something came of that.
+    fn hear_of_start(&mut self) {
+        self.gate.hear();
+        self.gate.tell(&mut self.clients);
     }
 
     /// Does what it is time for.
@@ -330,6 +374,8 @@ impl<'a> Monitor<'a> {
 
     /// Init ended.
     fn begin_to_end(&mut self, now: u64) {
+        // It may have said why it ends.
+        self.hear_of_start();
         self.phase = Phase::Draining(now);
         self.deadline = None;
         self.input.close();
@@ -403,28 +449,6 @@ fn serve(
         input.take(client)?;
     }
     Ok(())
-}
-
-/// Where input goes.
-fn sink(output: &Output<OwnedFd>, pipe: Option<OwnedFd>) -> Sink {
-    match (output, pipe) {
-        (Output::Terminal(master), _) => {
-            rustix::io::fcntl_dupfd_cloexec(master, 0).map_or(Sink::Closed, Sink::Terminal)
-        }
-        (_, Some(pipe)) => {
-            never_wait(&pipe);
-            Sink::Pipe(pipe)
-        }
-        (_, None) => Sink::Closed,
-    }
-}
-
-/// No call on this descriptor waits.
-fn never_wait(fd: &OwnedFd) {
-    if let Ok(flags) = rustix::fs::fcntl_getfl(fd) {
-        // It cannot fail for flags that the kernel has just told.
-        rustix::fs::fcntl_setfl(fd, flags | OFlags::NONBLOCK).ok();
-    }
 }
 
 /// The steady time in nanoseconds.
