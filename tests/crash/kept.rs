@@ -55,12 +55,6 @@ fn starting() {
 }
 
 #[test]
-fn initializing() {
-    ctr_tests::needs!(Strace);
-    case("init", |env| create(env, &["true"]), &["init", "web"]).breaks();
-}
-
-#[test]
 fn starting_what_is_initialized() {
     ctr_tests::needs!(Strace);
     let beside = Some(Beside::Initialized("web"));

@@ -35,7 +35,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
-    let wanted = wanted(call, &containers, select::Rules { ignore: false, all: |_| true })?;
+    let wanted = wanted(call, &containers, select::Rules { ignore: false, all: |_| true, narrows: false })?;
     each(call, wanted, |container| one(call, &place, &containers, &store, container))
 }
 

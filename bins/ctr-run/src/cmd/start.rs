@@ -174,7 +174,7 @@ pub(super) enum Taken {
     /// It is in our hands.
     Held(Box<kept::Held>),
     /// All of it is there but its command.
-    Initialized(Box<Container>, State),
+    Initialized(Box<Container>, Box<State>),
     /// It runs.
     Running,
 }
@@ -209,7 +209,7 @@ pub(super) fn taken(
             }
             Status::Initialized => {
                 if let Some(state) = now.state.clone() {
-                    return Ok(Taken::Initialized(Box::new(now), state));
+                    return Ok(Taken::Initialized(Box::new(now), Box::new(state)));
                 }
             }
             Status::Created | Status::Stopping | Status::Exited(_) => {}
