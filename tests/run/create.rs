@@ -205,3 +205,49 @@ fn inspect_shows_the_limits_of_the_last_start() {
         format!("RLIMIT_NOFILE={files}:{files} RLIMIT_NPROC={processes}:{processes}")
     );
 }
+
+#[test]
+fn how_soon_it_ends_for_want_of_memory() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let own: i32 = std::fs::read_to_string("/proc/self/oom_score_adj")
+        .expect("the score")
+        .trim()
+        .parse()
+        .expect("a number");
+    let asked = (own + 10).min(1000).to_string();
+    let score = ["cat", "/proc/self/oom_score_adj"];
+    let run = |flags: &[&str]| env.ctr([&["run", "--rm"][..], flags, &[BUSYBOX], &score].concat());
+    assert_eq!(run(&["--oom-score-adj", &asked]).run().success(), asked);
+    assert_eq!(run(&[]).run().success(), own.to_string());
+    let refused = env.shell(["--oom-score-adj=1001"], "true").run().fails(125);
+    assert!(refused.contains("from -1000 to 1000"), "{refused}");
+    if own > -1000 {
+        let lowered = run(&["--oom-score-adj=-1000"]).run();
+        assert_eq!(lowered.stdout.trim(), own.to_string());
+        assert!(lowered.stderr.contains("is lower than the current one, changing to"), "{lowered}");
+    }
+    env.ok([&["create", "--name", "it", "--oom-score-adj", &asked, BUSYBOX][..], &score].concat());
+    assert_eq!(env.ok(["inspect", "--format", "{{.HostConfig.OomScoreAdj}}", "it"]), asked);
+    assert_eq!(env.ok(["start", "-a", "it"]), asked);
+    let file = env.file("containers.conf", format!("[containers]\noom_score_adj = {asked}\n"));
+    assert_eq!(run(&[]).var("CONTAINERS_CONF", &file).run().success(), asked);
+}
+
+#[test]
+fn what_stands_for_nothing_is_said() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let noop = env.ctr(["run", "--rm", "--kernel-memory", "100", BUSYBOX, "echo", "ran"]).run();
+    assert_eq!((noop.code(), noop.stdout.as_str()), (0, "ran\n"));
+    assert!(noop.stderr.contains("--kernel-memory flag is no longer supported"), "{noop}");
+    let made = env.ctr(["create", "--kernel-memory", "100", "--name", "it", BUSYBOX, "true"]).run();
+    assert!(made.code() == 0 && made.stderr.contains("This flag is a noop"), "{made}");
+    // A folder names no command, as an image does.
+    let root = env.path("root");
+    std::fs::create_dir(&root).expect("a folder");
+    let root = root.display().to_string();
+    assert!(env.ctr(["run", "--rm", "--rootfs", &root]).run().fails(127).contains("no command"));
+    let said = env.named("podman", ["run", "--rm", "--rootfs", &root]).run().fails(127);
+    assert!(said.contains("executable file `` not found in $PATH"), "{said}");
+}

@@ -158,6 +158,9 @@ fn only_the_streams_that_are_asked_for_are_carried() {
     assert_eq!((out.as_str(), err.contains("err")), ("out\nin\n", false));
     let (out, err) = run(&["--attach", "stderr,stdin"]);
     assert_eq!((out.as_str(), err.contains("err")), ("", true));
+    // Who sees nothing of it gets its id.
+    let (out, err) = run(&["--attach", "stdin", "--name", "blind"]);
+    assert_eq!((out.trim_end().len(), err.contains("err")), (64, false), "{out}");
     let wrong = env.ctr(["run", "--attach", "nope", BUSYBOX, "true"]).run().fails(125);
     assert!(wrong.contains("invalid stream \"nope\" for --attach"), "{wrong}");
     let both = env.ctr(["run", "-d", "-a", "stdin", BUSYBOX, "true"]).run().fails(125);

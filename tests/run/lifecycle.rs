@@ -74,6 +74,11 @@ fn a_timeout_ends_it() {
     let env = Env::with_busybox();
     let output = env.shell(["--timeout", "1"], "sleep 1000").run();
     assert_ne!(output.code(), 0, "{output}");
+    let kept = env.ctr(["run", "--name", "it", "--timeout", "1", BUSYBOX, "sleep", "1000"]).run();
+    assert_eq!(kept.code(), 255, "{kept}");
+    // It has no code of its own.
+    assert_eq!(env.ok(["inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", "it"]), "exited -1");
+    assert_eq!(env.ok(["ps", "-a", "--filter", "exited=-1", "--format", "{{.Names}}"]), "it");
 }
 
 #[test]

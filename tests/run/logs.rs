@@ -254,3 +254,21 @@ fn without_a_log_there_is_an_error() {
         assert!(said.contains(expected), "{said}");
     }
 }
+
+#[test]
+fn sizes_of_logs_are_decimal_and_shown() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let size = "{{.HostConfig.LogConfig.Size}}";
+    for (name, flags, shown) in [
+        ("a", &["--log-opt", "max-size=1.091m"][..], "1.091MB"),
+        ("b", &["--log-opt", "max-size=-1"], "0B"),
+        ("c", &[], "10.49MB"),
+    ] {
+        env.ok([&["create", "--name", name][..], flags, &[BUSYBOX, "true"]].concat());
+        assert_eq!(env.ok(["inspect", "--format", size, name]), shown);
+    }
+    let file = env.file("containers.conf", "[containers]\nlog_size_max = 400000000\n");
+    env.ctr(["create", "--name", "d", BUSYBOX, "true"]).var("CONTAINERS_CONF", &file).run().success();
+    assert_eq!(env.ok(["inspect", "--format", size, "d"]), "400MB");
+}

@@ -89,9 +89,17 @@ fn mount_takes_bind_tmpfs_and_devpts() {
     );
     assert_eq!(seen, "1770\n1024");
     assert_eq!(env.sh(["--mount", "type=devpts,destination=/pts"], "ls /pts"), "ptmx");
-    for wrong in
-        ["type=bind,destination=/m", "type=none,destination=/m", "destination", "type=tmpfs,dst=relative", ""]
-    {
+    assert_eq!(env.sh(["--mount", "type=ramfs,dst=/r"], "stat -f -c %T /r; touch /r/x; ls /r"), "ramfs\nx");
+    assert!(options(&env, &["--mount", "type=ramfs,dst=/r,ro"], "/r").starts_with("ro"));
+    for wrong in [
+        "type=bind,destination=/m",
+        "type=none,destination=/m",
+        "destination",
+        "type=tmpfs,dst=relative",
+        "type=tmpfs,dst=/t,noswap",
+        "type=ramfs,dst=/r,tmpfs-size=1m",
+        "",
+    ] {
         let output = env.shell(["--mount", wrong], "true").run();
         assert_eq!(output.code(), 125, "{wrong:?}: {output}");
     }

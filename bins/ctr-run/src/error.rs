@@ -4,6 +4,7 @@ use ctr_cli::exit::Exit;
 use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
 use ctr_pods::containers::ContainersError;
+use ctr_pods::create::CreateError;
 use ctr_pods::remove::RemoveError;
 use ctr_pods::run::RunError;
 use ctr_pods::stop::StopError;
@@ -19,6 +20,10 @@ pub(crate) fn of_run(error: RunError) -> CommandError {
         RunError::Image(error) => of_resolve(error),
         RunError::Containers(error) => of_containers(error),
         RunError::Command { command, errno } => of_command(command, errno),
+        // The name of nothing is not found.
+        error @ RunError::Create(CreateError::FolderCommand) => {
+            CommandError::user(error).exit(Exit::NOT_FOUND).peer(Sentence::CommandNotFound(String::new()))
+        }
         error @ RunError::Workdir { .. } => CommandError::user(error).exit(Exit::NOT_EXECUTABLE),
         // A kernel before 5.12, or a sandbox around us that hides what a newer one has.
         other if is_missing_call(&other) => CommandError::environment(other)

@@ -22,7 +22,7 @@ use crate::command::{self, NoCommand};
 use crate::device::Device;
 use crate::env::{self, EnvError};
 use crate::namespaces::Mode;
-use crate::request::Request;
+use crate::request::{Request, Source};
 use crate::sysctl::{self, SysctlError};
 use crate::ulimit::Ulimit;
 use crate::user::Identity;
@@ -33,6 +33,9 @@ pub enum CreateError {
     /// Nothing to run.
     #[error(transparent)]
     Command(#[from] NoCommand),
+    /// Nothing to run in a folder, which names no command as an image does.
+    #[error("no command provided, and a folder has none")]
+    FolderCommand,
     /// A variable.
     #[error(transparent)]
     Env(#[from] EnvError),
@@ -80,6 +83,8 @@ pub struct Facts<'a> {
     pub home: &'a str,
     /// Limits, with our own taken into account.
     pub limits: &'a [Ulimit],
+    /// `--oom-score-adj`, as far as we may.
+    pub oom_score_adj: Option<i32>,
     /// Lines of the map of users, outer ids being A's.
     pub uid_map: &'a [IdMapping],
     /// Lines of the map of groups.
@@ -119,7 +124,7 @@ pub fn spec(request: &Request, facts: &Facts<'_>) -> Result<Spec, CreateError> {
             rlimits: facts.limits.iter().map(rlimit).collect(),
             no_new_privileges: request.privileges.security.no_new_privileges,
             apparmor_profile: security::apparmor(&request.privileges.security).unwrap_or_default().to_owned(),
-            oom_score_adj: None,
+            oom_score_adj: facts.oom_score_adj,
         },
         root: Root { path: String::new(), readonly: request.storage.read_only },
         hostname: if request.namespaces.uts == Mode::Private {
@@ -166,7 +171,11 @@ fn args(request: &Request, image: &RunConfig) -> Result<Vec<String>, CreateError
         |list: &Option<ctr_core::oci::Words>| list.as_ref().map(|words| words.0.clone()).unwrap_or_default();
     let (entrypoint, cmd) = (words(&image.entrypoint), words(&image.cmd));
     let process = &request.process;
-    let args = command::build(&entrypoint, &cmd, process.entrypoint.as_deref(), &process.words)?;
+    let args = command::build(&entrypoint, &cmd, process.entrypoint.as_deref(), &process.words);
+    let args = args.map_err(|none| match &request.source {
+        Source::Folder { .. } => CreateError::FolderCommand,
+        Source::Image(_) => none.into(),
+    })?;
     match args.iter().find(|arg| arg.contains('\0')) {
         Some(arg) => Err(CreateError::Nul(arg.clone())),
         None => Ok(args),

@@ -127,7 +127,8 @@ fn parse_one(
     moment: &impl Fn(&str) -> Option<u64>,
 ) -> Result<Filter, FilterError> {
     let wrong = || FilterError::Value { key: key.to_owned(), value: value.to_owned() };
-    let pattern = || Regex::new(value).map_err(|error| FilterError::Pattern(value.to_owned(), error));
+    let regex = |text: &str| Regex::new(text).map_err(|error| FilterError::Pattern(value.to_owned(), error));
+    let pattern = || regex(value);
     let pair = || match value.split_once('=') {
         Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
         None => (value.to_owned(), None),
@@ -141,7 +142,8 @@ fn parse_one(
         // What can be the beginning of an id is one; all else is a pattern.
         "id" if value.bytes().all(|byte| byte.is_ascii_hexdigit()) => Filter::Id(value.to_ascii_lowercase()),
         "id" => Filter::IdPattern(pattern()?),
-        "name" => Filter::Name(pattern()?),
+        // A name can be spelled with a slash before it, as with Docker.
+        "name" => Filter::Name(regex(&value.replace('/', ""))?),
         "label" => Filter::Label(pair().0, pair().1),
         "label!" => Filter::NotLabel(pair().0, pair().1),
         "status" if STATES.contains(&value) => Filter::Status(value.to_owned()),
@@ -187,7 +189,7 @@ impl Filter {
                 "configured" => status.word() == "created",
                 state => state == status.word(),
             },
-            Self::Exited(code) => status.exit().is_some_and(|exit| i64::from(exit.code) == *code),
+            Self::Exited(code) => status.exit().is_some_and(|exit| exit.shown() == *code),
             Self::Ancestor(text) => is_ancestor(container, text),
             Self::Before(moment) => record.created < *moment,
             Self::Since(moment) => record.created > *moment,
@@ -277,6 +279,7 @@ mod tests {
         for (values, want) in [
             (&["name=^w"][..], &["web"][..]),
             (&["name=w", "name=d"], &both),
+            (&["name=^/web$"], &["web"]),
             (&["id=aa"], &["web"]),
             (&["id=AA"], &["web"]),
             (&["id=^b+$"], &["db"]),

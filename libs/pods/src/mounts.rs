@@ -109,6 +109,11 @@ pub enum MountError {
     /// A thing only real root can do.
     #[error("{0} is only possible for root outside of any user namespace")]
     RootOnly(&'static str),
+    /// What only the machine's root may ask of memory.
+    #[error(
+        "the 'noswap' option is only allowed with rootful tmpfs mounts: must provide an argument for option"
+    )]
+    NoSwap,
 }
 
 /// An absolute, lexically clean path inside a container, other than the root.
@@ -246,6 +251,9 @@ pub struct Kept {
 /// Memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tmpfs {
+    /// It is a ramfs: memory that has no bound and is never swapped.
+    #[serde(default)]
+    pub ramfs: bool,
     /// ro, exec, suid, dev.
     pub access: Access,
     /// As the kernel takes it: bytes with a suffix, or a share of the memory.

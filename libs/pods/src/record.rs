@@ -113,6 +113,9 @@ pub struct HostRecord {
     pub extra_hosts: Vec<String>,
     /// Size of /dev/shm.
     pub shm_size: u64,
+    /// `--oom-score-adj`.
+    #[serde(default)]
+    pub oom_score_adj: i32,
     /// Limits.
     pub ulimits: Vec<UlimitRecord>,
     /// `--device`: host and container path.

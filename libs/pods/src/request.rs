@@ -143,6 +143,9 @@ pub struct ProcessRequest {
     pub workdir: Option<String>,
     /// `--umask`.
     pub umask: Option<u32>,
+    /// `--oom-score-adj`.
+    #[serde(default)]
+    pub oom_score_adj: Option<i32>,
     /// `-i`.
     pub interactive: bool,
     /// `-t`.

@@ -235,6 +235,13 @@ pub enum Note {
     DeviceAccess(PathBuf),
     /// A step of the start that took its fallback.
     Start(ctr_runtime::launch::Notice),
+    /// A score below our own, which the kernel would refuse.
+    OomScore {
+        /// What was asked for.
+        asked: i32,
+        /// What it is instead.
+        now: i32,
+    },
     /// What is bound into a container that does not run is not there.
     NoSource(PathBuf),
     /// `-t` without a terminal to read from.

@@ -46,12 +46,15 @@ pub struct Exit {
     pub finished: Option<Time>,
     /// For want of memory.
     pub oom: bool,
+    /// Its time was up.
+    pub timed_out: bool,
     /// Nobody was there to see it: its monitor was killed, or the machine was.
     pub unseen: bool,
 }
 
 /// What stands for a container that went with its monitor.
-const UNSEEN: Status = Status::Exited(Exit { code: 137, finished: None, oom: false, unseen: true });
+const UNSEEN: Status =
+    Status::Exited(Exit { code: 137, finished: None, oom: false, timed_out: false, unseen: true });
 
 impl Status {
     /// The word that Podman has for it.
@@ -95,9 +98,23 @@ impl Status {
     }
 }
 
+impl Exit {
+    /// The code as lists show it: one whose time was up has none of its own.
+    #[must_use]
+    pub fn shown(self) -> i64 {
+        if self.timed_out { -1 } else { i64::from(self.code) }
+    }
+}
+
 impl From<Ending> for Exit {
     fn from(ending: Ending) -> Self {
-        Self { code: ending.code, finished: Some(ending.finished), oom: ending.oom, unseen: false }
+        Self {
+            code: ending.code,
+            finished: Some(ending.finished),
+            oom: ending.oom,
+            timed_out: ending.timed_out,
+            unseen: false,
+        }
     }
 }
 

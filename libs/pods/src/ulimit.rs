@@ -12,8 +12,14 @@ pub enum UlimitError {
     #[error("invalid ulimit type: {0}")]
     Unknown(String),
     /// The soft limit is above the hard one.
-    #[error("ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}")]
+    #[error(
+        "ulimit option \"{text}\" requires name=SOFT:HARD, failed to be parsed: ulimit soft limit must be less than or \
+         equal to hard limit: soft: {}, hard: {hard}",
+        shown(*soft)
+    )]
     SoftAboveHard {
+        /// The whole option.
+        text: String,
         /// What was asked for.
         soft: u64,
         /// What was asked for.
@@ -161,6 +167,10 @@ impl Ulimits {
     }
 }
 
+fn shown(limit: u64) -> String {
+    if limit == INFINITY { "-1 (unlimited)".to_owned() } else { limit.to_string() }
+}
+
 fn parse_one(text: &str) -> Result<Ulimit, UlimitError> {
     let format = || UlimitError::Format(text.to_owned());
     let (name, values) = text.split_once('=').ok_or_else(format)?;
@@ -180,7 +190,7 @@ fn parse_one(text: &str) -> Result<Ulimit, UlimitError> {
         None => (number(values)?, number(values)?),
     };
     if soft > hard {
-        return Err(UlimitError::SoftAboveHard { soft, hard });
+        return Err(UlimitError::SoftAboveHard { text: text.to_owned(), soft, hard });
     }
     Ok(Ulimit { name, soft, hard })
 }
@@ -210,7 +220,9 @@ mod tests {
             assert_eq!(parse(&[bad]), Err(UlimitError::Format(bad.to_owned())), "{bad}");
         }
         assert_eq!(parse(&["files=1"]), Err(UlimitError::Unknown("files".to_owned())));
-        assert_eq!(parse(&["core=2:1"]), Err(UlimitError::SoftAboveHard { soft: 2, hard: 1 }));
+        let above = |text: &str| parse(&[text]).unwrap_err().to_string();
+        assert!(above("core=2:1").ends_with("than or equal to hard limit: soft: 2, hard: 1"));
+        assert!(above("core=-1:1").ends_with("hard limit: soft: -1 (unlimited), hard: 1"));
     }
 
     #[test]

@@ -30,15 +30,27 @@ pub enum UnitError {
 /// # Errors
 /// Refuses what is not a number with such a unit.
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
+    parse_bytes(text, 1024)
+}
+
+/// The same in powers of 1000, which is how the sizes of logs are meant.
+///
+/// # Errors
+/// As [`parse_size`].
+pub fn parse_log_size(text: &str) -> Result<u64, UnitError> {
+    parse_bytes(text, 1000)
+}
+
+fn parse_bytes(text: &str, base: u128) -> Result<u64, UnitError> {
     let wrong = || UnitError::Size(text.to_owned());
     let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits_end);
-    let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
+    let power = match unit.trim_start().to_ascii_lowercase().as_str() {
         "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        "t" | "tb" | "tib" => 40,
+        "k" | "kb" | "kib" => 1,
+        "m" | "mb" | "mib" => 2,
+        "g" | "gb" | "gib" => 3,
+        "t" | "tb" | "tib" => 4,
         _ => return Err(wrong()),
     };
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
@@ -48,7 +60,7 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let whole: u64 = whole.parse().map_err(|_overflow| wrong())?;
     let scale = 10u128.pow(u32::try_from(part.len()).unwrap_or(0));
     let part: u128 = if part.is_empty() { 0 } else { part.parse().map_err(|_overflow| wrong())? };
-    let bytes = ((u128::from(whole) * scale + part) << shift) / scale;
+    let bytes = (u128::from(whole) * scale + part).checked_mul(base.pow(power)).ok_or_else(wrong)? / scale;
     u64::try_from(bytes).map_err(|_overflow| wrong())
 }
 

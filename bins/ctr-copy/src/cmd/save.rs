@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
+use ctr_cli::log::Level;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_core::atomic::Temporary;
@@ -267,9 +268,10 @@ fn save(
     let texts = names.iter().map(ToString::to_string).collect();
     let source = Local::open(store, text, texts, Some(&host), packer).map_err(of_source)?;
     if source.repacked() {
-        call.ui.warn(&format!(
-            "the layers of {text} were not kept as they came, so the digests of the copy are new"
-        ));
+        let said =
+            format!("the layers of {text} were not kept as they came, so the digests of the copy are new");
+        // The peers keep no layer as it came, and have never said so.
+        if call.caller.voice.is_peer() { call.ui.log(Level::Info, &said) } else { call.ui.warn(&said) }
     }
     let family = (format == Format::DockerDir).then_some(Family::Docker);
     let options = Options { choice: Choice::Platform(host), family, ..Options::default() };

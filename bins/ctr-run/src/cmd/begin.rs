@@ -77,7 +77,13 @@ pub(super) fn started(
     };
     let collect = || Signals::collect(rules.proxy, rules.terminal).map_err(CommandError::environment);
     match part(call, place, host, held, true, collect)? {
-        Ok((Some(connection), signals)) => relay(call, place, &id, connection, &rules, &signals),
+        Ok((Some(connection), signals)) => {
+            // Who sees nothing of it can at least name it.
+            if !rules.stdout && !rules.stderr {
+                call.ui.line(&id)?;
+            }
+            relay(call, place, &id, connection, &rules, &signals)
+        }
         Ok((None, _)) => Ok(Exit::SUCCESS),
         Err(exit) => Ok(exit),
     }

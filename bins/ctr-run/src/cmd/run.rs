@@ -123,6 +123,9 @@ pub fn create(call: &Call) -> Result<Exit, CommandError> {
 
 fn request(call: &Call) -> Result<Request, CommandError> {
     let flags = &call.flags;
+    if flags.has("kernel-memory") {
+        call.ui.warn("The --kernel-memory flag is no longer supported. This flag is a noop.");
+    }
     match asked(call).string("pull") {
         "missing" | "never" | "false" => {}
         policy @ ("always" | "newer" | "true") => {
@@ -233,6 +236,9 @@ pub(super) fn tell(ui: &Ui, note: &Note) {
         Note::DeviceAccess(path) => ui.warn(&format!(
             "the container can do all that you can with {}: nothing here limits the use of a device",
             path.display()
+        )),
+        Note::OomScore { asked, now } => ui.warn(&format!(
+            "Requested oom_score_adj={asked} is lower than the current one, changing to {now}"
         )),
         Note::NoSource(path) => {
             ui.warn(&format!("{} is not there: the container is taken without it", path.display()));

@@ -155,7 +155,7 @@ pub static CONTAINERS: Family = Family {
         works("containers.mounts", List),
         works("containers.netns", Text),
         works("containers.no_hosts", Bool),
-        unbuilt("containers.oom_score_adj", Integer, ""),
+        works("containers.oom_score_adj", Integer),
         works("containers.pidns", Text),
         unbuilt("containers.pids_limit", Integer, "0"),
         unbuilt("containers.prepare_volume_on_create", Bool, "false"),

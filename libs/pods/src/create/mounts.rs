@@ -221,12 +221,8 @@ fn memory(target: &str, tmpfs: &Tmpfs, facts: &Facts<'_>) -> SpecMount {
         options.push(format!("uid={}", facts.identity.uid));
         options.push(format!("gid={}", facts.identity.gid));
     }
-    SpecMount {
-        destination: target.to_owned(),
-        kind: "tmpfs".to_owned(),
-        source: "tmpfs".to_owned(),
-        options,
-    }
+    let kind = if tmpfs.ramfs { "ramfs" } else { "tmpfs" };
+    SpecMount { destination: target.to_owned(), kind: kind.to_owned(), source: kind.to_owned(), options }
 }
 
 fn terminals(target: &str, devpts: &Devpts) -> SpecMount {

@@ -78,6 +78,7 @@ fn make_on(
             hostname: "0123456789ab",
             home: "/",
             limits: &limits,
+            oom_score_adj: None,
             uid_map: &map,
             gid_map: &map,
             user_namespace: None,

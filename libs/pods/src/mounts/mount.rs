@@ -30,13 +30,12 @@ pub fn parse_mount(text: &str) -> Result<Mount, MountError> {
     match kind {
         Some("bind") => bind(text, &rest),
         Some("tmpfs") => memory(text, &rest),
+        Some("ramfs") => ramfs(text, &rest),
         Some("devpts") => devpts(text, &rest),
         // Docker's and Podman's default is a volume.
         None | Some("volume") => named::volume(text, &rest),
         Some("image") => named::image(text, &rest),
-        Some(later @ ("glob" | "artifact" | "ramfs")) => {
-            Err(MountError::NotYet(format!("--mount type={later}")))
-        }
+        Some(later @ ("glob" | "artifact")) => Err(MountError::NotYet(format!("--mount type={later}"))),
         Some(other) => Err(MountError::UnknownType(other.to_owned())),
     }
 }
@@ -155,6 +154,21 @@ fn memory(written: &str, fields: &[&str]) -> Result<Mount, MountError> {
         }
     }
     Ok(Mount { target: target.finish()?, what: What::Tmpfs(options.finish()) })
+}
+
+/// As a tmpfs, without what only that has.
+fn ramfs(written: &str, fields: &[&str]) -> Result<Mount, MountError> {
+    let only_of_tmpfs = ["tmpfs-size", "tmpcopyup", "notmpcopyup", "noswap"];
+    if let Some((name, _)) =
+        fields.iter().map(|field| cut(field)).find(|(name, _)| only_of_tmpfs.contains(name))
+    {
+        return Err(MountError::WrongKind { option: name.to_owned(), kind: "ramfs" });
+    }
+    let mut mount = memory(written, fields)?;
+    if let What::Tmpfs(tmpfs) = &mut mount.what {
+        (tmpfs.ramfs, tmpfs.no_copy_up) = (true, true);
+    }
+    Ok(mount)
 }
 
 fn devpts(written: &str, fields: &[&str]) -> Result<Mount, MountError> {

@@ -41,7 +41,7 @@ impl<'a> Options<'a> {
                 self.copy_up = self.shared.once(self.copy_up, asked, "'tmpcopyup' or 'notmpcopyup'")?;
             }
             "noatime" if value.is_none() => self.tmpfs.noatime = true,
-            "noswap" => return Err(MountError::RootOnly("`noswap`")),
+            "noswap" => return Err(MountError::NoSwap),
             "consistency" => {}
             "bind" | "rbind" | "z" | "Z" => {
                 return Err(MountError::WrongKind { option: name.to_owned(), kind: "tmpfs" });

@@ -139,6 +139,7 @@ fn host(request: &Request, maps: Option<&IdMaps>) -> HostRecord {
             .map(|entry| format!("{}:{}", entry.names.join(";"), entry.address))
             .collect(),
         shm_size: request.storage.shm_size,
+        oom_score_adj: request.process.oom_score_adj.unwrap_or(0),
         ulimits: privileges
             .ulimits
             .set
@@ -195,7 +196,10 @@ fn mount(mount: &Mount, volumes: &std::path::Path) -> MountRecord {
             let access = Access { read_only: Some(!image.writable), ..Access::default() };
             shown("image", image.image.clone(), access, "rprivate", vec![])
         }
-        What::Tmpfs(tmpfs) => shown("tmpfs", "tmpfs".to_owned(), tmpfs.access, "", vec![]),
+        What::Tmpfs(tmpfs) => {
+            let kind = if tmpfs.ramfs { "ramfs" } else { "tmpfs" };
+            shown(kind, kind.to_owned(), tmpfs.access, "", vec![])
+        }
         What::Devpts(_) => shown("devpts", "devpts".to_owned(), Access::default(), "", vec![]),
     }
 }

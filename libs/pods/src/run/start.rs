@@ -70,6 +70,7 @@ pub(super) struct Start<'a> {
 struct Given {
     hostname: String,
     limits: Vec<Ulimit>,
+    oom_score_adj: Option<i32>,
     uid_map: Vec<IdMapping>,
     gid_map: Vec<IdMapping>,
     user_namespace: Option<String>,
@@ -142,6 +143,11 @@ impl<'a> Start<'a> {
         }
         self.facts.seccomp = program;
         let main = plan::main(&spec, &self.facts, &self.stage)?;
+        if let (Some(asked), Some(now)) = (container.request.process.oom_score_adj, self.given.oom_score_adj)
+            && asked != now
+        {
+            note(Note::OomScore { asked, now });
+        }
         let mounts = self.open(&spec, main.given(), (a, root, who), note)?;
         let mounts: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();
         // Before the command runs: what it says or does may be the sign for somebody to look for it.
@@ -277,6 +283,8 @@ impl Given {
         Ok(Self {
             files: files::make(request, &container.claim.dir, who)?,
             limits: request.privileges.ulimits.resolve(own_limit)?,
+            // The kernel lets nobody lower their own without a right over the machine.
+            oom_score_adj: request.process.oom_score_adj.map(|asked| asked.max(own_oom_score())),
             uid_map,
             gid_map,
             user_namespace: joined.map(|joined| joined.path.clone()),
@@ -296,6 +304,7 @@ impl Given {
             hostname: &self.hostname,
             home: &who.home,
             limits: &self.limits,
+            oom_score_adj: self.oom_score_adj,
             uid_map: &self.uid_map,
             gid_map: &self.gid_map,
             user_namespace: self.user_namespace.as_deref(),
@@ -445,4 +454,10 @@ pub(crate) fn own_limit(name: &str) -> u64 {
         _ => Resource::Stack,
     };
     getrlimit(resource).maximum.unwrap_or(crate::ulimit::INFINITY)
+}
+
+/// How soon the kernel ends us for want of memory; what cannot be read is the usual.
+fn own_oom_score() -> i32 {
+    let text = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
 }

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use ctr_cli::human::size::human;
 use ctr_cli::template::{Struct, Time, Type, Value};
 use ctr_pods::containers::Container;
 use ctr_pods::record::{HostRecord, MountRecord, Record};
-use ctr_pods::status::Status;
+use ctr_pods::status::{Exit, Status};
 use ctr_pods::units;
 use ctr_runtime::caps::CapSet;
 use ctr_userns::map::IdMap;
@@ -119,7 +120,7 @@ fn state(container: &Container, status: Status) -> Struct {
         .field("Dead", false)
         .field("Pid", alive.map_or(0, |state| state.init.pid))
         .field("ConmonPid", alive.map_or(0, |state| state.supervisor.pid))
-        .field("ExitCode", exit.map_or(0, |exit| i64::from(exit.code)))
+        .field("ExitCode", exit.map_or(0, Exit::shown))
         .field("Error", if unseen { "monitor killed" } else { "" })
         .field("StartedAt", state.map_or(Time::ZERO, |state| time(state.started)))
         .field("FinishedAt", finished)
@@ -258,7 +259,7 @@ fn modes(flags: Struct, record: &Record, host: &HostRecord) -> Struct {
         .field("Cgroup", "")
         .field("Cgroups", "default")
         .field("Links", Value::Nil)
-        .field("OomScoreAdj", 0)
+        .field("OomScoreAdj", host.oom_score_adj)
         .field("PidMode", host.pid.as_str())
         .field("Privileged", host.privileged)
         .field("PublishAllPorts", false)
@@ -317,7 +318,7 @@ fn log(container: &Container) -> Struct {
         .field("Config", Value::Nil)
         .field("Path", path(file.as_deref()))
         .field("Tag", log.tag.as_deref().unwrap_or_default())
-        .field("Size", "0B")
+        .field("Size", human(log.max_size))
 }
 
 fn binds(mounts: &[MountRecord]) -> Vec<String> {

@@ -254,7 +254,7 @@ fn shown_status(status: Status, started: u64, now: Timestamp) -> String {
         Status::Paused => "Paused".to_owned(),
         Status::Leaving | Status::Stopping => "Stopping".to_owned(),
         Status::Exited(exit) => match exit.finished {
-            Some(finished) => format!("Exited ({}) {}", exit.code, ago(select::moment(finished), now)),
+            Some(finished) => format!("Exited ({}) {}", exit.shown(), ago(select::moment(finished), now)),
             None => format!("Exited ({}), monitor killed", exit.code),
         },
     }

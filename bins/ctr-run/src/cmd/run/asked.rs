@@ -22,6 +22,7 @@ const KEYS: &[(&str, &str)] = &[
     ("ipc", "containers.ipcns"),
     ("log-driver", "containers.log_driver"),
     ("network", "containers.netns"),
+    ("oom-score-adj", "containers.oom_score_adj"),
     ("no-hosts", "containers.no_hosts"),
     ("pid", "containers.pidns"),
     ("privileged", "containers.privileged"),
@@ -88,6 +89,12 @@ impl<'a> Asked<'a> {
         let configured = || key(name).and_then(|key| u64::try_from(self.config.integer(key)?).ok());
         let given = self.flags.has(name).then(|| self.flags.uint(name)).flatten();
         given.or_else(configured).or_else(|| self.flags.uint(name))
+    }
+
+    /// A number of either sign, if there is one.
+    pub(crate) fn int(self, name: &str) -> Option<i64> {
+        let configured = || self.config.integer(key(name)?);
+        if self.flags.has(name) { self.flags.int(name) } else { configured() }
     }
 
     /// All values, those of the configuration first.

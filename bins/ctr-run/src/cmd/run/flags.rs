@@ -65,6 +65,7 @@ const FLAGS: &[Flag] = &[
     Flag::bool("init", "Run an init that forwards signals and reaps processes"),
     Flag::bool("interactive", "Keep standard input open").short('i'),
     Flag::string("ipc", "Message queues and shared memory: private or host"),
+    Flag::string("kernel-memory", "").hidden(),
     Flag::array("label", "Set metadata on the container").short('l'),
     Flag::array("label-file", "Read metadata from a file, a `key=value` on each line"),
     Flag::string(
@@ -73,12 +74,19 @@ const FLAGS: &[Flag] = &[
     )
     .default("k8s-file"),
     Flag::array("log-opt", "Options of the log: max-size=, max-file=, path=, tag="),
-    Flag::array("mount", "Attach a file system to the container: type=volume, bind, tmpfs, image or devpts"),
+    Flag::array(
+        "mount",
+        "Attach a file system to the container: type=volume, bind, tmpfs, ramfs, image or devpts",
+    ),
     Flag::string("name", "Assign a name to the container"),
     Flag::string("network", "Connect the container to a network: none (the default for now) or host")
         .default("none"),
     Flag::string("net", "Connect the container to a network").alias_of("network"),
     Flag::bool("no-hosts", "Leave the image's /etc/hosts as it is"),
+    Flag::int(
+        "oom-score-adj",
+        "How soon the kernel ends the container for want of memory, from -1000 to 1000",
+    ),
     Flag::string("passwd-entry", "Entry to write to /etc/passwd"),
     Flag::string("pid", "Process ids: private or host"),
     Flag::path("pidfile", "Write the process id of the container to a file"),
@@ -184,7 +192,6 @@ const NOT_YET: &[&str] = &[
     "no-healthcheck",
     "no-hostname",
     "oom-kill-disable",
-    "oom-score-adj",
     "os",
     "personality",
     "pids-limit",

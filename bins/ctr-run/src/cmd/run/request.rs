@@ -72,6 +72,8 @@ pub(crate) enum FlagError {
         "invalid log driver {0:?}: it is none of k8s-file, json-file, none, passthrough and passthrough-tty"
     )]
     LogDriver(String),
+    #[error("invalid value {0} for --oom-score-adj: it must be from -1000 to 1000")]
+    OomScore(i64),
     /// No such option.
     #[error("invalid log option {0:?}: it is none of max-size=, max-file=, path= and tag=")]
     LogOption(String),
@@ -183,6 +185,12 @@ fn labels(args: Asked<'_>) -> Result<Vec<(String, String)>, FlagError> {
     Ok(written.iter().map(|text| units::parse_pair("label", text, false)).collect::<Result<_, _>>()?)
 }
 
+/// `--oom-score-adj`.
+fn oom_score(asked: i64) -> Result<i32, FlagError> {
+    let in_range = i32::try_from(asked).ok().filter(|score| (-1000..=1000).contains(score));
+    in_range.ok_or(FlagError::OomScore(asked))
+}
+
 /// `--log-driver` and `--log-opt`.
 fn log(args: Asked<'_>) -> Result<LogRequest, FlagError> {
     let driver = match args.string("log-driver") {
@@ -201,7 +209,7 @@ fn log(args: Asked<'_>) -> Result<LogRequest, FlagError> {
         match name {
             // A number below 1 is no limit, as with Docker's -1.
             "max-size" if value.starts_with('-') => log.max_size = 0,
-            "max-size" => log.max_size = units::parse_size(value)?,
+            "max-size" => log.max_size = units::parse_log_size(value)?,
             "max-file" => {
                 log.max_files = value.parse().ok().filter(|count| *count > 0).ok_or_else(wrong)?;
             }
@@ -250,6 +258,7 @@ fn process(args: Asked<'_>, words: Vec<String>, host_env: HostEnv) -> Result<Pro
         groups: GroupAdd::parse(&args.strings("group-add"))?,
         workdir,
         umask: args.get("umask").map(units::parse_umask).transpose()?,
+        oom_score_adj: args.int("oom-score-adj").map(oom_score).transpose()?,
         interactive: args.bool("interactive"),
         terminal: args.bool("tty"),
         init: args.bool("init"),
