@@ -22,6 +22,7 @@ mod mounts;
 mod namespaces;
 mod program;
 mod refused;
+mod requires;
 mod rights;
 mod stop;
 mod system;

@@ -106,6 +106,10 @@ pub(crate) fn of_remove(error: RemoveError) -> CommandError {
             let sentence = Sentence::Other(text.to_string());
             CommandError::user(text).peer(sentence).exit(Exit::IN_USE).hint(hint)
         }
+        error @ RemoveError::Needed { .. } => {
+            let sentence = Sentence::Other(error.to_string());
+            CommandError::user(error).peer(sentence).hint("ctr rm --depend CONTAINER")
+        }
         other => CommandError::user(other),
     }
 }

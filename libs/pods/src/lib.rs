@@ -6,6 +6,7 @@ pub mod command;
 pub mod containers;
 pub mod cp;
 pub mod create;
+pub mod dependencies;
 pub mod device;
 pub mod ended;
 pub mod env;

@@ -170,6 +170,9 @@ pub struct Record {
     /// `--stop-timeout`, in seconds.
     #[serde(default)]
     pub stop_timeout: u32,
+    /// The ids of containers that it needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<String>,
     /// What becomes of its output.
     #[serde(default)]
     pub log: LogRequest,
@@ -259,6 +262,7 @@ impl Record {
             timezone: String::new(),
             timeout: 0,
             stop_timeout: 10,
+            dependencies: Vec::new(),
             log: LogRequest::default(),
             command_line: vec![],
             request: None,

@@ -27,6 +27,17 @@ pub enum RemoveError {
         /// What it is doing.
         state: &'static str,
     },
+    /// Others need it.
+    #[error(
+        "container {id} has dependent containers which must be removed before it: {}: container already exists",
+        by.join(", ")
+    )]
+    Needed {
+        /// Which.
+        id: String,
+        /// The others' ids.
+        by: Vec<String>,
+    },
     /// Somebody else has it in hand, and keeps it.
     #[error("cannot remove container {0}: another process is changing it")]
     Held(String),

@@ -286,6 +286,9 @@ pub struct Request {
     pub sig_proxy: bool,
     /// `--rm`: it goes away with its end.
     pub auto_remove: bool,
+    /// `--requires`: containers that run before it does.
+    #[serde(default)]
+    pub requires: Vec<String>,
     /// What becomes of what it prints, unless it is a fleeting one.
     pub log: LogRequest,
     /// `--stop-timeout`, in seconds: how long it has to end by itself.

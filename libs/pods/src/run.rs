@@ -31,6 +31,7 @@ mod streams;
 pub mod visit;
 mod volumes;
 
+use std::borrow::Cow;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -67,6 +68,7 @@ use streams::Streams;
 use crate::attach::ConnectError;
 use crate::containers::{Claim, Containers, ContainersError, Kind};
 use crate::create::CreateError;
+use crate::dependencies::{self, DependencyError};
 use crate::happened::Who;
 use crate::namespaces::Mode;
 use crate::request::{Request, SettleError, Source};
@@ -118,6 +120,9 @@ pub enum RunError {
     /// A bind.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// What else it needs.
+    #[error(transparent)]
+    Dependency(#[from] DependencyError),
     /// Which volumes there are.
     #[error(transparent)]
     Volumes(#[from] VolumesError),
@@ -270,6 +275,11 @@ pub struct Host<'a> {
 /// # Errors
 /// It could not be started, or its end could not be learned; everything that was made is removed all the same.
 pub fn foreground(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> Result<End, RunError> {
+    let mut request = Cow::Borrowed(request);
+    if dependencies::has_any(&request) {
+        dependencies::settle(request.to_mut(), &Containers::new(host.dirs))?;
+    }
+    let request = &*request;
     check_preserved(&request.process.preserve_fds)?;
     let choice = flags(request).choose()?;
     let target = Target::of(&choice)?;
@@ -296,7 +306,12 @@ fn with_volumes(
 ) -> Result<End, RunError> {
     let begun = enter(host, note)?;
     let paths = OwnPaths::of(request)?;
-    let claim = Containers::new(host.dirs).claim(Kind::Fleeting, request.name.as_deref())?;
+    let containers = Containers::new(host.dirs);
+    let claim = containers.claim(Kind::Fleeting, request.name.as_deref())?;
+    if let Err(error) = dependencies::mark(&containers, request, &claim.id) {
+        claim.discard()?;
+        return Err(error.into());
+    }
     let Found { layers, held } = found;
     let reading = (reading, held);
     let container =

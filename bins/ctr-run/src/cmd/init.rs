@@ -10,7 +10,7 @@ use ctr_store::Store;
 
 use super::begin;
 use super::select::{self, each, wanted};
-use super::start::{Taken, taken};
+use super::start::{Taken, check_needed, taken};
 use crate::error;
 use crate::place::Place;
 
@@ -48,7 +48,10 @@ fn one(
 ) -> Result<bool, CommandError> {
     let host = begin::host(place, store);
     let id = &container.record.id;
+    let unmet = check_needed(containers, &container.record);
     let made = match taken(containers, container, host) {
+        Ok(Taken::Held(_)) if unmet.is_err() && !call.flags.bool("all") => return unmet.map(|()| true),
+        Ok(Taken::Held(_)) if unmet.is_err() => return Ok(true),
         Ok(Taken::Held(held)) => begin::part(call, place, host, held.waiting(), false, || Ok(()))?,
         // Of all containers some may well be further.
         Ok(Taken::Running | Taken::Initialized(..)) | Err(_) if call.flags.bool("all") => return Ok(true),

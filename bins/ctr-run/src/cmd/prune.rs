@@ -18,7 +18,7 @@ use ctr_store::gc::Budget;
 use ctr_views::unused::{self, Which};
 use ctr_views::{listing, usage};
 
-use super::rm::Remover;
+use super::rm::{Remover, dependents_first};
 use super::size::bytes;
 use super::volume::{self, prune as volumes};
 use super::{select, system};
@@ -121,7 +121,7 @@ fn containers(call: &Call, place: &Place) -> Result<Gone, CommandError> {
     let filters = select::filters(&call.flags, &list)?;
     let mut gone = Gone::default();
     let mut remover = Remover::in_a(call, place, &all, place.enter(false, &call.ui)?);
-    for (one, status) in select::with_status(list)? {
+    for (one, status) in select::with_status(dependents_first(list))? {
         if status.has_command() || !filters.fit(&one, status) {
             continue;
         }

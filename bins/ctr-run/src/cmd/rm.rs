@@ -1,11 +1,14 @@
 //! `ctr rm`: containers go away.
 
+use std::collections::BTreeSet;
+
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_core::events::Status as Event;
-use ctr_pods::containers::{Containers, ContainersError};
+use ctr_pods::containers::{Container, Containers, ContainersError};
+use ctr_pods::dependencies;
 use ctr_pods::happened::Who;
 use ctr_pods::remove::{Removal, RemoveError, seize};
 use ctr_pods::volumes;
@@ -60,6 +63,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let wanted = wanted(call, &containers, rules)?;
     let mut remover =
         Remover { with_volumes: flags.bool("volumes"), ..Remover::new(call, &place, &containers) };
+    remover.with_dependents = flags.bool("depend") || flags.bool("all");
     let (damaged, wanted): (Wanted, Wanted) =
         wanted.into_iter().partition(|(_, found)| force && matches!(found, Err(ContainersError::Damaged(_))));
     for (shown, found) in damaged {
@@ -69,6 +73,9 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
         call.ui.line(&shown)?;
     }
     each_or(call, wanted, error::of_removed, |container| {
+        if remover.gone.contains(container.record.id.as_str()) {
+            return Ok(false);
+        }
         remover.remove(container, Removal { force, grace: grace(flags, container) }).map(|()| true)
     })
 }
@@ -92,11 +99,20 @@ pub fn prune(call: &Call) -> Result<Exit, CommandError> {
     let chosen = select::with_status(list)?
         .into_iter()
         .filter(|(one, status)| !status.has_command() && filters.fit(one, *status));
-    let wanted = chosen.map(|(one, _)| (one.record.id.to_string(), Ok(one))).collect();
+    let chosen = dependents_first(chosen.map(|(one, _)| one).collect());
+    let wanted = chosen.into_iter().map(|one| (one.record.id.to_string(), Ok(one))).collect();
     let mut remover = Remover::new(call, &place, &containers);
     each(call, wanted, |container| {
         remover.remove(container, Removal { force: false, grace: None }).map(|()| true)
     })
+}
+
+/// Containers in an order in which each can be removed: those that need others are younger than these.
+pub(super) fn dependents_first(mut list: Vec<Container>) -> Vec<Container> {
+    if list.iter().any(|one| !one.record.dependencies.is_empty()) {
+        list.reverse();
+    }
+    list
 }
 
 /// Removes containers, moving into A when the first one has files there.
@@ -106,6 +122,10 @@ pub(super) struct Remover<'a> {
     containers: &'a Containers,
     /// The volumes that nobody named go along.
     with_volumes: bool,
+    /// Containers that need one go before it.
+    with_dependents: bool,
+    /// Those that went for that.
+    gone: BTreeSet<String>,
     /// As long as this is here, others can join us in A.
     a: Option<LevelA>,
 }
@@ -113,17 +133,20 @@ pub(super) struct Remover<'a> {
 impl<'a> Remover<'a> {
     /// In this process, which from there on is in A.
     pub(super) const fn new(call: &'a Call, place: &'a Place, containers: &'a Containers) -> Self {
-        Self { call, place, containers, with_volumes: false, a: None }
+        Self {
+            call,
+            place,
+            containers,
+            with_volumes: false,
+            with_dependents: false,
+            gone: BTreeSet::new(),
+            a: None,
+        }
     }
 
     /// In this process, which is in A already.
-    pub(super) const fn in_a(
-        call: &'a Call,
-        place: &'a Place,
-        containers: &'a Containers,
-        a: LevelA,
-    ) -> Self {
-        Self { call, place, containers, with_volumes: false, a: Some(a) }
+    pub(super) fn in_a(call: &'a Call, place: &'a Place, containers: &'a Containers, a: LevelA) -> Self {
+        Self { a: Some(a), ..Self::new(call, place, containers) }
     }
 
     fn enter(&mut self) -> Result<(), CommandError> {
@@ -142,12 +165,31 @@ impl<'a> Remover<'a> {
         Err(error::of_remove(RemoveError::Held(id.to_owned())))
     }
 
+    /// Removes those that need this one, or says that there are some.
+    fn remove_dependents(&mut self, container: &Container, how: Removal) -> Result<(), CommandError> {
+        let runs = container.status().map_err(CommandError::environment)?.has_command();
+        if runs && !how.force {
+            // That is the first thing to be told.
+            return Ok(());
+        }
+        let found =
+            dependencies::dependents(self.containers, container).map_err(CommandError::environment)?;
+        if !found.is_empty() && !self.with_dependents {
+            let by = found.iter().map(|one| one.record.id.to_string()).collect();
+            return Err(error::of_remove(RemoveError::Needed { id: container.record.id.to_string(), by }));
+        }
+        for dependent in found {
+            self.remove(&dependent, how)?;
+            let id = dependent.record.id.to_string();
+            self.call.ui.line(&id)?;
+            self.gone.insert(id);
+        }
+        Ok(())
+    }
+
     /// Removes one.
-    pub(super) fn remove(
-        &mut self,
-        container: &ctr_pods::containers::Container,
-        how: Removal,
-    ) -> Result<(), CommandError> {
+    pub(super) fn remove(&mut self, container: &Container, how: Removal) -> Result<(), CommandError> {
+        self.remove_dependents(container, how)?;
         let ui = &self.call.ui;
         let seized = seize(self.containers, container, how, &mut |waiting| waits(waiting, ui));
         let Some(claim) = seized.map_err(error::of_remove)? else { return Ok(()) };

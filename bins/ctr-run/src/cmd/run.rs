@@ -19,6 +19,7 @@ use ctr_cli::verbs::Program;
 use ctr_core::events::{self, Status as Event};
 use ctr_pods::attach::{DetachKeys, Rules};
 use ctr_pods::containers::{Containers, ContainersError};
+use ctr_pods::dependencies;
 use ctr_pods::env::HostEnv;
 use ctr_pods::request::{LogDriver, Request, Source};
 use ctr_pods::run::kept::{self, Held};
@@ -47,12 +48,17 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     }
     let asked = asked(call);
     let detach_keys = DetachKeys::parse(asked.string("detach-keys")).map_err(CommandError::usage)?;
-    let request = request(call)?;
+    let mut request = request(call)?;
     let rules = Rules { detach_keys, proxy: flags.bool("sig-proxy"), ..streams(flags, &request)? };
     warn_without_terminal(call, &request);
     let place = Place::find(&call.globals)?;
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
     let host = prepare(call, &request, &place, &store)?;
+    if dependencies::has_any(&request) {
+        dependencies::settle(&mut request, &Containers::new(&place.dirs)).map_err(CommandError::user)?;
+        let dependent = request.name.as_deref().unwrap_or("that is to be run");
+        super::start::start_all(call, &place, &store, dependent, &dependencies::of(&request))?;
+    }
     // Nothing but the command that runs it needs to know of such a container.
     let fleeting = request.auto_remove && !detached && !request.process.terminal && !flags.has("attach");
     if fleeting && !flags.has("log-driver") && !flags.has("log-opt") {

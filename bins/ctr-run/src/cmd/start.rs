@@ -7,9 +7,10 @@ use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_core::events::Status as Event;
 use ctr_pods::attach::{Connection, DetachKeys, Rules, Signals, Wants};
-use ctr_pods::containers::{Container, Containers};
+use ctr_pods::containers::{Container, Containers, Kind};
+use ctr_pods::dependencies;
 use ctr_pods::happened::Who;
-use ctr_pods::record::State;
+use ctr_pods::record::{Record, State};
 use ctr_pods::run::kept;
 use ctr_pods::status::Status;
 use ctr_pods::stop::Stopped;
@@ -112,7 +113,10 @@ pub fn start(call: &Call) -> Result<Exit, CommandError> {
         };
         return start_attached(call, &place, &containers, &store, &container, rules);
     }
-    each(call, wanted, |container| start_one(call, &place, &containers, &store, container))
+    each(call, wanted, |container| {
+        start_needed(call, &place, &store, &container.record)?;
+        start_one(call, &place, &containers, &store, container)
+    })
 }
 
 /// The keys that leave a container alone, as they were given or as the configuration has them.
@@ -135,6 +139,7 @@ fn start_attached(
     rules: Rules,
 ) -> Result<Exit, CommandError> {
     let host = begin::host(place, store);
+    start_needed(call, place, store, &container.record)?;
     match taken(containers, container, host)? {
         Taken::Held(held) => begin::started(call, place, host, *held, Some(rules)),
         Taken::Initialized(container, state) => {
@@ -167,6 +172,58 @@ fn start_one(
         Ok(_) => Ok(true),
         Err(exit) => Err(CommandError::quiet(exit)),
     }
+}
+
+/// Starts what a container needs.
+fn start_needed(call: &Call, place: &Place, store: &Store, record: &Record) -> Result<(), CommandError> {
+    start_all(call, place, store, record.id.as_str(), &record.dependencies)
+}
+
+/// Starts these containers, and what they need.
+pub(super) fn start_all(
+    call: &Call,
+    place: &Place,
+    store: &Store,
+    dependent: &str,
+    needed: &[String],
+) -> Result<(), CommandError> {
+    if needed.is_empty() {
+        return Ok(());
+    }
+    let containers = Containers::new(&place.dirs);
+    let order = dependencies::in_order(&containers, dependent, needed).map_err(CommandError::user)?;
+    for one in order {
+        let runs = one.status().map_err(CommandError::environment)?.runs();
+        // A fleeting one is in the hands of the command that runs it.
+        if !runs && one.kind == Kind::Kept {
+            // What it has said is why the other is not started.
+            start_one(call, place, &containers, store, &one).map_err(|error| error.exit(Exit::FAILURE))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether all runs that a container needs.
+pub(super) fn check_needed(containers: &Containers, record: &Record) -> Result<(), CommandError> {
+    let mut missing = Vec::new();
+    for id in &record.dependencies {
+        let found = containers.by_id(id).map_err(error::of_containers)?;
+        let status = found.map(|one| one.status()).transpose().map_err(CommandError::environment)?;
+        if !status.is_some_and(Status::runs) {
+            missing.push(id.as_str());
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "some dependencies of container {} are not started: {}: container state improper",
+        record.id,
+        missing.join(",")
+    );
+    Err(CommandError::user(&*text)
+        .peer(Sentence::Other(text))
+        .hint(format!("ctr start {}", missing.join(" "))))
 }
 
 /// A container that is to be started.
@@ -236,6 +293,7 @@ pub fn restart(call: &Call) -> Result<Exit, CommandError> {
         wanted(call, &containers, select::Rules { ignore: false, all: |_| true, narrows: false })?
     };
     each(call, wanted, |container| {
+        check_needed(&containers, &container.record)?;
         let who = Who::from(&container.record);
         let waits = container.status().map_err(CommandError::environment)? == Status::Initialized;
         // One that waits for its start is only started.

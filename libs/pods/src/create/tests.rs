@@ -31,6 +31,7 @@ fn request() -> Request {
         timeout: None,
         sig_proxy: true,
         auto_remove: false,
+        requires: Vec::new(),
         log: crate::request::LogRequest::default(),
         stop_timeout: 10,
         command_line: vec![],

@@ -44,6 +44,7 @@ use super::{
 };
 use crate::attach::Connection;
 use crate::containers::{Claim, Container as Known, Containers, Kind};
+use crate::dependencies;
 use crate::happened::Who;
 use crate::request::{LogDriver, Request};
 use crate::volumes::{self, Found};
@@ -70,12 +71,17 @@ pub struct Held {
 pub fn create(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> Result<Held, RunError> {
     check_preserved(&request.process.preserve_fds)?;
     flags(request).choose()?;
-    let request = request.settled()?;
+    let mut request = request.settled()?;
     let reading = host.store.reading(&mut |waiting| note(Note::Waiting(waiting.clone())))?;
     let image = find(host, &request)?;
     let paths = OwnPaths::of(&request)?;
     let containers = Containers::new(host.dirs);
+    dependencies::settle(&mut request, &containers)?;
     let claim = containers.claim(Kind::Kept, request.name.as_deref())?;
+    if let Err(error) = dependencies::mark(&containers, &request, &claim.id) {
+        claim.discard()?;
+        return Err(error.into());
+    }
     let settled = volumes::settle(host.store, &containers, &request, image.as_ref(), now());
     let (request, Found { layers, held: volumes }) = match settled {
         Ok((request, found)) => (request.into_owned(), found),
@@ -120,6 +126,12 @@ impl Held {
     #[must_use]
     pub fn id(&self) -> &str {
         self.claim.id.as_str()
+    }
+
+    /// The ids of containers that it needs.
+    #[must_use]
+    pub fn dependencies(&self) -> Vec<String> {
+        dependencies::of(&self.request)
     }
 
     /// What it is called.

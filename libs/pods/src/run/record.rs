@@ -7,6 +7,7 @@ use ctr_userns::map::IdMaps;
 
 use super::{Container, RunError, now};
 use crate::containers::Kind;
+use crate::dependencies;
 use crate::happened;
 use crate::mounts::{Access, Mount, Overlay, What};
 use crate::namespaces::Mode;
@@ -52,6 +53,7 @@ pub(super) fn make(
         timezone: request.timezone.clone().unwrap_or_default(),
         timeout: request.timeout.map_or(0, |timeout| timeout.as_secs()),
         stop_timeout: request.stop_timeout,
+        dependencies: dependencies::of(request),
         log: request.log.clone(),
         command_line: request.command_line.clone(),
         request: match claim.kind {

@@ -69,7 +69,7 @@ pub(super) fn of(container: &Container, status: Status, size: Option<Size>, plac
         .optional("SizeRw", "SizeRw", size.map(|size| bytes(size.own)))
         .optional("SizeRootFs", "SizeRootFs", size.map_or(0, |size| bytes(size.all)))
         .field("Mounts", mounts(&record.mounts))
-        .field("Dependencies", Vec::<String>::new())
+        .field("Dependencies", record.dependencies.clone())
         .field("NetworkSettings", network())
         .field("Namespace", "")
         .field("IsInfra", false)

@@ -98,6 +98,7 @@ const FLAGS: &[Flag] = &[
     Flag::bool("read-only-tmpfs", "With --read-only, mount a tmpfs on /run, /tmp and /var/tmp")
         .default("true"),
     Flag::bool("replace", "If a container of the same name is there, replace it"),
+    Flag::strings("requires", "Containers that are started before this one"),
     Flag::choice("restart", &["no", "never"], "What happens when the container ends: no").default("no"),
     Flag::bool("rm", "Remove the container when it exits"),
     Flag::bool("rootfs", "The first argument is a folder with a root file system, not an image"),
@@ -200,7 +201,6 @@ const NOT_YET: &[&str] = &[
     "publish,p",
     "publish-all,P",
     "rdt-class",
-    "requires",
     "retry",
     "retry-delay",
     "sdnotify",

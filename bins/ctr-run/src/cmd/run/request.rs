@@ -163,6 +163,7 @@ pub(crate) fn build(
         timeout: args.uint("timeout").filter(|seconds| *seconds > 0).map(Duration::from_secs),
         sig_proxy: args.knows("sig-proxy") && args.bool("sig-proxy"),
         auto_remove: args.bool("rm"),
+        requires: args.strings("requires"),
         log: log(args)?,
         stop_timeout: args
             .uint("stop-timeout")

@@ -1,0 +1,180 @@
+//! Containers that others need: `--requires`, and whose user namespace is shared.
+//!
+//! # Theory of operation
+//! A container's record names those it needs by id, decided when it is made. So that nobody has to read all records to find
+//! out who needs one container, a mark with the other's id lies in the `dependents` folder of that one:
+//! ```text
+//! make the mark ──> see that the needed container is still there ──> publish the record
+//! ```
+//! A mark means nothing by itself: it leads to a record, which tells. Marks of containers that are gone are removed by
+//! whoever makes the next one.
+//!
+//! # Invariants
+//! A container needs only such as were there before it: nobody needs himself.
+
+use std::collections::BTreeSet;
+
+use ctr_core::atomic;
+use ctr_core::file::FileError;
+use ctr_core::id::ContainerId;
+
+use crate::containers::{Container, Containers, ContainersError};
+use crate::request::Request;
+
+/// Where marks are, in the folder of a container that others need.
+const MARKS: &str = "dependents";
+/// How `--userns` says whose it is.
+const OF_CONTAINER: &str = "container:";
+
+/// Something about what a container needs.
+#[derive(Debug, thiserror::Error)]
+pub enum DependencyError {
+    /// It is not there.
+    #[error("{name:?} is not a valid container, cannot be used as a dependency")]
+    Unfit {
+        /// As the user wrote it.
+        name: String,
+        /// Why.
+        #[source]
+        source: ContainersError,
+    },
+    /// It was there when the container was made.
+    #[error("container {id} needs a container that is not there any more")]
+    Gone {
+        /// Who needs it.
+        id: String,
+        /// Which.
+        #[source]
+        source: ContainersError,
+    },
+    /// Records.
+    #[error(transparent)]
+    Containers(#[from] ContainersError),
+    /// A mark.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// Puts ids for the names of what a request needs.
+///
+/// # Errors
+/// One is not there.
+pub fn settle(request: &mut Request, containers: &Containers) -> Result<(), DependencyError> {
+    for name in &mut request.requires {
+        let unfit = |source| DependencyError::Unfit { name: name.clone(), source };
+        *name = containers.find(name).map_err(unfit)?.record.id.to_string();
+    }
+    // That another's user namespace cannot be joined is told by who joins it.
+    if let Some(name) = request.userns.mode.as_deref().and_then(|mode| mode.strip_prefix(OF_CONTAINER))
+        && let Ok(found) = containers.find(name)
+    {
+        request.userns.mode = Some(format!("{OF_CONTAINER}{}", found.record.id));
+    }
+    Ok(())
+}
+
+/// Whether a request needs other containers.
+#[must_use]
+pub fn has_any(request: &Request) -> bool {
+    !request.requires.is_empty()
+        || request.userns.mode.as_deref().is_some_and(|mode| mode.starts_with(OF_CONTAINER))
+}
+
+/// The ids of those that a settled request needs, each once.
+#[must_use]
+pub fn of(request: &Request) -> Vec<String> {
+    let shared = request.userns.mode.as_deref().and_then(|mode| mode.strip_prefix(OF_CONTAINER));
+    let all: BTreeSet<&str> = request.requires.iter().map(String::as_str).chain(shared).collect();
+    all.into_iter().filter(|id| ContainerId::parse(id).is_ok()).map(str::to_owned).collect()
+}
+
+/// Marks what a container needs, before its record is published.
+///
+/// # Errors
+/// One is gone, or its folder cannot be written to.
+pub fn mark(
+    containers: &Containers,
+    request: &Request,
+    dependent: &ContainerId,
+) -> Result<(), DependencyError> {
+    for id in of(request) {
+        let needed = find(containers, dependent.as_str(), &id)?;
+        let marks = needed.folder.join(MARKS);
+        atomic::private_directory(&marks)?;
+        for stale in marks_of(&needed)? {
+            if containers.by_id(&stale)?.is_none() {
+                atomic::remove(&marks.join(stale))?;
+            }
+        }
+        let path = marks.join(dependent.as_str());
+        std::fs::write(&path, "").map_err(|error| FileError::new("write", &path, error))?;
+        let _still_there = find(containers, dependent.as_str(), &id)?;
+    }
+    Ok(())
+}
+
+/// The containers that need this one.
+///
+/// # Errors
+/// Records cannot be read.
+pub fn dependents(containers: &Containers, container: &Container) -> Result<Vec<Container>, DependencyError> {
+    let mut found = Vec::new();
+    for id in marks_of(container)? {
+        let needs =
+            |one: &Container| one.record.dependencies.iter().any(|id| container.record.id.as_str() == id);
+        found.extend(containers.by_id(&id)?.filter(needs));
+    }
+    Ok(found)
+}
+
+/// What these containers need, and what that needs, each after what it needs itself.
+///
+/// # Errors
+/// One is gone.
+pub fn in_order(
+    containers: &Containers,
+    dependent: &str,
+    needed: &[String],
+) -> Result<Vec<Container>, DependencyError> {
+    let (mut order, mut seen) = (Vec::new(), BTreeSet::new());
+    visit(containers, dependent, needed, &mut seen, &mut order)?;
+    Ok(order)
+}
+
+/// It ends, as each container is visited once, and needs only older ones.
+fn visit(
+    containers: &Containers,
+    dependent: &str,
+    needed: &[String],
+    seen: &mut BTreeSet<String>,
+    order: &mut Vec<Container>,
+) -> Result<(), DependencyError> {
+    for id in needed {
+        if seen.insert(id.clone()) {
+            let container = find(containers, dependent, id)?;
+            visit(containers, id, &container.record.dependencies, seen, order)?;
+            order.push(container);
+        }
+    }
+    Ok(())
+}
+
+fn find(containers: &Containers, dependent: &str, id: &str) -> Result<Container, DependencyError> {
+    let gone = || DependencyError::Gone {
+        id: dependent.to_owned(),
+        source: ContainersError::NotFound(id.to_owned()),
+    };
+    containers.by_id(id)?.ok_or_else(gone)
+}
+
+/// The ids of the marks in a container's folder.
+fn marks_of(container: &Container) -> Result<Vec<String>, DependencyError> {
+    let path = container.folder.join(MARKS);
+    let entries = match std::fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(FileError::new("list", &path, error).into()),
+    };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    Ok(names.filter(|name| ContainerId::parse(name).is_ok()).collect())
+}
