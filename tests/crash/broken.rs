@@ -115,8 +115,9 @@ impl<P: Fn(&Env) + Sync> Case<P> {
             work(first);
         });
         let (mut wrong, hit) = (wrong.into_inner().expect("no worker panicked"), hit.into_inner());
-        // A few places move: which of two processes waits for the other, and how often it asks, differs from run to run.
-        assert!(hit * 10 >= all.len() * 7, "{}: only {hit} of {} places were met", self.name, all.len());
+        // On a calm machine all are met, locks that somebody waits for being left out. On a busy one it differs from run to run
+        // which of two processes waits for the other, and so how many calls each of them makes.
+        assert!(hit * 10 >= all.len() * 9, "{}: only {hit} of {} places were met", self.name, all.len());
         let count = wrong.len();
         wrong.truncate(10);
         assert!(
