@@ -20,6 +20,7 @@ use rustix::io::Errno;
 
 mod connection;
 mod keys;
+mod print;
 mod relay;
 
 pub use connection::{ConnectError, Connection, Start, Wants, kill_monitor};

@@ -1,7 +1,7 @@
 //! Between the user's streams and a connection.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use ctr_sys::monitor::{INPUT_MESSAGE, MESSAGE, kind};
 use ctr_sys::signals::{self, Set};
@@ -13,6 +13,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use super::Outcome;
 use super::connection::Connection;
 use super::keys::{DetachKeys, Matcher, Typed};
+use super::print::Stream;
 use crate::terminal::{Raw, own_size, stdin_is_terminal};
 
 /// Relaying failed.
@@ -123,7 +124,7 @@ pub fn relay(
             relay.flush()?;
         }
         if ready.output
-            && let Some(outcome) = relay.show()?
+            && let Some(outcome) = relay.show(signals, deliver)?
         {
             return Ok(outcome);
         }
@@ -148,6 +149,8 @@ struct Relay<'a> {
     pending: VecDeque<Vec<u8>>,
     /// The last message of the monitor.
     message: Box<[u8]>,
+    stdout: Stream,
+    stderr: Stream,
 }
 
 impl<'a> Relay<'a> {
@@ -167,6 +170,8 @@ impl<'a> Relay<'a> {
             input_open: rules.input,
             pending: VecDeque::new(),
             message: vec![0; MESSAGE].into_boxed_slice(),
+            stdout: Stream::stdout(),
+            stderr: Stream::stderr(),
         };
         relay.resize()?;
         Ok(relay)
@@ -239,7 +244,11 @@ impl<'a> Relay<'a> {
     }
 
     /// Shows the next message, if there is one.
-    fn show(&mut self) -> Result<Option<Outcome>, RelayError> {
+    fn show(
+        &mut self,
+        signals: &Signals,
+        deliver: &mut dyn FnMut(i32),
+    ) -> Result<Option<Outcome>, RelayError> {
         let length = match recv(&self.socket, &mut self.message[..], RecvFlags::DONTWAIT) {
             Ok((length, _)) => length,
             Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
@@ -249,11 +258,8 @@ impl<'a> Relay<'a> {
         };
         match &self.message[..length] {
             [] => return Ok(Some(Outcome::Lost)),
-            [kind::OUTPUT, bytes @ ..] if self.rules.stdout => {
-                write_all("standard output", rustix::stdio::stdout(), bytes)?;
-            }
-            [kind::ERROR_OUTPUT, bytes @ ..] if self.rules.stderr => {
-                write_all("standard error", rustix::stdio::stderr(), bytes)?;
+            [kind @ (kind::OUTPUT | kind::ERROR_OUTPUT), ..] => {
+                self.print(*kind, length, signals, deliver)?;
             }
             [kind::ENDED, code, signal, ..] => {
                 return Ok(Some(Outcome::Ended { code: *code, signal: *signal }));
@@ -267,6 +273,40 @@ impl<'a> Relay<'a> {
             _ => {}
         }
         Ok(None)
+    }
+
+    /// Prints the output that the message has. As long as nobody reads it the container's next has to wait; signals do not.
+    fn print(
+        &mut self,
+        kind: u8,
+        length: usize,
+        signals: &Signals,
+        deliver: &mut dyn FnMut(i32),
+    ) -> Result<(), RelayError> {
+        let is_shown = if kind == kind::OUTPUT { self.rules.stdout } else { self.rules.stderr };
+        let mut from = if is_shown { 1 } else { length };
+        while from < length {
+            let stream = if kind == kind::OUTPUT { &self.stdout } else { &self.stderr };
+            match stream.write(&self.message[from..length]) {
+                Ok(count) => from += count,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    let mut waited = [
+                        PollFd::from_borrowed_fd(stream.fd, PollFlags::OUT),
+                        PollFd::from_borrowed_fd(signals.0.as_fd(), PollFlags::IN),
+                    ];
+                    match poll(&mut waited, None) {
+                        Ok(_) | Err(Errno::INTR) => {}
+                        Err(errno) => return Err(failed("poll")(errno)),
+                    }
+                    if !waited[1].revents().is_empty() {
+                        self.take_signals(signals, deliver)?;
+                    }
+                }
+                Err(errno) => return Err(RelayError::Output { stream: stream.name, errno }),
+            }
+        }
+        Ok(())
     }
 
     fn take_signals(&mut self, signals: &Signals, deliver: &mut dyn FnMut(i32)) -> Result<(), RelayError> {
@@ -320,24 +360,4 @@ impl<'a> Relay<'a> {
         // Where it is ignored, we go on.
         kill_process(getpid(), signal).map_err(failed("kill"))
     }
-}
-
-/// Writes everything, also to a descriptor that somebody made one that does not wait.
-fn write_all(stream: &'static str, to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), RelayError> {
-    let failed = |errno| RelayError::Output { stream, errno };
-    while !bytes.is_empty() {
-        match rustix::io::write(to, bytes) {
-            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                let mut waited = [PollFd::from_borrowed_fd(to, PollFlags::OUT)];
-                match poll(&mut waited, None) {
-                    Ok(_) | Err(Errno::INTR) => {}
-                    Err(errno) => return Err(failed(errno)),
-                }
-            }
-            Err(errno) => return Err(failed(errno)),
-        }
-    }
-    Ok(())
 }
