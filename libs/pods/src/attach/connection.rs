@@ -197,6 +197,7 @@ fn connect(folder: &Path) -> Result<OwnedFd, ConnectError> {
     match monitor::connect(folder.as_fd()) {
         Ok(socket) => Ok(socket),
         Err(Errno::NOENT | Errno::CONNREFUSED) => Err(ConnectError::Nobody),
+        Err(Errno::AGAIN) => Err(ConnectError::Silent),
         Err(errno) => Err(failed("connect to the container's monitor")(errno)),
     }
 }

@@ -1,8 +1,11 @@
 //! The socket that clients connect to, in a folder whose path may be longer than a socket's address.
 
+use core::time::Duration;
+
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::{Errno, Result};
+use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
 
 use super::SOCKET_NAME;
@@ -10,6 +13,9 @@ use crate::decimal::{DIGITS, digits};
 
 /// How many clients may wait to be accepted.
 const BACKLOG: i32 = 32;
+
+/// How long a client waits to be one of them. A monitor that was stopped accepts nobody.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes the socket in a folder, only for its owner; one that is left over there goes.
 ///
@@ -31,9 +37,10 @@ pub fn listen(folder: BorrowedFd<'_>) -> Result<OwnedFd> {
 /// Connects to the socket in a folder.
 ///
 /// # Errors
-/// ENOENT or ECONNREFUSED if nobody listens.
+/// ENOENT or ECONNREFUSED if nobody listens, EAGAIN if too many wait already.
 pub fn connect(folder: BorrowedFd<'_>) -> Result<OwnedFd> {
     let socket = packets()?;
+    sockopt::set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?;
     rustix::net::connect(&socket, &address(folder)?)?;
     Ok(socket)
 }
