@@ -61,6 +61,9 @@ pub struct Removal {
     pub grace: Option<Duration>,
 }
 
+/// How often a container is ended that somebody starts again in the same moment.
+const TURNS: u32 = 10;
+
 /// Ends a container if need be and takes hold of it; `None` is one that went by itself. What is held is removed with
 /// [`Claim::discard`], in A.
 ///
@@ -72,6 +75,33 @@ pub fn seize(
     how: Removal,
     on_wait: &mut dyn FnMut(&Waiting),
 ) -> Result<Option<Claim>, RemoveError> {
+    let mut now = container.clone();
+    for _ in 0..TURNS {
+        match seize_once(containers, &now, how, on_wait)? {
+            Seized::Claim(claim) => return Ok(Some(claim)),
+            Seized::Gone => return Ok(None),
+            Seized::Held(again) if how.force => now = *again,
+            Seized::Held(_) => break,
+        }
+    }
+    Err(RemoveError::Held(container.record.id.to_string()))
+}
+
+/// What came of trying to take hold of a container that does not run any more.
+enum Seized {
+    Claim(Claim),
+    /// It went by itself.
+    Gone,
+    /// Somebody else was faster, and may have started it.
+    Held(Box<Container>),
+}
+
+fn seize_once(
+    containers: &Containers,
+    container: &Container,
+    how: Removal,
+    on_wait: &mut dyn FnMut(&Waiting),
+) -> Result<Seized, RemoveError> {
     let id = || container.record.id.to_string();
     let status = container.status().map_err(StopError::from)?;
     if status.has_command() && !how.force {
@@ -83,15 +113,14 @@ pub fn seize(
         other => drop(other?),
     }
     if container.kind == Kind::Fleeting {
-        return Ok(None);
+        return Ok(Seized::Gone);
     }
-    match containers.hold(container)? {
-        Some(claim) => {
-            // A monitor that was killed has left its group.
-            container.group().map_or(Ok(()), cgroup::remove).map_err(StopError::from)?;
-            Ok(Some(claim))
-        }
-        None if containers.by_id(container.record.id.as_str())?.is_none() => Ok(None),
-        None => Err(RemoveError::Held(id())),
+    if let Some(claim) = containers.hold(container)? {
+        // A monitor that was killed has left its group.
+        container.group().map_or(Ok(()), cgroup::remove).map_err(StopError::from)?;
+        return Ok(Seized::Claim(claim));
     }
+    Ok(containers
+        .by_id(container.record.id.as_str())?
+        .map_or(Seized::Gone, |now| Seized::Held(Box::new(now))))
 }

@@ -87,7 +87,8 @@ impl Containers {
         Ok(Some(self.claim_of(container, lock)))
     }
 
-    /// Waits until nobody supervises a container any more; `on_wait` hears who does so after a second.
+    /// Waits until nobody supervises this start of a container any more, be there another one by then; `on_wait` hears who
+    /// does so after a second.
     ///
     /// # Errors
     /// Its lock cannot be waited for.
@@ -96,13 +97,18 @@ impl Containers {
         container: &Container,
         on_wait: &mut dyn FnMut(&Waiting),
     ) -> Result<(), ContainersError> {
-        let mut named = |waiting: &Waiting| on_wait(&supervised(container, waiting.clone()));
-        match Lock::acquire(&container.folder.join(LOCK), Mode::Shared, &mut named) {
-            // Held by nobody: its supervisor has left it.
-            Ok(_lock) => Ok(()),
-            Err(error) if error.is_missing() => Ok(()),
-            Err(error) => Err(error.into()),
+        let init = |of: &Container| of.state.as_ref().map(|state| state.init.clone());
+        for turn in 0_u64.. {
+            let hears: Option<&mut dyn FnMut(&Waiting)> = if turn == 1 { Some(&mut *on_wait) } else { None };
+            if self.is_left(container, hears)? {
+                break;
+            }
+            let now = self.by_id(container.record.id.as_str())?;
+            if now.is_none_or(|now| init(&now) != init(container)) {
+                break;
+            }
         }
+        Ok(())
     }
 
     /// Waits a moment for nobody to hold a container any more; whether that is so. `on_wait` hears who does, if it is not.
