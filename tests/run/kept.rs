@@ -36,10 +36,10 @@ pub(crate) fn process(env: &Env, name: &str, which: &str) -> Pid {
 }
 
 /// A process that does nothing until this is dropped.
-struct Suspended(Pid);
+pub(crate) struct Suspended(Pid);
 
 impl Suspended {
-    fn new(process: Pid) -> Self {
+    pub(crate) fn new(process: Pid) -> Self {
         kill_process(process, Signal::STOP).expect("it is ours");
         Self(process)
     }

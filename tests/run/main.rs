@@ -28,6 +28,7 @@ mod stop;
 mod system;
 mod terminal;
 mod top;
+mod trouble;
 mod user;
 mod volume_verbs;
 mod volumes;
