@@ -346,7 +346,7 @@ fn waiting_has_conditions() {
     assert_eq!(first.finish().stdout, "6\n");
     assert_eq!(env.ok(["wait", "--latest"]), "6");
     assert_eq!(env.ok(["wait", "--ignore", "nobody"]), "-1");
-    assert_eq!(env.ctr(["wait", "nobody"]).run().code(), 1);
+    assert_eq!(env.ctr(["wait", "nobody"]).run().code(), 125);
     let said = env.ctr(["wait", "--condition", "nope", "one"]).run().fails(125);
     assert!(said.contains("unknown container state: nope"), "{said}");
     assert_eq!(env.ctr(["wait", "--interval", "-1s", "one"]).run().code(), 125);
