@@ -229,6 +229,8 @@ fn what_is_not_there_or_does_not_run() {
         }
     }
     assert_eq!(env.ctr(["stop", "--ignore", "nobody"]).run().code(), 0);
+    let said = env.named("podman", ["stop", "--cidfile", "none"]).run().fails(125);
+    assert_eq!(said, "Error: reading CIDFile: open none: no such file or directory\n");
     let said = env.ctr(["kill", "made"]).run().fails(125);
     assert!(said.contains("can only kill running containers"), "{said}");
     assert_eq!(env.ctr(["kill", "--signal", "NOPE", "made"]).run().code(), 125);

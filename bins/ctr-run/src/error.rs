@@ -8,6 +8,7 @@ use ctr_pods::create::CreateError;
 use ctr_pods::remove::RemoveError;
 use ctr_pods::run::RunError;
 use ctr_pods::stop::StopError;
+use ctr_pods::user::UserError;
 use ctr_store::ResolveError;
 use rustix::io::Errno;
 
@@ -23,6 +24,10 @@ pub(crate) fn of_run(error: RunError) -> CommandError {
         // The name of nothing is not found.
         error @ RunError::Create(CreateError::FolderCommand) => {
             CommandError::user(error).exit(Exit::NOT_FOUND).peer(Sentence::CommandNotFound(String::new()))
+        }
+        // As with the peers: it was to run, as somebody whom nobody knows.
+        error @ RunError::User(UserError::NoUser(_) | UserError::NoGroup(_)) => {
+            CommandError::user(error).exit(Exit::NOT_EXECUTABLE)
         }
         error @ RunError::Workdir { .. } => CommandError::user(error).exit(Exit::NOT_EXECUTABLE),
         // A kernel before 5.12, or a sandbox around us that hides what a newer one has.

@@ -55,11 +55,14 @@ pub struct PasswdRequest {
     pub passwd_entry: Option<String>,
     /// `--group-entry`.
     pub group_entry: Option<String>,
+    /// `--hostuser`: users of the host, by name or id, who are added too.
+    #[serde(default)]
+    pub host_users: Vec<String>,
 }
 
 impl Default for PasswdRequest {
     fn default() -> Self {
-        Self { add: true, passwd_entry: None, group_entry: None }
+        Self { add: true, passwd_entry: None, group_entry: None, host_users: Vec::new() }
     }
 }
 

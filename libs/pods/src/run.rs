@@ -547,7 +547,11 @@ impl Container<'_> {
     ) -> Result<(Started, W), RunError> {
         let (start, watch) = Start::begin(self, a, plan, joined, streams, before)?;
         let root = Root::from_dir(root::mount(self, a, plan, note)?);
-        let accounts = accounts::read(&root)?;
+        let mut accounts = accounts::read(&root)?;
+        let of_host = self.users_of_host()?;
+        if accounts::add_of_host(&root, &accounts, &of_host, &self.request.passwd)? {
+            accounts = accounts::read(&root)?;
+        }
         let identity = self.identity(plan, &accounts)?;
         let newcomer = self.newcomer(plan, &identity, a);
         accounts::add(&root, &accounts, &identity, &newcomer, &self.request.passwd)?;
@@ -569,23 +573,44 @@ impl Container<'_> {
         user::identify(&UserSpec::parse(&text)?, accounts)
     }
 
+    /// The users of `--hostuser`, each at home where that is mounted, else where the process starts.
+    fn users_of_host(&self) -> Result<Vec<user::User>, RunError> {
+        let asked = &self.request.passwd.host_users;
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let all = accounts_of_host();
+        let find = |text: &String| {
+            let by_id = || text.parse().ok().and_then(|uid| all.user_by_id(uid));
+            let user = all.user_by_name(text).or_else(by_id);
+            let mut user = user.ok_or_else(|| UserError::NoUser(text.clone()))?;
+            user.home = self.home(user.home);
+            Ok(user)
+        };
+        asked.iter().map(find).collect()
+    }
+
+    /// A home that is mounted, else where the process starts.
+    fn home(&self, home: String) -> String {
+        let workdir = self.request.process.workdir.as_deref().unwrap_or(&self.config().working_dir);
+        let place = if workdir.is_empty() { "/" } else { workdir };
+        let mounted = self.request.storage.mounts.iter().any(|mount| mount.target.as_str() == home);
+        if mounted { home } else { place.to_owned() }
+    }
+
     /// How the process is called where the image does not say it. With keep-id it is the user, who is at home in a
     /// folder that is mounted; everybody else is where the process starts.
     fn newcomer(&self, plan: &Plan, identity: &Identity, a: &LevelA) -> Newcomer {
-        let workdir = self.request.process.workdir.as_deref().unwrap_or(&self.config().working_dir);
-        let place = if workdir.is_empty() { "/" } else { workdir };
         let same = plan.user.is_some_and(|(uid, _)| uid == identity.uid);
-        let Some(user) = same.then(|| host_user(a.user().0)).flatten() else {
-            return Newcomer { name: None, home: place.to_owned() };
-        };
-        let mounted = self.request.storage.mounts.iter().any(|mount| mount.target.as_str() == user.home);
-        let home = if mounted { user.home } else { place.to_owned() };
-        Newcomer { name: Some(user.name), home }
+        match same.then(|| accounts_of_host().user_by_id(a.user().0)).flatten() {
+            Some(user) => Newcomer { name: Some(user.name), home: self.home(user.home) },
+            None => Newcomer { name: None, home: self.home(String::new()) },
+        }
     }
 }
 
-/// The user in the host's own passwd file.
-fn host_user(uid: u32) -> Option<user::User> {
-    let passwd = ctr_core::file::read(Path::new("/etc/passwd"), ctr_core::limits::SYSTEM_FILE).ok()?;
-    Accounts::new(passwd, Vec::new()).user_by_id(uid)
+/// The host's own passwd file; one that cannot be read has nobody in it.
+fn accounts_of_host() -> Accounts {
+    let passwd = ctr_core::file::read(Path::new("/etc/passwd"), ctr_core::limits::SYSTEM_FILE);
+    Accounts::new(passwd.unwrap_or_default(), Vec::new())
 }

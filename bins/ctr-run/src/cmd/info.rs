@@ -11,7 +11,6 @@ use ctr_cli::exit::Exit;
 use ctr_cli::json;
 use ctr_cli::report::CommandError;
 use ctr_cli::template::{Value, asks_for_json};
-use ctr_cli::ui::Ui;
 use ctr_cli::usage::{Flag, Verb};
 use ctr_pods::containers::Containers;
 use ctr_store::Store;
@@ -38,7 +37,7 @@ pub const VERB: Verb = Verb::new("[options]", "Display podman system information
 /// The store cannot be read, or the template is wrong.
 pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let ui = &call.ui;
-    let told = tell(&Place::find(&call.globals)?, &call.globals.storage_opts, ui)?;
+    let told = tell(call, &Place::find(&call.globals)?)?;
     match call.flags.get("format") {
         Some(format) if asks_for_json(format) => {
             let text = json::document(&told.to_json(), json::Style::TWO);
@@ -51,7 +50,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     Ok(Exit::SUCCESS)
 }
 
-fn tell(place: &Place, storage_opts: &[String], ui: &Ui) -> Result<Value, CommandError> {
+fn tell(call: &Call, place: &Place) -> Result<Value, CommandError> {
     let mut facts = Facts::of_this_process().map_err(CommandError::environment)?;
     facts.name = facts.name.or_else(|| place.user.clone());
     let images = images(place)?;
@@ -63,13 +62,22 @@ fn tell(place: &Place, storage_opts: &[String], ui: &Ui) -> Result<Value, Comman
         .unwrap_or_else(|| "/etc/containers/storage.conf".into());
     let temporary = path("TMPDIR").unwrap_or_else(|| "/var/tmp".into());
     Ok(report(&Subject {
-        voice: ui.voice(),
+        voice: call.ui.voice(),
         data: &place.dirs.data,
         run: &place.dirs.run,
         driver: place.driver_name(),
-        storage_opts,
+        storage_opts: &call.globals.storage_opts,
         config_file: &config_file,
         temporary: &temporary,
+        volume_plugins: call
+            .globals
+            .config
+            .containers
+            .map("engine.volume_plugins")
+            .into_iter()
+            .flatten()
+            .map(|(name, _command)| name.as_str())
+            .collect(),
         images,
         containers,
         facts: &facts,

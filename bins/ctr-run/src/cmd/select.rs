@@ -6,6 +6,7 @@ use std::time::Duration;
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::human::time::Timestamp;
+use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::Parsed;
 use ctr_core::{file, limits};
@@ -157,6 +158,10 @@ pub(super) fn from_files(flags: &Parsed, flag: &str, ignore: bool) -> Result<Vec
         match file::read_text(Path::new(&path), limits::TAG as u64 * 8) {
             Ok(text) => names.push(text.lines().next().unwrap_or_default().to_owned()),
             Err(error) if ignore && error.is_missing() => {}
+            Err(error) if error.is_missing() && flag == "cidfile" => {
+                let text = format!("reading CIDFile: open {path}: no such file or directory");
+                return Err(CommandError::user(error).peer(Sentence::Other(text)));
+            }
             Err(error) => return Err(CommandError::user(error)),
         }
     }

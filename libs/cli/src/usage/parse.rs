@@ -50,7 +50,20 @@ pub enum FlagError {
     /// The flag is podman's, and not built yet.
     #[error("{0} is not supported yet")]
     NotBuilt(String),
+    /// The flag is podman's, and cannot work.
+    #[error("{0}")]
+    Never(&'static str),
 }
+
+/// Flags that are not built, of which 0 asks for what is anyway: no limit.
+const NO_LIMIT: [&[u8]; 6] =
+    [b"blkio-weight", b"cpu-shares", b"cpus", b"memory", b"memory-reservation", b"memory-swap"];
+
+/// Flags that are not built since they cannot work where we are, with the peers' words for that.
+const NEVER: [(&[u8], &str); 1] = [(
+    b"device-cgroup-rule",
+    "device cgroup rules are not supported in rootless mode or in a user namespace",
+)];
 
 /// What a command line is read with.
 #[derive(Debug, Clone, Copy)]
@@ -147,19 +160,37 @@ fn long<'a>(
         None => (text, None),
     };
     let Some(flag) = grammar.long(name) else {
-        let shown = lossy(name);
-        let refused = grammar.refuses(name);
-        return Err(if refused {
-            FlagError::NotBuilt(format!("--{shown}"))
-        } else {
-            FlagError::Unknown(shown)
-        });
+        return unknown(grammar, name, value, rest);
     };
     match (value, flag.alone, rest.split_first()) {
         (Some(value), _, _) => set(flag, OsStr::from_bytes(value), found).map(|()| rest),
         (None, Some(alone), _) => set(flag, OsStr::new(alone), found).map(|()| rest),
         (None, None, Some((value, rest))) => set(flag, value, found).map(|()| rest),
         (None, None, None) => Err(FlagError::NoValue(lossy(name))),
+    }
+}
+
+/// A flag that is in no table: passed over where it asks for nothing, else refused.
+fn unknown<'a>(
+    grammar: &Grammar<'_>,
+    name: &[u8],
+    value: Option<&[u8]>,
+    rest: &'a [OsString],
+) -> Result<&'a [OsString], FlagError> {
+    let shown = lossy(name);
+    if !grammar.refuses(name) {
+        return Err(FlagError::Unknown(shown));
+    }
+    if NO_LIMIT.contains(&name) {
+        match (value, rest.split_first()) {
+            (Some(b"0"), _) => return Ok(rest),
+            (None, Some((word, after))) if word == "0" => return Ok(after),
+            _ => {}
+        }
+    }
+    match NEVER.iter().find(|(never, _)| *never == name) {
+        Some((_, reason)) => Err(FlagError::Never(reason)),
+        None => Err(FlagError::NotBuilt(format!("--{shown}"))),
     }
 }
 

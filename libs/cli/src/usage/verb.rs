@@ -267,7 +267,7 @@ pub(crate) fn leading<'a>(
 /// The error with the line that says where to read on.
 pub(crate) fn wrong_flag(error: &FlagError, command: &str) -> CommandError {
     match error {
-        FlagError::NotBuilt(_) => CommandError::usage(error.to_string()),
+        FlagError::NotBuilt(_) | FlagError::Never(_) => CommandError::usage(error.to_string()),
         _ => CommandError::usage(format!("{error}\nSee '{command} --help'")),
     }
 }

@@ -11,7 +11,7 @@ use ctr_core::rooted::{Root, TreeError};
 use rustix::fs::{Mode, OFlags};
 
 use crate::request::PasswdRequest;
-use crate::user::{Accounts, EntryFacts, Identity, group_entry, passwd_entry};
+use crate::user::{Accounts, EntryFacts, Identity, User, group_entry, passwd_entry};
 
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
@@ -79,6 +79,30 @@ pub(super) fn add(
         append(root, GROUP, &group_entry(&facts, request.group_entry.as_deref()))?;
     }
     Ok(())
+}
+
+/// Adds lines for users of the host. Returns whether there are any whom the image did not know.
+pub(super) fn add_of_host(
+    root: &Root,
+    accounts: &Accounts,
+    users: &[User],
+    request: &PasswdRequest,
+) -> Result<bool, AccountsError> {
+    let known =
+        |user: &User| accounts.user_by_id(user.uid).is_some() || accounts.user_by_name(&user.name).is_some();
+    let mut added = false;
+    for user in users.iter().filter(|user| !known(user)) {
+        let facts = EntryFacts {
+            name: &user.name,
+            uid: user.uid,
+            gid: user.gid,
+            comment: &user.name,
+            home: &user.home,
+        };
+        append(root, PASSWD, &passwd_entry(&facts, request.passwd_entry.as_deref()))?;
+        added = true;
+    }
+    Ok(added)
 }
 
 /// Adds a line at the end, on a line of its own.

@@ -28,6 +28,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) config_file: &'a Path,
     /// Where archives are unpacked before they are in the store.
     pub(crate) temporary: &'a Path,
+    /// Names of the plugins for volumes that the configuration has: nothing here asks them.
+    pub(crate) volume_plugins: Vec<&'a str>,
     /// How many images there are.
     pub(crate) images: usize,
     /// How many containers run, and how many do not.
@@ -44,7 +46,7 @@ pub(crate) fn report(subject: &Subject<'_>) -> Value {
             field("Host", "host", record("define.HostInfo", machine(subject))),
             field("Store", "store", record("define.StoreInfo", store(subject))),
             field("Registries", "registries", host::nothing()),
-            field("Plugins", "plugins", record("define.Plugins", plugins())),
+            field("Plugins", "plugins", record("define.Plugins", plugins(subject))),
             field("Version", "version", version::client(subject.voice)),
         ],
     )
@@ -253,10 +255,10 @@ fn status(driver: &str) -> Value {
     Value::from(facts.map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<BTreeMap<_, _>>())
 }
 
-fn plugins() -> Vec<Entry> {
+fn plugins(subject: &Subject<'_>) -> Vec<Entry> {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     vec![
-        field("Volume", "volume", names(&["local"])),
+        field("Volume", "volume", names(&[&["local"], subject.volume_plugins.as_slice()].concat())),
         field("Network", "network", names(&["none", "host"])),
         field("Log", "log", names(&LogDriver::ALL.map(LogDriver::name))),
         field("Authorization", "authorization", Value::Nil),
@@ -277,6 +279,7 @@ mod tests {
             storage_opts: &["overlay.size=5".to_owned()],
             config_file: Path::new("/nonexistent/storage.conf"),
             temporary: Path::new("/var/tmp"),
+            volume_plugins: vec!["far"],
             images: 3,
             containers: (1, 2),
             facts: &facts,

@@ -58,6 +58,7 @@ const FLAGS: &[Flag] = &[
     Flag::strings("group-add", "Add supplementary groups, or keep-groups"),
     Flag::string("group-entry", "Entry to write to /etc/group"),
     Flag::string("hostname", "Set the container's host name").short('h'),
+    Flag::strings("hostuser", "Add a user of the host, by name or id, to /etc/passwd"),
     Flag::bool("http-proxy", "Pass proxy environment variables of the host into the container")
         .default("true"),
     Flag::string("image-volume", "What the image's volumes are: anonymous (or bind), tmpfs or ignore")
@@ -179,7 +180,6 @@ const NOT_YET: &[&str] = &[
     "health-startup-timeout",
     "health-timeout",
     "hosts-file",
-    "hostuser",
     "init-path",
     "ip",
     "ip6",

@@ -138,6 +138,7 @@ pub(crate) fn build(
             add: !args.knows("passwd") || args.bool("passwd"),
             passwd_entry: args.get("passwd-entry").map(str::to_owned),
             group_entry: args.get("group-entry").map(str::to_owned),
+            host_users: args.strings("hostuser"),
         },
         storage: storage(args)?,
         privileges: privileges(args, &namespaces)?,
