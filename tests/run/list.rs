@@ -3,6 +3,8 @@
 use ctr_tests::env::Running;
 use ctr_tests::{BUSYBOX, Env, needs};
 
+use crate::kept::process;
+
 /// A container of this name that sleeps until it is ended.
 fn sleeper<'a>(env: &'a Env, name: &str) -> Running<'a> {
     let cid = format!("{name}.cid");
@@ -48,6 +50,44 @@ fn ps_filters_sorts_and_cuts() {
     let _removed = env.ok(["rm", "--force", "--time=0", "--all"]);
     let _ended = (one.finish(), two.finish());
     assert_eq!(names(&["--all"]), "");
+}
+
+#[test]
+fn what_a_list_remembers_is_checked_each_time() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let list = || env.ok(["ps", "-a", "--format", "{{.Names}} {{.State}} {{.ExitCode}}"]);
+    let memory = env.run_dir().join("ctr/overview.1");
+    // What changed a moment ago is not remembered.
+    let settled = || {
+        std::fs::remove_file(&memory).ok();
+        while !memory.exists() {
+            list();
+        }
+    };
+    env.ok(["create", "--name", "one", BUSYBOX, "sleep", "1000"]);
+    settled();
+    assert_eq!(list(), "one created 0");
+    env.ok(["rename", "one", "two"]);
+    assert_eq!(list(), "two created 0");
+    settled();
+    env.ok(["start", "two"]);
+    assert_eq!(list(), "two running 0");
+    settled();
+    rustix::process::kill_process(process(&env, "two", "ConmonPid"), rustix::process::Signal::KILL)
+        .expect("it is ours");
+    env.ok(["wait", "two"]);
+    assert_eq!(list(), "two exited 137");
+    for garbled in [
+        String::new(),
+        "x\ny z\n".to_owned(),
+        std::fs::read_to_string(&memory).expect("text").replace(['{', '}'], ""),
+    ] {
+        std::fs::write(&memory, garbled).expect("a file");
+        assert_eq!(list(), "two exited 137");
+    }
+    env.ok(["rm", "two"]);
+    assert_eq!(list(), "");
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub const ENV_FILE: u64 = 16 << 20;
 pub const SECCOMP_PROFILE: u64 = 4 << 20;
 /// Bytes of a record of ours: a container, an image's plan, a layer's meta.
 pub const RECORD: u64 = 16 << 20;
+/// Bytes of what lists remember of all containers: a hundred thousand of them.
+pub const OVERVIEW: u64 = 64 << 20;
 /// Bytes of a list of what differs between two images.
 pub const CHANGES: u64 = 1 << 30;
 /// Bytes of a template of the user's.

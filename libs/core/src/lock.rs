@@ -76,7 +76,7 @@ impl Waiting {
     }
 }
 
-/// A mark on a lock's file, whoever holds the lock, which others can see with [`Mark::is_on`].
+/// A mark on a lock's file, whoever holds the lock, which others can see with [`Lock::look`].
 ///
 /// It is a lock of the other kind (`fcntl`), which knows nothing of the first. The kernel takes it away with the process
 /// that set it, and as soon as that process closes the file anywhere.
@@ -96,16 +96,15 @@ impl Mark {
             Err(error) => Err(FileError::new("mark", path, error)),
         }
     }
+}
 
-    /// Whether another process has set one.
-    ///
-    /// # Errors
-    /// The kernel does not say.
-    pub fn is_on(path: &Path) -> Result<bool, FileError> {
-        let Some(file) = open_existing(path)? else { return Ok(false) };
-        let found = fcntl_getlk(&file, &Flock::from(FlockType::WriteLock));
-        found.map(|mark| mark.is_some()).map_err(|error| FileError::new("inspect", path, error))
-    }
+/// What can be seen of a lock without taking it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// Somebody holds it.
+    pub held: bool,
+    /// It is, and another process has set a [`Mark`].
+    pub marked: bool,
 }
 
 impl Lock {
@@ -155,7 +154,19 @@ impl Lock {
 
     /// Returns whether somebody holds the lock; a file that is not there is held by nobody.
     pub fn is_held(path: &Path) -> Result<bool, FileError> {
-        open_existing(path)?.map_or(Ok(false), |file| Ok(!take(&file, Mode::Shared, path)?))
+        let Some(file) = open_existing(path)? else { return Ok(false) };
+        Ok(!take(&file, Mode::Shared, path)?)
+    }
+
+    /// Looks at the lock; a file that is not there is held by nobody.
+    pub fn look(path: &Path) -> Result<Look, FileError> {
+        let Some(file) = open_existing(path)? else { return Ok(Look { held: false, marked: false }) };
+        if take(&file, Mode::Shared, path)? {
+            return Ok(Look { held: false, marked: false });
+        }
+        let mark = fcntl_getlk(&file, &Flock::from(FlockType::WriteLock));
+        let mark = mark.map_err(|error| FileError::new("inspect", path, error))?;
+        Ok(Look { held: true, marked: mark.is_some() })
     }
 
     fn still_named(file: File, path: &Path) -> Result<Option<Self>, FileError> {

@@ -1,8 +1,10 @@
 //! The identity of a process: a pid alone is reused, a pid with its start time and boot is not.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{fstat, fstatfs};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
@@ -70,9 +72,47 @@ impl Identity {
         }
     }
 
+    /// Returns whether the process runs, as [`Self::runs`] does, and several times as fast where its serial is known.
+    pub fn runs_as(&self, serial: Option<Serial>) -> Result<bool, FileError> {
+        let Some(serial) = serial else { return self.runs() };
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
+        if !self.boot_id.is_current()? {
+            return Ok(false);
+        }
+        let failed = |errno| FileError::new("open", format!("/proc/{}", self.pid), errno);
+        let process = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(process) => process,
+            Err(Errno::SRCH) => return Ok(false),
+            Err(errno) => return Err(failed(errno)),
+        };
+        let mut ended = [PollFd::new(&process, PollFlags::IN)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        Ok(Serial::inode(process.as_fd()) == Some(serial)
+            && poll(&mut ended, Some(&at_once)).map_err(failed)? == 0)
+    }
+
     /// Returns whether the process lives (a zombie does, until it is waited for).
     pub fn is_alive(&self) -> Result<bool, FileError> {
         self.open().map(|fd| fd.is_some())
+    }
+}
+
+/// The kernel's own number for a process, which no other one gets until the next boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Serial(u64);
+
+impl Serial {
+    /// The serial of an open process; none before Linux 6.9, where all have the same inode.
+    #[must_use]
+    pub fn of(process: BorrowedFd<'_>) -> Option<Self> {
+        const PID_FS_MAGIC: u64 = 0x5049_4446;
+        let numbers = fstatfs(process).is_ok_and(|fs| u64::try_from(fs.f_type) == Ok(PID_FS_MAGIC));
+        if numbers { Self::inode(process) } else { None }
+    }
+
+    fn inode(process: BorrowedFd<'_>) -> Option<Self> {
+        fstat(process).ok().map(|stat| Self(stat.st_ino))
     }
 }
 
@@ -139,8 +179,20 @@ mod tests {
         .unwrap();
         assert!(identity.is_alive().unwrap(), "a zombie is still there");
         assert!(!identity.runs().unwrap(), "but does nothing any more");
+        let serial = identity.open().unwrap().and_then(|process| Serial::of(process.as_fd()));
+        assert!(!identity.runs_as(serial).unwrap());
         child.wait().unwrap();
-        assert!(!identity.is_alive().unwrap());
+        assert!(!identity.is_alive().unwrap() && !identity.runs_as(serial).unwrap());
+    }
+
+    #[test]
+    fn another_serial_is_another_process() {
+        let identity = Identity::current().unwrap();
+        let serial = identity.open().unwrap().and_then(|process| Serial::of(process.as_fd()));
+        assert!(identity.runs_as(serial).unwrap());
+        if let Some(Serial(number)) = serial {
+            assert!(!identity.runs_as(Some(Serial(number + 1))).unwrap());
+        }
     }
 
     #[test]

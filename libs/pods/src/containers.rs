@@ -30,23 +30,25 @@
 mod claim;
 mod damaged;
 mod names;
+mod overview;
 
 use std::path::{Path, PathBuf};
 
 use ctr_core::file::{self, FileError};
 use ctr_core::id::{self, ContainerId, Match};
 use ctr_core::limits;
-use ctr_core::lock::{Lock, Mark, Mode};
+use ctr_core::lock::{Lock, Mode};
 use ctr_core::paths::Dirs;
 use ctr_core::rooted::{Root, TreeError};
 use ctr_userns::map::IdMaps;
 
 pub use claim::Claim;
 use names::{Names, check_name};
+pub use overview::Threads;
 
 use crate::record::{Ending, Record, State, VERSION};
 use crate::request::{LogDriver, Request};
-use crate::status::{self, Status};
+use crate::status::{self, Evidence, Status};
 
 /// Something about the records of containers failed.
 #[derive(Debug, thiserror::Error)]
@@ -168,7 +170,19 @@ impl Container {
     /// # Errors
     /// /proc cannot be read.
     pub fn status(&self) -> Result<Status, FileError> {
-        status::of(self)
+        status::of(self.evidence(), || Lock::look(&self.folder.join(LOCK)), || overview::ending(&self.folder))
+    }
+
+    fn evidence(&self) -> Evidence<'_> {
+        let Self { state, damaged, ending, .. } = self;
+        let state = state.as_ref();
+        Evidence {
+            damaged: *damaged,
+            ending: *ending,
+            init: state.map(|state| (&state.init, state.serial)),
+            waiting: state.is_some_and(|state| state.waiting),
+            cgroup: state.and_then(|state| state.cgroup.as_deref()),
+        }
     }
 
     /// Whether somebody supervises it, or changes it.
@@ -177,14 +191,6 @@ impl Container {
     /// The lock cannot be asked.
     pub fn is_held(&self) -> Result<bool, FileError> {
         Lock::is_held(&self.folder.join(LOCK))
-    }
-
-    /// Whether another process has told it to end, and waits for that.
-    ///
-    /// # Errors
-    /// The lock's file cannot be asked.
-    pub fn is_told_to_end(&self) -> Result<bool, FileError> {
-        Mark::is_on(&self.folder.join(LOCK))
     }
 
     /// Everything that was asked for.
@@ -359,7 +365,7 @@ impl Containers {
         }
         let ending = match kind {
             Kind::Fleeting => None,
-            Kind::Kept => file::read_json::<Ending>(&folder.join(ENDING), limits::RECORD).ok(),
+            Kind::Kept => overview::ending(&folder),
         };
         let layer = self.kept.join(id);
         Ok(Some(Container { record, state, damaged, ending, folder, kind, layer }))
@@ -463,6 +469,16 @@ fn remove_tree(path: &Path) -> Result<(), ContainersError> {
     match root.remove_tree(name) {
         Err(error) if error.is_missing() => Ok(()),
         other => other.map_err(failed),
+    }
+}
+
+#[cfg(test)]
+impl Container {
+    /// A kept one that was never started, of which there is no file.
+    pub(crate) fn sample(record: Record) -> Self {
+        let nowhere = PathBuf::from("/nonexistent");
+        let (folder, layer) = (nowhere.clone(), nowhere);
+        Self { record, state: None, damaged: false, ending: None, folder, kind: Kind::Kept, layer }
     }
 }
 

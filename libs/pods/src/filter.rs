@@ -5,7 +5,7 @@
 use ctr_core::foreign::Foreign;
 use regex_lite::Regex;
 
-use crate::containers::Container;
+use crate::brief::Brief;
 use crate::status::Status;
 
 /// A filter cannot be used.
@@ -80,19 +80,19 @@ enum Filter {
 pub struct Filters(Vec<(String, Filter)>);
 
 impl Filters {
-    /// Parses all values of the flag. `all` are the containers that `before` and `since` can name; `moment` reads the
-    /// value of `until` as nanoseconds since 1970.
+    /// Parses all values of the flag. `made` tells when the container was made that `before` and `since` name; `moment`
+    /// reads the value of `until`; both in nanoseconds since 1970.
     ///
     /// # Errors
     /// Refuses what is malformed, and keys nobody knows.
     pub fn parse(
         values: &[String],
-        all: &[Container],
+        made: impl Fn(&str) -> Option<u64>,
         moment: impl Fn(&str) -> Option<u64>,
     ) -> Result<Self, FilterError> {
         let parse = |text: &String| {
             let (key, value) = text.split_once('=').ok_or_else(|| FilterError::Format(text.clone()))?;
-            Ok((key.trim_end_matches('!').to_owned(), parse_one(key, value, all, &moment)?))
+            Ok((key.trim_end_matches('!').to_owned(), parse_one(key, value, &made, &moment)?))
         };
         values.iter().map(parse).collect::<Result<_, _>>().map(Self)
     }
@@ -111,7 +111,7 @@ impl Filters {
 
     /// Whether a container is meant.
     #[must_use]
-    pub fn fit(&self, container: &Container, status: Status) -> bool {
+    pub fn fit(&self, container: &Brief, status: Status) -> bool {
         let fits = |filter: &Filter| filter.fits(container, status);
         self.0.iter().all(|(key, filter)| match filter {
             Filter::Label(..) | Filter::NotLabel(..) => fits(filter),
@@ -123,7 +123,7 @@ impl Filters {
 fn parse_one(
     key: &str,
     value: &str,
-    all: &[Container],
+    made: &impl Fn(&str) -> Option<u64>,
     moment: &impl Fn(&str) -> Option<u64>,
 ) -> Result<Filter, FilterError> {
     let wrong = || FilterError::Value { key: key.to_owned(), value: value.to_owned() };
@@ -133,11 +133,7 @@ fn parse_one(
         Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
         None => (value.to_owned(), None),
     };
-    let made = || {
-        let named = |it: &&Container| it.record.name == value || it.record.id.as_str().starts_with(value);
-        let found = all.iter().find(named).filter(|_| !value.is_empty());
-        found.map(|it| it.record.created).ok_or_else(|| FilterError::NoContainer(value.to_owned()))
-    };
+    let made = || made(value).ok_or_else(|| FilterError::NoContainer(value.to_owned()));
     Ok(match key {
         // What can be the beginning of an id is one; all else is a pattern.
         "id" if value.bytes().all(|byte| byte.is_ascii_hexdigit()) => Filter::Id(value.to_ascii_lowercase()),
@@ -170,17 +166,16 @@ fn parse_one(
 }
 
 impl Filter {
-    fn fits(&self, container: &Container, status: Status) -> bool {
-        let record = &container.record;
+    fn fits(&self, container: &Brief, status: Status) -> bool {
         let has = |key: &str, value: &Option<String>| {
             let same =
                 |(name, have): &(String, String)| name == key && value.as_ref().is_none_or(|it| it == have);
-            record.labels.iter().any(same)
+            container.labels.iter().any(same)
         };
         match self {
-            Self::Id(prefix) => record.id.as_str().starts_with(prefix),
-            Self::IdPattern(pattern) => pattern.is_match(record.id.as_str()),
-            Self::Name(pattern) => pattern.is_match(&record.name),
+            Self::Id(prefix) => container.id.as_str().starts_with(prefix),
+            Self::IdPattern(pattern) => pattern.is_match(container.id.as_str()),
+            Self::Name(pattern) => pattern.is_match(&container.name),
             Self::Label(key, value) => has(key, value),
             Self::NotLabel(key, value) => !has(key, value),
             Self::Status(state) => match state.as_str() {
@@ -191,30 +186,29 @@ impl Filter {
             },
             Self::Exited(code) => status.exit().is_some_and(|exit| exit.shown() == *code),
             Self::Ancestor(text) => is_ancestor(container, text),
-            Self::Before(moment) => record.created < *moment,
-            Self::Since(moment) => record.created > *moment,
-            Self::Volume(text) => record.mounts.iter().any(|mount| {
+            Self::Before(moment) => container.created < *moment,
+            Self::Since(moment) => container.created > *moment,
+            Self::Volume(text) => container.mounts.iter().any(|mount| {
                 mount.source == *text || mount.destination == *text || mount.volume.as_ref() == Some(text)
             }),
-            Self::Network(name) => record.host.network == *name,
+            Self::Network(name) => container.network == *name,
             Self::Pod => false,
             Self::Health(state) => state == "none",
             Self::Restart(policy) => matches!(policy.as_str(), "no" | "never" | "none"),
-            Self::Command(pattern) => record.process.args.first().is_some_and(|arg| pattern.is_match(arg)),
+            Self::Command(pattern) => container.command.first().is_some_and(|arg| pattern.is_match(arg)),
             Self::StartOnBoot(asked) => !asked,
         }
     }
 }
 
 /// The image by id, by its full name, or by its name without a tag, at the boundary of a component.
-fn is_ancestor(container: &Container, text: &str) -> bool {
-    let record = &container.record;
-    let id = record.image.map(|id| id.to_string()).unwrap_or_default();
+fn is_ancestor(container: &Brief, text: &str) -> bool {
+    let id = container.image.map(|id| id.to_string()).unwrap_or_default();
     let bare = text.strip_prefix("sha256:").unwrap_or(text);
     if bare.len() >= 3 && id.starts_with(bare) {
         return true;
     }
-    let name = record.image_name.as_str();
+    let name = container.image_name.as_str();
     let untagged = match name.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => repository,
         _ => name,
@@ -227,11 +221,11 @@ fn is_ancestor(container: &Container, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::containers::Kind;
+    use crate::containers::Container;
     use crate::record::{HostRecord, MountRecord, ProcessRecord, Record};
     use ctr_core::id::ContainerId;
 
-    fn container(id: char, name: &str, created: u64) -> Container {
+    fn container(id: char, name: &str, created: u64) -> Brief {
         let mount = MountRecord {
             volume: None,
             kind: "bind".to_owned(),
@@ -251,26 +245,18 @@ mod tests {
             mounts: vec![mount],
             ..Record::sample(id, name, created)
         };
-        Container {
-            record,
-            state: None,
-            damaged: false,
-            ending: None,
-            folder: "/nonexistent".into(),
-            kind: Kind::Kept,
-            layer: "/nonexistent".into(),
-        }
+        Brief::of(&Container::sample(record))
     }
 
     fn fit(values: &[&str]) -> Result<Vec<String>, FilterError> {
         let all = [container('a', "web", 10), container('b', "db", 20)];
         let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
-        let filters = Filters::parse(&values, &all, |text| text.parse().ok())?;
-        Ok(all
-            .iter()
-            .filter(|it| filters.fit(it, Status::Running))
-            .map(|it| it.record.name.clone())
-            .collect())
+        let filters = Filters::parse(
+            &values,
+            |text| all.iter().find(|one| one.is_called(text)).map(|one| one.created),
+            |text| text.parse().ok(),
+        )?;
+        Ok(all.iter().filter(|it| filters.fit(it, Status::Running)).map(|it| it.name.clone()).collect())
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod attach;
+pub mod brief;
 pub mod command;
 pub mod containers;
 pub mod cp;

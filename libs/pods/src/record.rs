@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use ctr_core::Digest;
 use ctr_core::boot::BootId;
 use ctr_core::id::ContainerId;
-use ctr_core::process::Identity;
+use ctr_core::process::{Identity, Serial};
 use ctr_runtime::caps::CapSet;
 use ctr_store::ImageId;
 use ctr_userns::map::IdMaps;
@@ -197,6 +197,9 @@ impl Record {
 pub struct State {
     /// Its init.
     pub init: Identity,
+    /// The kernel's number for it, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<Serial>,
     /// Who waits for it.
     pub supervisor: Identity,
     /// Its environment.

@@ -14,8 +14,9 @@
 use std::path::Path;
 
 use ctr_core::file::FileError;
+use ctr_core::lock::Look;
+use ctr_core::process::{Identity, Serial};
 
-use crate::containers::Container;
 use crate::record::{Ending, Time};
 
 /// What a container is doing.
@@ -118,29 +119,48 @@ impl From<Ending> for Exit {
     }
 }
 
-pub(crate) fn of(container: &Container) -> Result<Status, FileError> {
-    if let Some(ending) = container.ending {
-        return Ok(Status::Exited(ending.into()));
-    }
-    let Some(state) = &container.state else { return without_state(container) };
-    if state.init.runs()? {
-        return Ok(match &state.cgroup {
-            _ if !container.is_held()? => Status::Stopping,
-            _ if state.waiting => Status::Initialized,
-            Some(cgroup) if is_frozen(cgroup) => Status::Paused,
-            _ if container.is_told_to_end()? => Status::Leaving,
-            _ => Status::Running,
-        });
-    }
-    Ok(if container.is_held()? { Status::Stopping } else { UNSEEN })
+/// What is written of a container that bears on what it is doing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Evidence<'a> {
+    /// A start that cannot be read.
+    pub(crate) damaged: bool,
+    /// How the last start ended.
+    pub(crate) ending: Option<Ending>,
+    /// Its init.
+    pub(crate) init: Option<(&'a Identity, Option<Serial>)>,
+    /// Its command is not running yet.
+    pub(crate) waiting: bool,
+    /// Its control group.
+    pub(crate) cgroup: Option<&'a Path>,
 }
 
-/// Nobody knows its init: all that can be asked is whether it is supervised.
-fn without_state(container: &Container) -> Result<Status, FileError> {
-    Ok(match container.damaged {
-        false => Status::Created,
-        true if container.is_held()? => Status::Running,
-        true => UNSEEN,
+/// Judges by what is written, by what the lock tells, and by what may have been written meanwhile.
+pub(crate) fn of(
+    evidence: Evidence<'_>,
+    look: impl Fn() -> Result<Look, FileError>,
+    ending_by_now: impl FnOnce() -> Option<Ending>,
+) -> Result<Status, FileError> {
+    let Evidence { damaged, ending, init, waiting, cgroup } = evidence;
+    if let Some(ending) = ending {
+        return Ok(Status::Exited(ending.into()));
+    }
+    let Some((init, serial)) = init else {
+        // Nobody knows its init: all that can be asked is whether it is supervised.
+        return Ok(match damaged {
+            false => Status::Created,
+            true if look()?.held => Status::Running,
+            true => UNSEEN,
+        });
+    };
+    let (runs, Look { held, marked }) = (init.runs_as(serial)?, look()?);
+    Ok(match (runs, held) {
+        (true, true) if waiting => Status::Initialized,
+        (true, true) if cgroup.is_some_and(is_frozen) => Status::Paused,
+        (true, true) if marked => Status::Leaving,
+        (true, true) => Status::Running,
+        (true, false) | (false, true) => Status::Stopping,
+        // Its monitor may have written down the end, and left, since the records were read.
+        (false, false) => ending_by_now().map_or(UNSEEN, |ending| Status::Exited(ending.into())),
     })
 }
 

@@ -262,7 +262,13 @@ pub fn begin(
 }
 
 impl Begun {
-    /// The container's first process.
+    /// The container's first process, open.
+    #[must_use]
+    pub fn process(&self) -> Option<BorrowedFd<'_>> {
+        self.child.as_ref().map(|child| child.pidfd.as_fd())
+    }
+
+    /// The id of the container's first process.
     #[must_use]
     pub fn pid(&self) -> Option<Pid> {
         self.child.as_ref().map(|child| child.pid)

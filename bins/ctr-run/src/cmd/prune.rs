@@ -22,7 +22,6 @@ use super::rm::{Remover, dependents_first};
 use super::size::bytes;
 use super::volume::{self, prune as volumes};
 use super::{select, system};
-use crate::error;
 use crate::place::{Place, waits};
 
 /// The verb.
@@ -117,14 +116,10 @@ fn external(call: &Call, flags: &Parsed, filters: &[String]) -> Result<Exit, Com
 /// In A from here on.
 fn containers(call: &Call, place: &Place) -> Result<Gone, CommandError> {
     let all = Containers::new(&place.dirs);
-    let list = all.list().map_err(error::of_containers)?;
-    let filters = select::filters(&call.flags, &list)?;
+    let ended = select::fitting(&call.flags, &all, |status| !status.has_command())?;
     let mut gone = Gone::default();
     let mut remover = Remover::in_a(call, place, &all, place.enter(false, &call.ui)?);
-    for (one, status) in select::with_status(dependents_first(list))? {
-        if status.has_command() || !filters.fit(&one, status) {
-            continue;
-        }
+    for one in dependents_first(ended) {
         let bytes = bytes(Root::open(&one.layer))?;
         match remover.remove(&one, Removal { force: false, grace: None }) {
             Ok(()) => {

@@ -8,7 +8,8 @@ use ctr_cli::json;
 use ctr_cli::report::CommandError;
 use ctr_cli::template::{Format, Report, headers};
 use ctr_cli::usage::{Arity, Flag, Parsed, Verb};
-use ctr_pods::containers::{Container, Containers};
+use ctr_pods::brief::Brief;
+use ctr_pods::containers::{Container, Containers, Threads};
 use ctr_pods::status::Status;
 
 use super::{select, size};
@@ -57,22 +58,22 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let flags = &call.flags;
     check(flags)?;
     let place = Place::find(&call.globals)?;
-    let list = Containers::new(&place.dirs).list().map_err(error::of_containers)?;
+    let containers = Containers::new(&place.dirs);
+    // Counting bytes moves us into A, which a process of several threads cannot.
+    let threads = if flags.bool("size") { Threads::One } else { Threads::Several };
+    let mut list = containers.overview(threads).map_err(error::of_containers)?;
     let filters = select::filters(flags, &list)?;
     let last = if flags.bool("latest") { 1 } else { flags.int("last").unwrap_or(-1) };
     let all = flags.bool("all") || flags.bool("external") || last >= 0 || filters.names_states();
-    let mut chosen: Vec<(Container, Status)> = select::with_status(list)?
-        .into_iter()
-        .filter(|(container, status)| (all || is_shown(*status)) && filters.fit(container, *status))
-        .collect();
+    list.retain(|(one, status)| (all || is_shown(*status)) && filters.fit(one, *status));
     // The newest first, as nothing else was said.
-    chosen.reverse();
+    list.reverse();
     if let Ok(last) = usize::try_from(last) {
-        chosen.truncate(last);
+        list.truncate(last);
     }
-    let mut rows = rows(call, &place, &chosen)?;
+    let mut rows = rows(call, &place, &containers, list)?;
     sort(&mut rows, flags.get("sort"));
-    print(call, &rows)
+    print(call, rows)
 }
 
 /// Whether a container is shown to whoever did not ask for all.
@@ -94,14 +95,23 @@ fn check(flags: &Parsed) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn rows(call: &Call, place: &Place, chosen: &[(Container, Status)]) -> Result<Vec<Row>, CommandError> {
+fn rows(
+    call: &Call,
+    place: &Place,
+    containers: &Containers,
+    chosen: Vec<(Brief, Status)>,
+) -> Result<Vec<Row>, CommandError> {
     let flags = &call.flags;
     let (full, namespaces) = (flags.bool("no-trunc"), flags.bool("namespace"));
-    let mut rows: Vec<Row> =
-        chosen.iter().map(|(container, status)| Row::of(container, *status, full, namespaces)).collect();
+    let row = |(brief, status)| Row::of(brief, status, full, namespaces);
+    let mut rows: Vec<Row> = chosen.into_iter().map(row).collect();
     if flags.bool("size") && !rows.is_empty() {
-        let sizes = size::of(call, place, chosen.iter().map(|(container, _)| container))?;
-        for (row, size) in rows.iter_mut().zip(sizes) {
+        let find = |row: &Row| containers.by_id(&row.id).map_err(error::of_containers);
+        let whole: Vec<Option<Container>> = rows.iter().map(find).collect::<Result<_, _>>()?;
+        let sizes = size::of(call, place, whole.iter().flatten())?;
+        // One that went in between has no size.
+        let there = rows.iter_mut().zip(&whole).filter(|(_, container)| container.is_some());
+        for ((row, _), size) in there.zip(sizes) {
             row.size = Some(size);
         }
     }
@@ -122,7 +132,7 @@ fn sort(rows: &mut [Row], by: Option<&str>) {
     }
 }
 
-fn print(call: &Call, rows: &[Row]) -> Result<Exit, CommandError> {
+fn print(call: &Call, rows: Vec<Row>) -> Result<Exit, CommandError> {
     let flags = &call.flags;
     let format = flags.get("format").map(|text| text.replace(".Namespaces.", "."));
     let format = format.filter(|text| !text.is_empty());
@@ -134,15 +144,15 @@ fn print(call: &Call, rows: &[Row]) -> Result<Exit, CommandError> {
             }
             Some(Format::Report(report)) => report,
             None if flags.bool("quiet") => {
-                for row in rows {
-                    call.ui.line(&row.shown_id)?;
-                }
+                let ids: String = rows.iter().flat_map(|row| [row.shown_id.as_str(), "\n"]).collect();
+                call.ui.print(&ids)?;
                 return Ok(Exit::SUCCESS);
             }
             None => Report::table("ps", &columns(flags)).map_err(CommandError::internal)?,
         };
-    let heads = (!flags.bool("noheading")).then(|| headers(row::FIELDS, row::HEADERS));
-    let text = report.render(rows.iter().map(Row::value).collect(), heads.as_ref());
+    let named = [row::FIELDS, row::METHODS].concat();
+    let heads = (!flags.bool("noheading")).then(|| headers(&named, row::HEADERS));
+    let text = report.render(rows.into_iter().map(Row::value).collect(), heads.as_ref());
     call.ui.print(&text.map_err(CommandError::user)?)?;
     Ok(Exit::SUCCESS)
 }

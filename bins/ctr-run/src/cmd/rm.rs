@@ -94,15 +94,9 @@ pub fn prune(call: &Call) -> Result<Exit, CommandError> {
     }
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
-    let list = containers.list().map_err(error::of_containers)?;
-    let filters = select::filters(&call.flags, &list)?;
-    let chosen = select::with_status(list)?
-        .into_iter()
-        .filter(|(one, status)| !status.has_command() && filters.fit(one, *status));
-    let chosen = dependents_first(chosen.map(|(one, _)| one).collect());
-    let wanted = chosen.into_iter().map(|one| (one.record.id.to_string(), Ok(one))).collect();
+    let ended = select::fitting(&call.flags, &containers, |status| !status.has_command())?;
     let mut remover = Remover::new(call, &place, &containers);
-    each(call, wanted, |container| {
+    each(call, select::as_wanted(dependents_first(ended)), |container| {
         remover.remove(container, Removal { force: false, grace: None }).map(|()| true)
     })
 }

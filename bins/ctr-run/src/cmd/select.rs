@@ -9,17 +9,40 @@ use ctr_cli::human::time::Timestamp;
 use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::Parsed;
+use ctr_core::id::ContainerId;
 use ctr_core::{file, limits};
-use ctr_pods::containers::{Container, Containers, ContainersError};
+use ctr_pods::brief::Brief;
+use ctr_pods::containers::{Container, Containers, ContainersError, Threads};
 use ctr_pods::filter::Filters;
 use ctr_pods::status::Status;
 
 use crate::error;
 
-/// The conditions of `--filter`.
-pub(super) fn filters(flags: &Parsed, all: &[Container]) -> Result<Filters, CommandError> {
+/// The conditions of `--filter`; `all` are those that a condition can name.
+pub(super) fn filters(flags: &Parsed, all: &[(Brief, Status)]) -> Result<Filters, CommandError> {
     let values = if flags.knows("filter") { flags.strings("filter") } else { Vec::new() };
-    Filters::parse(&values, all, instant).map_err(CommandError::usage)
+    let made = |text: &str| all.iter().find(|(one, _)| one.is_called(text)).map(|(one, _)| one.created);
+    Filters::parse(&values, made, instant).map_err(CommandError::usage)
+}
+
+/// The containers that filters let through, of those that do something.
+pub(super) fn fitting(
+    flags: &Parsed,
+    containers: &Containers,
+    does: impl Fn(Status) -> bool,
+) -> Result<Vec<Container>, CommandError> {
+    // What is chosen is most often entered.
+    let all = containers.overview(Threads::One).map_err(error::of_containers)?;
+    let filters = filters(flags, &all)?;
+    let chosen = all.iter().filter(|(one, status)| does(*status) && filters.fit(one, *status));
+    // One that went in between is not meant.
+    let whole = chosen.filter_map(|(one, _)| containers.by_id(one.id.as_str()).transpose());
+    whole.collect::<Result<_, _>>().map_err(error::of_containers)
+}
+
+/// Containers as a list of what a verb was told.
+pub(super) fn as_wanted(containers: Vec<Container>) -> Wanted {
+    containers.into_iter().map(|one| (one.record.id.to_string(), Ok(one))).collect()
 }
 
 /// A moment as filters are given one: a time, or how long ago.
@@ -95,37 +118,25 @@ pub(super) fn wanted(call: &Call, containers: &Containers, rules: Rules) -> Resu
         return narrowed(flags, containers, wanted);
     }
     if chosen && names.is_empty() {
-        let list = containers.list().map_err(error::of_containers)?;
-        let filters = filters(flags, &list)?;
-        let fit = |(one, status): &(Container, Status)| {
-            (latest || (rules.all)(*status)) && filters.fit(one, *status)
-        };
-        let mut fit: Vec<Container> =
-            with_status(list)?.into_iter().filter(fit).map(|(one, _)| one).collect();
+        let mut fit = fitting(flags, containers, |status| latest || (rules.all)(status))?;
         if latest {
             fit = fit.pop().into_iter().collect();
             if fit.is_empty() {
                 return Err(error::of_containers(ContainersError::NotFound("latest".to_owned())));
             }
         }
-        wanted.extend(fit.into_iter().map(|one| (one.record.id.to_string(), Ok(one))));
+        wanted.extend(as_wanted(fit));
     }
     Ok(wanted)
 }
 
 /// Those of the named that fit the filters; what could not be found is still said.
-fn narrowed(flags: &Parsed, containers: &Containers, named: Wanted) -> Result<Wanted, CommandError> {
-    let filters = filters(flags, &containers.list().map_err(error::of_containers)?)?;
-    let mut fit = Wanted::new();
-    for (shown, found) in named {
-        if match &found {
-            Ok(container) => filters.fit(container, container.status().map_err(CommandError::environment)?),
-            Err(_) => true,
-        } {
-            fit.push((shown, found));
-        }
-    }
-    Ok(fit)
+fn narrowed(flags: &Parsed, containers: &Containers, mut named: Wanted) -> Result<Wanted, CommandError> {
+    let all = containers.overview(Threads::One).map_err(error::of_containers)?;
+    let filters = filters(flags, &all)?;
+    let fits = |id: &ContainerId| all.iter().any(|(one, status)| one.id == *id && filters.fit(one, *status));
+    named.retain(|(_, found)| found.as_ref().map_or(true, |container| fits(&container.record.id)));
+    Ok(named)
 }
 
 /// Whether a flag was given, of a verb that may not have it.

@@ -310,9 +310,7 @@ fn running(call: &Call, containers: &Containers) -> Result<Wanted, CommandError>
     if !call.flags.texts()?.is_empty() || call.flags.bool(ALL) || call.flags.bool("latest") {
         return Err(CommandError::usage("--running cannot be used with containers, --all or --latest"));
     }
-    let list = containers.list().map_err(error::of_containers)?;
-    let running = select::with_status(list)?.into_iter().filter(|(_, status)| status.runs());
-    Ok(running.map(|(one, _)| (one.record.id.to_string(), Ok(one))).collect())
+    select::fitting(&call.flags, containers, Status::runs).map(select::as_wanted)
 }
 
 /// Carries the streams of a container that runs.

@@ -86,13 +86,13 @@ fn structures(left: &Value, right: &Value) -> Result<bool, String> {
             if left.type_name != right.type_name {
                 return Ok(false);
             }
-            let pairs = left.fields.iter().zip(&right.fields);
+            let pairs = left.fields().iter().zip(right.fields());
             for (left, right) in pairs {
                 if left.name != right.name || !equal(&left.value, &right.value)? {
                     return Ok(false);
                 }
             }
-            Ok(left.fields.len() == right.fields.len())
+            Ok(left.fields().len() == right.fields().len())
         }
         _ => Err(format!("non-comparable type {}: {}", text(right), right.type_of())),
     }

@@ -429,7 +429,6 @@ impl<'t> State<'t> {
         args: Args<'t>,
         last: Option<Cell>,
     ) -> Done<Cell> {
-        let type_name = receiver.type_name();
         if receiver.is_invalid() {
             return Ok(Cell::default());
         }
@@ -439,7 +438,7 @@ impl<'t> State<'t> {
         let has_arguments = !args.is_empty() || last.is_some();
         match &receiver.value {
             Value::Nil | Value::NilPointer(_) => {
-                return self.fail(format_args!("nil pointer evaluating {type_name}.{name}"));
+                return self.fail(format_args!("nil pointer evaluating {}.{name}", receiver.type_name()));
             }
             Value::Struct(record) => {
                 if let Some(value) = record.get(name) {
@@ -447,7 +446,7 @@ impl<'t> State<'t> {
                         return self
                             .fail(format_args!("{name} has arguments but cannot be invoked as function"));
                     }
-                    return Ok(Cell { any: matches!(value, Value::Nil), value: value.clone() });
+                    return Ok(Cell { any: matches!(value, Value::Nil), value });
                 }
             }
             Value::Map(map) if map.key == Type::String => {
@@ -461,7 +460,7 @@ impl<'t> State<'t> {
             }
             _ => {}
         }
-        self.fail(format_args!("can't evaluate field {name} in type {type_name}"))
+        self.fail(format_args!("can't evaluate field {name} in type {}", receiver.type_name()))
     }
 
     // Functions.

@@ -220,7 +220,7 @@ impl<'a> Printer<'a> {
             self.put(record.type_name);
         }
         self.put("{");
-        for (index, field) in record.fields.iter().enumerate() {
+        for (index, field) in record.fields().iter().enumerate() {
             self.separator(index);
             if self.flags.names || self.flags.syntax {
                 self.put(field.name);

@@ -24,6 +24,7 @@ fn state(init: Identity) -> State {
     State {
         supervisor: init.clone(),
         init,
+        serial: None,
         env: vec![],
         effective: none,
         bounding: none,

@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use ctr_core::process::Identity as ProcessIdentity;
+use ctr_core::process::{Identity as ProcessIdentity, Serial};
 use ctr_core::rooted::Root;
 use ctr_core::{file, limits};
 use ctr_runtime::agent::{About, Agent, AgentError};
@@ -156,6 +156,7 @@ impl<'a> Start<'a> {
             OwnPaths::write(container.paths.pid.as_ref(), &pid.to_string())?;
             container.claim.started(&State {
                 init: ProcessIdentity::of(pid)?,
+                serial: self.begun.process().and_then(Serial::of),
                 supervisor: ProcessIdentity::current()?,
                 env: spec.process.env.clone(),
                 effective: caps.effective,

@@ -1,12 +1,13 @@
 //! One container as `ps` shows it: to a template, and in JSON.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use ctr_cli::human::ago::{ago, span};
 use ctr_cli::human::size;
 use ctr_cli::human::time::Timestamp;
 use ctr_cli::template::{Struct, Time, Value};
-use ctr_pods::containers::Container;
+use ctr_pods::brief::Brief;
 use ctr_pods::status::Status;
 use serde_json::{Value as Json, json};
 
@@ -31,7 +32,6 @@ pub(super) const FIELDS: &[&str] = &[
     "Image",
     "ImageID",
     "IsInfra",
-    "Label",
     "Labels",
     "MNT",
     "Mounts",
@@ -52,6 +52,9 @@ pub(super) const FIELDS: &[&str] = &[
     "UTS",
     "User",
 ];
+
+/// The names that it must give a word to.
+pub(super) const METHODS: &[&str] = &["Label"];
 
 /// Headers that are not the name of the field in words.
 pub(super) const HEADERS: &[(&str, &str)] = &[
@@ -114,92 +117,88 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn of(container: &Container, status: Status, full: bool, namespaces: bool) -> Self {
-        let record = &container.record;
+    pub(super) fn of(brief: Brief, status: Status, full: bool, namespaces: bool) -> Self {
         let now = Timestamp::now();
-        let (id, image_id) =
-            (record.id.to_string(), record.image.map(|id| id.to_string()).unwrap_or_default());
+        let started = brief.started();
+        let Brief { id, name, created, auto_remove, image, image_name, command, labels, mounts, .. } = brief;
+        let (id, image_id) = (id.to_string(), image.map(|id| id.to_string()).unwrap_or_default());
         let short = |text: &str| if full { text.to_owned() } else { text.chars().take(12).collect() };
-        let command = &record.process.args;
-        let started = container.state.as_ref().map_or(0, |state| state.started);
-        let pid =
-            if status.is_alive() { container.state.as_ref().map_or(0, |state| state.init.pid) } else { 0 };
+        let pid = brief.start.filter(|_| status.is_alive()).map_or(0, |start| start.init.pid);
         let exit = status.exit();
         Self {
             shown_id: short(&id),
             id,
-            image: record.image_name.clone(),
+            image: image_name,
             shown_image_id: short(&image_id),
             image_id,
-            shown_command: shown_command(command, full),
-            command: command.clone(),
-            created: record.created,
+            shown_command: shown_command(&command, full),
+            command,
+            created,
             started,
             state: status.word(),
             status: shown_status(status, started, now),
             exit_code: exit.map_or(0, |exit| exit.code),
             exited: exit.map(|exit| exit.finished.unwrap_or(started)),
-            name: record.name.clone(),
-            labels: record.labels.iter().cloned().collect(),
-            mounts: record.mounts.iter().map(|mount| mount.destination.clone()).collect(),
+            name,
+            labels: labels.into_iter().collect(),
+            mounts: mounts.into_iter().map(|mount| mount.destination).collect(),
             networks: Vec::new(),
             pid,
-            auto_remove: record.auto_remove,
-            cidfile: record
-                .cidfile
-                .as_ref()
-                .map(|path| path.to_string_lossy().into_owned())
-                .unwrap_or_default(),
+            auto_remove,
+            cidfile: brief.cidfile.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
             namespaces: if namespaces { of_process(pid) } else { BTreeMap::new() },
             size: None,
-            human: ago(select::moment(record.created), now),
+            human: ago(select::moment(created), now),
         }
     }
 
     /// What a template sees.
-    pub(super) fn value(&self) -> Value {
+    pub(super) fn value(self) -> Value {
+        let row = Rc::new(self);
+        let labelled = Rc::clone(&row);
+        let label = move |arguments: &[Value]| {
+            let key = arguments.first().map(Value::display).unwrap_or_default();
+            Ok(labelled.labels.get(&key).cloned().unwrap_or_default().into())
+        };
+        Struct::lazy("containers.psReporter", FIELDS, move |name| row.field(name))
+            .method("Label", 1, label)
+            .into()
+    }
+
+    fn field(&self, name: &str) -> Value {
         let seconds = |nanos: u64| i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
         let created =
             Time::new(seconds(self.created), u32::try_from(self.created % 1_000_000_000).unwrap_or(0));
-        let labels = self.labels.clone();
-        let joined = labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",");
-        let mut row = Struct::new("containers.psReporter")
-            .field("AutoRemove", self.auto_remove)
-            .field("CIDFile", self.cidfile.as_str())
-            .field("Command", self.shown_command.as_str())
-            .field("Created", created)
-            .field("CreatedAt", Value::from(created).display())
-            .field("CreatedHuman", self.human.as_str())
-            .field("ExitCode", i64::from(self.exit_code))
-            .field("Exited", self.exited.is_some())
-            .field("ExitedAt", self.exited.map_or(NEVER, seconds))
-            .field("ExposedPorts", BTreeMap::<String, String>::new())
-            .field("ID", self.shown_id.as_str())
-            .field("Image", self.image.as_str())
-            .field("ImageID", self.shown_image_id.as_str())
-            .field("IsInfra", false)
-            .field("Labels", joined)
-            .field("Mounts", self.mounts.clone())
-            .field("Names", self.name.as_str())
-            .field("Networks", self.networks.join(","))
-            .field("Pid", self.pid)
-            .field("Pod", "")
-            .field("PodName", "")
-            .field("Ports", "")
-            .field("Restarts", "0")
-            .field("RunningFor", self.human.as_str())
-            .field("Size", self.shown_size())
-            .field("StartedAt", seconds(self.started))
-            .field("State", self.state)
-            .field("Status", self.status.as_str())
-            .method("Label", 1, move |arguments| {
-                let key = arguments.first().map(Value::display).unwrap_or_default();
-                Ok(labels.get(&key).cloned().unwrap_or_default().into())
-            });
-        for (name, _) in NAMESPACES {
-            row = row.field(name, self.namespaces.get(name).cloned().unwrap_or_default());
+        match name {
+            "AutoRemove" => self.auto_remove.into(),
+            "CIDFile" => self.cidfile.as_str().into(),
+            "Command" => self.shown_command.as_str().into(),
+            "Created" => created.into(),
+            "CreatedAt" => Value::from(created).display().into(),
+            "CreatedHuman" | "RunningFor" => self.human.as_str().into(),
+            "ExitCode" => i64::from(self.exit_code).into(),
+            "Exited" => self.exited.is_some().into(),
+            "ExitedAt" => self.exited.map_or(NEVER, seconds).into(),
+            "ExposedPorts" => BTreeMap::<String, String>::new().into(),
+            "ID" => self.shown_id.as_str().into(),
+            "Image" => self.image.as_str().into(),
+            "ImageID" => self.shown_image_id.as_str().into(),
+            "IsInfra" => false.into(),
+            "Labels" => {
+                let labels = self.labels.iter().map(|(key, value)| format!("{key}={value}"));
+                labels.collect::<Vec<_>>().join(",").into()
+            }
+            "Mounts" => self.mounts.clone().into(),
+            "Names" => self.name.as_str().into(),
+            "Networks" => self.networks.join(",").into(),
+            "Pid" => self.pid.into(),
+            "Restarts" => "0".into(),
+            "Size" => self.shown_size().into(),
+            "StartedAt" => seconds(self.started).into(),
+            "State" => self.state.into(),
+            "Status" => self.status.as_str().into(),
+            namespace => self.namespaces.get(namespace).cloned().unwrap_or_default().into(),
         }
-        row.into()
     }
 
     fn shown_size(&self) -> String {

@@ -1,6 +1,7 @@
 //! Structs, and the functions that belong to them.
 
 use super::{Type, Value};
+use std::cell::OnceCell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -8,7 +9,7 @@ use std::rc::Rc;
 #[derive(Debug, Clone)]
 pub struct Struct {
     pub(crate) type_name: &'static str,
-    pub(crate) fields: Vec<Field>,
+    fields: Fields,
     pub(crate) methods: Vec<(&'static str, Rc<Func>)>,
     pub(crate) shown: Option<Rc<[u8]>>,
 }
@@ -26,11 +27,70 @@ pub struct Field {
     pub value: Value,
 }
 
+/// Where the fields of a struct come from.
+#[derive(Clone)]
+enum Fields {
+    /// They are there.
+    Made(Vec<Field>),
+    /// Each is made when a template asks for it: of the rows of a long list, few ever are.
+    Lazy(Rc<Lazy>),
+}
+
+/// Fields that are made when they are asked for.
+struct Lazy {
+    names: &'static [&'static str],
+    make: Box<dyn Fn(&str) -> Value>,
+    /// All of them, once something asks for that.
+    all: OnceCell<Vec<Field>>,
+}
+
+impl Lazy {
+    fn all(&self) -> &[Field] {
+        let field = |name: &&'static str| Field::new(name, Some(name), (self.make)(name));
+        self.all.get_or_init(|| self.names.iter().map(field).collect())
+    }
+
+    fn get(&self, name: &str) -> Option<Value> {
+        self.names.contains(&name).then(|| (self.make)(name))
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.all()).finish()
+    }
+}
+
+impl Fields {
+    fn all(&self) -> &[Field] {
+        match self {
+            Self::Made(fields) => fields,
+            Self::Lazy(lazy) => lazy.all(),
+        }
+    }
+}
+
+impl Field {
+    const fn new(name: &'static str, json: Option<&'static str>, value: Value) -> Self {
+        Self { name, json, omit_empty: false, value }
+    }
+}
+
 impl Struct {
     /// A struct without fields. Its name is the one that Go has, with the package (`define.InspectContainerData`).
     #[must_use]
     pub const fn new(type_name: &'static str) -> Self {
-        Self { type_name, fields: Vec::new(), methods: Vec::new(), shown: None }
+        Self { type_name, fields: Fields::Made(Vec::new()), methods: Vec::new(), shown: None }
+    }
+
+    /// A struct with fields of these names, each of which is made when it is asked for.
+    pub fn lazy(
+        type_name: &'static str,
+        names: &'static [&'static str],
+        make: impl Fn(&str) -> Value + 'static,
+    ) -> Self {
+        let lazy = Lazy { names, make: Box::new(make), all: OnceCell::new() };
+        Self { fields: Fields::Lazy(Rc::new(lazy)), ..Self::new(type_name) }
     }
 
     /// Adds a field that JSON has under the same name.
@@ -42,15 +102,24 @@ impl Struct {
     /// Adds a field that JSON has under another name, or not at all.
     #[must_use]
     pub fn named(mut self, name: &'static str, json: Option<&'static str>, value: impl Into<Value>) -> Self {
-        self.fields.push(Field { name, json, omit_empty: false, value: value.into() });
+        self.push(Field::new(name, json, value.into()));
         self
     }
 
     /// Adds a field that JSON leaves out when it is empty.
     #[must_use]
     pub fn optional(mut self, name: &'static str, json: &'static str, value: impl Into<Value>) -> Self {
-        self.fields.push(Field { name, json: Some(json), omit_empty: true, value: value.into() });
+        self.push(Field { omit_empty: true, ..Field::new(name, Some(json), value.into()) });
         self
+    }
+
+    fn push(&mut self, field: Field) {
+        if let Fields::Lazy(lazy) = &self.fields {
+            self.fields = Fields::Made(lazy.all().to_vec());
+        }
+        if let Fields::Made(fields) = &mut self.fields {
+            fields.push(field);
+        }
     }
 
     /// Adds a method that takes so many strings: `{{.Label "key"}}`.
@@ -81,13 +150,18 @@ impl Struct {
     /// The fields, in order.
     #[must_use]
     pub fn fields(&self) -> &[Field] {
-        &self.fields
+        self.fields.all()
     }
 
     /// The value of a field.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.fields.iter().find(|field| field.name == name).map(|field| &field.value)
+    pub fn get(&self, name: &str) -> Option<Value> {
+        match &self.fields {
+            Fields::Made(fields) => {
+                fields.iter().find(|field| field.name == name).map(|field| field.value.clone())
+            }
+            Fields::Lazy(lazy) => lazy.get(name),
+        }
     }
 
     /// The fields that JSON has, by their names there.
@@ -96,7 +170,7 @@ impl Struct {
             let never = matches!(field.value, Value::Struct(_) | Value::Time(_));
             field.omit_empty && !never && !field.value.truth()
         };
-        let shown = self.fields.iter().filter(move |field| !left_out(field));
+        let shown = self.fields().iter().filter(move |field| !left_out(field));
         shown.filter_map(|field| Some((field.json?, &field.value)))
     }
 

@@ -1,0 +1,228 @@
+//! All containers at a glance: what `ps` asks for, be there one or a thousand.
+//!
+//! # Theory of operation
+//! Reading three files of each container and understanding them takes most of the time of a long list, and nearly all of
+//! them are as they were the last time. So a list leaves what it read in `RUN/overview.1`, a line for each container: its
+//! id, the ctime of its folder, and a [`Brief`]. Every record of a container appears in its folder by a rename, which
+//! changes that ctime: one `stat` tells whether the line still holds. What a container *does* is never remembered: its
+//! lock, its init and its control group are asked each time. Long lists are read by two threads.
+//!
+//! # Invariants
+//! - A line is left only if the folder had not changed for a while when it was read, so that a change in the same tick of
+//!   the file system's clock cannot hide behind it.
+//! - The file is worth nothing: it may be deleted, cut off or garbled at any time, and is in the run directory since it is
+//!   void after a boot. Whoever cannot write it goes without.
+
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ctr_core::lock::Lock;
+use ctr_core::{atomic, file, limits};
+
+use super::{Containers, ContainersError, ENDING, Kind, LOCK, ids_in};
+use crate::brief::Brief;
+use crate::record::Ending;
+use crate::status::{self, Status};
+
+/// What was read the last time. The number is the version of its lines.
+const FILE: &str = "overview.1";
+/// Containers from which on two threads are faster than one.
+const MANY: usize = 64;
+
+/// Whether a list may be read by several threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// This process goes on to do what only a process of one thread can do.
+    One,
+    /// It does not.
+    Several,
+}
+
+/// A container, and the line that is left of it.
+struct Looked {
+    brief: Brief,
+    status: Status,
+    line: Option<Line>,
+}
+
+/// What is left for the next list.
+enum Line {
+    /// What was there holds.
+    Old,
+    /// This is new.
+    New(String),
+}
+
+impl Containers {
+    /// All containers, oldest first, and what each is doing. One whose record is broken or of a newer version harms only
+    /// itself: it is not in the list.
+    ///
+    /// # Errors
+    /// The directories or /proc cannot be read.
+    pub fn overview(&self, threads: Threads) -> Result<Vec<(Brief, Status)>, ContainersError> {
+        let mut seen = Vec::new();
+        for id in ids_in(&self.fleeting)? {
+            if let Some(container) = self.read(Kind::Fleeting, &id)? {
+                seen.push((Brief::of(&container), container.status()?));
+            }
+        }
+        let path = self.run.join(FILE);
+        let text = file::read_text(&path, limits::OVERVIEW).unwrap_or_default();
+        let known: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once(' ')).collect();
+        let looked = each(&ids_in(&self.kept)?, threads, |id| self.look(id, known.get(id).copied()))?;
+        if looked.iter().any(|one| matches!(one.line, Some(Line::New(_)))) {
+            atomic::write_transient(&path, lines(&looked, &known).as_bytes()).ok();
+        }
+        seen.extend(looked.into_iter().map(|one| (one.brief, one.status)));
+        seen.sort_by(|(a, _), (b, _)| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        Ok(seen)
+    }
+
+    /// Looks at a kept container, of which `known` was left the last time; `None` as in [`Self::read`].
+    fn look(&self, id: &str, known: Option<&str>) -> Result<Option<Looked>, ContainersError> {
+        let folder = self.kept.join(id);
+        let Some(changed) = Changed::of(&folder) else { return Ok(None) };
+        let (brief, line) = match known.and_then(|known| changed.recall(known)) {
+            Some(brief) => (brief, Some(Line::Old)),
+            None => {
+                let Some(container) = self.read(Kind::Kept, id)? else { return Ok(None) };
+                let brief = Brief::of(&container);
+                let line = changed.line(&brief).map(Line::New);
+                (brief, line)
+            }
+        };
+        // One that goes with its end is garbage when nobody holds it any more.
+        if brief.auto_remove
+            && (brief.start.is_some() || brief.damaged)
+            && !Lock::is_held(&folder.join(LOCK))?
+        {
+            return Ok(None);
+        }
+        let status = status::of(brief.evidence(), || Lock::look(&folder.join(LOCK)), || ending(&folder))?;
+        Ok(Some(Looked { brief, status, line }))
+    }
+}
+
+/// How the last start of the container in a folder ended, if somebody wrote that down.
+pub(super) fn ending(folder: &Path) -> Option<Ending> {
+    file::read_json(&folder.join(ENDING), limits::RECORD).ok()
+}
+
+/// When a folder was changed last, in nanoseconds since 1970.
+#[derive(Clone, Copy)]
+struct Changed(u64);
+
+impl Changed {
+    fn of(folder: &Path) -> Option<Self> {
+        let about = std::fs::symlink_metadata(folder).ok()?;
+        let (seconds, nanos) = (u64::try_from(about.ctime()).ok()?, u64::try_from(about.ctime_nsec()).ok()?);
+        Some(Self(seconds * 1_000_000_000 + nanos))
+    }
+
+    /// What was left of a container, if its folder has not changed since.
+    fn recall(self, known: &str) -> Option<Brief> {
+        let (then, brief) = known.split_once(' ')?;
+        (then.parse() == Ok(self.0)).then(|| serde_json::from_str(brief).ok())?
+    }
+
+    /// What to leave of a container that was read after this was asked.
+    fn line(self, brief: &Brief) -> Option<String> {
+        if brief.damaged || !self.is_settled() {
+            return None;
+        }
+        Some(format!("{} {} {}\n", brief.id, self.0, serde_json::to_string(brief).ok()?))
+    }
+
+    /// Whether the next change will have another time: some ticks have passed, of a clock that may be as coarse as seconds.
+    fn is_settled(self) -> bool {
+        let coarse = self.0.is_multiple_of(1_000_000_000);
+        let tick = if coarse { Duration::from_secs(3) } else { Duration::from_millis(50) };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        now.checked_sub(Duration::from_nanos(self.0)).is_some_and(|age| age > tick)
+    }
+}
+
+/// What is left for the next list.
+fn lines(looked: &[Looked], known: &HashMap<&str, &str>) -> String {
+    let mut text = String::new();
+    for one in looked {
+        match &one.line {
+            Some(Line::New(line)) => text.push_str(line),
+            Some(Line::Old) => {
+                let id = one.brief.id.as_str();
+                text.extend([id, " ", known.get(id).copied().unwrap_or_default(), "\n"]);
+            }
+            None => {}
+        }
+    }
+    text
+}
+
+/// Does something for each id, those of a long list in two threads.
+fn each<T: Send>(
+    ids: &[String],
+    threads: Threads,
+    act: impl Fn(&str) -> Result<Option<T>, ContainersError> + Sync,
+) -> Result<Vec<T>, ContainersError> {
+    let some = |ids: &[String]| -> Result<Vec<T>, ContainersError> {
+        ids.iter().filter_map(|id| act(id).transpose()).collect()
+    };
+    if threads == Threads::One || ids.len() < MANY {
+        return some(ids);
+    }
+    let (one, other) = ids.split_at(ids.len() / 2);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| some(other));
+        let mut all = some(one)?;
+        all.extend(other.join().map_err(std::panic::resume_unwind).unwrap_or_else(|never| never)?);
+        Ok(all)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::containers::Container;
+    use crate::record::Record;
+    use ctr_core::id::ContainerId;
+
+    fn brief(id: char) -> Brief {
+        let record = Record::sample(ContainerId::parse(&id.to_string().repeat(64)).unwrap(), "one", 7);
+        Brief::of(&Container::sample(record))
+    }
+
+    #[test]
+    fn a_line_says_what_it_was_made_from() {
+        let brief = brief('a');
+        let changed = Changed(1_000_000_007);
+        let line = changed.line(&brief).unwrap();
+        let (id, known) = line.trim_end().split_once(' ').unwrap();
+        assert_eq!(id, brief.id.as_str());
+        assert_eq!(changed.recall(known), Some(brief));
+    }
+
+    #[test]
+    fn a_line_of_another_time_or_a_garbled_one_says_nothing() {
+        let line = Changed(7).line(&brief('a')).unwrap();
+        let known = line.trim_end().split_once(' ').unwrap().1;
+        assert_eq!(Changed(8).recall(known), None);
+        for garbled in ["", "7", "7 ", "7 {}", &known[..known.len() - 1]] {
+            assert_eq!(Changed(7).recall(garbled), None, "{garbled}");
+        }
+    }
+
+    #[test]
+    fn what_changed_just_now_is_not_remembered() {
+        let nanos =
+            |time: SystemTime| u64::try_from(time.duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
+        let second = Duration::from_secs(1);
+        let now = SystemTime::now();
+        assert!(!Changed(nanos(now)).is_settled());
+        assert!(!Changed(nanos(now + 60 * second)).is_settled(), "the clock was put back");
+        assert!(Changed(nanos(now - second) | 1).is_settled());
+        let coarse = |time| Changed(nanos(time) / 1_000_000_000 * 1_000_000_000);
+        assert!(!coarse(now - second).is_settled() && coarse(now - 9 * second).is_settled());
+    }
+}
