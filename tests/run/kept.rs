@@ -319,7 +319,7 @@ fn names_can_be_given_anew() {
     assert_eq!(env.ok(["ps", "--format", "{{.Names}}"]), "new");
     let said = env.ctr(["rename", "new", "other"]).run().fails(125);
     assert!(said.contains("\"other\" is already in use") && said.contains(&other), "{said}");
-    assert_eq!(env.ctr(["rename", "nobody", "x"]).run().code(), 1);
+    assert_eq!(env.ctr(["rename", "nobody", "x"]).run().code(), 125);
     assert_eq!(env.ctr(["container", "rename", "new", "a b"]).run().code(), 125);
     let replaced = env.ok(["create", "--name", "new", "--replace", BUSYBOX, "true"]);
     assert_eq!(field(&env, "new", "{{.Id}}"), replaced);
