@@ -140,6 +140,8 @@ fn uses(line: &str) -> Option<(String, &'static Command, Vec<&'static str>)> {
     while let Some((first, rest)) = words.split_first().filter(|(first, _)| first.starts_with('-')) {
         words = if VALUED.contains(first) { rest.get(1..)? } else { rest };
     }
+    // A session of one command is that command.
+    let words = words.strip_prefix(["unshare", "ctr"].as_slice()).unwrap_or(words);
     let caller = Caller::from_argv0(OsStr::new(name));
     let leading = words.iter().copied().take_while(|word| !word.starts_with('-'));
     let Ok(Named::Verb(row, depth)) = verbs::find(caller.voice, leading) else { return None };

@@ -18,6 +18,7 @@ mod lifecycle;
 mod list;
 mod logs;
 mod machine;
+mod mount;
 mod mounts;
 mod namespaces;
 mod program;

@@ -17,6 +17,7 @@ pub mod info;
 pub mod init;
 pub mod inspect;
 pub mod logs;
+pub mod mount;
 pub mod port;
 pub mod prune;
 pub mod ps;

@@ -20,6 +20,8 @@ pub struct Style {
 }
 
 impl Style {
+    /// One space: `mount`.
+    pub const ONE: Self = Self { indent: Some(1), html: true };
     /// Two spaces: `ps`, `info`, `pod ps`, `network ls`, `volume ls`.
     pub const TWO: Self = Self { indent: Some(2), html: true };
     /// Four spaces: `images`, `search`, `system df`, `system connection ls`.

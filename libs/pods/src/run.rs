@@ -26,6 +26,7 @@ pub mod kept;
 mod labels;
 mod record;
 mod root;
+pub mod session;
 pub(crate) mod start;
 mod streams;
 pub mod visit;

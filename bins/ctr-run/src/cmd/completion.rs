@@ -52,6 +52,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
 pub fn values(path: &str, before: &[String]) -> Vec<Proposal> {
     match path {
         "completion" => Shell::ALL.map(|(name, _)| Proposal::new(name, "")).into(),
+        "mount" | "container mount" | "unmount" | "container unmount" => containers().unwrap_or_default(),
         "rm" | "container rm" | "init" | "container init" | "commit" | "container commit"
         | "container exists" | "container inspect" => containers().unwrap_or_default(),
         "export" | "container export" | "port" | "container port" if before.is_empty() => {

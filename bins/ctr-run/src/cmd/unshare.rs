@@ -60,11 +60,19 @@ struct NotRun {
     source: std::io::Error,
 }
 
+/// Set in sessions, as in podman's.
+const IN_SESSION: &str = "_CONTAINERS_USERNS_CONFIGURED";
+
+/// Whether this process is in a session.
+pub(super) fn is_session() -> bool {
+    rustix::process::geteuid().is_root() && std::env::var_os(IN_SESSION).is_some()
+}
+
 /// What podman sets there, and the run directory, which may be named after a uid that is not ours any more.
 fn environment(a: &LevelA, place: &Place) -> [(&'static str, OsString); 4] {
     let (uid, gid) = a.user();
     [
-        ("_CONTAINERS_USERNS_CONFIGURED", "done".into()),
+        (IN_SESSION, "done".into()),
         ("_CONTAINERS_ROOTLESS_UID", uid.to_string().into()),
         ("_CONTAINERS_ROOTLESS_GID", gid.to_string().into()),
         (RUN_DIR, place.own.run.clone().into()),

@@ -20,7 +20,7 @@ use ctr_userns::map::{IdMaps, MapError};
 use rustix::mount::OpenTreeFlags;
 
 use super::binds::{self, BindError};
-use super::{Container, Note};
+use super::{Container, Note, session};
 use crate::request::Source;
 
 /// The root cannot be made.
@@ -47,6 +47,9 @@ pub enum RootError {
     /// The image cannot be stacked for the container's ids.
     #[error("cannot stack the image for the container's ids")]
     Assembly(#[from] AssemblyError),
+    /// Its upper folder is in use.
+    #[error("the container's root is mounted in a session of `ctr unshare` (process {0})")]
+    InSession(u32),
     /// A file of the image.
     #[error("cannot read the image's accounts")]
     Tree(#[from] TreeError),
@@ -103,6 +106,9 @@ fn stacked(
     note: &mut dyn FnMut(Note),
 ) -> Result<OwnedFd, RootError> {
     let layer = &container.claim.layer;
+    if let Some(process) = session::user_of(layer)? {
+        return Err(RootError::InSession(process));
+    }
     let (upper, work, empty) = (layer.join("upper"), layer.join("work"), layer.join("empty"));
     private(layer)?;
     private(&work)?;

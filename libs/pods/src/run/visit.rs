@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use ctr_core::rooted::{Root, Stat, TreeError};
 use ctr_sys::mount::{Attributes, attach, copy, set_attributes};
+use ctr_userns::entry::Begun;
 use ctr_userns::level_a::LevelA;
 use ctr_userns::level_b::Plan;
 use ctr_userns::map::IdMaps;
@@ -146,7 +147,7 @@ impl Visit {
 }
 
 /// A container on the way.
-enum Found {
+pub(super) enum Found {
     Running(Known),
     Held(Known, Box<Held>),
 }
@@ -167,14 +168,7 @@ pub fn visit(host: Host<'_>, containers: &[&Known], note: &mut dyn FnMut(Note)) 
     for one in &found {
         plans.push(match one {
             Found::Running(_) => None,
-            Found::Held(known, held) => {
-                let choice = flags(&held.request).choose()?;
-                match (Namespace::of(&choice)?, known.maps()) {
-                    (None, _) => Some(Ok(held.plan(&held.container(host), &choice, &begun, &all)?)),
-                    (Some(_), Some(maps)) => Some(Ok(Plan { maps: maps.clone(), user: None })),
-                    (Some(namespace), None) => Some(Err(namespace)),
-                }
-            }
+            Found::Held(known, held) => Some(plan_of(host, known, held, &begun, &all)?),
         });
     }
     let a = begun.finish()?;
@@ -197,8 +191,24 @@ pub fn visit(host: Host<'_>, containers: &[&Known], note: &mut dyn FnMut(Note)) 
     Ok(Visit { visited, _a: a })
 }
 
+/// The ids of a container that does not run, or whose they are, which only A can tell.
+pub(super) fn plan_of(
+    host: Host<'_>,
+    known: &Known,
+    held: &Held,
+    begun: &Begun,
+    all: &Containers,
+) -> Result<Result<Plan, Namespace>, VisitError> {
+    let choice = flags(&held.request).choose()?;
+    Ok(match (Namespace::of(&choice)?, known.maps()) {
+        (None, _) => Ok(held.plan(&held.container(host), &choice, begun, all)?),
+        (Some(_), Some(maps)) => Ok(Plan { maps: maps.clone(), user: None }),
+        (Some(namespace), None) => Err(namespace),
+    })
+}
+
 /// Finds out whether a container runs; if not, takes hold of it.
-fn find(host: Host<'_>, container: &Known) -> Result<Found, VisitError> {
+pub(super) fn find(host: Host<'_>, container: &Known) -> Result<Found, VisitError> {
     let Known { record, .. } = container;
     for _ in 0..PATIENCE {
         let missing = || ContainersError::NotFound(record.name.clone());

@@ -12,6 +12,7 @@ use ctr_store::volume::{Backing, Volume};
 use rustix::mount::{UnmountFlags, mount_bind_recursive, unmount as take_off};
 
 use super::{store, told};
+use crate::cmd::unshare;
 use crate::place::Place;
 
 /// `volume mount`.
@@ -26,16 +27,12 @@ pub const UNMOUNT: Verb = Verb::new("NAME [NAME...]", "Unmount volume")
     .examples(&["volume unmount myvol"])
     .arity(Arity::AtLeast(1));
 
-/// Set in sessions of `unshare`, as in podman's.
-const IN_SESSION: &str = "_CONTAINERS_USERNS_CONFIGURED";
-
 /// Mounts volumes.
 ///
 /// # Errors
 /// This is no session of `unshare`, or one is not there.
 pub fn mount(call: &Call) -> Result<Exit, CommandError> {
-    let root = rustix::process::geteuid().is_root();
-    if !root || std::env::var_os(IN_SESSION).is_none() {
+    if !unshare::is_session() {
         let hint = format!("{} unshare", call.caller.name);
         return Err(CommandError::user("volumes are mounted in a session of `ctr unshare`")
             .peer(Sentence::Other(
