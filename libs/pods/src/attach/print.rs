@@ -1,11 +1,13 @@
 //! Our own standard output and error, written to without waiting: whoever reads them may not do so for hours, and signals
 //! have to arrive meanwhile.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
+use rustix::path::DecInt;
 
 /// One of the two.
 #[derive(Debug)]
@@ -58,7 +60,7 @@ impl Stream {
 
 /// It may be another user's, as after `su`, or nobody may read it any more: then it is written to as it is.
 fn reopen(fd: BorrowedFd<'_>) -> How {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let path = Path::new("/proc/self/fd").join(DecInt::from_fd(fd));
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     openat(CWD, path, flags, Mode::empty()).map_or(How::Given, How::Reopened)
 }
