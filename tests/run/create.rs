@@ -114,9 +114,9 @@ fn labels_come_from_files_too() {
 fn whose_user_namespace_it_is() {
     needs!(Userns);
     let env = Env::with_busybox();
-    env.ok(["create", "--name", "other", BUSYBOX, "true"]);
+    let other = format!("container:{}", env.ok(["create", "--name", "other", BUSYBOX, "true"]));
     for (mode, shown) in
-        [("host", ""), ("keep-id", "private"), ("auto", "private"), ("container:other", "container:other")]
+        [("host", ""), ("keep-id", "private"), ("auto", "private"), ("container:other", other.as_str())]
     {
         let id = env.ok(["create", "--userns", mode, BUSYBOX, "true"]);
         let seen = env.ok(["container", "inspect", "--format", "{{.HostConfig.UsernsMode}}", &id]);
@@ -168,7 +168,8 @@ fn files_of_ids_a_folder_as_root_and_the_end_with_rm() {
     assert_eq!(env.ctr(["start", "-a", &terminal]).run().stdout.trim_end(), "/dev/pts/0");
     std::fs::create_dir(env.path("empty")).expect("a folder");
     let rootfs = env.ok(["create", "--rootfs", "empty", "/nothing"]);
-    assert_eq!(env.ctr(["start", &rootfs]).run().code(), 127);
+    assert_eq!(env.ctr(["start", &rootfs]).run().code(), 125);
+    assert_eq!(env.ctr(["start", "-a", &rootfs]).run().code(), 127);
     assert_eq!(env.ctr(["create", "no/such/image"]).run().code(), 125);
     assert_eq!(env.ok(["ps", "-aq"]).lines().count(), 2);
 }

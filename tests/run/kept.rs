@@ -359,7 +359,7 @@ fn a_command_that_is_not_there_leaves_a_container_that_was_never_started() {
     let said = env.ctr(["run", "-d", "--name", "one", BUSYBOX, "/nope"]).run().fails(127);
     assert!(said.contains("/nope"), "{said}");
     assert_eq!(field(&env, "one", "{{.State.Status}}"), "created");
-    assert_eq!(env.ctr(["start", "one"]).run().code(), 127);
+    assert_eq!(env.ctr(["start", "one"]).run().code(), 125);
     assert_eq!(env.ctr(["run", "-d", "--rm", "--name", "two", BUSYBOX, "/nope"]).run().code(), 127);
     assert_eq!(env.ok(["ps", "-a", "--format", "{{.Names}}"]), "one");
 }

@@ -115,5 +115,11 @@ fn completion_prints_scripts_and_answers_them() {
     let wrong = env.ctr(["completion", "powershell"]).run().fails(125);
     assert!(wrong.contains("invalid argument \"powershell\""), "{wrong}");
     assert_eq!(env.ok(["__completeNoDesc", "system", "g"]), "gc\n:4");
+    let settings = env.named("podman", ["__completeNoDesc", "run", "--sysctl", "net.ipv4.ip_f"]).run();
+    assert_eq!(settings.stderr, "Completion ended with directive: ShellCompDirectiveNoFileComp\n");
+    let settings = settings.success();
+    assert!(settings.starts_with("net.ipv4.ip_forward="), "{settings}");
+    assert!(settings.lines().all(|line| line.starts_with("net.ipv4.ip_f") || line == ":4"), "{settings}");
+    assert!(!env.ok(["__completeNoDesc", "run", "--sysctl", "kernel."]).contains("core_pattern"));
     assert_eq!(env.ok(["__complete", "images", "--quie"]).lines().last(), Some(":4"), "the sibling answers");
 }

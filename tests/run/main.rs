@@ -25,6 +25,7 @@ mod program;
 mod refused;
 mod requires;
 mod rights;
+mod share;
 mod stop;
 mod system;
 mod terminal;

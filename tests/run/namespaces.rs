@@ -105,10 +105,7 @@ fn a_user_namespace_that_cannot_be_joined_is_told_why() {
     let early = env.shell(["--name", "early", "--cidfile", "cid", "--pidfile", "pid"], "true").start();
     assert_eq!(std::fs::read(env.path("cid")).expect("an id").len(), 64);
     let found = env.shell(["--userns", "container:early"], "true").run().fails(125);
-    assert!(
-        found.contains("cannot join the user namespace of container early: it is not running"),
-        "{found}"
-    );
+    assert!(found.contains("cannot join a namespace of container early: it is not running"), "{found}");
     assert!(!std::fs::read(env.path("pid")).expect("a number").is_empty());
     let _said = early.finish().success();
     assert_eq!(env.ok(["ps", "-aq"]), "");

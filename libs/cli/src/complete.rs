@@ -11,6 +11,7 @@
 //! shall not offer files instead.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::app::Command;
@@ -85,7 +86,13 @@ pub fn main(
         let _not_started = dispatch::become_sibling(sibling, argv);
         return Some(Exit::FAILURE.into());
     }
-    let printed = Ui::new(voice, Level::default()).print(&text(answer, described));
+    let ui = Ui::new(voice, Level::default());
+    if voice.is_peer() {
+        // Cobra's last word, on standard error.
+        let directive = if matches!(answer, Answer::Words(_)) { "NoFileComp" } else { "Default" };
+        ui.note(&format!("Completion ended with directive: ShellCompDirective{directive}"));
+    }
+    let printed = ui.print(&text(answer, described));
     Some(if printed.is_ok() { Exit::SUCCESS } else { Exit::FAILURE }.into())
 }
 
@@ -214,8 +221,42 @@ fn of_flag(flag: &Flag, last: &str) -> Answer {
             let names = config::modules().into_iter().filter(|name| name.starts_with(last));
             Answer::Words(names.map(|name| Proposal::new(name, "")).collect())
         }
+        Kind::Strings if flag.name() == "sysctl" => Answer::Words(settings(last)),
         Kind::Path | Kind::String | Kind::Strings | Kind::Array => Answer::Files,
         Kind::Int | Kind::Uint | Kind::Float | Kind::Duration => Answer::Words(Vec::new()),
+    }
+}
+
+/// Parameters of the kernel that a container can have for itself.
+fn settings(last: &str) -> Vec<Proposal> {
+    let mut found = Vec::new();
+    for place in ["fs/mqueue", "kernel", "net"] {
+        add_settings(Path::new("/proc/sys"), place, &mut found);
+    }
+    let own = |name: &String| {
+        let kernel = ["kernel.msg", "kernel.sem", "kernel.shm", "kernel.domainname", "kernel.hostname"];
+        !name.starts_with("kernel.") || kernel.iter().any(|start| name.starts_with(start))
+    };
+    found.retain(|name| name.starts_with(last) && own(name));
+    found.sort_unstable();
+    found.into_iter().map(|name| Proposal::new(format!("{name}="), "")).collect()
+}
+
+/// The files below a folder, with dots for slashes. Deeper than this there are none.
+fn add_settings(root: &Path, below: &str, found: &mut Vec<String>) {
+    if below.len() > 200 {
+        return;
+    }
+    let Ok(entries) = std::fs::read_dir(root.join(below)) else { return };
+    for entry in entries.flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let path = format!("{below}/{name}");
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => add_settings(root, &path, found),
+            // A dot that is one already would be read as another's end.
+            Ok(_) if !path.contains('.') => found.push(path.replace('/', ".")),
+            _ => {}
+        }
     }
 }
 

@@ -89,8 +89,8 @@ pub struct Facts<'a> {
     pub uid_map: &'a [IdMapping],
     /// Lines of the map of groups.
     pub gid_map: &'a [IdMapping],
-    /// The user namespace that is joined; it has its maps.
-    pub user_namespace: Option<&'a str>,
+    /// The namespaces that are joined, and files they are found by.
+    pub joined: &'a [(NamespaceKind, String)],
     /// Files of ours: hosts and the like.
     pub files: &'a [OwnFile],
     /// Device nodes that appear.
@@ -221,22 +221,21 @@ fn sysctls(request: &Request) -> Result<BTreeMap<String, String>, SysctlError> {
     Ok(all)
 }
 
-/// The namespaces that are the container's own, all new but perhaps that of users.
+/// The namespaces that are not the host's, all new but those that are there.
 fn namespaces(request: &Request, facts: &Facts<'_>) -> Vec<Namespace> {
-    let modes = request.namespaces;
+    let modes = &request.namespaces;
     let own = [
-        (NamespaceKind::User, Mode::Private),
-        (NamespaceKind::Mount, Mode::Private),
-        (NamespaceKind::Pid, modes.pid),
-        (NamespaceKind::Ipc, modes.ipc),
-        (NamespaceKind::Uts, modes.uts),
-        (NamespaceKind::Cgroup, modes.cgroup),
-        (NamespaceKind::Network, modes.network),
+        (NamespaceKind::User, &Mode::Private),
+        (NamespaceKind::Mount, &Mode::Private),
+        (NamespaceKind::Pid, &modes.pid),
+        (NamespaceKind::Ipc, &modes.ipc),
+        (NamespaceKind::Uts, &modes.uts),
+        (NamespaceKind::Cgroup, &modes.cgroup),
+        (NamespaceKind::Network, &modes.network),
     ];
-    let private = own.into_iter().filter(|(_, mode)| *mode == Mode::Private);
-    let path =
-        |kind| (kind == NamespaceKind::User).then_some(facts.user_namespace).flatten().map(str::to_owned);
-    private.map(|(kind, _)| Namespace { kind, path: path(kind) }).collect()
+    let inner = own.into_iter().filter(|(_, mode)| **mode != Mode::Host);
+    let path = |kind| facts.joined.iter().find(|(known, _)| *known == kind).map(|(_, path)| path.clone());
+    inner.map(|(kind, _)| Namespace { kind, path: path(kind) }).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Containers that others need: `--requires`, and whose user namespace is shared.
+//! Containers that others need: `--requires`, and whose namespaces are shared.
 //!
 //! # Theory of operation
 //! A container's record names those it needs by id, decided when it is made. So that nobody has to read all records to find
@@ -19,6 +19,7 @@ use ctr_core::file::FileError;
 use ctr_core::id::ContainerId;
 
 use crate::containers::{Container, Containers, ContainersError};
+use crate::namespaces::Mode;
 use crate::request::Request;
 
 /// Where marks are, in the folder of a container that others need.
@@ -64,11 +65,18 @@ pub fn settle(request: &mut Request, containers: &Containers) -> Result<(), Depe
         let unfit = |source| DependencyError::Unfit { name: name.clone(), source };
         *name = containers.find(name).map_err(unfit)?.record.id.to_string();
     }
-    // That another's user namespace cannot be joined is told by who joins it.
+    // That another's namespace cannot be joined is told by who joins it.
     if let Some(name) = request.userns.mode.as_deref().and_then(|mode| mode.strip_prefix(OF_CONTAINER))
         && let Ok(found) = containers.find(name)
     {
         request.userns.mode = Some(format!("{OF_CONTAINER}{}", found.record.id));
+    }
+    for (_, mode) in request.namespaces.shared() {
+        if let Mode::Container(name) = mode
+            && let Ok(found) = containers.find(name)
+        {
+            *name = found.record.id.to_string();
+        }
     }
     Ok(())
 }
@@ -77,6 +85,7 @@ pub fn settle(request: &mut Request, containers: &Containers) -> Result<(), Depe
 #[must_use]
 pub fn has_any(request: &Request) -> bool {
     !request.requires.is_empty()
+        || request.namespaces.owners().next().is_some()
         || request.userns.mode.as_deref().is_some_and(|mode| mode.starts_with(OF_CONTAINER))
 }
 
@@ -84,7 +93,8 @@ pub fn has_any(request: &Request) -> bool {
 #[must_use]
 pub fn of(request: &Request) -> Vec<String> {
     let shared = request.userns.mode.as_deref().and_then(|mode| mode.strip_prefix(OF_CONTAINER));
-    let all: BTreeSet<&str> = request.requires.iter().map(String::as_str).chain(shared).collect();
+    let named = request.requires.iter().map(String::as_str).chain(shared);
+    let all: BTreeSet<&str> = named.chain(request.namespaces.owners()).collect();
     all.into_iter().filter(|id| ContainerId::parse(id).is_ok()).map(str::to_owned).collect()
 }
 

@@ -24,22 +24,51 @@ pub enum ModeError {
 }
 
 /// Whose namespace it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// The container's own.
     #[default]
     Private,
     /// That of whoever runs `ctr`.
     Host,
+    /// That of another container: what it is called, and its id once the container that shares it is made.
+    Container(String),
+}
+
+impl Mode {
+    /// As `inspect` has it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Private => "private".to_owned(),
+            Self::Host => "host".to_owned(),
+            Self::Container(name) => format!("container:{name}"),
+        }
+    }
+}
+
+/// What becomes of the System V and POSIX objects of a container with a namespace of its own for them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shm {
+    /// Other containers may share them.
+    #[default]
+    Shareable,
+    /// They may not.
+    Private,
+    /// They may not, and there is no `/dev/shm`.
+    None,
 }
 
 /// One mode for each kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespaces {
     /// Process ids.
     pub pid: Mode,
     /// System V and POSIX message queues, shared memory.
     pub ipc: Mode,
+    /// What of it others may share.
+    #[serde(default)]
+    pub shm: Shm,
     /// Host name.
     pub uts: Mode,
     /// View of the control groups.
@@ -48,44 +77,85 @@ pub struct Namespaces {
     pub network: Mode,
 }
 
+impl Namespaces {
+    /// Those that are another container's, by the name that the kernel's files have.
+    pub fn shared(&mut self) -> impl Iterator<Item = (&'static str, &mut Mode)> {
+        let all = [
+            ("pid", &mut self.pid),
+            ("ipc", &mut self.ipc),
+            ("uts", &mut self.uts),
+            ("cgroup", &mut self.cgroup),
+            ("net", &mut self.network),
+        ];
+        all.into_iter().filter(|(_, mode)| matches!(mode, Mode::Container(_)))
+    }
+
+    /// The containers whose they are.
+    pub fn owners(&self) -> impl Iterator<Item = &str> {
+        let all = [&self.pid, &self.ipc, &self.uts, &self.cgroup, &self.network];
+        all.into_iter().filter_map(|mode| match mode {
+            Mode::Container(name) => Some(name.as_str()),
+            Mode::Private | Mode::Host => None,
+        })
+    }
+
+    /// The mode of System V and POSIX objects as `inspect` has it.
+    #[must_use]
+    pub fn shown_ipc(&self) -> String {
+        match (&self.ipc, self.shm) {
+            (Mode::Private, Shm::Shareable) => "shareable".to_owned(),
+            (Mode::Private, Shm::None) => "none".to_owned(),
+            (mode, _) => mode.shown(),
+        }
+    }
+}
+
 /// Parses `--pid`, `--uts`, `--cgroupns`.
 ///
 /// # Errors
-/// Refuses what is not private or host.
+/// Refuses what is not private, host or a container's.
 pub fn parse_mode(flag: &'static str, value: &str) -> Result<Mode, ModeError> {
     match value {
         "" | "private" => Ok(Mode::Private),
         "host" => Ok(Mode::Host),
-        _ => Err(refuse(flag, value)),
+        _ => of_container(value).ok_or_else(|| refuse(flag, value)),
     }
 }
 
 /// Parses `--ipc`: `shareable` is a namespace of its own too, `none` one without a `/dev/shm`.
 ///
 /// # Errors
-/// Refuses what is neither private nor host.
-pub fn parse_ipc(value: &str) -> Result<Mode, ModeError> {
+/// Refuses what is none of these.
+pub fn parse_ipc(value: &str) -> Result<(Mode, Shm), ModeError> {
     match value {
-        "shareable" | "none" => Err(ModeError::NotYet { flag: "ipc", value: value.to_owned() }),
-        _ => parse_mode("ipc", value),
+        "" | "shareable" => Ok((Mode::Private, Shm::Shareable)),
+        "none" => Ok((Mode::Private, Shm::None)),
+        _ => Ok((parse_mode("ipc", value)?, Shm::Private)),
     }
 }
 
-/// Parses `--network`.
+/// Parses `--network`. What is private is what a container has without the flag: nothing but its loopback so far.
 ///
 /// # Errors
 /// Refuses every network that is not built yet.
 pub fn parse_network(value: &str) -> Result<Mode, ModeError> {
     match value {
-        "none" => Ok(Mode::Private),
+        "none" | "private" => Ok(Mode::Private),
         "host" => Ok(Mode::Host),
-        _ => Err(ModeError::NotYet { flag: "network", value: value.to_owned() }),
+        _ => {
+            of_container(value).ok_or_else(|| ModeError::NotYet { flag: "network", value: value.to_owned() })
+        }
     }
+}
+
+fn of_container(value: &str) -> Option<Mode> {
+    let name = value.strip_prefix("container:").filter(|name| !name.is_empty())?;
+    Some(Mode::Container(name.to_owned()))
 }
 
 fn refuse(flag: &'static str, value: &str) -> ModeError {
     let value = value.to_owned();
-    let joins = ["container:", "ns:", "pod"].iter().any(|word| value.starts_with(word));
+    let joins = ["ns:", "pod"].iter().any(|word| value.starts_with(word));
     if joins { ModeError::NotYet { flag, value } } else { ModeError::Unknown { flag, value } }
 }
 
@@ -98,10 +168,15 @@ mod tests {
         assert_eq!(parse_mode("pid", ""), Ok(Mode::Private));
         assert_eq!(parse_mode("pid", "host"), Ok(Mode::Host));
         assert_eq!(parse_network("none"), Ok(Mode::Private));
+        let other = Mode::Container("x".to_owned());
+        assert_eq!(parse_mode("pid", "container:x"), Ok(other.clone()));
+        assert_eq!(parse_network("container:x"), Ok(other.clone()));
+        assert_eq!(parse_ipc("container:x"), Ok((other, Shm::Private)));
+        assert_eq!(parse_ipc(""), Ok((Mode::Private, Shm::Shareable)));
         for (error, text) in [
-            (parse_mode("pid", "container:x"), "--pid container:x is not supported yet"),
+            (parse_mode("pid", "container:"), "invalid --pid mode \"container:\""),
             (parse_mode("uts", "ns:/x"), "--uts ns:/x is not supported yet"),
-            (parse_ipc("shareable"), "--ipc shareable is not supported yet"),
+            (parse_ipc("pod").map(|(mode, _)| mode), "--ipc pod is not supported yet"),
             (parse_network("bridge"), "--network bridge is not supported yet"),
             (parse_mode("uts", "nope"), "invalid --uts mode \"nope\""),
         ] {

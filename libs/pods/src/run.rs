@@ -27,6 +27,7 @@ mod labels;
 mod record;
 mod root;
 pub mod session;
+mod share;
 pub(crate) mod start;
 mod streams;
 pub mod visit;
@@ -59,10 +60,12 @@ pub use accounts::AccountsError;
 pub use binds::BindError;
 pub use join::JoinError;
 pub use root::RootError;
+pub use share::ShareError;
 pub use volumes::VolumeMountError;
 
 use accounts::Newcomer;
 use join::{Joined, Target};
+use share::Shares;
 use start::{Settled, Start, Started};
 use streams::Streams;
 
@@ -100,6 +103,9 @@ pub enum RunError {
     /// A namespace to join.
     #[error(transparent)]
     Join(#[from] JoinError),
+    /// What is shared with another container.
+    #[error(transparent)]
+    Share(#[from] ShareError),
     /// The lines of that map.
     #[error("cannot write the container's id map")]
     Lines(#[from] MapError),
@@ -283,12 +289,15 @@ pub fn foreground(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note))
     let request = &*request;
     check_preserved(&request.process.preserve_fds)?;
     let choice = flags(request).choose()?;
-    let target = Target::of(&choice)?;
+    let containers = Containers::new(host.dirs);
+    let (request, shares) = Shares::of_new(&containers, request)?;
+    let target = shares.target(&choice).map_or_else(|| Target::of(&choice), |target| Ok(Some(target)))?;
+    let request = request.as_ref();
     let reading = host.store.reading(&mut |waiting| note(Note::Waiting(waiting.clone())))?;
     let image = find(host, request)?;
-    let containers = Containers::new(host.dirs);
     let (settled, found) = all_volumes::settle(host.store, &containers, request, image.as_ref(), now())?;
-    let result = with_volumes(host, &settled, image.as_ref(), found, reading, (&choice, target), note);
+    let result =
+        with_volumes(host, &settled, image.as_ref(), found, reading, (&choice, target, &shares), note);
     let names: Vec<String> = all_volumes::names(&settled.storage.mounts).map(str::to_owned).collect();
     let discarded = all_volumes::discard(host.store, &names);
     let end = result?;
@@ -302,7 +311,7 @@ fn with_volumes(
     image: Option<&Image>,
     found: Found,
     reading: Lock,
-    (choice, target): (&Choice, Option<Target>),
+    (choice, target, shares): (&Choice, Option<Target>, &Shares),
     note: &mut dyn FnMut(Note),
 ) -> Result<End, RunError> {
     let begun = enter(host, note)?;
@@ -324,7 +333,7 @@ fn with_volumes(
             container.foreground(&a, &plan, None, rules, note)
         }),
         Some(target) => container
-            .publish_in_a(target, begun, reading)
+            .publish_in_a(target, shares, begun, reading)
             .and_then(|(a, joined)| container.foreground(&a, &joined.plan, Some(&joined), rules, note)),
     };
     let removed = paths.remove().and(claim.discard().map_err(RunError::from));
@@ -476,11 +485,13 @@ impl Container<'_> {
     fn publish_in_a(
         &self,
         target: Target,
+        shares: &Shares,
         begun: Begun,
         reading: Naming,
     ) -> Result<(LevelA, Joined), RunError> {
         let a = begun.finish()?;
-        let joined = target.open(&Containers::new(self.host.dirs), &a)?;
+        let mut joined = target.open(&Containers::new(self.host.dirs), &a)?;
+        shares.open(&mut joined)?;
         self.publish(Some(&joined.plan))?;
         drop(reading);
         Ok((a, joined))
@@ -515,7 +526,7 @@ impl Container<'_> {
 
     /// The container's name for itself.
     fn hostname(&self) -> String {
-        let modes = self.request.namespaces;
+        let modes = &self.request.namespaces;
         match &self.request.hostname {
             Some(name) => name.clone(),
             None if modes.uts == Mode::Host || modes.network == Mode::Host => {

@@ -57,14 +57,14 @@ pub fn parse(text: &str, namespaces: &Namespaces) -> Result<Sysctl, SysctlError>
         return Err(SysctlError::Format(text.to_owned()));
     }
     let (namespace, mode) = owner(&name, namespaces).ok_or_else(|| SysctlError::NotAllowed(name.clone()))?;
-    if mode == Mode::Host {
+    if *mode != Mode::Private {
         return Err(SysctlError::HostNamespace { name, namespace });
     }
     Ok(Sysctl { name, value: value.to_owned() })
 }
 
 /// The namespace a parameter belongs to; `None` is the machine.
-fn owner(name: &str, namespaces: &Namespaces) -> Option<(&'static str, Mode)> {
+fn owner<'a>(name: &str, namespaces: &'a Namespaces) -> Option<(&'static str, &'a Mode)> {
     let parts_fit = name.split('.').all(|part| {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         !part.is_empty() && part.len() < 64 && part.bytes().all(plain)
@@ -73,12 +73,12 @@ fn owner(name: &str, namespaces: &Namespaces) -> Option<(&'static str, Mode)> {
         return None;
     }
     if IPC.contains(&name) || name.starts_with("fs.mqueue.") {
-        return Some(("IPC", namespaces.ipc));
+        return Some(("IPC", &namespaces.ipc));
     }
     if name.starts_with("net.") {
-        return Some(("Network", namespaces.network));
+        return Some(("Network", &namespaces.network));
     }
-    matches!(name, "kernel.domainname" | "kernel.hostname").then_some(("UTS", namespaces.uts))
+    matches!(name, "kernel.domainname" | "kernel.hostname").then_some(("UTS", &namespaces.uts))
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@
 
 use core::ffi::{CStr, c_char, c_int, c_uint, c_ulong};
 
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::{Errno, Result};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -112,6 +113,49 @@ fn stay_in(namespace: BorrowedFd<'_>, own: BorrowedFd<'_>, parents: BorrowedFd<'
         while rustix::io::read(own, &mut byte) == Err(Errno::INTR) {}
     }
     leave(0)
+}
+
+/// A detached copy of the mount at a path below the root of another mount namespace. No link on the path is followed: it
+/// is somebody else's. A child goes there, which shares our descriptors.
+///
+/// # Errors
+/// What setns, openat2 and open_tree say.
+pub fn copy_mount_of(mounts: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let mut pidfd: c_int = -1;
+    let Some(_) = fork_with(&mut pidfd, libc::CLONE_FILES)? else { copy_there(mounts, path, theirs.as_fd()) };
+    // SAFETY: clone with CLONE_PIDFD succeeded and stored a new descriptor (O_CLOEXEC) that only we know.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    // Its end of the socket is ours too, so that only its own end is a sign.
+    while matches!(waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED), Err(Errno::INTR)) {}
+    drop(theirs);
+    let mut told = [0_u8; 4];
+    let number = match rustix::io::read(&ours, &mut told)? {
+        4 => i32::from_le_bytes(told),
+        _ => return Err(Errno::IO),
+    };
+    if number < 0 {
+        return Err(Errno::from_raw_os_error(-number));
+    }
+    // SAFETY: the child has made this descriptor in the table that it shared with us, and is gone: nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// The life of a child that copies a mount: its descriptors are the parent's, so what it opened for itself it closes.
+fn copy_there(mounts: BorrowedFd<'_>, path: &CStr, own: BorrowedFd<'_>) -> ! {
+    // SAFETY: takes numbers only; a namespace holds nothing of this program's memory.
+    let enter = || checked(unsafe { libc::setns(mounts.as_raw_fd(), libc::CLONE_NEWNS) });
+    let copy = || {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::IN_ROOT;
+        let place = openat2(CWD, path, flags, Mode::empty(), resolve)?;
+        crate::mount::copy(place.as_fd(), false)
+    };
+    let copied = crate::cred::set_dumpable(false).and_then(|()| enter()).and_then(|_| copy());
+    let number = copied.map_or_else(|errno| -errno.raw_os_error(), IntoRawFd::into_raw_fd);
+    match rustix::io::write(own, &number.to_le_bytes()) {
+        Ok(_) | Err(_) => leave(0),
+    }
 }
 
 /// The parent of a user namespace.
@@ -228,7 +272,12 @@ impl Gate {
 
 /// Forks, with a pidfd: `None` in the child. Not by clone3, which seccomp programs around us may refuse.
 fn fork(pidfd: &mut c_int) -> Result<Option<Pid>> {
-    let flags = raw::int(libc::CLONE_PIDFD | libc::SIGCHLD);
+    fork_with(pidfd, 0)
+}
+
+/// The same with more flags, but none that shares memory.
+fn fork_with(pidfd: &mut c_int, more: c_int) -> Result<Option<Pid>> {
+    let flags = raw::int(libc::CLONE_PIDFD | libc::SIGCHLD | (more & !libc::CLONE_VM));
     let place = core::ptr::from_mut(pidfd) as usize;
     // SAFETY: without CLONE_VM and a stack this is a fork: the child has a copy of our memory and goes on here. The kernel
     // stores the pidfd in a live variable. Callers are single-threaded (and if not: the child only makes system calls

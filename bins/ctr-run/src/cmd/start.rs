@@ -170,7 +170,8 @@ fn start_one(
     };
     match begin::part(call, place, host, held, false, || Ok(()))? {
         Ok(_) => Ok(true),
-        Err(exit) => Err(CommandError::quiet(exit)),
+        // As with podman: what its command's failure to start is called is for those alone who wait for the command.
+        Err(_) => Err(CommandError::quiet(Exit::FAILURE)),
     }
 }
 

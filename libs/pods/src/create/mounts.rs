@@ -6,7 +6,7 @@ use super::Facts;
 use ctr_store::volume::Backing;
 
 use crate::mounts::{Access, Bind, Devpts, Mount, Named, Overlay, Tmpfs, What};
-use crate::namespaces::Mode;
+use crate::namespaces::{Mode, Namespaces, Shm};
 use crate::request::Request;
 
 /// All mounts in the order in which they are made.
@@ -48,10 +48,10 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> SpecM
 
 /// /proc, /dev, /sys and what lies in them.
 fn system(request: &Request, facts: &Facts<'_>) -> Vec<SpecMount> {
-    let modes = request.namespaces;
+    let modes = &request.namespaces;
     let storage = &request.storage;
     let sealed = storage.read_only && !storage.read_only_tmpfs;
-    let mut proc = if modes.pid == Mode::Private {
+    let mut proc = if modes.pid != Mode::Host {
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])
     } else {
         mount("/proc", "bind", "/proc", &["rbind", "nosuid", "noexec", "nodev"])
@@ -68,31 +68,38 @@ fn system(request: &Request, facts: &Facts<'_>) -> Vec<SpecMount> {
     if maps(facts, 5) {
         pts.options.push("gid=5".to_owned());
     }
-    let mut shm = shm(modes.ipc, storage.shm_size);
+    let mut shm = shm(modes, storage.shm_size);
     if sealed {
-        for mount in [&mut dev, &mut shm] {
+        for mount in [&mut dev].into_iter().chain(&mut shm) {
             mount.options.push("ro".to_owned());
         }
     }
-    let mqueue = if modes.ipc == Mode::Private {
+    let mqueue = if modes.ipc != Mode::Host {
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])
     } else {
         mount("/dev/mqueue", "bind", "/dev/mqueue", &["bind", "nosuid", "noexec", "nodev"])
     };
-    let mut mounts = vec![proc, dev, pts, shm, mqueue];
+    let mut mounts = vec![proc, dev, pts];
+    mounts.extend(shm);
+    mounts.push(mqueue);
     mounts.extend(sys(request));
     mounts
 }
 
-fn shm(ipc: Mode, size: u64) -> SpecMount {
-    if ipc == Mode::Host {
-        return mount("/dev/shm", "bind", "/dev/shm", &["bind", "nosuid", "noexec", "nodev"]);
+fn shm(modes: &Namespaces, size: u64) -> Option<SpecMount> {
+    let shared = |source| Some(mount("/dev/shm", "bind", source, &["bind", "nosuid", "noexec", "nodev"]));
+    match (&modes.ipc, modes.shm) {
+        (Mode::Host, _) => return shared("/dev/shm"),
+        // What is bound is the other container's: the source is there to be read.
+        (Mode::Container(id), _) => return shared(id),
+        (Mode::Private, Shm::None) => return None,
+        (Mode::Private, _) => {}
     }
     let mut shm = mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777"]);
     if size > 0 {
         shm.options.push(format!("size={size}"));
     }
-    shm
+    Some(shm)
 }
 
 /// /sys belongs to the network namespace: with the host's it is the host's, bound.

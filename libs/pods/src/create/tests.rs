@@ -82,7 +82,7 @@ fn make_on(
             oom_score_adj: None,
             uid_map: &map,
             gid_map: &map,
-            user_namespace: None,
+            joined: &[],
             files: &files,
             devices: &request.storage.devices,
             selinux,
@@ -195,6 +195,7 @@ fn the_hosts_namespaces_are_bound() {
         uts: Mode::Host,
         cgroup: Mode::Host,
         network: Mode::Host,
+        ..Namespaces::default()
     };
     let created = make(&request, &image(), &root()).unwrap();
     let own: Vec<_> = created.linux.namespaces.iter().map(|namespace| namespace.kind).collect();

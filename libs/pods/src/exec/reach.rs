@@ -26,7 +26,9 @@ pub(super) fn namespaces(container: &Container, state: &State) -> Result<Vec<Nam
         (NamespaceKind::Cgroup, "cgroup", &host.cgroup),
         (NamespaceKind::Network, "net", &host.network),
     ] {
-        if mode != "host" {
+        // What another container shares may be the host's.
+        let joined = mode.starts_with("container:") && is_shared(state.init.pid, name);
+        if mode != "host" && !joined {
             own.push(kind);
         } else if !is_shared(state.init.pid, name) {
             return Err(ExecError::Elsewhere { container: container.record.id.to_string(), kind: name });

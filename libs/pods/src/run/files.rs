@@ -82,9 +82,9 @@ fn hosts_file(request: &Request, who: Who<'_>) -> String {
 
 /// The host's resolver where its network is the container's; without a network there is nobody to ask.
 fn resolver(request: &Request) -> Vec<u8> {
-    match request.namespaces.network {
+    match &request.namespaces.network {
         Mode::Host => file::read(Path::new("/etc/resolv.conf"), limits::SYSTEM_FILE).unwrap_or_default(),
-        Mode::Private => Vec::new(),
+        Mode::Private | Mode::Container(_) => Vec::new(),
     }
 }
 

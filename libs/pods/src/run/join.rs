@@ -1,14 +1,15 @@
-//! `--userns container:` and `ns:`: a user namespace that is there already.
+//! `--userns container:` and `ns:`: a user namespace that is there already, and with it what else is shared.
 //!
 //! # Process context
 //! A path is opened in U. The rest happens in A, which may look into every namespace that lies in it, whoever runs there.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
+use ctr_runtime::spec::NamespaceKind;
 use ctr_userns::level_a::LevelA;
 use ctr_userns::level_b::{self, Choice, Plan};
 
@@ -34,6 +35,24 @@ pub(super) struct Joined {
     pub(super) path: String,
     /// Its maps.
     pub(super) plan: Plan,
+    /// What else is joined: namespaces that belong to this one.
+    pub(super) more: Vec<(NamespaceKind, String, OwnedFd)>,
+    /// The `/dev/shm` that comes with them.
+    pub(super) shm: Option<OwnedFd>,
+}
+
+impl Joined {
+    /// All of them, for the launcher.
+    pub(super) fn namespaces(&self) -> Vec<(NamespaceKind, BorrowedFd<'_>)> {
+        let more = self.more.iter().map(|(kind, _, namespace)| (*kind, namespace.as_fd()));
+        std::iter::once((NamespaceKind::User, self.namespace.as_fd())).chain(more).collect()
+    }
+
+    /// All of them, for the specification.
+    pub(super) fn paths(&self) -> Vec<(NamespaceKind, String)> {
+        let more = self.more.iter().map(|(kind, path, _)| (*kind, path.clone()));
+        std::iter::once((NamespaceKind::User, self.path.clone())).chain(more).collect()
+    }
 }
 
 /// A user namespace cannot be joined.
@@ -43,7 +62,7 @@ pub enum JoinError {
     #[error("looking up container to share user namespace with")]
     Container(#[source] ContainersError),
     /// The container has no process, and so no namespace.
-    #[error("cannot join the user namespace of container {0}: it is not running")]
+    #[error("cannot join a namespace of container {0}: it is not running")]
     NotRunning(String),
     /// There is nothing at the path, or it may not be opened.
     #[error("cannot join the user namespace {path:?}")]
@@ -86,7 +105,7 @@ impl Target {
         let (whose, path, namespace) = match self {
             Self::Container(name) => {
                 let container = containers.find(&name).map_err(JoinError::Container)?;
-                let (path, namespace) = of_container(&container)?;
+                let (path, namespace) = namespace_of(&container, "user")?;
                 (format!("container {name}"), path, namespace)
             }
             Self::Path(path, namespace) => {
@@ -95,15 +114,15 @@ impl Target {
         };
         let unfit = |source| JoinError::Unfit { whose, source };
         let plan = level_b::join(namespace.as_fd(), a).map_err(unfit)?;
-        Ok(Joined { namespace, path, plan })
+        Ok(Joined { namespace, path, plan, more: Vec::new(), shm: None })
     }
 }
 
-/// The namespace of a container's first process, and the file it is found by.
-fn of_container(container: &Container) -> Result<(String, OwnedFd), RunError> {
+/// A namespace of a container's first process, and the file it is found by.
+pub(super) fn namespace_of(container: &Container, name: &str) -> Result<(String, OwnedFd), RunError> {
     let not_running = || JoinError::NotRunning(container.record.name.clone());
     let state = container.state.as_ref().ok_or_else(not_running)?;
-    let path = format!("/proc/{}/ns/user", state.init.pid);
+    let path = format!("/proc/{}/ns/{name}", state.init.pid);
     let opened = openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     // It went by the number, which was that process's throughout if it still lives.
     if !container.is_running()? {

@@ -38,6 +38,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions, setsid, waitid};
 
 use super::join::Target;
+use super::share::{self, Shares};
 use super::streams::Streams;
 use super::{
     Container, Host, Note, OwnPaths, RunError, Started, check_preserved, enter, find, flags, is_auto, now,
@@ -72,11 +73,12 @@ pub fn create(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> 
     check_preserved(&request.process.preserve_fds)?;
     flags(request).choose()?;
     let mut request = request.settled()?;
+    let containers = Containers::new(host.dirs);
+    share::settle(&containers, &mut request)?;
+    dependencies::settle(&mut request, &containers)?;
     let reading = host.store.reading(&mut |waiting| note(Note::Waiting(waiting.clone())))?;
     let image = find(host, &request)?;
     let paths = OwnPaths::of(&request)?;
-    let containers = Containers::new(host.dirs);
-    dependencies::settle(&mut request, &containers)?;
     let claim = containers.claim(Kind::Kept, request.name.as_deref())?;
     if let Err(error) = dependencies::mark(&containers, &request, &claim.id) {
         claim.discard()?;
@@ -278,7 +280,7 @@ pub struct Afterwards {
 
 /// Starts a container and becomes its monitor; comes back only if it could not.
 pub fn start(
-    held: Held,
+    mut held: Held,
     host: Host<'_>,
     link: Link,
     afterwards: &Afterwards,
@@ -297,7 +299,7 @@ pub fn start(
 
 impl Held {
     fn try_start(
-        &self,
+        &mut self,
         host: Host<'_>,
         link: Link,
         afterwards: &Afterwards,
@@ -305,11 +307,12 @@ impl Held {
     ) -> Result<std::convert::Infallible, RunError> {
         let own_user = namespace_of_this_process()?;
         let choice = flags(&self.request).choose()?;
-        let target = Target::of(&choice)?;
+        let containers = Containers::new(host.dirs);
+        let shares = Shares::find(&containers, &mut self.request.namespaces)?;
+        let target = shares.target(&choice).map_or_else(|| Target::of(&choice), |target| Ok(Some(target)))?;
         let begun = enter(host, note)?;
         self.claim.begins()?;
         let container = self.container(host);
-        let containers = Containers::new(host.dirs);
         let streams = self.streams()?;
         let before = |_: &Streams| Ok(());
         // Others find A through us for as long as we live: it is never dropped.
@@ -322,7 +325,8 @@ impl Held {
             }
             Some(target) => {
                 let a = begun.finish()?;
-                let joined = target.open(&containers, &a)?;
+                let mut joined = target.open(&containers, &a)?;
+                shares.open(&mut joined)?;
                 let started = container.start(&a, &joined.plan, Some(&joined), streams, before, note)?.0;
                 (a, started)
             }

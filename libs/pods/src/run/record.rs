@@ -118,15 +118,14 @@ fn groups(groups: &GroupAdd) -> Vec<String> {
 }
 
 fn host(request: &Request, maps: Option<&IdMaps>) -> HostRecord {
-    let mode = |mode: Mode| if mode == Mode::Host { "host" } else { "private" }.to_owned();
-    let modes = request.namespaces;
+    let modes = &request.namespaces;
     let privileges = &request.privileges;
     HostRecord {
-        pid: mode(modes.pid),
-        ipc: mode(modes.ipc),
-        uts: mode(modes.uts),
-        cgroup: mode(modes.cgroup),
-        network: if modes.network == Mode::Host { "host" } else { "none" }.to_owned(),
+        pid: modes.pid.shown(),
+        ipc: modes.shown_ipc(),
+        uts: modes.uts.shown(),
+        cgroup: modes.cgroup.shown(),
+        network: if modes.network == Mode::Private { "none".to_owned() } else { modes.network.shown() },
         userns: request.userns.mode.clone().unwrap_or_default(),
         maps: maps.cloned(),
         cap_add: privileges.cap_add.clone(),

@@ -5,6 +5,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use ctr_core::file::FileError;
 use ctr_core::process::{Identity as ProcessIdentity, Serial};
 use ctr_core::rooted::Root;
 use ctr_core::{file, limits};
@@ -64,6 +65,8 @@ pub(super) struct Start<'a> {
     stage: Stage,
     begun: Begun,
     facts: PlanFacts,
+    /// Another container's `/dev/shm`.
+    shm: Option<&'a OwnedFd>,
 }
 
 /// What does not depend on the image's accounts.
@@ -73,7 +76,7 @@ struct Given {
     oom_score_adj: Option<i32>,
     uid_map: Vec<IdMapping>,
     gid_map: Vec<IdMapping>,
-    user_namespace: Option<String>,
+    joined: Vec<(NamespaceKind, String)>,
     files: Vec<OwnFile>,
     devices: Vec<Device>,
     selinux: bool,
@@ -87,7 +90,7 @@ impl<'a> Start<'a> {
         container: &'a Container<'a>,
         a: &LevelA,
         plan: &'a Plan,
-        joined: Option<&Joined>,
+        joined: Option<&'a Joined>,
         mut streams: Streams,
         before: impl FnOnce(&Streams) -> Result<W, RunError>,
     ) -> Result<(Self, W), RunError> {
@@ -115,12 +118,12 @@ impl<'a> Start<'a> {
         };
         let proof = SingleThreaded::here().map_err(RunError::Clone)?;
         let before = before(&streams)?;
-        let joined: Vec<_> =
-            joined.iter().map(|joined| (NamespaceKind::User, joined.namespace.as_fd())).collect();
+        let namespaces = joined.map(Joined::namespaces).unwrap_or_default();
         let cgroup = group.as_ref().map(|group| group.folder.as_fd());
-        let begun =
-            streams.lend(|| launch::begin(&proof, &stage, Surroundings { joined: &joined, cgroup }))??;
-        Ok((Self { container, plan, given, streams, group, stage, begun, facts }, before))
+        let begun = streams
+            .lend(|| launch::begin(&proof, &stage, Surroundings { joined: &namespaces, cgroup }))??;
+        let shm = joined.and_then(|joined| joined.shm.as_ref());
+        Ok((Self { container, plan, given, streams, group, stage, begun, facts, shm }, before))
     }
 
     /// Hands over the root and what is bound; returns when the command runs.
@@ -229,6 +232,11 @@ impl<'a> Start<'a> {
                 Some(What::Image(image)) => {
                     volumes::image(image, self.container, (a, self.plan), opened.len(), note)?
                 }
+                None if mount.destination == "/dev/shm"
+                    && let Some(shm) = self.shm =>
+                {
+                    shm.try_clone().map_err(|error| FileError::new("share", "/dev/shm", error))?
+                }
                 _ => {
                     let recursive = mount.options.iter().any(|option| option == "rbind");
                     binds::clone(Path::new(&mount.source), recursive, OpenTreeFlags::empty())?
@@ -288,7 +296,7 @@ impl Given {
             oom_score_adj: request.process.oom_score_adj.map(|asked| asked.max(own_oom_score())),
             uid_map,
             gid_map,
-            user_namespace: joined.map(|joined| joined.path.clone()),
+            joined: joined.map(Joined::paths).unwrap_or_default(),
             devices: devices(container)?,
             selinux: asked_for_modules && labels::is_on(),
             apparmor: asked_for_modules && has_apparmor(),
@@ -308,7 +316,7 @@ impl Given {
             oom_score_adj: self.oom_score_adj,
             uid_map: &self.uid_map,
             gid_map: &self.gid_map,
-            user_namespace: self.user_namespace.as_deref(),
+            joined: &self.joined,
             files: &self.files,
             devices: &self.devices,
             selinux: self.selinux,

@@ -38,7 +38,7 @@ const KEYS: &[(&str, &str)] = &[
 ];
 
 /// Values of the configuration that ask for what is done without them, or for what [`ctr_cli::config`] says is not done.
-const NOTHING: &[(&str, &str)] = &[("containers.ipcns", "shareable"), ("containers.log_driver", "journald")];
+const NOTHING: &[(&str, &str)] = &[("containers.log_driver", "journald")];
 
 /// Flags with a configuration below them.
 #[derive(Debug, Clone, Copy)]

@@ -374,9 +374,11 @@ fn sysctls(args: Asked<'_>, namespaces: &Namespaces) -> Result<Vec<String>, Flag
 
 fn namespaces(args: Asked<'_>) -> Result<Namespaces, ModeError> {
     let mode = |flag: &'static str| args.get(flag).map_or(Ok(Mode::Private), |text| parse_mode(flag, text));
+    let (ipc, shm) = args.get("ipc").map_or(Ok(Default::default()), parse_ipc)?;
     Ok(Namespaces {
         pid: mode("pid")?,
-        ipc: args.get("ipc").map_or(Ok(Mode::Private), parse_ipc)?,
+        ipc,
+        shm,
         uts: mode("uts")?,
         cgroup: mode("cgroupns")?,
         network: args.get("network").map_or(Ok(Mode::Private), parse_network)?,
