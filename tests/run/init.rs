@@ -3,7 +3,7 @@
 use ctr_tests::{BUSYBOX, Env, needs};
 use rustix::process::{Signal, kill_process};
 
-use crate::kept::{field, process};
+use crate::kept::{field, process, statuses};
 
 /// Makes a container that runs a script, and initializes it.
 fn initialized(env: &Env, flags: &[&str], name: &str, script: &str) {
@@ -11,13 +11,6 @@ fn initialized(env: &Env, flags: &[&str], name: &str, script: &str) {
     let _id = env.ok([&create[..], flags, &[BUSYBOX, "sh", "-c", script]].concat());
     // Whoever initializes it leaves nothing of its own open.
     assert_eq!(env.redirected("3>&1 4>&2", ["init", name]).run().success(), name);
-}
-
-fn statuses(env: &Env) -> String {
-    let mut lines: Vec<_> =
-        env.ok(["ps", "-a", "--format", "{{.Names}} {{.State}}"]).lines().map(str::to_owned).collect();
-    lines.sort();
-    lines.join(", ")
 }
 
 #[test]

@@ -30,6 +30,14 @@ pub(crate) fn field(env: &Env, name: &str, format: &str) -> String {
     env.ok(["container", "inspect", "--format", format, name])
 }
 
+/// What all containers are called and do.
+pub(crate) fn statuses(env: &Env) -> String {
+    let mut lines: Vec<_> =
+        env.ok(["ps", "-a", "--format", "{{.Names}} {{.State}}"]).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines.join(", ")
+}
+
 pub(crate) fn process(env: &Env, name: &str, which: &str) -> Pid {
     let text = field(env, name, &format!("{{{{.State.{which}}}}}"));
     Pid::from_raw(text.parse().expect("a number")).expect("a process")

@@ -2,19 +2,12 @@
 
 use ctr_tests::{BUSYBOX, Env, needs};
 
-use crate::kept::field;
+use crate::kept::{field, statuses};
 
 /// Makes a container that waits, which needs others.
 fn create(env: &Env, flags: &[&str], name: &str) -> String {
     let words = ["create", "--name", name, "--network", "none"];
     env.ok([&words[..], flags, &[BUSYBOX, "sleep", "1000"]].concat())
-}
-
-fn statuses(env: &Env) -> String {
-    let mut lines: Vec<_> =
-        env.ok(["ps", "-a", "--format", "{{.Names}} {{.State}}"]).lines().map(str::to_owned).collect();
-    lines.sort();
-    lines.join(", ")
 }
 
 #[test]
