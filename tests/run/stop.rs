@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use ctr_tests::{BUSYBOX, Env, needs};
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 
-use crate::kept::{detached, field};
+use crate::kept::{detached, field, process};
 
 const HEARS: &str = "trap 'exit 3' TERM; trap 'exit 4' INT; while :; do sleep 0.1; done";
 
@@ -74,6 +74,20 @@ fn one_that_is_being_stopped_says_so() {
     assert_eq!(env.ok(["kill", "--signal", "INT", "stubborn"]), "stubborn");
     assert_eq!(stop.finish().code(), 0);
     assert_eq!(field(&env, "stubborn", "{{.State.Status}} {{.State.ExitCode}}"), "exited 4");
+}
+
+#[test]
+fn where_the_monitor_was_killed_a_stop_is_an_error_to_the_peers() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let id = detached(&env, &[], "one", HEARS);
+    kill_process(process(&env, "one", "ConmonPid"), Signal::KILL).expect("it is ours");
+    let said = env.named("podman", ["stop", "-t", "0", "one"]).run().fails(125);
+    let text = "conmon exited prematurely, exit code could not be retrieved: conmon process killed";
+    assert_eq!(said, format!("Error: container {id} {text}\n"));
+    assert_eq!(field(&env, "one", "{{.State.Status}}"), "exited");
+    assert_eq!(env.ok(["stop", "one"]), "one");
+    assert_eq!(env.ok(["rm", "one"]), "one");
 }
 
 #[test]

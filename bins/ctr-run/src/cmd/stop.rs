@@ -85,23 +85,24 @@ pub fn stop(call: &Call) -> Result<Exit, CommandError> {
     each(call, wanted, |container| {
         if end(call, &containers, container, grace(flags, container))? != Stopped::Already {
             happened(call, &place, &Who::from(&container.record), &[Event::Stop]);
-        } else if call.caller.voice.is_peer() {
-            seen_to_its_end(container)?;
+        }
+        if call.caller.voice.is_peer() {
+            seen_to_its_end(&containers, container.record.id.as_str())?;
         }
         Ok(true)
     })
 }
 
 /// Where a monitor was killed, the peers do not know how its container ended, and that is an error.
-fn seen_to_its_end(container: &Container) -> Result<(), CommandError> {
+fn seen_to_its_end(containers: &Containers, id: &str) -> Result<(), CommandError> {
+    let Some(container) = containers.by_id(id).map_err(error::of_containers)? else { return Ok(()) };
     let status = container.status().map_err(CommandError::environment)?;
     let now = container.record.boot_id.is_current().map_err(CommandError::environment)?;
     if !now || !status.exit().is_some_and(|exit| exit.unseen) {
         return Ok(());
     }
     Err(CommandError::user(format!(
-        "container {} conmon exited prematurely, exit code could not be retrieved: conmon process killed",
-        container.record.id
+        "container {id} conmon exited prematurely, exit code could not be retrieved: conmon process killed"
     )))
 }
 
