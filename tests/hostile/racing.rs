@@ -116,3 +116,39 @@ fn a_root_whose_directories_are_swapped_leads_nowhere() {
         }
     });
 }
+
+/// Class F (CVE-2023-0778): what is read of a container or a volume is its own, though directories become links meanwhile.
+/// The files are those of the store, which a thread of ours swaps faster than a container could.
+#[test]
+fn what_is_read_of_a_swapped_container_or_volume_is_its_own() {
+    needs!(Userns);
+    let world = World::new();
+    let env = &world.env;
+    let script = format!("mkdir /d && echo mine >/d/file && ln -s {} /l", world.prey("dir"));
+    let _created = env.ok(["run", "--name", "c", ctr_tests::BUSYBOX, "sh", "-c", &script]);
+    let upper = env.store().join("containers").join(env.ok(["ps", "-aq", "--no-trunc"])).join("upper");
+    let _name = env.ok(["volume", "create", "v"]);
+    let data = env.ok(["volume", "inspect", "--format", "{{.Mountpoint}}", "v"]);
+    let data = Path::new(&data);
+    std::fs::create_dir(data.join("d")).expect("a directory");
+    std::fs::write(data.join("d/file"), "mine").expect("a file");
+    symlink(world.canary().join("dir"), data.join("l")).expect("a link");
+    // To stdout, which is looked through.
+    let verbs: &[&[&str]] = &[
+        &["diff", "c"],
+        &["export", "c"],
+        &["cp", "c:/d/file", "-"],
+        &["cp", "c:/d", "-"],
+        &["volume", "export", "v"],
+        &["commit", "-q", "c", "localhost/got"],
+        &["run", "--rm", "localhost/got", "cat", "/d/file", "/l/file"],
+    ];
+    swapping(&upper, &[("d", "l")], || {
+        swapping(data, &[("d", "l")], || {
+            for verb in verbs.iter().cycle().take(8 * verbs.len()) {
+                let output = world.survives(env.ctr(verb.iter()));
+                assert!(matches!(output.code(), 0 | 1 | 125), "{output}");
+            }
+        });
+    });
+}

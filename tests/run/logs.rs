@@ -118,6 +118,24 @@ fn logs_are_cut_by_time() {
     assert!(said.contains("parsing --since \"soon\": unable to interpret time value"), "{said}");
 }
 
+/// The clock was set back, and put right again.
+#[test]
+fn times_that_go_back_hide_nothing() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let logged = Logged::new(&env, "one");
+    let times = [(30, "first"), (10, "earlier"), (20, "still earlier"), (40, "last")];
+    logged.write(&times.map(|(second, text)| (second, "stdout", "F", text)));
+    for (flags, expected) in [
+        (&[][..], "first\nearlier\nstill earlier\nlast"),
+        (&["--since", "2026-11-21T11:30:25Z"], "first\nlast"),
+        (&["--until", "2026-11-21T11:30:25Z"], "earlier\nstill earlier"),
+        (&["--tail", "2"], "still earlier\nlast"),
+    ] {
+        assert_eq!(env.ctr(["logs"]).args(flags).args(["one"]).run().success(), expected, "{flags:?}");
+    }
+}
+
 #[test]
 fn several_logs_are_told_apart() {
     needs!(Userns);

@@ -165,7 +165,14 @@ mod tests {
     fn another_start_time_is_another_process() {
         let mut identity = Identity::current().unwrap();
         identity.start_time += 1;
-        assert!(!identity.is_alive().unwrap());
+        assert!(!identity.is_alive().unwrap() && !identity.runs().unwrap());
+    }
+
+    #[test]
+    fn another_boot_had_other_processes() {
+        let boot_id = serde_json::from_str("\"00000000-0000-4000-8000-000000000000\"").unwrap();
+        let identity = Identity { boot_id, ..Identity::current().unwrap() };
+        assert!(!identity.is_alive().unwrap() && !identity.runs().unwrap());
     }
 
     #[test]

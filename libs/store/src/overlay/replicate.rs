@@ -253,3 +253,22 @@ pub(super) fn make_dir(dir: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
     rustix::fs::mkdirat(dir, name, Mode::RWXU).map_err(failed("make the directory"))?;
     open(dir.as_fd(), name, OFlags::DIRECTORY)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Between the look at a name and its opening, who runs in the container may have put a link there.
+    #[test]
+    fn a_link_that_came_in_between_is_not_followed() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("outside")).unwrap();
+        std::fs::write(home.path().join("file"), "").unwrap();
+        std::os::unix::fs::symlink("outside", home.path().join("folder")).unwrap();
+        std::os::unix::fs::symlink("file", home.path().join("plain")).unwrap();
+        let dir = std::fs::File::open(home.path()).unwrap();
+        let open = |name: &str, flags| open(dir.as_fd(), OsStr::new(name), flags);
+        assert!(open("outside", OFlags::DIRECTORY).is_ok() && open("file", OFlags::empty()).is_ok());
+        assert!(open("folder", OFlags::DIRECTORY).is_err() && open("plain", OFlags::empty()).is_err());
+    }
+}
