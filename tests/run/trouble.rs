@@ -55,7 +55,10 @@ fn with_a_stopped_monitor_every_verb_has_an_end_or_says_whom_it_waits_for() {
     let monitors = names.map(|name| process(&env, name, "ConmonPid"));
     let stopped = monitors.map(Suspended::new);
     // It is the kernel that is asked, or a file.
-    assert_eq!(env.ok(["ps", "--format", "{{.Names}} {{.State}}"]), "web running\nother running");
+    assert_eq!(
+        env.ok(["ps", "--sort", "names", "--format", "{{.Names}} {{.State}}"]),
+        "other running\nweb running"
+    );
     assert_eq!(env.ok(["exec", "web", "echo", "inside"]), "inside");
     assert_eq!(env.ok(["top", "web", "args"]), "COMMAND\nsleep 1000");
     assert_eq!(env.ctr(["cp", "web:/etc/passwd", "-"]).run().code(), 0);
@@ -80,7 +83,10 @@ fn with_a_stopped_monitor_every_verb_has_an_end_or_says_whom_it_waits_for() {
         assert!(said.contains(&monitor.as_raw_nonzero().to_string()), "{said}");
         ended.push(verb);
     }
-    assert_eq!(env.ok(["ps", "--format", "{{.Names}} {{.State}}"]), "web stopping\nother stopping");
+    assert_eq!(
+        env.ok(["ps", "-a", "--sort", "names", "--format", "{{.Names}} {{.State}}"]),
+        "other stopping\nweb stopping"
+    );
     drop(stopped);
     assert_eq!(waiting.finish().success(), "137");
     let codes: Vec<i32> = ended.into_iter().map(|verb| verb.finish().code()).collect();
