@@ -255,3 +255,24 @@ fn port_finds_no_ports_of_containers_that_have_none() {
         assert!(said.contains(told), "{args:?}: {said}");
     }
 }
+
+#[test]
+fn ps_can_be_watched() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let _id = env.ok(["create", "--name", "web", BUSYBOX, "sleep", "1000"]);
+    let mut watching =
+        env.ctr(["ps", "-a", "-w", "1", "--size", "--format", "{{.Names}} {{.State}} {{.Size}}"]).start();
+    let line = watching.wait_for("\n");
+    assert!(line.starts_with("web created "), "{line}");
+    assert_eq!(env.ok(["start", "web"]), "web");
+    while !watching.wait_for("\n").starts_with("web running ") {}
+    assert_eq!(env.ok(["rm", "-f", "-t", "0", "web"]), "web");
+    watching.signal(rustix::process::Signal::TERM);
+    assert_eq!(watching.finish().code(), 143);
+    // What programs read is printed once.
+    assert_eq!(env.ok(["ps", "--watch", "1", "--format", "json"]), "[]");
+    assert_eq!(env.ok(["container", "ls", "-q", "--watch", "1"]), "");
+    assert_eq!(env.ctr(["ps", "--watch", "1", "--latest"]).run().code(), 125);
+    assert_eq!(env.ctr(["ps", "--watch", "-1"]).run().code(), 125);
+}

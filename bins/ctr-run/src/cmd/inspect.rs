@@ -14,9 +14,10 @@ use ctr_store::volume::{Volume, VolumeError};
 use ctr_store::{Image, ResolveError, Store};
 use ctr_views::{image, inspect};
 
-use super::size::Size;
+use super::select;
+use super::size::{Scale, Size};
 use super::volume::list::described;
-use super::{select, size};
+
 use crate::error;
 use crate::place::Place;
 
@@ -226,7 +227,8 @@ impl<'a> Seeker<'a> {
         }
         let mut sizes = Vec::new();
         if self.call.flags.bool("size") && !known.is_empty() {
-            sizes = size::of(self.call, &self.place, known.iter().map(|(container, _)| container))?;
+            sizes =
+                Scale::default().of(self.call, &self.place, known.iter().map(|(container, _)| container))?;
         }
         let trees = known.into_iter().enumerate().map(|(at, (container, status))| {
             Value::from(tree::of(&container, status, sizes.get(at).copied(), &self.place))

@@ -2,6 +2,9 @@
 
 mod row;
 
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
 use ctr_cli::json;
@@ -12,10 +15,14 @@ use ctr_pods::brief::Brief;
 use ctr_pods::containers::{Container, Containers, Threads};
 use ctr_pods::status::Status;
 
-use super::{select, size};
+use super::select;
+use super::size::Scale;
 use crate::error;
 use crate::place::Place;
 use row::Row;
+
+/// Empties a terminal, and goes to its first line.
+const CLEAR: &str = "\x1b[2J\x1b[1;1H";
 
 /// The verb.
 pub const VERB: Verb = Verb::new("[options]", "List containers")
@@ -46,8 +53,8 @@ pub const VERB: Verb = Verb::new("[options]", "List containers")
             "Sort output by: command, created, id, image, names, runningfor, size, status",
         ),
         Flag::bool("sync", "Sync container state with the kernel, which is always done"),
+        Flag::uint("watch", "Watch the ps output on an interval in seconds").short('w'),
     ])
-    .refuses(&[&["watch,w"]])
     .arity(Arity::None);
 
 /// Prints the containers.
@@ -58,6 +65,29 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let flags = &call.flags;
     check(flags)?;
     let place = Place::find(&call.globals)?;
+    let mut scale = Scale::default();
+    let watch = flags.uint("watch").filter(|seconds| *seconds > 0);
+    let Some(seconds) = watch.filter(|_| !prints_once(flags)) else {
+        return look(call, &place, &mut scale).map(|()| Exit::SUCCESS);
+    };
+    loop {
+        if std::io::stdout().is_terminal() {
+            call.ui.print(CLEAR)?;
+        }
+        look(call, &place, &mut scale)?;
+        std::thread::sleep(Duration::from_secs(seconds));
+    }
+}
+
+/// What is for programs, and what podman prints once whatever was said.
+fn prints_once(flags: &Parsed) -> bool {
+    let format = flags.get("format").filter(|format| !format.is_empty());
+    format.map_or_else(|| flags.bool("quiet"), |format| format == "json")
+}
+
+/// Prints the containers once.
+fn look(call: &Call, place: &Place, scale: &mut Scale) -> Result<(), CommandError> {
+    let flags = &call.flags;
     let containers = Containers::new(&place.dirs);
     // Counting bytes moves us into A, which a process of several threads cannot.
     let threads = if flags.bool("size") { Threads::One } else { Threads::Several };
@@ -71,7 +101,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     if let Ok(last) = usize::try_from(last) {
         list.truncate(last);
     }
-    let mut rows = rows(call, &place, &containers, list)?;
+    let mut rows = rows((call, place), &containers, list, scale)?;
     sort(&mut rows, flags.get("sort"));
     print(call, rows)
 }
@@ -92,14 +122,17 @@ fn check(flags: &Parsed) -> Result<(), CommandError> {
     if flags.bool("size") && flags.bool("namespace") {
         return wrong("size and namespace options conflict");
     }
+    if flags.uint("watch").unwrap_or(0) > 0 && flags.bool("latest") {
+        return wrong("the watch and latest flags cannot be used together");
+    }
     Ok(())
 }
 
 fn rows(
-    call: &Call,
-    place: &Place,
+    (call, place): (&Call, &Place),
     containers: &Containers,
     chosen: Vec<(Brief, Status)>,
+    scale: &mut Scale,
 ) -> Result<Vec<Row>, CommandError> {
     let flags = &call.flags;
     let (full, namespaces) = (flags.bool("no-trunc"), flags.bool("namespace"));
@@ -108,7 +141,7 @@ fn rows(
     if flags.bool("size") && !rows.is_empty() {
         let find = |row: &Row| containers.by_id(&row.id).map_err(error::of_containers);
         let whole: Vec<Option<Container>> = rows.iter().map(find).collect::<Result<_, _>>()?;
-        let sizes = size::of(call, place, whole.iter().flatten())?;
+        let sizes = scale.of(call, place, whole.iter().flatten())?;
         // One that went in between has no size.
         let there = rows.iter_mut().zip(&whole).filter(|(_, container)| container.is_some());
         for ((row, _), size) in there.zip(sizes) {
@@ -132,7 +165,7 @@ fn sort(rows: &mut [Row], by: Option<&str>) {
     }
 }
 
-fn print(call: &Call, rows: Vec<Row>) -> Result<Exit, CommandError> {
+fn print(call: &Call, rows: Vec<Row>) -> Result<(), CommandError> {
     let flags = &call.flags;
     let format = flags.get("format").map(|text| text.replace(".Namespaces.", "."));
     let format = format.filter(|text| !text.is_empty());
@@ -140,13 +173,13 @@ fn print(call: &Call, rows: Vec<Row>) -> Result<Exit, CommandError> {
         match format.map(|text| Format::parse("ps", &text)).transpose().map_err(CommandError::usage)? {
             Some(Format::Json) => {
                 call.ui.line(&json::document(&rows.iter().map(Row::json).collect(), json::Style::TWO))?;
-                return Ok(Exit::SUCCESS);
+                return Ok(());
             }
             Some(Format::Report(report)) => report,
             None if flags.bool("quiet") => {
                 let ids: String = rows.iter().flat_map(|row| [row.shown_id.as_str(), "\n"]).collect();
                 call.ui.print(&ids)?;
-                return Ok(Exit::SUCCESS);
+                return Ok(());
             }
             None => Report::table("ps", &columns(flags)).map_err(CommandError::internal)?,
         };
@@ -154,7 +187,7 @@ fn print(call: &Call, rows: Vec<Row>) -> Result<Exit, CommandError> {
     let heads = (!flags.bool("noheading")).then(|| headers(&named, row::HEADERS));
     let text = report.render(rows.into_iter().map(Row::value).collect(), heads.as_ref());
     call.ui.print(&text.map_err(CommandError::user)?)?;
-    Ok(Exit::SUCCESS)
+    Ok(())
 }
 
 fn columns(flags: &Parsed) -> String {

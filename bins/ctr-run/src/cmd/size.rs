@@ -5,6 +5,7 @@ use ctr_cli::report::CommandError;
 use ctr_core::rooted::{Root, TreeError};
 use ctr_pods::containers::Container;
 use ctr_store::Store;
+use ctr_userns::level_a::LevelA;
 
 use crate::place::Place;
 
@@ -17,18 +18,30 @@ pub(super) struct Size {
     pub(super) all: u64,
 }
 
-/// Counts the bytes of containers, each in turn.
+/// Counts bytes, as often as need be.
 ///
 /// # Process context
 /// It moves this process into A: files of a container belong to every id, so only there all of them can be seen.
-pub(super) fn of<'a>(
-    call: &Call,
-    place: &Place,
-    containers: impl Iterator<Item = &'a Container>,
-) -> Result<Vec<Size>, CommandError> {
-    let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
-    let _a = place.enter(false, &call.ui)?;
-    containers.map(|container| measure(&store, container)).collect()
+#[derive(Debug, Default)]
+pub(super) struct Scale {
+    /// This process finds A through itself the next time.
+    a: Option<LevelA>,
+}
+
+impl Scale {
+    /// The bytes of containers, each in turn.
+    pub(super) fn of<'a>(
+        &mut self,
+        call: &Call,
+        place: &Place,
+        containers: impl Iterator<Item = &'a Container>,
+    ) -> Result<Vec<Size>, CommandError> {
+        let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
+        if self.a.is_none() {
+            self.a = Some(place.enter(false, &call.ui)?);
+        }
+        containers.map(|container| measure(&store, container)).collect()
+    }
 }
 
 fn measure(store: &Store, container: &Container) -> Result<Size, CommandError> {
