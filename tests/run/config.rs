@@ -446,3 +446,28 @@ fn what_is_known_of_a_new_container_is_logged_on_demand() {
     assert_eq!(logged("without"), "");
     assert!(!env.ok(["events", "--stream=false"]).contains("EffectiveCaps"));
 }
+
+#[test]
+fn the_hosts_file_begins_with_another() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let base = env.file("base", "10.1.2.3 from-the-base\n");
+    let with = |value: &str, args: &[&str]| {
+        let conf = env.file("conf", format!("containers.base_hosts_file = '{value}'"));
+        env.ctr(args).var("CONTAINERS_CONF", conf).run()
+    };
+    let cat = ["run", "--rm", "--hostname", "me", BUSYBOX, "cat", "/etc/hosts"];
+    let own = "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.0.1\tme";
+    let seen = with("none", &cat).success();
+    assert!(seen.starts_with(own), "{seen}");
+    let seen = with(&base.display().to_string(), &cat).success();
+    assert!(seen.contains("10.1.2.3\tfrom-the-base") && seen.contains("\tme"), "{seen}");
+    // What a container is made with, it starts with.
+    let made =
+        with(&base.display().to_string(), &["create", BUSYBOX, "grep", "-c", "from-the-base", "/etc/hosts"]);
+    assert_eq!(env.ok(["start", "-a", made.success().trim()]), "1");
+    let missing = with("/no/such/hosts", &cat).fails(125);
+    assert!(missing.contains("/no/such/hosts"), "{missing}");
+    let image = with("image", &cat).fails(125);
+    assert!(image.contains("base_hosts_file \"image\" is not supported yet"), "{image}");
+}

@@ -251,3 +251,21 @@ fn attaching_and_restarting_are_written_down() {
     let counts = ["init", "start", "attach", "stop", "restart", "died", "remove"].map(counted);
     assert_eq!(counts, [2, 2, 2, 1, 1, 2, 1], "{seen}");
 }
+
+#[test]
+fn what_is_frozen_and_what_is_cleared_away_is_written_down() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let _id = env.ok(["run", "-d", "--name", "it", BUSYBOX, "sleep", "1000"]);
+    let frozen = env.ctr(["pause", "it"]).run().code() == 0;
+    if frozen {
+        let _it = env.ok(["unpause", "it"]);
+    }
+    // What could not be done did not happen.
+    let counted = |event: &str| lives(&env, &["--filter", &format!("event={event}")]).lines().count();
+    assert_eq!((counted("pause"), counted("unpause")), (usize::from(frozen), usize::from(frozen)));
+    let _made = env.ok(["create", "--name", "made", BUSYBOX, "true"]);
+    let _pruned = env.ok(["container", "prune", "--force"]);
+    assert_eq!(lives(&env, &["--filter", "event=remove"]), "remove made");
+    let _gone = env.ok(["rm", "-f", "it"]);
+}

@@ -73,6 +73,21 @@ pub struct HostsRequest {
     pub add: Vec<HostEntry>,
     /// `--no-hosts`: the image's file stays.
     pub none: bool,
+    /// Whose lines come along.
+    #[serde(default)]
+    pub base: HostsBase,
+}
+
+/// The file whose lines a container's `/etc/hosts` begins with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostsBase {
+    /// The host's.
+    #[default]
+    Host,
+    /// None.
+    None,
+    /// Another one, which has to be there.
+    File(PathBuf),
 }
 
 /// Privileges beyond namespaces.

@@ -125,7 +125,7 @@ pub static CONTAINERS: Family = Family {
         unbuilt("configmaps", Opaque, ""),
         works("containers.annotations", List),
         unbuilt("containers.apparmor_profile", Text, ""),
-        unbuilt("containers.base_hosts_file", Text, ""),
+        works("containers.base_hosts_file", Text),
         unbuilt("containers.cgroup_conf", List, ""),
         works("containers.cgroupns", Text),
         unbuilt("containers.cgroups", Text, "enabled"),

@@ -13,7 +13,7 @@ use crate::create::OwnFile;
 use crate::hosts;
 use crate::mounts::Mount;
 use crate::namespaces::Mode;
-use crate::request::Request;
+use crate::request::{HostsBase, Request};
 use crate::units::UnitError;
 
 /// Where the host keeps its zones.
@@ -33,7 +33,7 @@ pub(super) struct Who<'a> {
 pub(super) fn make(request: &Request, dir: &Path, who: Who<'_>) -> Result<Vec<OwnFile>, RunError> {
     let mut files = Files { dir, mounts: &request.storage.mounts, made: Vec::with_capacity(5) };
     if !request.hosts.none {
-        files.add("/etc/hosts", "hosts", || Ok(hosts_file(request, who).into_bytes()))?;
+        files.add("/etc/hosts", "hosts", || Ok(hosts_file(request, who)?.into_bytes()))?;
     }
     files.add("/etc/resolv.conf", "resolv.conf", || Ok(resolver(request)))?;
     files.add("/etc/hostname", "hostname", || Ok(format!("{}\n", who.hostname).into_bytes()))?;
@@ -73,11 +73,15 @@ impl Files<'_> {
     }
 }
 
-fn hosts_file(request: &Request, who: Who<'_>) -> String {
+fn hosts_file(request: &Request, who: Who<'_>) -> Result<String, RunError> {
     // A host without the file is one with an empty file.
-    let host = file::read_text(Path::new("/etc/hosts"), limits::SYSTEM_FILE).unwrap_or_default();
+    let host = match &request.hosts.base {
+        HostsBase::Host => file::read_text(Path::new("/etc/hosts"), limits::SYSTEM_FILE).unwrap_or_default(),
+        HostsBase::None => String::new(),
+        HostsBase::File(path) => file::read_text(path, limits::SYSTEM_FILE)?,
+    };
     let names: &[&str] = if who.hostname == who.name { &[who.hostname] } else { &[who.hostname, who.name] };
-    hosts::hosts_file(&host, &request.hosts.add, names)
+    Ok(hosts::hosts_file(&host, &request.hosts.add, names))
 }
 
 /// The host's resolver where its network is the container's; without a network there is nobody to ask.

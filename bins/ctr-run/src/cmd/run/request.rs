@@ -9,8 +9,8 @@ use ctr_pods::env::{EnvError, EnvRequest, HostEnv};
 use ctr_pods::mounts::{self, Mount, MountError};
 use ctr_pods::namespaces::{Mode, ModeError, Namespaces, parse_ipc, parse_mode, parse_network};
 use ctr_pods::request::{
-    HostsRequest, LogDriver, LogRequest, PasswdRequest, Privileges, ProcessRequest, Request, Source, Storage,
-    UsernsRequest,
+    HostsBase, HostsRequest, LogDriver, LogRequest, PasswdRequest, Privileges, ProcessRequest, Request,
+    Source, Storage, UsernsRequest,
 };
 use ctr_pods::security::{Seccomp, Security, SecurityError};
 use ctr_pods::sysctl::SysctlError;
@@ -91,6 +91,9 @@ pub(crate) enum FlagError {
     /// A line for a file that is left alone.
     #[error("--no-hosts and --add-host cannot be set together")]
     NoHosts,
+    /// A file that cannot be found by its name, or the image's.
+    #[error("base_hosts_file {0:?} is not supported yet: it is a path from the root, or \"none\"")]
+    HostsBase(String),
 }
 
 /// How long a container has to stop by itself.
@@ -157,6 +160,7 @@ pub(crate) fn build(
                 .map(|text| hosts::parse_entry(text))
                 .collect::<Result<_, _>>()?,
             none: args.bool("no-hosts"),
+            base: hosts_base(args)?,
         },
         timezone,
         cidfile: args.path("cidfile").map(Path::to_owned),
@@ -172,6 +176,16 @@ pub(crate) fn build(
             .unwrap_or(DEFAULT_GRACE),
         command_line,
     })
+}
+
+/// `base_hosts_file` of the configuration.
+fn hosts_base(args: Asked<'_>) -> Result<HostsBase, FlagError> {
+    match args.config().text("containers.base_hosts_file").unwrap_or_default() {
+        "" => Ok(HostsBase::Host),
+        "none" => Ok(HostsBase::None),
+        path if path.starts_with('/') => Ok(HostsBase::File(path.into())),
+        other => Err(FlagError::HostsBase(other.to_owned())),
+    }
 }
 
 /// `--label-file`, and above it `--label`: of two with one name the last counts.
