@@ -87,12 +87,12 @@ pub fn main(
         return Some(Exit::FAILURE.into());
     }
     let ui = Ui::new(voice, Level::default());
+    let directive = if matches!(answer, Answer::Words(_)) { "NoFileComp" } else { "Default" };
+    let printed = ui.print(&text(answer, described));
     if voice.is_peer() {
         // Cobra's last word, on standard error.
-        let directive = if matches!(answer, Answer::Words(_)) { "NoFileComp" } else { "Default" };
         ui.note(&format!("Completion ended with directive: ShellCompDirective{directive}"));
     }
-    let printed = ui.print(&text(answer, described));
     Some(if printed.is_ok() { Exit::SUCCESS } else { Exit::FAILURE }.into())
 }
 
