@@ -13,6 +13,7 @@
 //! One thread, in A and in the session's mount namespace, in which the mounts shall stay.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use ctr_core::file::{self, FileError};
@@ -35,7 +36,7 @@ const PLACE: &str = "merged";
 /// What says in which session, beside it.
 const NOTE: &str = "mounted.json";
 
-/// Which session has a root mounted.
+/// Which session has a root mounted: its number alone may be another's by now, so its mounts are looked at too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Mounted {
     /// Its mount namespace, as the kernel numbers it.
@@ -163,8 +164,37 @@ pub(super) fn user_of(layer: &Path) -> Result<Option<u32>, FileError> {
     };
     let all = std::fs::read_dir("/proc").map_err(|error| FileError::new("list", "/proc", error))?;
     let pids = all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    // What cannot be looked into is not the user's.
-    let is_there =
-        |pid: &u32| stat(format!("/proc/{pid}/ns/mnt")).is_ok_and(|found| found.st_ino == mounted.namespace);
+    let place = escaped(&layer.join(PLACE));
+    // What cannot be looked into is not the user's. The kernel gives numbers of namespaces anew.
+    let is_there = |pid: &u32| {
+        stat(format!("/proc/{pid}/ns/mnt")).is_ok_and(|found| found.st_ino == mounted.namespace)
+            && std::fs::read(format!("/proc/{pid}/mountinfo")).is_ok_and(|mounts| has(&mounts, &place))
+    };
     Ok(pids.into_iter().find(is_there))
+}
+
+/// Whether something is mounted at a place, of which the fifth field of a line tells.
+fn has(mounts: &[u8], place: &[u8]) -> bool {
+    mounts.split(|byte| *byte == b'\n').any(|line| line.split(|byte| *byte == b' ').nth(4) == Some(place))
+}
+
+/// A path as the kernel writes it there.
+fn escaped(path: &Path) -> Vec<u8> {
+    let escape = |byte: &u8| match byte {
+        b' ' | b'\t' | b'\n' | b'\\' => format!("\\{byte:03o}").into_bytes(),
+        _ => vec![*byte],
+    };
+    path.as_os_str().as_bytes().iter().flat_map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_found_as_the_kernel_writes_it() {
+        let mounts = b"1 2 0:3 / / rw - tmpfs x rw\n5 1 0:4 / /a\\040b/merged rw - overlay overlay rw\n";
+        assert!(has(mounts, &escaped(Path::new("/a b/merged"))));
+        assert!(!has(mounts, &escaped(Path::new("/a b"))) && !has(b"", b"/"));
+    }
 }
