@@ -351,3 +351,15 @@ fn a_racing_swapper_gains_nothing() {
     env.ok(["rm", "-f", "-t", "0", "c"]);
     let _ended = running.finish();
 }
+
+#[test]
+fn one_that_is_thrown_away_has_what_was_copied_into_it() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let _file = env.file("in", "copied");
+    env.ok(["create", "--rm", "--name", "c", BUSYBOX, "cat", "/first", "/second"]);
+    env.ok(["cp", "./in", "c:/first"]);
+    env.ok(["cp", "./in", "c:/second"]);
+    let output = env.ctr(["start", "--attach", "c"]).run();
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("copiedcopied", ""), "{output}");
+}

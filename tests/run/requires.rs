@@ -87,6 +87,8 @@ fn what_others_need_goes_after_them() {
         "{said}"
     );
     assert_eq!(env.ctr(["rm", "--force", "base"]).run().code(), 125);
+    // All of those that fit are meant, and no others.
+    assert_eq!(env.ctr(["rm", "--all", "--force", "--filter", "name=base"]).run().code(), 125);
     assert_eq!(statuses(&env), "base created, one created, two created");
     assert_eq!(env.ok(["container", "rm", "--depend", "base"]), format!("{two}\n{one}\nbase"));
     assert_eq!(statuses(&env), "");

@@ -45,12 +45,7 @@ impl Identity {
         if !self.boot_id.is_current()? {
             return Ok(None);
         }
-        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
-        let fd = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(fd) => fd,
-            Err(Errno::SRCH) => return Ok(None),
-            Err(error) => return Err(FileError::new("open", format!("/proc/{}", self.pid), error)),
-        };
+        let Some(fd) = self.open_whoever()? else { return Ok(None) };
         // Asked after the open: from here on the pid cannot pass to another process unnoticed.
         match Self::of(self.pid) {
             Ok(now) if now == *self => Ok(Some(fd)),
@@ -75,20 +70,26 @@ impl Identity {
     /// Returns whether the process runs, as [`Self::runs`] does, and several times as fast where its serial is known.
     pub fn runs_as(&self, serial: Option<Serial>) -> Result<bool, FileError> {
         let Some(serial) = serial else { return self.runs() };
-        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
         if !self.boot_id.is_current()? {
             return Ok(false);
         }
-        let failed = |errno| FileError::new("open", format!("/proc/{}", self.pid), errno);
-        let process = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(process) => process,
-            Err(Errno::SRCH) => return Ok(false),
-            Err(errno) => return Err(failed(errno)),
-        };
+        let Some(process) = self.open_whoever()? else { return Ok(false) };
         let mut ended = [PollFd::new(&process, PollFlags::IN)];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let failed = |errno| FileError::new("ask", format!("/proc/{}", self.pid), errno);
         Ok(Serial::inode(process.as_fd()) == Some(serial)
             && poll(&mut ended, Some(&at_once)).map_err(failed)? == 0)
+    }
+
+    /// Opens the process that has the pid now. None does where it is a thread's, which the kernel says in words that differ
+    /// from version to version.
+    fn open_whoever(&self) -> Result<Option<OwnedFd>, FileError> {
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(process) => Ok(Some(process)),
+            Err(Errno::SRCH | Errno::NOENT | Errno::INVAL) => Ok(None),
+            Err(errno) => Err(FileError::new("open", format!("/proc/{}", self.pid), errno)),
+        }
     }
 
     /// Returns whether the process lives (a zombie does, until it is waited for).
@@ -200,6 +201,24 @@ mod tests {
         if let Some(Serial(number)) = serial {
             assert!(!identity.runs_as(Some(Serial(number + 1))).unwrap());
         }
+    }
+
+    #[test]
+    fn a_pid_that_is_a_thread_s_by_now_is_no_process() {
+        let mut identity = Identity::current().unwrap();
+        let serial = identity.open().unwrap().and_then(|process| Serial::of(process.as_fd()));
+        let (tell, told) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                tell.send(rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned()).unwrap();
+                ended.recv().ok();
+            });
+            identity.pid = told.recv().unwrap();
+            assert!(identity.open().unwrap().is_none());
+            assert!(!identity.runs_as(serial).unwrap());
+            drop(end);
+        });
     }
 
     #[test]

@@ -319,6 +319,11 @@ impl Containers {
         })
     }
 
+    /// Whether anything at all is there of a container with an id, be it published or not.
+    pub(crate) fn has_folder(&self, id: &str) -> bool {
+        [Kind::Fleeting, Kind::Kept].into_iter().any(|kind| self.records(kind).join(id).exists())
+    }
+
     /// Keeps others from choosing ids of their own, until it is dropped.
     ///
     /// # Errors

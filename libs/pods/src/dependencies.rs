@@ -112,7 +112,8 @@ pub fn mark(
         let marks = needed.folder.join(MARKS);
         atomic::private_directory(&marks)?;
         for stale in marks_of(&needed)? {
-            if containers.by_id(&stale)?.is_none() {
+            // One that is being made has no record yet, and marks what it needs all the same.
+            if !containers.has_folder(&stale) {
                 atomic::remove(&marks.join(stale))?;
             }
         }

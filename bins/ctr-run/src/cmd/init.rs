@@ -54,7 +54,7 @@ fn one(
         Ok(Taken::Held(_)) if unmet.is_err() => return Ok(true),
         Ok(Taken::Held(held)) => begin::part(call, place, host, held.waiting(), false, || Ok(()))?,
         // Of all containers some may well be further.
-        Ok(Taken::Running | Taken::Initialized(..)) | Err(_) if call.flags.bool("all") => return Ok(true),
+        Ok(Taken::Running | Taken::Initialized(..)) if call.flags.bool("all") => return Ok(true),
         Ok(Taken::Running | Taken::Initialized(..)) => {
             let text =
                 format!("container {id} has already been created in runtime: container state improper");

@@ -63,7 +63,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let wanted = wanted(call, &containers, rules)?;
     let mut remover =
         Remover { with_volumes: flags.bool("volumes"), ..Remover::new(call, &place, &containers) };
-    remover.with_dependents = flags.bool("depend") || flags.bool("all");
+    remover.with_dependents = flags.bool("depend") || (flags.bool("all") && !flags.has("filter"));
     let (damaged, wanted): (Wanted, Wanted) =
         wanted.into_iter().partition(|(_, found)| force && matches!(found, Err(ContainersError::Damaged(_))));
     for (shown, found) in damaged {

@@ -97,7 +97,8 @@ pub fn stop(call: &Call) -> Result<Exit, CommandError> {
 fn seen_to_its_end(containers: &Containers, id: &str) -> Result<(), CommandError> {
     let Some(container) = containers.by_id(id).map_err(error::of_containers)? else { return Ok(()) };
     let status = container.status().map_err(CommandError::environment)?;
-    let now = container.record.boot_id.is_current().map_err(CommandError::environment)?;
+    let Some(state) = &container.state else { return Ok(()) };
+    let now = state.init.boot_id.is_current().map_err(CommandError::environment)?;
     if !now || !status.exit().is_some_and(|exit| exit.unseen) {
         return Ok(());
     }

@@ -143,7 +143,8 @@ impl Connection {
                         Start::Failed(Errno::from_raw_os_error(errno))
                     });
                 }
-                Ok((1.., _)) if message[0] == kind::ENDED => return Ok(Start::Done),
+                // Ended before its command was let go: it never ran.
+                Ok((1.., _)) if message[0] == kind::ENDED => return Err(ConnectError::Refused),
                 Ok((0, _)) => return Err(ConnectError::Refused),
                 Ok(_) | Err(Errno::INTR | Errno::CONNRESET) => {}
                 Err(errno) => return Err(failed("listen to the container's monitor")(errno)),

@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ctr_core::lock::Lock;
 use ctr_core::{atomic, file, limits};
 
-use super::{Containers, ContainersError, ENDING, Kind, LOCK, ids_in};
+use super::{Containers, ContainersError, ENDING, Kind, LOCK, RECORD, ids_in};
 use crate::brief::Brief;
 use crate::record::Ending;
 use crate::status::{self, Status};
@@ -64,8 +64,10 @@ impl Containers {
     pub fn overview(&self, threads: Threads) -> Result<Vec<(Brief, Status)>, ContainersError> {
         let mut seen = Vec::new();
         for id in ids_in(&self.fleeting)? {
-            if let Some(container) = self.read(Kind::Fleeting, &id)? {
-                seen.push((Brief::of(&container), container.status()?));
+            let Some(container) = self.read(Kind::Fleeting, &id)? else { continue };
+            let status = container.status()?;
+            if !has_gone(status, &container.folder) {
+                seen.push((Brief::of(&container), status));
             }
         }
         let path = self.run.join(FILE);
@@ -101,8 +103,16 @@ impl Containers {
             return Ok(None);
         }
         let status = status::of(brief.evidence(), || Lock::look(&folder.join(LOCK)), || ending(&folder))?;
+        if has_gone(status, &folder) {
+            return Ok(None);
+        }
         Ok(Some(Looked { brief, status, line }))
     }
+}
+
+/// Whether a container was removed while it was looked at, so that nobody seems to have seen its end.
+fn has_gone(status: Status, folder: &Path) -> bool {
+    status.exit().is_some_and(|exit| exit.unseen) && !folder.join(RECORD).exists()
 }
 
 /// How the last start of the container in a folder ended, if somebody wrote that down.
@@ -110,37 +120,44 @@ pub(super) fn ending(folder: &Path) -> Option<Ending> {
     file::read_json(&folder.join(ENDING), limits::RECORD).ok()
 }
 
-/// When a folder was changed last, in nanoseconds since 1970.
+/// When a folder was changed last.
 #[derive(Clone, Copy)]
-struct Changed(u64);
+struct Changed {
+    /// In nanoseconds since 1970.
+    at: u64,
+    /// The next change will have another time.
+    settled: bool,
+}
 
 impl Changed {
     fn of(folder: &Path) -> Option<Self> {
         let about = std::fs::symlink_metadata(folder).ok()?;
         let (seconds, nanos) = (u64::try_from(about.ctime()).ok()?, u64::try_from(about.ctime_nsec()).ok()?);
-        Some(Self(seconds * 1_000_000_000 + nanos))
+        // Asked at once: what is read later may be of a later change.
+        Some(Self::new(seconds * 1_000_000_000 + nanos, SystemTime::now()))
+    }
+
+    /// It is settled once some ticks have passed, of a clock that may be as coarse as seconds.
+    fn new(at: u64, now: SystemTime) -> Self {
+        let coarse = at.is_multiple_of(1_000_000_000);
+        let tick = if coarse { Duration::from_secs(3) } else { Duration::from_millis(50) };
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let settled = now.checked_sub(Duration::from_nanos(at)).is_some_and(|age| age > tick);
+        Self { at, settled }
     }
 
     /// What was left of a container, if its folder has not changed since.
     fn recall(self, known: &str) -> Option<Brief> {
         let (then, brief) = known.split_once(' ')?;
-        (then.parse() == Ok(self.0)).then(|| serde_json::from_str(brief).ok())?
+        (then.parse() == Ok(self.at)).then(|| serde_json::from_str(brief).ok())?
     }
 
     /// What to leave of a container that was read after this was asked.
     fn line(self, brief: &Brief) -> Option<String> {
-        if brief.damaged || !self.is_settled() {
+        if brief.damaged || !self.settled {
             return None;
         }
-        Some(format!("{} {} {}\n", brief.id, self.0, serde_json::to_string(brief).ok()?))
-    }
-
-    /// Whether the next change will have another time: some ticks have passed, of a clock that may be as coarse as seconds.
-    fn is_settled(self) -> bool {
-        let coarse = self.0.is_multiple_of(1_000_000_000);
-        let tick = if coarse { Duration::from_secs(3) } else { Duration::from_millis(50) };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        now.checked_sub(Duration::from_nanos(self.0)).is_some_and(|age| age > tick)
+        Some(format!("{} {} {}\n", brief.id, self.at, serde_json::to_string(brief).ok()?))
     }
 }
 
@@ -193,10 +210,14 @@ mod tests {
         Brief::of(&Container::sample(record))
     }
 
+    fn settled(at: u64) -> Changed {
+        Changed { at, settled: true }
+    }
+
     #[test]
     fn a_line_says_what_it_was_made_from() {
         let brief = brief('a');
-        let changed = Changed(1_000_000_007);
+        let changed = settled(1_000_000_007);
         let line = changed.line(&brief).unwrap();
         let (id, known) = line.trim_end().split_once(' ').unwrap();
         assert_eq!(id, brief.id.as_str());
@@ -205,24 +226,24 @@ mod tests {
 
     #[test]
     fn a_line_of_another_time_or_a_garbled_one_says_nothing() {
-        let line = Changed(7).line(&brief('a')).unwrap();
+        let line = settled(7).line(&brief('a')).unwrap();
         let known = line.trim_end().split_once(' ').unwrap().1;
-        assert_eq!(Changed(8).recall(known), None);
+        assert_eq!(settled(8).recall(known), None);
         for garbled in ["", "7", "7 ", "7 {}", &known[..known.len() - 1]] {
-            assert_eq!(Changed(7).recall(garbled), None, "{garbled}");
+            assert_eq!(settled(7).recall(garbled), None, "{garbled}");
         }
     }
 
     #[test]
     fn what_changed_just_now_is_not_remembered() {
-        let nanos =
-            |time: SystemTime| u64::try_from(time.duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
-        let second = Duration::from_secs(1);
-        let now = SystemTime::now();
-        assert!(!Changed(nanos(now)).is_settled());
-        assert!(!Changed(nanos(now + 60 * second)).is_settled(), "the clock was put back");
-        assert!(Changed(nanos(now - second) | 1).is_settled());
-        let coarse = |time| Changed(nanos(time) / 1_000_000_000 * 1_000_000_000);
-        assert!(!coarse(now - second).is_settled() && coarse(now - 9 * second).is_settled());
+        let second = 1_000_000_000;
+        let at = 1_795_000_000 * second + 7;
+        let is_settled = |at: u64, now: u64| Changed::new(at, UNIX_EPOCH + Duration::from_nanos(now)).settled;
+        assert!(!is_settled(at, at) && !is_settled(at, at + second / 100));
+        assert!(!is_settled(at, at - 60 * second), "the clock was put back");
+        assert!(is_settled(at, at + second));
+        let coarse = at - 7;
+        assert!(!is_settled(coarse, coarse + second) && is_settled(coarse, coarse + 9 * second));
+        assert_eq!(Changed { at, settled: false }.line(&brief('a')), None);
     }
 }

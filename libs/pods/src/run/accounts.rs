@@ -91,6 +91,9 @@ pub(super) fn add_of_host(
     let known =
         |user: &User| accounts.user_by_id(user.uid).is_some() || accounts.user_by_name(&user.name).is_some();
     let mut added = false;
+    if !request.add || !root.exists(PASSWD).unwrap_or(false) {
+        return Ok(added);
+    }
     for user in users.iter().filter(|user| !known(user)) {
         let facts = EntryFacts {
             name: &user.name,

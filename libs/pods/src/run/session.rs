@@ -106,7 +106,9 @@ impl Session {
             Ok(plan) => plan,
             Err(namespace) => namespace.open(&all, &a)?.plan,
         };
-        let root = root::mount(&held.container(host), &a, &plan, note);
+        let container = held.container(host);
+        let root = root::mount(&container, &a, &plan, note);
+        root::tidy(&container);
         self.members.push(a);
         Ok(root?)
     }

@@ -247,6 +247,8 @@ fn mounted(
     note: &mut dyn FnMut(Note),
 ) -> Result<(Root, Mounted), VisitError> {
     let mount = root::mount(container, a, plan, note)?;
+    // What is put there is for the next start, which an upper folder with this mark would refuse.
+    root::tidy(container);
     // A mount can only be put on one that is somewhere.
     let at = root::anchor(container)?;
     binds::attach(&mount, &at).map_err(|errno| VisitError::Attach { target: "/".to_owned(), errno })?;

@@ -8,7 +8,7 @@ use ctr_cli::human::size;
 use ctr_cli::human::time::Timestamp;
 use ctr_cli::template::{Struct, Time, Value};
 use ctr_pods::brief::Brief;
-use ctr_pods::status::Status;
+use ctr_pods::status::{Exit, Status};
 use serde_json::{Value as Json, json};
 
 use crate::cmd::select;
@@ -100,7 +100,7 @@ pub(super) struct Row {
     pub(super) started: u64,
     pub(super) state: &'static str,
     status: String,
-    exit_code: u8,
+    exit_code: i64,
     /// When it ended, if it did.
     exited: Option<u64>,
     pub(super) name: String,
@@ -137,7 +137,7 @@ impl Row {
             started,
             state: status.word(),
             status: shown_status(status, started, now),
-            exit_code: exit.map_or(0, |exit| exit.code),
+            exit_code: exit.map_or(0, Exit::shown),
             exited: exit.map(|exit| exit.finished.unwrap_or(started)),
             name,
             labels: labels.into_iter().collect(),
@@ -176,7 +176,7 @@ impl Row {
             "Created" => created.into(),
             "CreatedAt" => Value::from(created).display().into(),
             "CreatedHuman" | "RunningFor" => self.human.as_str().into(),
-            "ExitCode" => i64::from(self.exit_code).into(),
+            "ExitCode" => self.exit_code.into(),
             "Exited" => self.exited.is_some().into(),
             "ExitedAt" => self.exited.map_or(NEVER, seconds).into(),
             "ExposedPorts" => BTreeMap::<String, String>::new().into(),
