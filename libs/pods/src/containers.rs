@@ -447,7 +447,8 @@ fn unheld(dir: &Path) -> Result<Option<Lock>, ContainersError> {
     }
 }
 
-fn ids_in(folder: &Path) -> Result<Vec<String>, FileError> {
+/// The names in a folder that are ids; a folder that is not there has none.
+pub(crate) fn ids_in(folder: &Path) -> Result<Vec<String>, FileError> {
     let mut names = directory_names(folder)?;
     names.retain(|name| ContainerId::parse(name).is_ok());
     Ok(names)

@@ -18,7 +18,7 @@ use ctr_core::atomic;
 use ctr_core::file::FileError;
 use ctr_core::id::ContainerId;
 
-use crate::containers::{Container, Containers, ContainersError};
+use crate::containers::{Container, Containers, ContainersError, ids_in};
 use crate::namespaces::Mode;
 use crate::request::Request;
 
@@ -66,7 +66,7 @@ pub fn settle(request: &mut Request, containers: &Containers) -> Result<(), Depe
         *name = containers.find(name).map_err(unfit)?.record.id.to_string();
     }
     // That another's namespace cannot be joined is told by who joins it.
-    if let Some(name) = request.userns.mode.as_deref().and_then(|mode| mode.strip_prefix(OF_CONTAINER))
+    if let Some(name) = whose_ids(request)
         && let Ok(found) = containers.find(name)
     {
         request.userns.mode = Some(format!("{OF_CONTAINER}{}", found.record.id));
@@ -86,14 +86,18 @@ pub fn settle(request: &mut Request, containers: &Containers) -> Result<(), Depe
 pub fn has_any(request: &Request) -> bool {
     !request.requires.is_empty()
         || request.namespaces.owners().next().is_some()
-        || request.userns.mode.as_deref().is_some_and(|mode| mode.starts_with(OF_CONTAINER))
+        || whose_ids(request).is_some()
+}
+
+/// The container whose user namespace is asked for by name.
+fn whose_ids(request: &Request) -> Option<&str> {
+    request.userns.mode.as_deref()?.strip_prefix(OF_CONTAINER)
 }
 
 /// The ids of those that a settled request needs, each once.
 #[must_use]
 pub fn of(request: &Request) -> Vec<String> {
-    let shared = request.userns.mode.as_deref().and_then(|mode| mode.strip_prefix(OF_CONTAINER));
-    let named = request.requires.iter().map(String::as_str).chain(shared);
+    let named = request.requires.iter().map(String::as_str).chain(whose_ids(request));
     let all: BTreeSet<&str> = named.chain(request.namespaces.owners()).collect();
     all.into_iter().filter(|id| ContainerId::parse(id).is_ok()).map(str::to_owned).collect()
 }
@@ -179,13 +183,6 @@ fn find(containers: &Containers, dependent: &str, id: &str) -> Result<Container,
 }
 
 /// The ids of the marks in a container's folder.
-fn marks_of(container: &Container) -> Result<Vec<String>, DependencyError> {
-    let path = container.folder.join(MARKS);
-    let entries = match std::fs::read_dir(&path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(FileError::new("list", &path, error).into()),
-    };
-    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    Ok(names.filter(|name| ContainerId::parse(name).is_ok()).collect())
+fn marks_of(container: &Container) -> Result<Vec<String>, FileError> {
+    ids_in(&container.folder.join(MARKS))
 }

@@ -48,21 +48,23 @@ fn one(
 ) -> Result<bool, CommandError> {
     let host = begin::host(place, store);
     let id = &container.record.id;
-    let unmet = check_needed(containers, &container.record);
-    let made = match taken(containers, container, host) {
-        Ok(Taken::Held(_)) if unmet.is_err() && !call.flags.bool("all") => return unmet.map(|()| true),
-        Ok(Taken::Held(_)) if unmet.is_err() => return Ok(true),
-        Ok(Taken::Held(held)) => begin::part(call, place, host, held.waiting(), false, || Ok(()))?,
+    let all = call.flags.bool("all");
+    let held = match taken(containers, container, host)? {
+        Taken::Held(held) => held,
         // Of all containers some may well be further.
-        Ok(Taken::Running | Taken::Initialized(..)) if call.flags.bool("all") => return Ok(true),
-        Ok(Taken::Running | Taken::Initialized(..)) => {
+        Taken::Running | Taken::Initialized(..) if all => return Ok(true),
+        Taken::Running | Taken::Initialized(..) => {
             let text =
                 format!("container {id} has already been created in runtime: container state improper");
             return Err(CommandError::user(format!("container {id} is already initialized"))
                 .peer(Sentence::Other(text)));
         }
-        Err(error) => return Err(error),
     };
+    match check_needed(containers, &container.record) {
+        Err(_) if all => return Ok(true),
+        unmet => unmet?,
+    }
+    let made = begin::part(call, place, host, held.waiting(), false, || Ok(()))?;
     made.map(|_| true).map_err(CommandError::quiet)
 }
 

@@ -46,8 +46,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     if detached && flags.has("attach") {
         return Err(CommandError::usage("cannot specify both --attach and --detach"));
     }
-    let asked = asked(call);
-    let detach_keys = DetachKeys::parse(asked.string("detach-keys")).map_err(CommandError::usage)?;
+    let detach_keys = detach_keys(call)?;
     let mut request = request(call)?;
     let rules = Rules { detach_keys, proxy: flags.bool("sig-proxy"), ..streams(flags, &request)? };
     warn_without_terminal(call, &request);
@@ -225,6 +224,11 @@ fn check_passthrough(request: &Request) -> Result<(), CommandError> {
         ));
     }
     Ok(())
+}
+
+/// The keys that leave a container alone, as they were given or as the configuration has them.
+pub(super) fn detach_keys(call: &Call) -> Result<DetachKeys, CommandError> {
+    DetachKeys::parse(asked(call).string("detach-keys")).map_err(CommandError::usage)
 }
 
 /// The flags, and below them the configuration.

@@ -6,7 +6,7 @@ use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_core::events::Status as Event;
-use ctr_pods::attach::{Connection, DetachKeys, Rules, Signals, Wants};
+use ctr_pods::attach::{Connection, Rules, Signals, Wants};
 use ctr_pods::containers::{Container, Containers, Kind};
 use ctr_pods::dependencies;
 use ctr_pods::happened::Who;
@@ -17,6 +17,7 @@ use ctr_pods::stop::Stopped;
 use ctr_store::Store;
 
 use super::begin;
+use super::run::detach_keys;
 use super::select::{self, Wanted, each, grace, wanted};
 use super::stop::end;
 use crate::error;
@@ -117,11 +118,6 @@ pub fn start(call: &Call) -> Result<Exit, CommandError> {
         start_needed(call, &place, &store, &container.record)?;
         start_one(call, &place, &containers, &store, container)
     })
-}
-
-/// The keys that leave a container alone, as they were given or as the configuration has them.
-fn detach_keys(call: &Call) -> Result<DetachKeys, CommandError> {
-    DetachKeys::parse(super::run::asked(call).string("detach-keys")).map_err(CommandError::usage)
 }
 
 /// The container where only one can be meant.

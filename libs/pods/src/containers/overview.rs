@@ -95,14 +95,14 @@ impl Containers {
                 (brief, line)
             }
         };
-        // One that goes with its end is garbage when nobody holds it any more.
-        if brief.auto_remove
-            && (brief.start.is_some() || brief.damaged)
-            && !Lock::is_held(&folder.join(LOCK))?
-        {
+        let look = || Lock::look(&folder.join(LOCK));
+        let goes_with_its_end = brief.auto_remove && (brief.start.is_some() || brief.damaged);
+        let seen = if goes_with_its_end { Some(look()?) } else { None };
+        // Such a one is garbage when nobody holds it any more.
+        if seen.is_some_and(|seen| !seen.held) {
             return Ok(None);
         }
-        let status = status::of(brief.evidence(), || Lock::look(&folder.join(LOCK)), || ending(&folder))?;
+        let status = status::of(brief.evidence(), || seen.map_or_else(look, Ok), || ending(&folder))?;
         if has_gone(status, &folder) {
             return Ok(None);
         }

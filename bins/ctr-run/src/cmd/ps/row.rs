@@ -192,6 +192,7 @@ impl Row {
             "Names" => self.name.as_str().into(),
             "Networks" => self.networks.join(",").into(),
             "Pid" => self.pid.into(),
+            "Pod" | "PodName" | "Ports" => "".into(),
             "Restarts" => "0".into(),
             "Size" => self.shown_size().into(),
             "StartedAt" => seconds(self.started).into(),
