@@ -97,6 +97,9 @@ pub enum ContainersError {
         #[source]
         source: serde_json::Error,
     },
+    /// It was initialized; that init has ended since, or somebody else starts it.
+    #[error("container {0} was started by somebody else meanwhile")]
+    Another(String),
     /// A fleeting container has nothing to start it from again.
     #[error("container {0} goes away with its end: it cannot be started again")]
     Fleeting(String),
@@ -203,14 +206,6 @@ impl Container {
         serde_json::from_str(text.get()).map_err(|source| ContainersError::Request { id: id(), source })
     }
 
-    /// Writes down what is true once the command of an initialised one runs.
-    ///
-    /// # Errors
-    /// The directory cannot be written to.
-    pub fn write_next(&self, state: &State) -> Result<(), ContainersError> {
-        claim::write(&self.folder.join(NEXT), state, Kind::Fleeting)
-    }
-
     /// Its maps, once they are decided; outer ids being A's.
     #[must_use]
     pub fn maps(&self) -> Option<&IdMaps> {
@@ -232,6 +227,8 @@ pub const RECORD: &str = "record.json";
 pub const STATE: &str = "state.json";
 /// The same as it is to be once its command runs, as long as that waits.
 const NEXT: &str = "state.next.json";
+/// Held by whoever writes that, until the monitor is told.
+const STARTING: &str = "starting.lock";
 /// How that ended.
 pub const ENDING: &str = "exit.json";
 

@@ -136,9 +136,11 @@ pub(super) fn go_on(
     wants: Wants,
 ) -> Result<Connection, CommandError> {
     // Before it can end, which its monitor writes.
-    let events = if wants.output { &[Event::Start, Event::Attach][..] } else { &[Event::Start] };
-    happened(call, place, &Who::from(&container.record), events);
-    initialized::start(container, state, wants).map_err(CommandError::environment)
+    let before = || {
+        let events = if wants.output { &[Event::Start, Event::Attach][..] } else { &[Event::Start] };
+        happened(call, place, &Who::from(&container.record), events);
+    };
+    initialized::start(container, state, wants, before).map_err(CommandError::environment)
 }
 
 /// What a container runs, as it was asked for.

@@ -131,8 +131,13 @@ impl Connection {
 
     /// Waits for what came of that.
     pub(crate) fn wait_for_start(&self) -> Result<Start, ConnectError> {
+        self.wait_for_start_within(&PATIENCE)
+    }
+
+    fn wait_for_start_within(&self, patience: &Timespec) -> Result<Start, ConnectError> {
         let mut message = [0; MESSAGE];
         loop {
+            await_message(self.socket.as_fd(), patience)?;
             match recv(&self.socket, &mut message[..], RecvFlags::empty()) {
                 Ok((5.., _)) if message[0] == kind::START => {
                     let [_, a, b, c, d, ..] = message;
@@ -228,15 +233,7 @@ fn introduce(socket: BorrowedFd<'_>, namespace: BorrowedFd<'_>, wants: Wants) ->
 
 /// Waits until the monitor has made up its mind.
 fn await_answer(socket: BorrowedFd<'_>) -> Result<(), ConnectError> {
-    let mut waited = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
-    loop {
-        match poll(&mut waited, Some(&PATIENCE)) {
-            Ok(0) => return Err(ConnectError::Silent),
-            Ok(_) => break,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(failed("wait for the container's monitor")(errno)),
-        }
-    }
+    await_message(socket, &PATIENCE)?;
     let mut first = [0; 1];
     let answer = match recv(socket, &mut first, RecvFlags::empty()) {
         // It hung up before it read what we said. The kernel tells that once, and first.
@@ -248,5 +245,36 @@ fn await_answer(socket: BorrowedFd<'_>) -> Result<(), ConnectError> {
         Ok((1, _)) if first == [kind::LEFT_BEHIND] => Err(ConnectError::TooMany),
         Ok(_) | Err(Errno::CONNRESET) => Err(ConnectError::Refused),
         Err(errno) => Err(failed("listen to the container's monitor")(errno)),
+    }
+}
+
+/// Waits until the monitor has said something, or hung up.
+fn await_message(socket: BorrowedFd<'_>, patience: &Timespec) -> Result<(), ConnectError> {
+    let mut waited = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+    loop {
+        match poll(&mut waited, Some(patience)) {
+            Ok(0) => return Err(ConnectError::Silent),
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(failed("wait for the container's monitor")(errno)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+    #[test]
+    fn a_stopped_monitor_is_not_waited_for_without_end() {
+        let (connection, monitor) = Connection::pair().unwrap();
+        connection.start().unwrap();
+        assert!(matches!(connection.wait_for_start_within(&NONE), Err(ConnectError::Silent)));
+        send(&monitor, &[kind::START, 0, 0, 0, 0], SendFlags::NOSIGNAL).unwrap();
+        assert_eq!(connection.wait_for_start_within(&NONE).unwrap(), Start::Done);
+        drop(monitor);
+        assert!(matches!(connection.wait_for_start_within(&NONE), Err(ConnectError::Refused)));
     }
 }

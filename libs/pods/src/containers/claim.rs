@@ -4,14 +4,17 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ctr_core::atomic;
-use ctr_core::file::FileError;
+use ctr_core::file::{self, FileError};
 use ctr_core::id::ContainerId;
 use ctr_core::lock::{Holder, Lock, Mode, Waiting};
+use ctr_core::process::Identity;
+use ctr_core::{atomic, limits};
 
 use super::names::check_name;
-use super::{Container, Containers, ContainersError, ENDING, Kind, LOCK, RECORD, STATE, remove_tree};
-use crate::record::{Record, State};
+use super::{
+    Container, Containers, ContainersError, ENDING, Kind, LOCK, NEXT, RECORD, STARTING, STATE, remove_tree,
+};
+use crate::record::{Record, State, Time};
 
 /// How long a lock that is held is waited for: as long as a reader asks for it, or a monitor takes to leave.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -176,6 +179,26 @@ impl Containers {
             return Err(error);
         }
         Ok(atomic::remove(&names.file(&now.name))?)
+    }
+}
+
+impl Container {
+    /// Writes down what is true once the command of this initialised container runs, which its monitor then makes true.
+    /// Until the lock is let go of nobody else writes: its monitor is to be told meanwhile.
+    ///
+    /// # Errors
+    /// Its init is not there any more, be it that another one is; the directory cannot be written to.
+    pub(crate) fn write_next(&self, init: &Identity, started: Time) -> Result<Lock, ContainersError> {
+        let another = || ContainersError::Another(self.record.id.to_string());
+        let lock = Lock::acquire_within(&self.folder.join(STARTING), Mode::Exclusive, PATIENCE)?;
+        let lock = lock.ok_or_else(another)?;
+        let now = file::read_json::<State>(&self.folder.join(STATE), limits::RECORD)?;
+        if now.init != *init {
+            return Err(another());
+        }
+        let next = State { waiting: false, started, ..now };
+        write(&self.folder.join(NEXT), &next, Kind::Fleeting)?;
+        Ok(lock)
     }
 }
 

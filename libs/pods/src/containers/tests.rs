@@ -244,3 +244,26 @@ fn who_is_doing_what() {
     drop(claim);
     assert_eq!(status(), Status::Created);
 }
+
+#[test]
+fn what_is_next_is_of_the_init_that_is_there() {
+    let place = place();
+    let claim = place.containers.claim(Kind::Kept, Some("web")).unwrap();
+    claim.publish(&record(&claim, 1)).unwrap();
+    let first = State { waiting: true, ..state(Identity::current().unwrap()) };
+    claim.started(&first).unwrap();
+    let found = place.containers.find("web").unwrap();
+    let next = found.folder.join(NEXT);
+    let held = found.write_next(&first.init, 7).unwrap();
+    let written = file::read_json::<State>(&next, limits::RECORD).unwrap();
+    assert_eq!(written, State { waiting: false, started: 7, ..first.clone() });
+    let other = found.write_next(&first.init, 8);
+    assert!(matches!(other, Err(ContainersError::Another(_))), "one writes at a time");
+    drop(held);
+    // It ended, and was initialized again.
+    std::fs::remove_file(&next).unwrap();
+    let init = Identity::of(1).unwrap();
+    claim.started(&State { init, ..first.clone() }).unwrap();
+    assert!(matches!(found.write_next(&first.init, 9), Err(ContainersError::Another(_))));
+    assert!(!next.exists());
+}
