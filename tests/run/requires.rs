@@ -1,6 +1,7 @@
 //! Containers that need others: `--requires`, and a user namespace that is shared.
 
 use ctr_tests::{BUSYBOX, Env, needs};
+use rustix::fs::{FlockOperation, flock};
 
 use crate::kept::{field, statuses};
 
@@ -143,4 +144,34 @@ fn whose_user_namespace_is_shared_is_needed() {
     assert_eq!(env.ok(["rm", "-f", "-t", "0", "two"]), "two");
     assert_eq!(fleeting.finish().code(), 137);
     assert_eq!(env.ok(["rm", "-f", "-t", "0", "other"]), "other");
+}
+
+#[test]
+fn who_is_about_to_need_it_is_seen_by_who_removes_it() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let base = create(&env, &[], "base");
+    let folder = env.store().join("containers").join(&base);
+    let needs_it = || env.ctr(["create", "--name", "one", "--requires", "base", BUSYBOX, "true"]).start();
+    // As one who is between its mark and its record.
+    let held = std::fs::File::open(&folder).expect("its folder");
+    flock(&held, FlockOperation::LockShared).expect("a lock");
+    let mut removing = env.ctr(["rm", "base"]).start();
+    removing.wait_for_errors(&base);
+    assert_eq!(needs_it().finish().success().len(), 64);
+    drop(held);
+    let said = removing.finish().fails(125);
+    assert!(said.contains("has dependent containers which must be removed before it"), "{said}");
+    assert_eq!(env.ok(["rm", "one"]), "one");
+
+    // As one who has looked for marks, and is about to remove the record.
+    let held = std::fs::File::open(&folder).expect("its folder");
+    flock(&held, FlockOperation::LockExclusive).expect("a lock");
+    let mut making = needs_it();
+    making.wait_for_errors(&base);
+    std::fs::remove_file(folder.join("record.json")).expect("its record");
+    drop(held);
+    let said = making.finish().fails(125);
+    assert!(said.contains("needs a container that is not there any more"), "{said}");
+    assert_eq!(statuses(&env), "");
 }

@@ -147,6 +147,23 @@ impl Lock {
         }
     }
 
+    /// Takes a lock on a folder itself, in which nothing needs to be made for that; `None` is one that is not there.
+    pub fn acquire_on(
+        folder: &Path,
+        mode: Mode,
+        on_wait: &mut dyn FnMut(&Waiting),
+    ) -> Result<Option<Self>, FileError> {
+        loop {
+            let Some(file) = open_existing(folder)? else { return Ok(None) };
+            if !take(&file, mode, folder)? {
+                wait(&file, mode, folder, on_wait)?;
+            }
+            if let Some(lock) = Self::still_named(file, folder)? {
+                return Ok(Some(lock));
+            }
+        }
+    }
+
     /// Takes over a lock that another program held in this process before.
     pub fn inherited(file: OwnedFd, path: &Path) -> Self {
         Self { file: file.into(), path: path.to_owned() }
@@ -319,6 +336,24 @@ mod tests {
         assert_eq!(heard.len(), 1);
         assert_eq!(heard[0].pid, std::process::id());
         assert!(!heard[0].command.as_bytes().is_empty());
+    }
+
+    #[test]
+    fn a_folder_is_one_too() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("folder");
+        assert!(Lock::acquire_on(&folder, Mode::Shared, &mut silent).unwrap().is_none());
+        std::fs::create_dir(&folder).unwrap();
+        let held = std::cell::Cell::new(Lock::acquire_on(&folder, Mode::Shared, &mut silent).unwrap());
+        let mut heard = 0;
+        let mut remove = |_: &Waiting| {
+            heard += 1;
+            std::fs::remove_dir(&folder).unwrap();
+            drop(held.take());
+        };
+        let gone = Lock::acquire_on(&folder, Mode::Exclusive, &mut remove).unwrap();
+        assert!(gone.is_none());
+        assert_eq!(heard, 1);
     }
 
     #[test]

@@ -4,8 +4,11 @@
 //! A container's record names those it needs by id, decided when it is made. So that nobody has to read all records to find
 //! out who needs one container, a mark with the other's id lies in the `dependents` folder of that one:
 //! ```text
-//! make the mark ──> see that the needed container is still there ──> publish the record
+//! take the needed container's folder ──> see that it is still there ──> make the mark ──> publish the record
 //! ```
+//! Several can have the folder at once (`flock` on the folder itself). Whoever removes a container takes it alone while
+//! looking for marks and removing the record: either the needed container is gone, or its need is seen.
+//!
 //! A mark means nothing by itself: it leads to a record, which tells. Marks of containers that are gone are removed by
 //! whoever makes the next one.
 //!
@@ -17,6 +20,8 @@ use std::collections::BTreeSet;
 use ctr_core::atomic;
 use ctr_core::file::FileError;
 use ctr_core::id::ContainerId;
+use ctr_core::lock::Mode::{Exclusive, Shared};
+use ctr_core::lock::{Lock, Waiting};
 
 use crate::containers::{Container, Containers, ContainersError, ids_in};
 use crate::namespaces::Mode;
@@ -102,7 +107,12 @@ pub fn of(request: &Request) -> Vec<String> {
     all.into_iter().filter(|id| ContainerId::parse(id).is_ok()).map(str::to_owned).collect()
 }
 
-/// Marks what a container needs, before its record is published.
+/// Containers that nobody removes before the record of one that needs them is published.
+#[derive(Debug)]
+#[must_use = "as long as it is there nobody removes what is needed"]
+pub struct Marked(#[expect(dead_code, reason = "they are held")] Vec<Lock>);
+
+/// Marks what a container needs, before its record is published; `on_wait` hears who removes one of them.
 ///
 /// # Errors
 /// One is gone, or its folder cannot be written to.
@@ -110,8 +120,12 @@ pub fn mark(
     containers: &Containers,
     request: &Request,
     dependent: &ContainerId,
-) -> Result<(), DependencyError> {
+    on_wait: &mut dyn FnMut(&Waiting),
+) -> Result<Marked, DependencyError> {
+    let mut held = Vec::new();
     for id in of(request) {
+        let needed = find(containers, dependent.as_str(), &id)?;
+        held.extend(Lock::acquire_on(&needed.folder, Shared, on_wait)?);
         let needed = find(containers, dependent.as_str(), &id)?;
         let marks = needed.folder.join(MARKS);
         atomic::private_directory(&marks)?;
@@ -123,9 +137,19 @@ pub fn mark(
         }
         let path = marks.join(dependent.as_str());
         std::fs::write(&path, "").map_err(|error| FileError::new("write", &path, error))?;
-        let _still_there = find(containers, dependent.as_str(), &id)?;
     }
-    Ok(())
+    Ok(Marked(held))
+}
+
+/// Keeps others from needing this container, until it is dropped; `on_wait` hears who is about to.
+///
+/// # Errors
+/// Its folder cannot be locked.
+pub fn keep_alone(
+    container: &Container,
+    on_wait: &mut dyn FnMut(&Waiting),
+) -> Result<Option<Lock>, DependencyError> {
+    Ok(Lock::acquire_on(&container.folder, Exclusive, on_wait)?)
 }
 
 /// The containers that need this one.

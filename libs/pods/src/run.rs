@@ -72,7 +72,7 @@ use streams::Streams;
 use crate::attach::ConnectError;
 use crate::containers::{Claim, Containers, ContainersError, Kind};
 use crate::create::CreateError;
-use crate::dependencies::{self, DependencyError};
+use crate::dependencies::{self, DependencyError, Marked};
 use crate::happened::Who;
 use crate::namespaces::Mode;
 use crate::request::{Request, SettleError, Source};
@@ -277,6 +277,9 @@ pub struct Host<'a> {
     pub user: Option<&'a str>,
 }
 
+/// What is spared as long as no record says by whom it is used: images and volumes, and containers that are needed.
+type Reading = (Naming, Marked);
+
 /// Runs a container and removes it.
 ///
 /// # Errors
@@ -318,12 +321,16 @@ fn with_volumes(
     let paths = OwnPaths::of(request)?;
     let containers = Containers::new(host.dirs);
     let claim = containers.claim(Kind::Fleeting, request.name.as_deref())?;
-    if let Err(error) = dependencies::mark(&containers, request, &claim.id) {
-        claim.discard()?;
-        return Err(error.into());
-    }
+    let mut on_wait = |waiting: &Waiting| note(Note::Waiting(waiting.clone()));
+    let marked = match dependencies::mark(&containers, request, &claim.id, &mut on_wait) {
+        Ok(marked) => marked,
+        Err(error) => {
+            claim.discard()?;
+            return Err(error.into());
+        }
+    };
     let Found { layers, held } = found;
-    let reading = (reading, held);
+    let reading = ((reading, held), marked);
     let container =
         Container { host, request, image, paths: &paths, claim: &claim, more_layers: &layers, waits: false };
     let rules = Rules { proxy: request.sig_proxy, timeout: request.timeout, terminal: false };
@@ -469,14 +476,14 @@ impl Container<'_> {
     }
 
     /// Decides about ids and makes the container visible.
-    fn publish_in_u(&self, choice: &Choice, begun: &Begun, reading: Naming) -> Result<Plan, RunError> {
+    fn publish_in_u(&self, choice: &Choice, begun: &Begun, reading: Reading) -> Result<Plan, RunError> {
         let containers = Containers::new(self.host.dirs);
         let auto = is_auto(choice);
         // Two that look for free ids must see each other's records.
         let alone = if auto { Some(containers.choosing_ids()?) } else { None };
         let plan = self.plan(choice, begun, &containers)?;
         self.publish(Some(&plan))?;
-        // From here on the record spares the image's layers.
+        // From here on the record spares the image's layers, and what is needed.
         drop((alone, reading));
         Ok(plan)
     }
@@ -487,7 +494,7 @@ impl Container<'_> {
         target: Target,
         shares: &Shares,
         begun: Begun,
-        reading: Naming,
+        reading: Reading,
     ) -> Result<(LevelA, Joined), RunError> {
         let a = begun.finish()?;
         let mut joined = target.open(&Containers::new(self.host.dirs), &a)?;

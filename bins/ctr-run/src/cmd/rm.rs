@@ -7,7 +7,7 @@ use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_core::events::Status as Event;
-use ctr_pods::containers::{Container, Containers, ContainersError};
+use ctr_pods::containers::{Claim, Container, Containers, ContainersError};
 use ctr_pods::dependencies;
 use ctr_pods::happened::Who;
 use ctr_pods::remove::{Removal, RemoveError, seize};
@@ -181,6 +181,15 @@ impl<'a> Remover<'a> {
         Ok(())
     }
 
+    /// Has no list show a container that is held, nor anybody need it who did not a moment ago.
+    fn withdraw(&mut self, container: &Container, claim: &Claim, how: Removal) -> Result<(), CommandError> {
+        let ui = &self.call.ui;
+        let alone = dependencies::keep_alone(container, &mut |waiting| waits(waiting, ui));
+        let _alone = alone.map_err(CommandError::environment)?;
+        self.remove_dependents(container, how)?;
+        claim.withdraw().map_err(error::of_containers)
+    }
+
     /// Removes one.
     pub(super) fn remove(&mut self, container: &Container, how: Removal) -> Result<(), CommandError> {
         self.remove_dependents(container, how)?;
@@ -188,6 +197,7 @@ impl<'a> Remover<'a> {
         let seized = seize(self.containers, container, how, &mut |waiting| waits(waiting, ui));
         let Some(claim) = seized.map_err(error::of_remove)? else { return Ok(()) };
         self.enter()?;
+        self.withdraw(container, &claim, how)?;
         let gone = claim.discard();
         if self.with_volumes || container.record.auto_remove {
             let store = Store::open(&self.place.layout()).map_err(CommandError::environment)?;

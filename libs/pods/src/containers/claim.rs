@@ -255,6 +255,14 @@ impl Claim {
         Ok(atomic::remove(&self.dir.join(STATE))?)
     }
 
+    /// Has no list show the container any more; the rest goes when it is discarded.
+    ///
+    /// # Errors
+    /// Its record cannot be removed.
+    pub fn withdraw(&self) -> Result<(), ContainersError> {
+        Ok(atomic::remove(&self.dir.join(RECORD))?)
+    }
+
     /// Its lock, to be handed to the one who supervises it.
     pub const fn lock(&self) -> &Lock {
         &self.lock
@@ -265,10 +273,11 @@ impl Claim {
     /// # Errors
     /// Something cannot be removed. Whatever is left is garbage that the next sweep finds.
     pub fn discard(self) -> Result<(), ContainersError> {
+        if self.kind == Kind::Kept {
+            self.withdraw()?;
+        }
         let Self { dir, layer, lock, name_file, kind, .. } = self;
-        if kind == Kind::Kept {
-            atomic::remove(&dir.join(RECORD))?;
-        } else {
+        if kind == Kind::Fleeting {
             remove_tree(&layer)?;
         }
         if !name_file.as_os_str().is_empty() {

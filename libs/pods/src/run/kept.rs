@@ -24,6 +24,7 @@ use std::path::Path;
 
 use ctr_core::Digest;
 use ctr_core::file::FileError;
+use ctr_core::lock::Waiting;
 use ctr_runtime::monitor::become_monitor;
 use ctr_store::Image;
 use ctr_sys::clone::{Child, Half, SingleThreaded, split};
@@ -80,10 +81,6 @@ pub fn create(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> 
     let image = find(host, &request)?;
     let paths = OwnPaths::of(&request)?;
     let claim = containers.claim(Kind::Kept, request.name.as_deref())?;
-    if let Err(error) = dependencies::mark(&containers, &request, &claim.id) {
-        claim.discard()?;
-        return Err(error.into());
-    }
     let settled = volumes::settle(host.store, &containers, &request, image.as_ref(), now());
     let (request, Found { layers, held: volumes }) = match settled {
         Ok((request, found)) => (request.into_owned(), found),
@@ -93,9 +90,15 @@ pub fn create(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> 
         }
     };
     let held = Held { claim, request, image, paths, maps: None, more_layers: layers, waits: false };
-    let published = held.container(host).publish(None);
-    // From here on the record spares layers and volumes.
+    let mut on_wait = |waiting: &Waiting| note(Note::Waiting(waiting.clone()));
+    let marked = dependencies::mark(&containers, &held.request, &held.claim.id, &mut on_wait);
+    let published = match &marked {
+        Ok(_) => held.container(host).publish(None),
+        Err(_) => Ok(()),
+    };
+    // From here on the record spares layers and volumes, and what is needed.
     drop((reading, volumes));
+    let published = marked.map_err(RunError::from).and(published);
     match published {
         Ok(()) => Ok(held),
         Err(error) => {
