@@ -17,7 +17,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use crate::source::{root, rust_files, tokens};
 
 /// Options before the verb that take the next word as their value.
-const VALUED: [&str; 11] = [
+const VALUED: [&str; 12] = [
     "--connection",
     "--log-level",
     "--module",
@@ -28,6 +28,7 @@ const VALUED: [&str; 11] = [
     "--storage-opt",
     "--tmpdir",
     "--url",
+    "--volumepath",
     "-c",
 ];
 

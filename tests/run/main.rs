@@ -32,5 +32,6 @@ mod terminal;
 mod top;
 mod trouble;
 mod user;
+mod volume_path;
 mod volume_verbs;
 mod volumes;

@@ -42,7 +42,7 @@ impl Context {
         globals.check_storage()?;
         let dirs = own.rooted(globals.root.as_deref(), globals.runroot.as_deref());
         let events = globals.events(&dirs)?;
-        let layout = Layout { data: dirs.data, run: dirs.run, driver };
+        let layout = ctr_views::place::layout(globals, dirs.data, dirs.run, driver)?;
         Ok(Self { layout, events, own, user: crate::internal::user() })
     }
 
@@ -50,7 +50,7 @@ impl Context {
     pub(crate) fn at(&self, at: &StoreAt) -> Result<Self, CommandError> {
         let dirs = self.own.rooted(Some(&at.root), at.run_root.as_deref());
         let events = Log::new(&dirs);
-        let layout = Layout { data: dirs.data, run: dirs.run, driver: driver(at.driver.as_deref())? };
+        let layout = Layout::new(dirs.data, dirs.run, driver(at.driver.as_deref())?);
         Ok(Self { layout, events, ..self.clone() })
     }
 

@@ -89,7 +89,7 @@ fn unpack() -> bool {
 }
 
 fn settle(data: &std::path::Path, run: &std::path::Path) -> bool {
-    let layout = Layout { data: data.to_owned(), run: run.to_owned(), driver: Driver::Overlay };
+    let layout = Layout::new(data.to_owned(), run.to_owned(), Driver::Overlay);
     Store::open(&layout).is_ok_and(|store| store.settle().is_ok())
 }
 
@@ -105,7 +105,7 @@ fn trees(setup: &Setup, image: &str) -> ExitCode {
 }
 
 fn restore(setup: &Setup, image: &str) -> Result<(), CommandError> {
-    let layout = Layout { data: setup.data.clone(), run: setup.run.clone(), driver: Driver::Overlay };
+    let layout = Layout::new(setup.data.clone(), setup.run.clone(), Driver::Overlay);
     let store = Store::open(&layout).map_err(of)?;
     let id = ImageId::parse(image).map_err(of)?;
     let image = store.image(id).map_err(of)?;

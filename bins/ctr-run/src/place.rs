@@ -24,8 +24,7 @@ pub struct Place {
     pub dirs: Dirs,
     /// Where events go.
     pub events: Log,
-    /// How roots of containers are put together.
-    pub driver: Driver,
+    layout: Layout,
     /// The user's name, as the login has it.
     pub user: Option<String>,
 }
@@ -50,19 +49,28 @@ impl Place {
         let dirs = own.rooted(globals.root.as_deref(), globals.runroot.as_deref());
         let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
         let events = globals.events(&dirs)?;
-        Ok(Self { own, dirs, events, driver, user: user.filter(|name| !name.is_empty()) })
+        let layout = ctr_views::place::layout(globals, dirs.data.clone(), dirs.run.clone(), driver)?;
+        Ok(Self { own, dirs, events, layout, user: user.filter(|name| !name.is_empty()) })
     }
 
     /// The layout of the store.
     #[must_use]
     pub fn layout(&self) -> Layout {
-        Layout { data: self.dirs.data.clone(), run: self.dirs.run.clone(), driver: self.driver }
+        self.layout.clone()
+    }
+
+    /// Says at which path of the configuration no volumes will be: they lie somewhere else already.
+    pub fn say(&self, ui: &Ui) {
+        if let Ok(Some(path)) = self.layout.check_volume_path() {
+            let (path, there) = (path.display(), self.layout.volumes());
+            ui.debug(&format!("Overriding volume path {path} with {}, where volumes lie", there.display()));
+        }
     }
 
     /// The name of the driver.
     #[must_use]
     pub const fn driver_name(&self) -> &'static str {
-        match self.driver {
+        match self.layout.driver {
             Driver::Overlay => "overlay",
             Driver::Vfs => "vfs",
         }

@@ -36,6 +36,9 @@ const SAYING: &[&str] = &[
 /// Where root's podman keeps what is its own, which files that are there for all users name too.
 const ROOTS: [&str; 2] = ["/var/lib/containers/storage", "/run/containers/storage"];
 
+/// Where root's podman has its volumes.
+const ROOTS_VOLUMES: &str = "/var/lib/containers/storage/volumes";
+
 /// Where events go.
 const EVENTS: &str = "engine.events_logger";
 
@@ -76,6 +79,14 @@ impl Settings {
             }
         }
         all
+    }
+
+    /// Where `containers.conf` says that volumes lie.
+    #[must_use]
+    pub fn volume_path(&self) -> Option<&Path> {
+        let named = self.containers.text("engine.volume_path").filter(|path| !path.is_empty())?;
+        let is_roots = named.trim_end_matches('/') == ROOTS_VOLUMES && !rustix::process::geteuid().is_root();
+        (!is_roots).then(|| Path::new(named))
     }
 
     /// Says what does nothing, if the verb is one to say so. Podman does not mention keys that it does not know, and

@@ -34,6 +34,7 @@ pub(crate) const PERSISTENT: &[Flag] = &[
         "tmpdir",
         "Path to the run directory where --runroot names none (podman keeps state of its own there)",
     ),
+    Flag::path("volumepath", "Path to the volume directory in which volume data is stored"),
 ];
 
 /// Options that stand before the verb only.
@@ -95,7 +96,6 @@ pub(crate) const REFUSED: &[&[&str]] = &[&[
     "tls-key",
     "trace",
     "transient-store",
-    "volumepath",
 ]];
 
 /// Skopeo's options that are not built.
@@ -119,6 +119,8 @@ pub struct Globals {
     pub root: Option<PathBuf>,
     /// Where the run state lies, if not at its usual place.
     pub runroot: Option<PathBuf>,
+    /// Where volumes are to lie, if not in the store.
+    pub volume_path: Option<PathBuf>,
     /// `overlay` or `vfs`, if given.
     pub storage_driver: Option<String>,
     /// Options of the storage, as given.
@@ -171,6 +173,7 @@ impl Globals {
             root: path("root"),
             // What podman keeps in two places is in one here.
             runroot: path("runroot").or_else(|| path("tmpdir")),
+            volume_path: path("volumepath"),
             storage_driver: text("storage-driver").filter(|driver| !driver.is_empty()),
             storage_opts: all("storage-opt").collect(),
             events_backend: text("events-backend").filter(|backend| !backend.is_empty()),

@@ -60,7 +60,7 @@ fn remove(dirs: &Dirs, claim: Claim, container: &Container, events: &Log) -> Res
     let gone = claim.discard();
     let logged = if gone.is_ok() { events.append(&removed_event(container)) } else { Ok(()) };
     // Those that somebody still uses, be it this container's record, are spared.
-    let layout = Layout { data: dirs.data.clone(), run: dirs.run.clone(), driver: Driver::Overlay };
+    let layout = Layout::new(dirs.data.clone(), dirs.run.clone(), Driver::Overlay);
     let store = Store::open(&layout).map_err(EndedError::from);
     let emptied = store.and_then(|store| Ok(volumes::discard(&store, &container.record.volumes())?));
     gone.and(unnamed)?;

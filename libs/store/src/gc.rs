@@ -108,13 +108,12 @@ impl Store {
 
     /// Deletes what is in the trash, in A. What two processes delete at the same time goes once.
     pub fn empty_trash(&self) -> Result<(), StoreError> {
-        let trash = self.layout().trash();
-        let root = Root::open(&trash).map_err(|error| FileError::new("open", &trash, rooted(error)))?;
-        for name in all_names(&trash)? {
-            let removed = root.remove_tree(&name);
-            removed.map_err(|error| FileError::new("remove", trash.join(&name), rooted(error)))?;
+        empty(&self.layout().trash())?;
+        match self.layout().volume_trash() {
+            // Where volumes lie elsewhere, that may not be mounted.
+            Some(trash) if exists(&trash)? => Ok(empty(&trash)?),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Images and indexes that have a name, are kept without one, or are part of such an index.
@@ -403,6 +402,15 @@ impl Store {
         }
         Ok(swept)
     }
+}
+
+fn empty(trash: &Path) -> Result<(), FileError> {
+    let root = Root::open(trash).map_err(|error| FileError::new("open", trash, rooted(error)))?;
+    for name in all_names(trash)? {
+        let removed = root.remove_tree(&name);
+        removed.map_err(|error| FileError::new("remove", trash.join(&name), rooted(error)))?;
+    }
+    Ok(())
 }
 
 fn rooted(error: ctr_core::rooted::TreeError) -> std::io::Error {

@@ -12,6 +12,7 @@ use ctr_core::limits;
 use serde::{Deserialize, Serialize};
 
 use crate::Access;
+use crate::volume::{PlaceError, VolumePath};
 
 /// The format that this program writes.
 const FORMAT: u32 = 1;
@@ -39,6 +40,8 @@ pub struct Layout {
     pub run: PathBuf,
     /// How roots are put together.
     pub driver: Driver,
+    /// Where volumes are to lie, if not in `data`: what the first one decides.
+    pub volume_path: Option<VolumePath>,
 }
 
 /// A store cannot be opened.
@@ -67,6 +70,9 @@ pub enum OpenError {
         #[source]
         source: serde_json::Error,
     },
+    /// Its volumes cannot lie where they are to.
+    #[error(transparent)]
+    Volumes(#[from] PlaceError),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,6 +87,12 @@ struct Version {
 }
 
 impl Layout {
+    /// A store that has everything in its own directories.
+    #[must_use]
+    pub const fn new(data: PathBuf, run: PathBuf, driver: Driver) -> Self {
+        Self { data, run, driver, volume_path: None }
+    }
+
     /// Names of images and indexes.
     #[must_use]
     pub fn refs(&self) -> PathBuf {
@@ -115,12 +127,6 @@ impl Layout {
     #[must_use]
     pub fn containers(&self) -> PathBuf {
         self.data.join("containers")
-    }
-
-    /// Volumes.
-    #[must_use]
-    pub fn volumes(&self) -> PathBuf {
-        self.data.join("volumes")
     }
 
     /// Records of containers of this boot.
@@ -172,6 +178,9 @@ impl Layout {
         // The run directory is gone after each boot, the data directory is not.
         if !self.locks().is_dir() {
             atomic::private_directory(&self.locks())?;
+        }
+        if access == Access::ReadWrite {
+            self.settle_volume_path()?;
         }
         Ok(access)
     }
@@ -225,7 +234,7 @@ mod tests {
     use crate::Store;
 
     fn layout(home: &Path) -> Layout {
-        Layout { data: home.join("data"), run: home.join("run"), driver: Driver::Overlay }
+        Layout::new(home.join("data"), home.join("run"), Driver::Overlay)
     }
 
     #[test]

@@ -245,7 +245,7 @@ mod tests {
 
     fn store(home: &tempfile::TempDir) -> Store {
         let (data, run) = (home.path().join("data"), home.path().join("run"));
-        Store::open(&Layout { data, run, driver: Driver::Overlay }).unwrap()
+        Store::open(&Layout::new(data, run, Driver::Overlay)).unwrap()
     }
 
     #[test]

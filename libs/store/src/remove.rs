@@ -3,6 +3,8 @@
 //! The gc lock is held exclusively while an image is looked at and renamed into the trash, so that no container can be
 //! made from it in between. What it leaves (layers, blobs) is garbage for the next sweep.
 
+use std::path::PathBuf;
+
 use ctr_core::Reference;
 use ctr_core::lock::Waiting;
 
@@ -152,6 +154,8 @@ impl Store {
     /// Returns whether anything waits in the trash.
     #[must_use]
     pub fn has_trash(&self) -> bool {
-        std::fs::read_dir(self.layout().trash()).is_ok_and(|mut entries| entries.next().is_some())
+        let is_filled =
+            |trash: PathBuf| std::fs::read_dir(trash).is_ok_and(|mut entries| entries.next().is_some());
+        is_filled(self.layout().trash()) || self.layout().volume_trash().is_some_and(is_filled)
     }
 }

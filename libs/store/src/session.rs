@@ -337,8 +337,13 @@ impl Drop for Session {
 impl Store {
     /// Moves something into the trash, whole, whoever owns what is in it.
     pub(crate) fn discard(&self, path: &Path) -> Result<(), FileError> {
+        self.discard_into(&self.layout().trash(), path)
+    }
+
+    /// The same, into the trash of another file system.
+    pub(crate) fn discard_into(&self, trash: &Path, path: &Path) -> Result<(), FileError> {
         let random = random_hex(8).map_err(|error| FileError::new("remove", path, error))?;
-        match std::fs::rename(path, self.layout().trash().join(random)) {
+        match std::fs::rename(path, trash.join(random)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(FileError::new("remove", path, error))
             }

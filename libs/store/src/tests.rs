@@ -26,7 +26,7 @@ struct World {
 fn world() -> World {
     let home = tempfile::tempdir().unwrap();
     let (data, run) = (home.path().join("data"), home.path().join("run"));
-    let store = Store::open(&Layout { data, run, driver: Driver::Overlay }).unwrap();
+    let store = Store::open(&Layout::new(data, run, Driver::Overlay)).unwrap();
     World { home, store, key: "0123456789abcdef0123456789abcdef".parse().unwrap() }
 }
 

@@ -12,7 +12,8 @@
 //! # Theory of operation
 //! A volume appears with the rename of its record and is gone with the record. Who uses it is not counted anywhere: the
 //! records of containers name it ([`Store::volume_users`]). Between a look at a volume and the record of the container
-//! that uses it lies [`Volumes::hold`], a shared lock, which keeps it from being removed.
+//! that uses it lies [`Volumes::hold`], a shared lock, which keeps it from being removed. [`place`] has where they lie
+//! that are not in DATA.
 //!
 //! What an image has where a volume is mounted first is copied into it ([`Volume::fill`]): beside the volume, without a
 //! lock, since that may take long; then moved in under the lock, entry by entry. Others may have it mounted already, so
@@ -31,6 +32,7 @@
 mod archive;
 mod fill;
 mod name;
+mod place;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -46,6 +48,7 @@ use ctr_core::rooted::{Root, TreeError};
 pub use archive::ArchiveError;
 pub use fill::{FillError, First};
 pub use name::{random as random_name, valid as is_name};
+pub use place::{PlaceError, VolumePath};
 pub use record::{Asked, Backing, Driver, NewVolume, OptionError, Record};
 
 use crate::container::Claim;
@@ -104,6 +107,17 @@ pub enum VolumeError {
     /// A newer version wrote it.
     #[error("volume {0} was written by a newer version")]
     Newer(String),
+    /// Where volumes lie there is nothing.
+    #[error("the volumes lie in {}, which is not there", .0.display())]
+    Away(PathBuf),
+    /// Where volumes lie there is something else of that name.
+    #[error("cannot make volume {name}: {} is not empty, and no volume", path.display())]
+    Foreign {
+        /// The name.
+        name: String,
+        /// The folder.
+        path: PathBuf,
+    },
 }
 
 /// The volumes of a store.
@@ -111,6 +125,8 @@ pub enum VolumeError {
 pub struct Volumes<'s> {
     store: &'s Store,
     folder: PathBuf,
+    /// Of volumes that lie elsewhere.
+    trash: Option<PathBuf>,
 }
 
 /// One volume, as it was when it was read.
@@ -161,7 +177,7 @@ impl Store {
     /// The volumes of this store.
     #[must_use]
     pub fn volumes(&self) -> Volumes<'_> {
-        Volumes { store: self, folder: self.layout().volumes() }
+        Volumes { store: self, folder: self.layout().volumes(), trash: self.layout().volume_trash() }
     }
 
     /// The containers whose records name a volume.
@@ -182,6 +198,7 @@ impl Volumes<'_> {
     /// The folder cannot be read.
     pub fn list(&self) -> Result<Listing, VolumeError> {
         let mut listing = Listing::default();
+        self.must_be_there()?;
         for name in names_in(&self.folder)? {
             match self.read(&name) {
                 Ok(Some(volume)) => listing.good.push(volume),
@@ -208,6 +225,7 @@ impl Volumes<'_> {
         if let Some(volume) = self.read(text)? {
             return Ok(volume);
         }
+        self.must_be_there()?;
         let mut fitting = names_in(&self.folder)?;
         fitting.retain(|name| !text.is_empty() && name.starts_with(text) && self.is_published(name));
         match fitting.as_slice() {
@@ -229,9 +247,27 @@ impl Volumes<'_> {
         match file::read_json::<Record>(&folder.join(RECORD), limits::RECORD) {
             Ok(record) if record.version > record::VERSION => Err(VolumeError::Newer(name.to_owned())),
             Ok(record) => Ok(Some(Volume { record, folder })),
-            Err(error) if error.is_missing() || error.is_below_a_file() => Ok(None),
+            Err(error) if error.is_missing() || error.is_below_a_file() => {
+                self.must_be_there()?;
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What lies in a folder that is not mounted is not gone.
+    fn must_be_there(&self) -> Result<(), VolumeError> {
+        let is_away = place::is_away(&self.folder, self.trash.as_deref());
+        if is_away { Err(VolumeError::Away(self.folder.clone())) } else { Ok(()) }
+    }
+
+    /// Moves something of these volumes to the trash, where it is on the same file system.
+    fn discard(&self, path: &Path) -> Result<(), FileError> {
+        self.store.discard_into(&self.trash(), path)
+    }
+
+    fn trash(&self) -> PathBuf {
+        self.trash.clone().unwrap_or_else(|| self.store.layout().trash())
     }
 
     /// Makes a volume. One that is to belong to somebody else than the user can only be made in A.
@@ -278,6 +314,10 @@ impl Volumes<'_> {
     /// Takes a volume's lock, making its folder if need be: one that somebody sweeps meanwhile is made again.
     fn lock(&self, name: &str, mode: Mode) -> Result<Lock, VolumeError> {
         let folder = self.folder.join(name);
+        self.must_be_there()?;
+        if self.trash.is_some() && !self.is_published(name) && !place::is_ours(&folder)? {
+            return Err(VolumeError::Foreign { name: name.to_owned(), path: folder });
+        }
         loop {
             atomic::private_directory(&folder)?;
             match Lock::acquire(&folder.join(LOCK), mode, &mut |_| {}) {
@@ -309,7 +349,7 @@ impl Volumes<'_> {
         atomic::remove(&folder.join(RECORD))?;
         atomic::sync_directory(&folder)?;
         let random = ctr_core::id::random_hex(8).map_err(VolumeError::Random)?;
-        let trash = Trash { folder: self.store.layout().trash(), name: random };
+        let trash = Trash { folder: self.trash(), name: random };
         std::fs::rename(&folder, trash.folder.join(&trash.name))
             .map_err(|error| FileError::new("remove", &folder, error))?;
         drop(lock);
@@ -324,15 +364,18 @@ impl Volumes<'_> {
         let mut swept = 0;
         for name in names_in(&self.folder)? {
             let folder = self.folder.join(&name);
+            if self.trash.is_some() && !place::may_go(&folder)? {
+                continue;
+            }
             let Some(_lock) = try_lock(&folder.join(LOCK))? else { continue };
             if !folder.join(RECORD).exists() {
-                self.store.discard(&folder)?;
+                self.discard(&folder)?;
                 swept += 1;
                 continue;
             }
             for inner in names_in(&folder)? {
                 if let Some(_ours) = fill::abandoned(&folder, &inner)? {
-                    self.store.discard(&folder.join(inner))?;
+                    self.discard(&folder.join(inner))?;
                     swept += 1;
                 }
             }

@@ -70,7 +70,7 @@ pub struct Setup {
 
 impl Setup {
     fn layout(&self) -> Layout {
-        Layout { data: self.data.clone(), run: self.run.clone(), driver: Driver::Overlay }
+        Layout::new(self.data.clone(), self.run.clone(), Driver::Overlay)
     }
 }
 

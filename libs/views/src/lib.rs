@@ -11,6 +11,7 @@ mod glob;
 pub mod image;
 pub mod inspect;
 pub mod listing;
+pub mod place;
 pub mod unused;
 pub mod usage;
 

@@ -151,6 +151,7 @@ fn prepare<'a>(
     place: &'a Place,
     store: &'a Store,
 ) -> Result<Host<'a>, CommandError> {
+    place.say(&call.ui);
     if let Source::Image(name) = &request.source {
         hello::provide(name, place, store)?;
     }

@@ -16,6 +16,7 @@ use ctr_pods::containers::Containers;
 use ctr_pods::remove::{Removal, seize};
 use ctr_store::Store;
 use ctr_store::gc::Budget;
+use ctr_store::volume::VolumeError;
 
 use crate::error;
 use crate::place::{Place, waits};
@@ -112,6 +113,10 @@ pub fn reset(call: &Call) -> Result<Exit, CommandError> {
         claim.discard().map_err(CommandError::environment)?;
     }
     let _alone = alone(&place, ui)?;
+    match place.layout().reset_volumes() {
+        Err(error @ VolumeError::Away(_)) => ui.warn(&format!("{error}; they were left")),
+        other => other.map_err(CommandError::environment)?,
+    }
     for directory in [&place.dirs.data, &place.dirs.run.join("containers"), &place.dirs.run.join("names")] {
         empty(directory).map_err(CommandError::environment)?;
     }
@@ -138,6 +143,10 @@ fn confirmed(place: &Place, ui: &Ui) -> Result<bool, CommandError> {
     }
     ui.note("this ends all containers and removes:");
     ui.note(&format!("  - all images, containers and volumes, in {}", place.dirs.data.display()));
+    let volumes = place.layout().volumes();
+    if !volumes.starts_with(&place.dirs.data) {
+        ui.note(&format!("  - the volumes, in {}", volumes.display()));
+    }
     ui.note(&format!("  - the state of what runs, in {}", place.dirs.run.display()));
     ui.note(&format!("type `{WORD}` to go on:"));
     let mut answer = String::new();

@@ -95,7 +95,7 @@ fn mistakes_have_podmans_words() {
         ("podman ps --remote", "Error: unknown flag: --remote\nSee 'podman ps --help'\n125"),
         ("podman --remote ps", "Error: --remote is not supported yet\n125"),
         ("podman --foo ps", "Error: unknown flag: --foo\nSee 'podman --help'\n125"),
-        ("podman --volumepath /x ps", "Error: --volumepath is not supported yet\n125"),
+        ("podman --hooks-dir /x ps", "Error: --hooks-dir is not supported yet\n125"),
         ("podman container --foo", "Error: unknown flag: --foo\nSee 'podman container --help'\n125"),
         ("podman ps extra", "Error: `podman ps` takes no arguments\n125"),
         (

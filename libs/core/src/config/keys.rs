@@ -234,7 +234,7 @@ pub static CONTAINERS: Family = Family {
         unbuilt("engine.static_dir", Text, ""),
         works("engine.stop_timeout", Count),
         unbuilt("engine.tmp_dir", Text, ""),
-        unbuilt("engine.volume_path", Text, ""),
+        works("engine.volume_path", Text),
         void("engine.volume_plugin_timeout", Count, NO_PLUGINS),
         void("engine.volume_plugins", Map, NO_PLUGINS),
         void("farms", Opaque, NO_SERVICE),

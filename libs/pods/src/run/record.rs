@@ -2,6 +2,7 @@
 
 use ctr_core::boot::boot_id;
 use ctr_runtime::spec::IdMapping;
+use ctr_store::Layout;
 use ctr_userns::level_b::Plan;
 use ctr_userns::map::IdMaps;
 
@@ -27,7 +28,7 @@ pub(super) fn make(
         Source::Image(_) => None,
         Source::Folder { path, .. } => Some(absolute(path)?),
     };
-    let host_volumes = container.host.store.layout().volumes();
+    let layout = container.host.store.layout();
     let mut layers = image.as_ref().map(|image| image.layers.clone()).unwrap_or_default();
     layers.extend(container.more_layers);
     Ok(Record {
@@ -47,7 +48,7 @@ pub(super) fn make(
         annotations: request.annotations.clone(),
         process: process(container, plan),
         host: host(request, plan.map(|plan| &plan.maps)),
-        mounts: request.storage.mounts.iter().map(|it| mount(it, &host_volumes)).collect(),
+        mounts: request.storage.mounts.iter().map(|it| mount(it, layout)).collect(),
         cidfile: paths.cid.clone(),
         pidfile: paths.pid.clone(),
         timezone: request.timezone.clone().unwrap_or_default(),
@@ -157,7 +158,7 @@ fn host(request: &Request, maps: Option<&IdMaps>) -> HostRecord {
 }
 
 /// A mount as `inspect` shows it.
-fn mount(mount: &Mount, volumes: &std::path::Path) -> MountRecord {
+fn mount(mount: &Mount, layout: &Layout) -> MountRecord {
     let shown = |kind: &str, source: String, access: Access, propagation: &str, mut options: Vec<&str>| {
         let words =
             [(access.exec, "exec", "noexec"), (access.suid, "suid", "nosuid"), (access.dev, "dev", "nodev")];
@@ -189,7 +190,7 @@ fn mount(mount: &Mount, volumes: &std::path::Path) -> MountRecord {
         What::Volume(volume) => {
             let propagation = volume.propagation.map_or("rprivate", crate::mounts::Propagation::name);
             let name = volume.name.clone().unwrap_or_default();
-            let source = volumes.join(&name).join("_data").to_string_lossy().into_owned();
+            let source = layout.volumes().join(&name).join("_data").to_string_lossy().into_owned();
             let words = if volume.overlay { vec!["rbind", "O"] } else { vec!["rbind"] };
             MountRecord { volume: Some(name), ..shown("volume", source, volume.access, propagation, words) }
         }

@@ -173,7 +173,7 @@ mod tests {
     fn fit(texts: &[&str], verb: For) -> Result<Vec<String>, FilterError> {
         let home = tempfile::tempdir().unwrap();
         let (data, run) = (home.path().join("data"), home.path().join("run"));
-        let store = Store::open(&Layout { data, run, driver: Driver::Overlay }).unwrap();
+        let store = Store::open(&Layout::new(data, run, Driver::Overlay)).unwrap();
         let make = |name: &str, created: u64, labels: &[(&str, &str)], anonymous: bool| {
             let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
             let mut new = NewVolume::plain(name.to_owned(), created);

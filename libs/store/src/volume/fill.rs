@@ -19,7 +19,7 @@ use super::{FILL, LOCK, Volume, VolumeError};
 use crate::overlay::{self, CopyError, View};
 
 /// How the names of copies begin that are not complete.
-const PARTIAL: &str = "fill-";
+pub(super) const PARTIAL: &str = "fill-";
 
 /// A volume could not be made ready.
 #[derive(Debug, thiserror::Error)]

@@ -20,6 +20,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) data: &'a Path,
     /// The run directory.
     pub(crate) run: &'a Path,
+    /// Where volumes lie.
+    pub(crate) volumes: &'a Path,
     /// `overlay` or `vfs`.
     pub(crate) driver: &'static str,
     /// `--storage-opt`, each.
@@ -236,7 +238,7 @@ fn store(subject: &Subject<'_>) -> Vec<Entry> {
             record("define.ImageStore", vec![field("Number", "number", count(subject.images))]),
         ),
         field("RunRoot", "runRoot", shown(subject.run)),
-        field("VolumePath", "volumePath", shown(&subject.data.join("volumes"))),
+        field("VolumePath", "volumePath", shown(subject.volumes)),
         field("TransientStore", "transientStore", false),
     ]
 }
@@ -275,6 +277,7 @@ mod tests {
             voice,
             data: Path::new("/nonexistent/data"),
             run: Path::new("/nonexistent/run"),
+            volumes: Path::new("/nonexistent/volumes"),
             driver: "overlay",
             storage_opts: &["overlay.size=5".to_owned()],
             config_file: Path::new("/nonexistent/storage.conf"),

@@ -44,6 +44,7 @@ pub const VERB: Verb = Verb::new("[options] [NAME]", "Create a new volume")
 pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let new = asked(call)?;
     let place = Place::find(&call.globals)?;
+    place.say(&call.ui);
     let store = store(&place)?;
     // Only there it can be given away.
     let given = new.uid.is_some() || new.gid.is_some();
