@@ -1,6 +1,6 @@
 //! The environment of a container's command: what it is given, and nothing else.
 
-use ctr_tests::image::Image;
+use ctr_tests::image::{Image, Layer};
 use ctr_tests::{BUSYBOX, Env, needs};
 
 fn lines(text: &str) -> Vec<&str> {
@@ -139,4 +139,67 @@ fn tz_and_umask_are_set() {
     assert_eq!(env.sh(["--tz", "UTC"], "date +%Z"), "UTC");
     let said = env.shell(["--tz", "../../etc/shadow"], "true").run().fails(125);
     assert!(said.contains("timezone"), "{said}");
+    let said = env.shell(["--tz", "No/Where"], "true").run().fails(125);
+    assert!(said.contains("No/Where"), "{said}");
+}
+
+/// A zone of the image, of a place that no host knows.
+const ZONES: &str = "usr/share/zoneinfo";
+
+fn with_zones(localtime: &str) -> Image {
+    let zone = b"TZif2-the image's own";
+    let layer = Layer::new()
+        .file(format!("{ZONES}/Image/Own"), 0o644, zone)
+        .symlink(format!("{ZONES}/Image/Loop"), "Loop")
+        .symlink(format!("{ZONES}/UTC"), "/../../../../../../etc/shadow")
+        .file(format!("{ZONES}/Old"), 0o644, "old");
+    let layer = match localtime {
+        "" => layer,
+        "file" => layer.file("etc/localtime", 0o644, "of the image"),
+        target => layer.symlink("etc/localtime", target),
+    };
+    Image::busybox(BUSYBOX, [layer])
+}
+
+#[test]
+fn tz_is_a_link_where_the_image_has_the_zone() {
+    needs!(Userns);
+    for localtime in ["", "file", "/usr/share/zoneinfo/Old", "../../gone"] {
+        let env = Env::new();
+        env.load(&with_zones(localtime));
+        let script = "readlink /etc/localtime; cat /etc/localtime; stat -c ' %u:%g' /etc/localtime";
+        let seen = env.sh(["--tz", "Image/Own"], script);
+        assert_eq!(seen, "../usr/share/zoneinfo/Image/Own\nTZif2-the image's own 0:0", "{localtime}");
+    }
+    // Also for the root of another map, and again when it starts again.
+    let env = Env::new();
+    env.load(&with_zones(""));
+    let keep = ["--userns", "keep-id", "--user", "0"];
+    let seen = env.sh([&["--tz", "Image/Own"][..], &keep].concat(), "stat -c '%u %N' /etc/localtime");
+    assert_eq!(seen, "0 '/etc/localtime' -> '../usr/share/zoneinfo/Image/Own'");
+    env.ok(["create", "--name", "c", "--tz", "Image/Own", BUSYBOX, "readlink", "/etc/localtime"]);
+    for _ in 0..2 {
+        assert_eq!(env.ok(["start", "-a", "c"]), "../usr/share/zoneinfo/Image/Own");
+    }
+    assert_eq!(env.ok(["diff", "c"]), "C /etc\nA /etc/localtime");
+}
+
+#[test]
+fn tz_of_the_host_does_not_change_the_image_s_zones() {
+    needs!(Userns);
+    let env = Env::new();
+    env.load(&with_zones("/usr/share/zoneinfo/Old"));
+    // The image has this one only by a link that leads out of it, which leads nowhere.
+    let script = "date +%Z; test -L /etc/localtime || echo file; cat /usr/share/zoneinfo/Old";
+    assert_eq!(env.sh(["--tz", "UTC"], script), "UTC\nfile\nold");
+    // What the user mounts counts, not what the image has below it.
+    let folder = env.path("etc");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(folder.join("localtime"), "mine").expect("a file");
+    let mount = format!("{}:/etc", folder.display());
+    assert_eq!(env.sh(["--tz", "UTC", "-v", &mount], "test -L /etc/localtime || date +%Z"), "UTC");
+    let mount = format!("{}/localtime:/etc/localtime", folder.display());
+    assert_eq!(env.sh(["--tz", "Image/Own", "-v", &mount], "cat /etc/localtime"), "mine");
+    let said = env.shell(["--tz", "Image/Loop"], "true").run().fails(125);
+    assert!(said.contains("Image/Loop"), "{said}");
 }

@@ -32,6 +32,7 @@ pub(crate) mod start;
 mod streams;
 pub mod visit;
 mod volumes;
+mod zone;
 
 use std::borrow::Cow;
 use std::os::fd::AsFd;

@@ -8,16 +8,12 @@ use std::path::Path;
 use ctr_core::file::{self, FileError};
 use ctr_core::limits;
 
-use super::RunError;
+use super::{RunError, zone};
 use crate::create::OwnFile;
 use crate::hosts;
 use crate::mounts::Mount;
 use crate::namespaces::Mode;
 use crate::request::{HostsBase, Request};
-use crate::units::UnitError;
-
-/// Where the host keeps its zones.
-const ZONES: &str = "/usr/share/zoneinfo";
 
 /// Who a container is, for the files that say it.
 #[derive(Debug, Clone, Copy)]
@@ -38,8 +34,9 @@ pub(super) fn make(request: &Request, dir: &Path, who: Who<'_>) -> Result<Vec<Ow
     files.add("/etc/resolv.conf", "resolv.conf", || Ok(resolver(request)))?;
     files.add("/etc/hostname", "hostname", || Ok(format!("{}\n", who.hostname).into_bytes()))?;
     files.add("/run/.containerenv", ".containerenv", || Ok(marker(request, who).into_bytes()))?;
-    if let Some(zone) = &request.timezone {
-        files.add("/etc/localtime", "localtime", || zone_file(zone))?;
+    if request.timezone.is_some() {
+        // What is in it, or that it is not needed, is known when the image's own zones are.
+        files.add(zone::LOCALTIME, "localtime", || Ok(Vec::new()))?;
     }
     Ok(files.made)
 }
@@ -97,13 +94,5 @@ fn marker(request: &Request, who: Who<'_>) -> String {
         hosts::containerenv(env!("CARGO_PKG_VERSION"), who.name, who.id, who.image, who.image_id)
     } else {
         String::new()
-    }
-}
-
-fn zone_file(zone: &str) -> Result<Vec<u8>, RunError> {
-    let path = if zone == "local" { "/etc/localtime".into() } else { Path::new(ZONES).join(zone) };
-    match file::read(&path, limits::SYSTEM_FILE) {
-        Err(error) if error.is_missing() => Err(UnitError::Timezone(zone.to_owned()).into()),
-        other => Ok(other?),
     }
 }

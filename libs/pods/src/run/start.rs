@@ -28,7 +28,7 @@ use super::join::Joined;
 use super::labels::{self, Labels};
 use super::streams::Streams;
 use super::volumes::{self, Place};
-use super::{Container, Note, OwnPaths, RunError, now, record};
+use super::{Container, Note, OwnPaths, RunError, now, record, zone};
 use crate::containers::Kind;
 use crate::create::{self, Facts, OwnFile};
 use crate::device::Device;
@@ -135,6 +135,11 @@ impl<'a> Start<'a> {
         note: &mut dyn FnMut(Note),
     ) -> Result<Started, RunError> {
         let container = self.container;
+        let ids = &self.plan.maps;
+        let owner = (ids.uid.to_outer(0), ids.gid.to_outer(0));
+        if zone::settle(container.request, root, &self.given.files, owner)? {
+            self.facts.left_out.push(zone::LOCALTIME);
+        }
         let spec = create::spec(container.request, &self.given.facts(container, who))?;
         let caps = spec.process.capabilities.unwrap_or_default();
         let (program, agent) = program(container, caps.bounding)?;

@@ -46,6 +46,8 @@ pub struct Facts {
     pub seccomp: Option<Program>,
     /// The command waits until it is told to run.
     pub waits: bool,
+    /// Destinations of mounts that the second half leaves out: the root turned out to have what is wanted there.
+    pub left_out: Vec<&'static str>,
 }
 
 impl Facts {
@@ -62,6 +64,7 @@ impl Facts {
             preserved: Vec::new(),
             seccomp: None,
             waits: false,
+            left_out: Vec::new(),
         }
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn build(spec: &Spec, facts: &Facts, stage: &Stage) -> Result<Main, P
     plan.add(Step::Session {});
     plan.add(Step::Pivot { root: slot::ROOT });
     staged_trees(&mut plan, stage);
-    let read_only = mount_rest(&mut plan, spec, stage, &mut main)?;
+    let read_only = mount_rest(&mut plan, (spec, facts), stage, &mut main)?;
     image_devices(&mut plan, spec, stage)?;
     terminal(&mut plan, spec, stage)?;
     hide_rest(&mut plan, spec, stage)?;
@@ -89,12 +89,15 @@ type Late = (Slot, String);
 /// The mounts of the specification that are not on the staging area, in its order.
 fn mount_rest(
     plan: &mut Builder,
-    spec: &Spec,
+    (spec, facts): (&Spec, &Facts),
     stage: &Stage,
     main: &mut Main,
 ) -> Result<Vec<Late>, PlanError> {
     let mut late = Vec::new();
     for (at, mount) in spec.mounts.iter().enumerate().filter(|(at, _)| !stage.staged.holds(*at)) {
+        if facts.left_out.contains(&mount.destination.as_str()) {
+            continue;
+        }
         let options = Options::parse(mount)?;
         if options.bind.is_some() || mount.kind == "bind" {
             let given = u16::try_from(main.given.len()).unwrap_or(u16::MAX);
