@@ -1,6 +1,7 @@
 //! Files that a container is given: hosts, hostname, passwd and group.
 
-use ctr_tests::{Env, needs};
+use ctr_tests::image::{Image, Layer};
+use ctr_tests::{BUSYBOX, Env, needs};
 
 #[test]
 fn the_hostname_is_the_id_or_what_is_asked() {
@@ -48,4 +49,36 @@ fn a_user_that_the_image_lacks_gets_a_passwd_entry() {
     assert_eq!(entry, "me:x:1234:0::/me:/bin/sh");
     let entry = env.sh(["-u", "1234:4321", "--group-entry", "us:x:$GID:"], "grep :4321: /etc/group");
     assert_eq!(entry, "us:x:4321:");
+}
+
+#[test]
+fn the_root_has_the_mode_that_a_layer_says_or_podmans() {
+    needs!(Userns);
+    let tops = [None, Some(0o755), Some(0o1777)];
+    for (first, second, mode) in [
+        (tops[0], tops[0], "555"),
+        (tops[1], tops[0], "755"),
+        (tops[0], tops[2], "1777"),
+        (tops[1], tops[2], "1777"),
+    ] {
+        let env = Env::new();
+        let top = |layer: Layer, mode: Option<u32>| match mode {
+            Some(mode) => layer.dir("./", mode),
+            None => layer.file("usr/share/of/none", 0o644, ""),
+        };
+        let more = [top(Layer::new(), first), top(Layer::new().file("x", 0o644, ""), second)];
+        env.load(&Image::busybox(BUSYBOX, more));
+        let script = "stat -c %a /; touch /new && mkdir /dir && echo written";
+        assert_eq!(env.sh([""; 0], script), format!("{mode}\nwritten"), "{first:?} {second:?}");
+        assert_eq!(env.sh(["-v", "/made/here", "--userns", "keep-id"], "stat -c %a /"), mode);
+        assert_eq!(env.sh(["--cap-drop", "all", "--read-only"], "stat -c %a /"), mode);
+        // What is committed and kept is the same, and all of it goes again.
+        env.ok(["run", "--name", "c", BUSYBOX, "touch", "/new"]);
+        env.ok(["commit", "-q", "c", "localhost/committed"]);
+        let seen = env.ok(["run", "--rm", "localhost/committed", "sh", "-c", "stat -c %a / && ls /new"]);
+        assert_eq!(seen, format!("{mode}\n/new"));
+        env.ok(["rm", "c"]);
+        env.ok(["rmi", "localhost/committed", BUSYBOX]);
+        assert_eq!(std::fs::read_dir(env.store().join("layers")).expect("layers").count(), 0);
+    }
 }

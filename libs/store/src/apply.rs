@@ -16,6 +16,7 @@
 //! .wh..wh..opq    → user.overlay.opaque=y on the directory; for the top of the layer, Applied::opaque_root
 //! x/y without x/  → x, root's, 0755, and in Applied::implied: when an image is assembled, a layer below that
 //!                   has x decides about its owner, mode and times
+//! no ./           → the same of the top, which is 0555, as podman has it
 //! device nodes    → skipped as podman does in a user namespace, and counted
 //! xattrs          → user.*, ACLs and security.capability kept; trusted.*, other security.*, and above all
 //!                   user.overlay.*, by which a layer could point at files it does not have, dropped
@@ -94,6 +95,9 @@ pub struct Options {
     /// directories stay as they are unless an entry says otherwise.
     pub plain: bool,
 }
+
+/// The mode of the root of an image of which no layer says it: podman's.
+pub(crate) const TOP_MODE: u32 = 0o555;
 
 /// How many names of skipped things are remembered.
 const NAMED: usize = 64;

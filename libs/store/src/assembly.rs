@@ -18,7 +18,7 @@ use ctr_core::{Digest, atomic};
 use ctr_userns::map::{IdMaps, Key};
 use serde::{Deserialize, Serialize};
 
-use crate::apply::Applied;
+use crate::apply::{Applied, TOP_MODE};
 use crate::image::{Damage, ImageError};
 use crate::layer::{NOTE, TREE, Tree, trusted_note};
 use crate::overlay::{self, AssembleError, Attributes, CloneError, Cloned, Layer, Stack, Upper, View};
@@ -229,7 +229,7 @@ fn note(trees: &[Tree], into: &Path) -> Result<AssemblyNote, AssemblyError> {
     let boot_id = boot_id()?.clone();
     if trees.is_empty() {
         // An image of nothing has the root that every other starts from.
-        let root = Attributes { mode: 0o755, uid: 0, gid: 0, modified: (0, 0) };
+        let root = Attributes { mode: TOP_MODE, uid: 0, gid: 0, modified: (0, 0) };
         return Ok(AssemblyNote { boot_id, needed: false, root, bottom: 0, places: true, clone: None });
     }
     let mut opened = Vec::new();

@@ -17,7 +17,7 @@ use super::name::{self, Name};
 use super::owner::{self, Defaults, Object};
 use super::parent::{Parents, as_path, refused, tree_error};
 use super::xattr::{self, Trust};
-use super::{Applied, ApplyError, Options};
+use super::{Applied, ApplyError, Options, TOP_MODE};
 use crate::overlay::mark;
 use crate::tar::{Header, Kind, Reader, Time};
 
@@ -113,7 +113,7 @@ impl<'t> Unpack<'t> {
         let implied = self.parents.finish()?;
         if !self.options.plain && implied.first().is_some_and(|path| path.as_bytes().is_empty()) {
             let top = open_dir(self.tree, b"")?;
-            rustix::fs::fchmod(&top, Mode::from_raw_mode(0o755))
+            rustix::fs::fchmod(&top, Mode::from_raw_mode(TOP_MODE))
                 .map_err(|errno| refused("change the mode of", b"", errno))?;
         }
         self.applied.implied = implied;

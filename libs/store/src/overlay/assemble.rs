@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::replicate::{self, Failure, Marks};
 use super::view::{View, ViewError};
-use crate::apply::Applied;
+use crate::apply::{Applied, TOP_MODE};
 
 /// One layer of an image.
 #[derive(Debug, Clone, Copy)]
@@ -109,9 +109,12 @@ pub fn attributes(layers: &[Layer<'_>], into: &Root) -> Result<Assembly, Assembl
         .map(|layer| layer.applied.implied.iter().map(crate::apply::LayerPath::as_path).collect())
         .collect();
     let wanted = wanted(&view, &implied)?;
-    let root = match wanted.get(Path::new("")) {
-        Some(tree) => {
-            Attributes::of(&stat(&view.open_in(*tree, Path::new(""), OFlags::DIRECTORY)?, Path::new(""))?)
+    let top = Path::new("");
+    let root = match wanted.get(top) {
+        Some(tree) => Attributes::of(&stat(&view.open_in(*tree, top, OFlags::DIRECTORY)?, top)?),
+        // The first stores unpacked such a layer with another mode.
+        None if implied.iter().all(|implied| implied.contains(top)) => {
+            Attributes { mode: TOP_MODE, ..Attributes::of(&view.top()?.stat) }
         }
         None => Attributes::of(&view.top()?.stat),
     };

@@ -169,6 +169,18 @@ fn userns_implied_directories_get_their_attributes_back() {
     assert_eq!(std::fs::read(shown.join("etc/motd")).unwrap(), b"three");
     assert!(!names(&fix).contains(&"opt".to_owned()));
 
+    // Nobody describes the top: it has podman's mode, also in a tree of the first stores.
+    let (path, silent) = stage.layer("silent", &[file("a/f", "")]);
+    assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o555);
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let root = Root::open(&path).unwrap();
+    let alone = [Layer { tree: &root, applied: &silent }];
+    let assembly = attributes(&alone, &Root::open(stage.make("fix1")).unwrap()).unwrap();
+    assert_eq!((assembly.needed, assembly.root.mode), (false, 0o555));
+    let above = [all[0], alone[0]];
+    let assembly = attributes(&above, &Root::open(stage.make("fix4")).unwrap()).unwrap();
+    assert_eq!((assembly.needed, assembly.root.mode), (true, 0o711));
+
     // A layer that describes all, and one that hides what is below it.
     let (path, applied) = stage.layer("plain", &[dir("./", 0o755), dir("a/", 0o755), file("a/f", "")]);
     let plain = Root::open(&path).unwrap();
