@@ -277,6 +277,28 @@ fn a_container_that_does_not_run_keeps_its_ids_and_what_is_read_only() {
     env.ok(["rm", "-f", "-t", "0", "c"]);
 }
 
+#[test]
+fn a_container_that_shares_ids_has_them_before_its_first_start() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let _file = env.file("in", "host");
+    for ids in ["keep-id", "auto:size=2000"] {
+        env.ok(["create", "--name", "base", "--userns", ids, BUSYBOX, "sleep", "1000"]);
+        for (name, flag) in [("ids", "--userns=container:base"), ("ipc", "--ipc=container:base")] {
+            env.ok(["create", "--name", name, flag, BUSYBOX, "sleep", "1000"]);
+            env.ok(["cp", "./in", &format!("{name}:/tmp/in")]);
+        }
+        // Both held at once.
+        env.ok(["cp", "ids:/tmp/in", "base:/tmp/in"]);
+        for name in ["ids", "ipc"] {
+            env.ok(["start", name]);
+            assert_eq!(inside(&env, name, "stat -c %u:%g / /bin"), "0:0\n0:0", "{ids} {name}");
+            assert_eq!(inside(&env, name, "stat -c %u /tmp/in"), "0", "{ids} {name}");
+        }
+        env.ok(["rm", "-f", "--depend", "-t", "0", "base"]);
+    }
+}
+
 /// Class F: links of the container's lead nowhere but into the container, in either direction.
 #[test]
 fn links_of_a_container_stay_inside() {

@@ -83,6 +83,10 @@ fn what_is_the_hosts_stays_the_hosts() {
         let seen = env.sh([&flag], &format!("readlink /proc/self/ns/{kind}"));
         assert_eq!(seen, ours.display().to_string(), "{flag}");
     }
+    // Through others too.
+    detached(&env, &["--pid=container:other"], "second", "exec sleep 1000");
+    let ours = std::fs::read_link("/proc/self/ns/pid").expect("a namespace").display().to_string();
+    assert_eq!(env.sh(["--pid=container:second"], "readlink /proc/self/ns/pid"), ours);
 }
 
 #[test]

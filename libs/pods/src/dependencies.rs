@@ -24,8 +24,8 @@ use ctr_core::lock::Mode::{Exclusive, Shared};
 use ctr_core::lock::{Lock, Waiting};
 
 use crate::containers::{Container, Containers, ContainersError, ids_in};
-use crate::namespaces::Mode;
 use crate::request::Request;
+use crate::run::share::{self, ShareError};
 
 /// Where marks are, in the folder of a container that others need.
 const MARKS: &str = "dependents";
@@ -53,6 +53,9 @@ pub enum DependencyError {
         #[source]
         source: ContainersError,
     },
+    /// What it needs to share a namespace of.
+    #[error(transparent)]
+    Share(#[from] ShareError),
     /// Records.
     #[error(transparent)]
     Containers(#[from] ContainersError),
@@ -61,10 +64,10 @@ pub enum DependencyError {
     File(#[from] FileError),
 }
 
-/// Puts ids for the names of what a request needs.
+/// Puts ids for the names of what a request needs; what is settled stays as it is.
 ///
 /// # Errors
-/// One is not there.
+/// One is not there, or its namespaces cannot be shared.
 pub fn settle(request: &mut Request, containers: &Containers) -> Result<(), DependencyError> {
     for name in &mut request.requires {
         let unfit = |source| DependencyError::Unfit { name: name.clone(), source };
@@ -76,14 +79,7 @@ pub fn settle(request: &mut Request, containers: &Containers) -> Result<(), Depe
     {
         request.userns.mode = Some(format!("{OF_CONTAINER}{}", found.record.id));
     }
-    for (_, mode) in request.namespaces.shared() {
-        if let Mode::Container(name) = mode
-            && let Ok(found) = containers.find(name)
-        {
-            *name = found.record.id.to_string();
-        }
-    }
-    Ok(())
+    Ok(share::settle(containers, request)?)
 }
 
 /// Whether a request needs other containers.

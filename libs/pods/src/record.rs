@@ -122,6 +122,14 @@ pub struct HostRecord {
     pub devices: Vec<(String, String)>,
 }
 
+impl HostRecord {
+    /// Whether its first process is the first of a pid namespace.
+    #[must_use]
+    pub fn has_own_pids(&self) -> bool {
+        matches!(self.pid.as_str(), "" | "private")
+    }
+}
+
 /// A container as it was asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {

@@ -27,7 +27,7 @@ mod labels;
 mod record;
 mod root;
 pub mod session;
-mod share;
+pub(crate) mod share;
 pub(crate) mod start;
 mod streams;
 pub mod visit;
@@ -290,13 +290,16 @@ pub fn foreground(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note))
     if dependencies::has_any(&request) {
         dependencies::settle(request.to_mut(), &Containers::new(host.dirs))?;
     }
-    let request = &*request;
     check_preserved(&request.process.preserve_fds)?;
-    let choice = flags(request).choose()?;
+    let choice = flags(&request).choose()?;
     let containers = Containers::new(host.dirs);
-    let (request, shares) = Shares::of_new(&containers, request)?;
+    let is_sharing = request.namespaces.owners().next().is_some();
+    let shares = match is_sharing {
+        true => Shares::find(&containers, &mut request.to_mut().namespaces)?,
+        false => Shares::default(),
+    };
     let target = shares.target(&choice).map_or_else(|| Target::of(&choice), |target| Ok(Some(target)))?;
-    let request = request.as_ref();
+    let request = &*request;
     let reading = host.store.reading(&mut |waiting| note(Note::Waiting(waiting.clone())))?;
     let image = find(host, request)?;
     let (settled, found) = all_volumes::settle(host.store, &containers, request, image.as_ref(), now())?;

@@ -222,8 +222,7 @@ fn ask(
 fn hears(container: &Container, signal: i32) -> bool {
     let Some(state) = &container.state else { return true };
     let status = std::fs::read_to_string(format!("/proc/{}/status", state.init.pid)).unwrap_or_default();
-    let own_pids = container.record.host.pid != "host";
-    can_hear(&status, signal, own_pids).unwrap_or(true)
+    can_hear(&status, signal, container.record.host.has_own_pids()).unwrap_or(true)
 }
 
 /// Reads the masks of `/proc/PID/status`. The first process of a pid namespace gets a signal that it has blocked, or has a
@@ -264,6 +263,14 @@ fn ended(init: &OwnedFd, within: Option<Duration>) -> Result<bool, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_process_1() {
+        let first = |pid: &str| {
+            crate::record::HostRecord { pid: pid.to_owned(), ..Default::default() }.has_own_pids()
+        };
+        assert_eq!(["private", "", "host", "container:x"].map(first), [true, true, false, false]);
+    }
 
     #[test]
     fn who_can_hear_what() {

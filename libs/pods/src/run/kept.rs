@@ -39,7 +39,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions, setsid, waitid};
 
 use super::join::Target;
-use super::share::{self, Shares};
+use super::share::Shares;
 use super::streams::Streams;
 use super::{
     Container, Host, Note, OwnPaths, RunError, Started, check_preserved, enter, find, flags, is_auto, now,
@@ -75,7 +75,6 @@ pub fn create(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> 
     flags(request).choose()?;
     let mut request = request.settled()?;
     let containers = Containers::new(host.dirs);
-    share::settle(&containers, &mut request)?;
     dependencies::settle(&mut request, &containers)?;
     let reading = host.store.reading(&mut |waiting| note(Note::Waiting(waiting.clone())))?;
     let image = find(host, &request)?;

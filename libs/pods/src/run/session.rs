@@ -100,7 +100,7 @@ impl Session {
         let mut on_wait = |waiting: &Waiting| note(Note::Waiting(waiting.clone()));
         let begun = entry::begin(host.user_run, host.user, false, &mut on_wait)?;
         let all = Containers::new(host.dirs);
-        let plan = plan_of(host, known, held, &begun, &all)?;
+        let plan = plan_of(host, (known, held), &begun, &all, &[])?;
         let a = begun.finish()?;
         let plan = match plan {
             Ok(plan) => plan,

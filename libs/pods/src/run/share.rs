@@ -9,7 +9,7 @@
 //! # Process context
 //! [`settle`] and [`Shares::find`] read records, in U. [`Shares::open`] is called in A.
 
-use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 
 use ctr_runtime::spec::NamespaceKind;
@@ -19,13 +19,16 @@ use rustix::io::Errno;
 
 use super::RunError;
 use super::join::{Joined, Target, namespace_of};
-use crate::containers::{Container, Containers};
+use crate::containers::{Container, Containers, ContainersError};
 use crate::namespaces::{Mode, Namespaces};
 use crate::request::Request;
 
 /// A namespace cannot be shared.
 #[derive(Debug, thiserror::Error)]
 pub enum ShareError {
+    /// It is not there.
+    #[error(transparent)]
+    Containers(#[from] ContainersError),
     /// Its owner keeps it to itself.
     #[error(
         "joining IPC of container {0} is not allowed: non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
@@ -55,23 +58,23 @@ pub enum ShareError {
     },
 }
 
-/// Puts ids for the names of containers whose namespaces are shared.
-pub(super) fn settle(containers: &Containers, request: &mut Request) -> Result<(), RunError> {
+/// Puts ids for the names of containers whose namespaces are shared; what is settled stays as it is.
+pub(crate) fn settle(containers: &Containers, request: &mut Request) -> Result<(), ShareError> {
     let own_ids = has_own_ids(request);
     let mut hostname = None;
     for (kind, mode) in request.namespaces.shared() {
         let Mode::Container(name) = mode else { continue };
-        let other = containers.find(name).map_err(RunError::Containers)?;
+        let other = containers.find(name)?;
         let id = other.record.id.to_string();
         if kind == "ipc" && matches!(other.record.host.ipc.as_str(), "private" | "none") {
-            return Err(ShareError::NotShareable(id).into());
+            return Err(ShareError::NotShareable(id));
         }
         if own_ids {
-            return Err(ShareError::OwnIds(other.record.name).into());
+            return Err(ShareError::OwnIds(other.record.name));
         }
         if kind == "uts" {
-            if request.hostname.is_some() {
-                return Err(ShareError::Hostname(other.record.name).into());
+            if request.hostname.as_ref().is_some_and(|own| *own != other.record.hostname) {
+                return Err(ShareError::Hostname(other.record.name));
             }
             hostname = Some(other.record.hostname);
         }
@@ -92,50 +95,33 @@ fn has_own_ids(request: &Request) -> bool {
 }
 
 /// What a container that starts shares of others.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shares(Vec<(NamespaceKind, &'static str, Container)>);
 
 impl Shares {
-    /// Of a container that is made and started at once.
-    pub(super) fn of_new<'a>(
-        containers: &Containers,
-        request: &'a Request,
-    ) -> Result<(Cow<'a, Request>, Self), RunError> {
-        if request.namespaces.owners().next().is_none() {
-            return Ok((Cow::Borrowed(request), Self(Vec::new())));
-        }
-        let mut request = request.clone();
-        settle(containers, &mut request)?;
-        let shares = Self::find(containers, &mut request.namespaces)?;
-        Ok((Cow::Owned(request), shares))
-    }
-
-    /// Looks up whose namespaces they are. What somebody else has of the host is the host's.
-    pub(super) fn find(containers: &Containers, namespaces: &mut Namespaces) -> Result<Self, RunError> {
+    /// Looks up whose namespaces they are. What somebody else has of the host, be it through others, is the host's.
+    pub(super) fn find(containers: &Containers, namespaces: &mut Namespaces) -> Result<Self, ShareError> {
         let mut found = Vec::new();
         for (name, mode) in namespaces.shared() {
             let Mode::Container(id) = &*mode else { continue };
-            let other = containers.find(id).map_err(RunError::Containers)?;
-            let host = &other.record.host;
-            let (kind, theirs) = match name {
-                "pid" => (NamespaceKind::Pid, &host.pid),
-                "ipc" => (NamespaceKind::Ipc, &host.ipc),
-                "uts" => (NamespaceKind::Uts, &host.uts),
-                "cgroup" => (NamespaceKind::Cgroup, &host.cgroup),
-                _ => (NamespaceKind::Network, &host.network),
-            };
-            if theirs == "host" {
+            let other = containers.find(id)?;
+            if is_the_hosts(containers, &other, name)? {
                 *mode = Mode::Host;
             } else {
-                found.push((kind, name, other));
+                found.push((kind_of(name), name, other));
             }
         }
         Ok(Self(found))
     }
 
+    /// Whose user namespace comes with them.
+    pub(super) fn owner(&self) -> Option<&Container> {
+        self.0.first().map(|(_, _, other)| other)
+    }
+
     /// The user namespace that comes with them, unless it is chosen already.
     pub(super) fn target(&self, choice: &Choice) -> Option<Target> {
-        let (_, _, other) = self.0.first()?;
+        let other = self.owner()?;
         let chosen =
             matches!(choice, Choice::Mode(level_b::Mode::Container(_) | level_b::Mode::Namespace(_)));
         (!chosen).then(|| Target::Container(other.record.id.to_string()))
@@ -158,6 +144,37 @@ impl Shares {
         }
         Ok(())
     }
+}
+
+const fn kind_of(name: &str) -> NamespaceKind {
+    match name.as_bytes() {
+        b"pid" => NamespaceKind::Pid,
+        b"ipc" => NamespaceKind::Ipc,
+        b"uts" => NamespaceKind::Uts,
+        b"cgroup" => NamespaceKind::Cgroup,
+        _ => NamespaceKind::Network,
+    }
+}
+
+/// Whether a container has a namespace from the host, or from one that has it from there.
+fn is_the_hosts(containers: &Containers, container: &Container, name: &str) -> Result<bool, ContainersError> {
+    let mut seen = BTreeSet::new();
+    let mut at = Some(container.clone());
+    while let Some(one) = at.take().filter(|one| seen.insert(one.record.id.clone())) {
+        let host = &one.record.host;
+        let mode = match name {
+            "pid" => &host.pid,
+            "ipc" => &host.ipc,
+            "uts" => &host.uts,
+            "cgroup" => &host.cgroup,
+            _ => &host.network,
+        };
+        match mode.strip_prefix("container:") {
+            Some(id) => at = containers.by_id(id)?,
+            None => return Ok(mode == "host"),
+        }
+    }
+    Ok(false)
 }
 
 /// A copy of the mount on a container's `/dev/shm`, which only those in its mount namespace can make.

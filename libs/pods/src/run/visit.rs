@@ -31,6 +31,7 @@ use rustix::mount::MountAttrFlags;
 
 use super::join::Target as Namespace;
 use super::kept::{self, Held};
+use super::share::Shares;
 use super::volumes::{self, Place};
 use super::{BindError, Container, Host, Note, RunError, accounts, binds, enter, flags, root};
 use crate::containers::{Container as Known, Containers, ContainersError, Kind};
@@ -168,7 +169,7 @@ pub fn visit(host: Host<'_>, containers: &[&Known], note: &mut dyn FnMut(Note)) 
     for one in &found {
         plans.push(match one {
             Found::Running(_) => None,
-            Found::Held(known, held) => Some(plan_of(host, known, held, &begun, &all)?),
+            Found::Held(known, held) => Some(plan_of(host, (known, held), &begun, &all, &found)?),
         });
     }
     let a = begun.finish()?;
@@ -191,20 +192,59 @@ pub fn visit(host: Host<'_>, containers: &[&Known], note: &mut dyn FnMut(Note)) 
     Ok(Visit { visited, _a: a })
 }
 
-/// The ids of a container that does not run, or whose they are, which only A can tell.
+/// The ids of a container that does not run, or whose they are, which only A can tell. It may be that those are of another
+/// one that does not run, which is held already, or has to be meanwhile.
 pub(super) fn plan_of(
     host: Host<'_>,
-    known: &Known,
-    held: &Held,
+    (known, held): (&Known, &Held),
     begun: &Begun,
     all: &Containers,
+    others: &[Found],
 ) -> Result<Result<Plan, Namespace>, VisitError> {
+    let with = |maps: &IdMaps| Ok(Ok(Plan { maps: maps.clone(), user: None }));
     let choice = flags(&held.request).choose()?;
-    Ok(match (Namespace::of(&choice)?, known.maps()) {
-        (None, _) => Ok(held.plan(&held.container(host), &choice, begun, all)?),
-        (Some(_), Some(maps)) => Ok(Plan { maps: maps.clone(), user: None }),
-        (Some(namespace), None) => Err(namespace),
-    })
+    let shares = Shares::find(all, &mut held.request.namespaces.clone())?;
+    let shared = shares.target(&choice).map_or_else(|| Namespace::of(&choice), |target| Ok(Some(target)))?;
+    match (shared, known.maps()) {
+        (None, _) => Ok(Ok(held.plan(&held.container(host), &choice, begun, all)?)),
+        (Some(_), Some(maps)) => with(maps),
+        (Some(Namespace::Container(owner)), None) => {
+            let owner = all.find(&owner)?;
+            match owner.maps() {
+                Some(maps) => with(maps),
+                // Whom that one's command runs as is its own affair.
+                None => {
+                    Ok(plan_of_owner(host, &owner, begun, all, others)?
+                        .map(|plan| Plan { user: None, ..plan }))
+                }
+            }
+        }
+        (Some(namespace), None) => Ok(Err(namespace)),
+    }
+}
+
+/// The ids of a container that another one has its user namespace of, and that was never started.
+fn plan_of_owner(
+    host: Host<'_>,
+    owner: &Known,
+    begun: &Begun,
+    all: &Containers,
+    others: &[Found],
+) -> Result<Result<Plan, Namespace>, VisitError> {
+    let ours = others.iter().find_map(|other| match other {
+        Found::Held(known, held) if known.record.id == owner.record.id => Some((known, &**held)),
+        _ => None,
+    });
+    if let Some(ours) = ours {
+        return plan_of(host, ours, begun, all, others);
+    }
+    match find(host, owner)? {
+        Found::Running(now) => {
+            let maps = now.maps().cloned().ok_or_else(|| VisitError::NotRunning(now.record.name.clone()))?;
+            Ok(Ok(Plan { maps, user: None }))
+        }
+        Found::Held(known, held) => plan_of(host, (&known, &held), begun, all, others),
+    }
 }
 
 /// Finds out whether a container runs; if not, takes hold of it.
