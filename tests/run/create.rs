@@ -252,3 +252,35 @@ fn what_stands_for_nothing_is_said() {
     let said = env.named("podman", ["run", "--rm", "--rootfs", &root]).run().fails(127);
     assert!(said.contains("executable file `` not found in $PATH"), "{said}");
 }
+
+#[test]
+fn inspect_knows_what_was_asked_for_before_the_first_start() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let show = |name: &str, format: &str| env.ok(["inspect", name, "--format", format]);
+    let create = |name: &str, flags: &[&str]| {
+        let id = env.ok([&["create", "--name", name][..], flags, &[BUSYBOX, "true"]].concat());
+        assert_eq!(id.len(), 64, "{id}");
+    };
+    create("one", &["-e", "A=1", "-h", "box", "--cap-add", "net_admin", "--cap-drop", "CAP_CHOWN"]);
+    let before = show("one", "{{join .Config.Env \" \"}}");
+    for variable in ["A=1", "HOSTNAME=box", "container=", "PATH=/"] {
+        assert!(before.contains(variable), "{variable} is missing: {before}");
+    }
+    let caps = "{{.HostConfig.CapAdd}} {{.HostConfig.CapDrop}} {{len .EffectiveCaps}} {{len .BoundingCaps}}";
+    assert_eq!(show("one", caps), "[CAP_NET_ADMIN] [CAP_CHOWN] 11 11");
+    create("two", &["--user", "7", "--cap-add", "net_admin"]);
+    assert_eq!(show("two", caps), "[CAP_NET_ADMIN] [] 1 12");
+    create("all", &["--privileged"]);
+    assert_eq!(show("all", "{{.HostConfig.CapAdd}} {{.HostConfig.CapDrop}}"), "[] []");
+    let sized: serde_json::Value = serde_json::from_str(&env.ok(["inspect", "--size", "one"])).expect("JSON");
+    assert_eq!(sized[0]["SizeRw"], 0, "none is a number too");
+    // The start adds what only it knows, and takes nothing back.
+    assert_eq!(env.ok(["start", "one"]), "one");
+    let after = show("one", "{{join .Config.Env \" \"}}");
+    assert!(after.starts_with(&before) && after.contains("HOME=/"), "{before}: {after}");
+    assert_eq!(show("one", caps), "[CAP_NET_ADMIN] [CAP_CHOWN] 11 11");
+    let wrong = env.ctr(["create", "--cap-add", "nonsense", BUSYBOX]).run();
+    assert_eq!(wrong.code(), 125, "{wrong}");
+    assert_eq!(env.ok(["ps", "-aq"]).lines().count(), 3, "nothing is left of it");
+}

@@ -276,3 +276,59 @@ fn ps_can_be_watched() {
     assert_eq!(env.ctr(["ps", "--watch", "1", "--latest"]).run().code(), 125);
     assert_eq!(env.ctr(["ps", "--watch", "-1"]).run().code(), 125);
 }
+
+#[test]
+fn podman_finds_all_before_it_acts_and_has_the_oldest_first() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    for name in ["a", "b"] {
+        assert_eq!(env.ok(["create", "--name", name, BUSYBOX, "true"]).len(), 64);
+    }
+    let states =
+        |program: &str| env.named(program, ["ps", "-a", "--format", "{{.Names}} {{.State}}"]).run().success();
+    assert_eq!(states("podman"), "a created\nb created");
+    assert_eq!(states("ctr"), "b created\na created");
+    for (args, code) in
+        [(&["start", "a", "absent"][..], 125), (&["rm", "a", "absent"], 1), (&["stop", "absent", "a"], 125)]
+    {
+        let said = env.named("podman", args).run();
+        assert_eq!((said.code(), said.stdout.as_str()), (code, ""), "{args:?}: {said}");
+    }
+    assert_eq!(states("podman"), "a created\nb created");
+    let said = env.ctr(["rm", "absent", "a"]).run();
+    assert_eq!((said.code(), said.stdout.as_str()), (1, "a\n"), "{said}");
+    assert_eq!(states("ctr"), "b created");
+}
+
+#[test]
+fn ps_says_what_never_was_and_what_nobody_counted() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let create = ["create", "--name", "one", "-v", "data:/d", BUSYBOX, "true"];
+    assert_eq!(env.ok(create).len(), 64);
+    let list = |flags: &[&str]| env.ok([&["ps", "-a", "--format", "{{.Names}}"][..], flags].concat());
+    assert_eq!(env.ok(["ps", "-a", "--format", "{{.StartedAt}} {{.ExitedAt}}"]), "-62135596800 -62135596800");
+    for (filter, shown) in [
+        ("volume=data", "one"),
+        ("volume=data:/d", "one"),
+        ("volume=data:/e", ""),
+        ("ancestor=^localhost/.*", "one"),
+        ("ancestor=^busy", ""),
+    ] {
+        assert_eq!(list(&["--filter", filter]), shown, "{filter}");
+    }
+    let said = env.named("podman", ["ps", "--filter", "status=nonsense"]).run().fails(125);
+    assert_eq!(said, "Error: unknown container state: nonsense: invalid argument\n");
+    let uncounted = env.ctr(["ps", "-a", "--format", "[{{.Size}}]"]).run();
+    assert_eq!(uncounted.stdout, "[]\n");
+    assert!(uncounted.stderr.contains("--size"), "{uncounted}");
+    let counted = env.ok(["ps", "-a", "--size", "--format", "{{.Size}}"]);
+    assert!(counted.starts_with("0B (virtual ") && counted.ends_with("MB)"), "{counted}");
+    assert_eq!(env.ok(["ps", "-a", "--format", "{{.Namespaces}}"]), "{      }");
+    for args in [&["start", "--sig-proxy", "one"][..], &["start", "--attach", "--filter", "name=."]] {
+        let another = env.ok(["create", BUSYBOX, "true"]);
+        assert_eq!(env.ctr(args).run().code(), 125, "{args:?}");
+        assert_eq!(list(&["--filter", "status=created"]).lines().count(), 2);
+        assert_eq!(env.ok(["rm", &another]), another);
+    }
+}

@@ -31,6 +31,15 @@ fn info_is_yaml_json_or_a_template() {
         env.ok(["--storage-driver", "vfs", "system", "info", "-f", "{{.Store.GraphDriverName}}"]),
         "vfs"
     );
+    let logs = "{{.Host.EventLogger}} {{.Host.LogDriver}}";
+    assert_eq!(env.ok(["info", "--format", logs]), "file k8s-file");
+    assert_eq!(env.ok(["--events-backend", "none", "info", "--format", logs]), "none k8s-file");
+    let file = env.file(
+        "containers.conf",
+        "[containers]\nlog_driver = \"json-file\"\n[engine]\nevents_logger = \"none\"\n",
+    );
+    let configured = env.ctr(["info", "--format", logs]).var("CONTAINERS_CONF_OVERRIDE", file);
+    assert_eq!(configured.run().success(), "none json-file");
     let json = env.ok(["info", "-D", "--format", "json"]);
     assert!(json.contains("\"graphRoot\": ") && json.ends_with('}'), "{json}");
     let wrong = env.ctr(["info", "--format", "{{.Nope}}"]).run().fails(125);

@@ -187,7 +187,12 @@ fn restarting() {
     assert_eq!(env.ok(["stop", "one"]), "one");
     assert_eq!(env.ok(["restart", "one"]), "one");
     assert_eq!(running(&env), ["one"]);
-    assert_eq!(env.ctr(["restart", "--running", "one"]).run().code(), 125);
+    assert_eq!(env.ok(["stop", "one"]), "one");
+    assert_eq!(env.ok(["restart", "--running", "one"]), "", "it does not run");
+    assert_eq!(env.ok(["restart", "--running", "--all"]), "");
+    assert_eq!(env.ok(["start", "one"]), "one");
+    assert_eq!(env.ok(["restart", "--running", "--all"]), id);
+    assert_eq!(env.ok(["restart", "--running", "one"]), "one");
 }
 
 #[test]

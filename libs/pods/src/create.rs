@@ -16,11 +16,12 @@ use ctr_runtime::spec::{
     ConsoleSize, IdMapping, Linux, Namespace, NamespaceKind, Process, Rlimit, Root, Spec, User, VERSION,
 };
 
+pub(crate) use security::bounding;
 pub use security::{MASKED, READ_ONLY};
 
 use crate::command::{self, NoCommand};
 use crate::device::Device;
-use crate::env::{self, EnvError};
+use crate::env::{self, Env, EnvError};
 use crate::namespaces::Mode;
 use crate::request::{Request, Source};
 use crate::sysctl::{self, SysctlError};
@@ -184,16 +185,22 @@ fn args(request: &Request, image: &RunConfig) -> Result<Vec<String>, CreateError
 
 /// The environment, with the names that every process expects.
 fn environment(request: &Request, facts: &Facts<'_>) -> Result<Vec<String>, EnvError> {
-    let process = &request.process;
-    let mut env = env::build(&facts.image.env, &process.env, &process.host_env)?;
-    if !facts.hostname.is_empty() {
-        env.set_default("HOSTNAME", facts.hostname);
-    }
+    let mut env = variables(request, facts.image, facts.hostname)?;
     // An image that sets it to nothing means nothing by it.
     if env.get("HOME").is_none_or(str::is_empty) {
         env.set("HOME", facts.identity.home.as_deref().unwrap_or(facts.home));
     }
     env.entries()
+}
+
+/// What of the environment is known before anybody knows who the process is.
+pub(crate) fn variables(request: &Request, image: &RunConfig, hostname: &str) -> Result<Env, EnvError> {
+    let process = &request.process;
+    let mut env = env::build(&image.env, &process.env, &process.host_env)?;
+    if !hostname.is_empty() {
+        env.set_default("HOSTNAME", hostname);
+    }
+    Ok(env)
 }
 
 /// Where the process starts.

@@ -64,6 +64,7 @@ enum Filter {
     Status(String),
     Exited(i64),
     Ancestor(String),
+    AncestorPattern(Regex),
     Before(u64),
     Since(u64),
     Volume(String),
@@ -145,6 +146,8 @@ fn parse_one(
         "status" if STATES.contains(&value) => Filter::Status(value.to_owned()),
         "status" => return Err(wrong()),
         "exited" => Filter::Exited(value.parse::<i32>().map_err(|_not_one| wrong())?.into()),
+        // What no name of an image has in it is a pattern.
+        "ancestor" if value.contains(|it| "^$*+?()[]|\\".contains(it)) => Filter::AncestorPattern(pattern()?),
         "ancestor" => Filter::Ancestor(value.to_owned()),
         "before" => Filter::Before(made()?),
         "since" => Filter::Since(made()?),
@@ -186,10 +189,13 @@ impl Filter {
             },
             Self::Exited(code) => status.exit().is_some_and(|exit| exit.shown() == *code),
             Self::Ancestor(text) => is_ancestor(container, text),
+            Self::AncestorPattern(pattern) => pattern.is_match(&container.image_name),
             Self::Before(moment) => container.created < *moment,
             Self::Since(moment) => container.created > *moment,
             Self::Volume(text) => container.mounts.iter().any(|mount| {
-                mount.source == *text || mount.destination == *text || mount.volume.as_ref() == Some(text)
+                let source = |text: &str| mount.source == text || mount.volume.as_deref() == Some(text);
+                let both = |(from, to)| source(from) && mount.destination == to;
+                source(text) || mount.destination == *text || text.split_once(':').is_some_and(both)
             }),
             Self::Network(name) => container.network == *name,
             Self::Pod => false,
@@ -282,10 +288,14 @@ mod tests {
             (&["ancestor=team/app:v1"], &both),
             (&["ancestor=pp"], &[]),
             (&["ancestor=fff"], &both),
+            (&["ancestor=^quay.*/app:v[12]$"], &both),
+            (&["ancestor=^app"], &[]),
             (&["before=db"], &["web"]),
             (&["since=web"], &["db"]),
             (&["until=15"], &["web"]),
             (&["volume=/dst"], &both),
+            (&["volume=/src:/dst"], &both),
+            (&["volume=/src:/other"], &[]),
             (&["network=none", "name=web"], &["web"]),
             (&["command=sle+p"], &both),
             (&["should-start-on-boot=true"], &[]),

@@ -80,6 +80,9 @@ pub struct ProcessRecord {
     pub init: bool,
     /// `--group-add`, as it was written.
     pub groups: Vec<String>,
+    /// Its environment, as far as that is known before its first start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
 }
 
 /// What a container may do, and whose it shares.
@@ -103,6 +106,9 @@ pub struct HostRecord {
     pub cap_add: Vec<String>,
     /// `--cap-drop`.
     pub cap_drop: Vec<String>,
+    /// What it may ever do, as was known before its first start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounding: Option<CapSet>,
     /// `--privileged`.
     pub privileged: bool,
     /// `--read-only`.

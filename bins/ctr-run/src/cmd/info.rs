@@ -13,12 +13,14 @@ use ctr_cli::report::CommandError;
 use ctr_cli::template::{Value, asks_for_json};
 use ctr_cli::usage::{Flag, Verb};
 use ctr_pods::containers::Containers;
+use ctr_pods::request::LogDriver;
+use ctr_pods::status::Status;
 use ctr_store::Store;
 use ctr_userns::ranges::Facts;
 
 use crate::cmd::format::template;
 use crate::place::Place;
-use report::{Subject, report};
+use report::{Counts, Subject, report};
 
 pub(crate) use host::go_architecture as architecture;
 
@@ -81,6 +83,8 @@ fn tell(call: &Call, place: &Place) -> Result<Value, CommandError> {
             .collect(),
         images,
         containers,
+        events: call.globals.events_backend.as_deref().unwrap_or("file"),
+        log_driver: log_driver(call),
         facts: &facts,
     }))
 }
@@ -94,12 +98,23 @@ fn images(place: &Place) -> Result<usize, CommandError> {
     Ok(store.images().map_err(CommandError::environment)?.len())
 }
 
-/// How many containers run, and how many do not.
-fn containers(place: &Place) -> Result<(usize, usize), CommandError> {
+/// How many containers there are, by what they do.
+fn containers(place: &Place) -> Result<Counts, CommandError> {
     let all = Containers::new(&place.dirs).list().map_err(CommandError::environment)?;
-    let mut running = 0;
+    let mut counts = Counts::default();
     for container in &all {
-        running += usize::from(container.is_running().map_err(CommandError::environment)?);
+        let of_its_kind = match container.status().map_err(CommandError::environment)? {
+            Status::Running => &mut counts.running,
+            Status::Paused => &mut counts.paused,
+            _ => &mut counts.stopped,
+        };
+        *of_its_kind += 1;
     }
-    Ok((running, all.len() - running))
+    Ok(counts)
+}
+
+/// Where logs of containers go when nobody says it: what a journal would get goes to a file.
+fn log_driver(call: &Call) -> &str {
+    let driver = call.globals.config.containers.text("containers.log_driver");
+    driver.filter(|driver| !["", "journald"].contains(driver)).unwrap_or(LogDriver::default().name())
 }

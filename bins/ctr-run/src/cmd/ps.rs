@@ -96,10 +96,13 @@ fn look(call: &Call, place: &Place, scale: &mut Scale) -> Result<(), CommandErro
     let last = if flags.bool("latest") { 1 } else { flags.int("last").unwrap_or(-1) };
     let all = flags.bool("all") || flags.bool("external") || last >= 0 || filters.names_states();
     list.retain(|(one, status)| (all || is_shown(*status)) && filters.fit(one, *status));
-    // The newest first, as nothing else was said.
+    // The newest first, as Docker has it, when nothing else is said; podman has it last.
     list.reverse();
     if let Ok(last) = usize::try_from(last) {
         list.truncate(last);
+    }
+    if call.ui.voice().is_peer() {
+        list.reverse();
     }
     let mut rows = rows((call, place), &containers, list, scale)?;
     sort(&mut rows, flags.get("sort"));
@@ -158,7 +161,7 @@ fn sort(rows: &mut [Row], by: Option<&str>) {
         Some("image") => rows.sort_by_key(|row| row.image.clone()),
         Some("names") => rows.sort_by_key(|row| row.name.clone()),
         Some("runningfor") => rows.sort_by_key(|row| row.started),
-        Some("size") => rows.sort_by_key(|row| row.size.map(|size| size.own)),
+        Some("size") => rows.sort_by_key(|row| row.size.map(|size| size.all)),
         Some("status") => rows.sort_by_key(|row| row.state),
         Some("created") => rows.sort_by_key(|row| row.created),
         _ => {}
@@ -169,6 +172,9 @@ fn print(call: &Call, rows: Vec<Row>) -> Result<(), CommandError> {
     let flags = &call.flags;
     let format = flags.get("format").map(|text| text.replace(".Namespaces.", "."));
     let format = format.filter(|text| !text.is_empty());
+    if format.as_ref().is_some_and(|text| text.contains(".Size")) && !flags.bool("size") {
+        call.ui.warn("sizes are empty, as nobody counts them without --size");
+    }
     let report =
         match format.map(|text| Format::parse("ps", &text)).transpose().map_err(CommandError::usage)? {
             Some(Format::Json) => {

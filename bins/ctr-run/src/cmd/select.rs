@@ -13,7 +13,7 @@ use ctr_core::id::ContainerId;
 use ctr_core::{file, limits};
 use ctr_pods::brief::Brief;
 use ctr_pods::containers::{Container, Containers, ContainersError, Threads};
-use ctr_pods::filter::Filters;
+use ctr_pods::filter::{FilterError, Filters};
 use ctr_pods::status::Status;
 
 use crate::error;
@@ -22,7 +22,13 @@ use crate::error;
 pub(super) fn filters(flags: &Parsed, all: &[(Brief, Status)]) -> Result<Filters, CommandError> {
     let values = if flags.knows("filter") { flags.strings("filter") } else { Vec::new() };
     let made = |text: &str| all.iter().find(|(one, _)| one.is_called(text)).map(|(one, _)| one.created);
-    Filters::parse(&values, made, instant).map_err(CommandError::usage)
+    Filters::parse(&values, made, instant).map_err(|error| match &error {
+        FilterError::Value { key, value } if key == "status" => {
+            let sentence = Sentence::Other(format!("unknown container state: {value}: invalid argument"));
+            CommandError::usage(error).peer(sentence)
+        }
+        _ => CommandError::usage(error),
+    })
 }
 
 /// The containers that filters let through, of those that do something.
@@ -196,6 +202,10 @@ pub(super) fn each_or(
     mut act: impl FnMut(&Container) -> Result<bool, CommandError>,
 ) -> Result<Exit, CommandError> {
     let mut failed = Vec::new();
+    let (wanted, absent) = known(call, wanted);
+    if let Some(error) = absent {
+        return Err(missing(error));
+    }
     for (shown, container) in wanted {
         match container.map_err(missing).and_then(|container| act(&container)) {
             Ok(true) => call.ui.line(&shown)?,
@@ -206,6 +216,17 @@ pub(super) fn each_or(
     // What was missing counts more than what still runs.
     failed.sort_by_key(|error| error.code() == Exit::NO);
     CommandError::several(failed).map_or(Ok(Exit::SUCCESS), Err)
+}
+
+/// Podman finds all that it was told of before it does anything, and does nothing where one is not there. Docker does what
+/// it can, and so do we.
+fn known(call: &Call, mut wanted: Wanted) -> (Wanted, Option<ContainersError>) {
+    let absent = |(_, found): &(String, Result<Container, ContainersError>)| {
+        matches!(found, Err(ContainersError::NotFound(_) | ContainersError::Ambiguous(_)))
+    };
+    let first = wanted.iter().position(absent).filter(|_| call.ui.voice().is_peer());
+    let error = first.and_then(|at| wanted.swap_remove(at).1.err());
+    (wanted, error)
 }
 
 /// How long a container has to end by itself: as the flag says, else as was said when it was made. Negative is for ever.

@@ -95,6 +95,9 @@ pub fn start(call: &Call) -> Result<Exit, CommandError> {
             "either start all containers or the container(s) provided in the arguments",
         ));
     }
+    if flags.bool("sig-proxy") && !attached {
+        return Err(CommandError::usage("you cannot use sig-proxy without --attach: invalid argument"));
+    }
     let detach_keys = detach_keys(call)?;
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
@@ -102,6 +105,9 @@ pub fn start(call: &Call) -> Result<Exit, CommandError> {
     let rules = select::Rules { ignore: false, all: |status| !status.has_command(), narrows: true };
     let wanted = wanted(call, &containers, rules)?;
     if attached {
+        if wanted.len() > 1 {
+            return Err(CommandError::usage("you cannot start and attach multiple containers at once"));
+        }
         let container = the_one(wanted)?;
         let rules = Rules {
             input: flags.bool("interactive") && container.record.process.interactive,
@@ -303,11 +309,18 @@ pub fn restart(call: &Call) -> Result<Exit, CommandError> {
     })
 }
 
+/// Those that run: of the named, or of all.
 fn running(call: &Call, containers: &Containers) -> Result<Wanted, CommandError> {
-    if !call.flags.texts()?.is_empty() || call.flags.bool(ALL) || call.flags.bool("latest") {
-        return Err(CommandError::usage("--running cannot be used with containers, --all or --latest"));
+    let flags = &call.flags;
+    if flags.texts()?.is_empty() && !flags.bool("latest") && !flags.has("cidfile") {
+        return select::fitting(flags, containers, Status::runs).map(select::as_wanted);
     }
-    select::fitting(&call.flags, containers, Status::runs).map(select::as_wanted)
+    let rules = select::Rules { ignore: false, all: Status::runs, narrows: false };
+    let mut wanted = wanted(call, containers, rules)?;
+    // What cannot be known is said when it comes to that container.
+    let runs = |container: &Container| container.status().map_or(true, Status::runs);
+    wanted.retain(|(_, found)| found.as_ref().map_or(true, runs));
+    Ok(wanted)
 }
 
 /// Carries the streams of a container that runs.

@@ -76,12 +76,12 @@ pub(super) fn happened<'a>(
     call.ui.happened(&place.events, &events);
 }
 
-/// An error about a volume, with podman's exit code.
+/// An error about a volume.
 pub(crate) fn told(error: VolumeError) -> CommandError {
     match error {
-        VolumeError::NotFound(name) => CommandError::user(VolumeError::NotFound(name.clone()))
-            .peer(Sentence::NoSuchVolume(name))
-            .exit(Exit::NO),
+        VolumeError::NotFound(name) => {
+            CommandError::user(VolumeError::NotFound(name.clone())).peer(Sentence::NoSuchVolume(name))
+        }
         VolumeError::InUse { name, users } => {
             let hint = format!("ctr volume rm --force {name}");
             CommandError::user(VolumeError::InUse { name, users }).exit(Exit::IN_USE).hint(hint)

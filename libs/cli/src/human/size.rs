@@ -9,6 +9,12 @@ pub fn human(bytes: u64) -> String {
     with_precision(bytes as f64, 1000.0, 4, &DECIMAL, "")
 }
 
+/// Three digits of precision in powers of 1000: `1.23MB`.
+#[must_use]
+pub fn brief(bytes: u64) -> String {
+    with_precision(bytes as f64, 1000.0, 3, &DECIMAL, "")
+}
+
 /// Three digits of precision in powers of 1000 with a space, as tables have it: `1.23 MB`.
 #[must_use]
 pub fn spaced(bytes: u64) -> String {

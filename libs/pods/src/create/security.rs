@@ -1,5 +1,6 @@
 //! What a container may do: capabilities, hidden paths, labels.
 
+use ctr_core::oci::RunConfig;
 use ctr_runtime::caps::{self, CapSet};
 use ctr_runtime::spec::Capabilities;
 
@@ -33,6 +34,23 @@ const CAPABILITY_LABELS: [&str; 2] = ["io.containers.capabilities", "io.podman.c
 
 /// The five sets. Root has what it may have; anyone else only what the flags add, and that across programs.
 pub(super) fn capabilities(request: &Request, facts: &Facts<'_>) -> Result<Capabilities, CreateError> {
+    let bounding = bounding(request, facts.image)?;
+    if facts.identity.uid == 0 {
+        return Ok(Capabilities {
+            bounding,
+            effective: bounding,
+            permitted: bounding,
+            ..Capabilities::default()
+        });
+    }
+    let none: [String; 0] = [];
+    let added =
+        caps::merge(CapSet::EMPTY, &request.privileges.cap_add, &none, CapSet::ALL)?.intersection(bounding);
+    Ok(Capabilities { bounding, effective: added, inheritable: added, permitted: added, ambient: added })
+}
+
+/// What it may ever do, whoever it is.
+pub(crate) fn bounding(request: &Request, image: &RunConfig) -> Result<CapSet, CreateError> {
     let privileges = &request.privileges;
     let none: [String; 0] = [];
     let base = match &privileges.default_caps {
@@ -42,28 +60,18 @@ pub(super) fn capabilities(request: &Request, facts: &Facts<'_>) -> Result<Capab
     };
     let mut bounding = caps::merge(base, &privileges.cap_add, &privileges.cap_drop, CapSet::ALL)?;
     if !privileges.privileged
-        && let Some(needed) = needed(request, facts)?
+        && let Some(needed) = needed(request, image)?
         && needed.difference(bounding).is_empty()
     {
         bounding = needed;
     }
-    if facts.identity.uid == 0 {
-        return Ok(Capabilities {
-            bounding,
-            effective: bounding,
-            permitted: bounding,
-            ..Capabilities::default()
-        });
-    }
-    let added = caps::merge(CapSet::EMPTY, &privileges.cap_add, &none, CapSet::ALL)?.intersection(bounding);
-    Ok(Capabilities { bounding, effective: added, inheritable: added, permitted: added, ambient: added })
+    Ok(bounding)
 }
 
 /// What the image or the user says it needs; less than the default, never more.
-fn needed(request: &Request, facts: &Facts<'_>) -> Result<Option<CapSet>, CreateError> {
+fn needed(request: &Request, image: &RunConfig) -> Result<Option<CapSet>, CreateError> {
     let own = |key: &str| request.labels.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value);
-    let label =
-        CAPABILITY_LABELS.into_iter().find_map(|key| own(key).or_else(|| facts.image.labels.get(key)));
+    let label = CAPABILITY_LABELS.into_iter().find_map(|key| own(key).or_else(|| image.labels.get(key)));
     let Some(list) = label else { return Ok(None) };
     let names: Vec<&str> = list.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     let none: [&str; 0] = [];

@@ -8,6 +8,7 @@ use ctr_userns::map::IdMaps;
 
 use super::{Container, RunError, now};
 use crate::containers::Kind;
+use crate::create::{self, CreateError};
 use crate::dependencies;
 use crate::happened;
 use crate::mounts::{Access, Mount, Overlay, What};
@@ -31,6 +32,15 @@ pub(super) fn make(
     let layout = container.host.store.layout();
     let mut layers = image.as_ref().map(|image| image.layers.clone()).unwrap_or_default();
     layers.extend(container.more_layers);
+    let mut process = process(container, plan);
+    let mut may = host(request, plan.map(|plan| &plan.maps));
+    // Of one that is being started anyway the start itself says it.
+    if claim.kind == Kind::Kept {
+        let image = container.config();
+        let variables = create::variables(request, image, hostname).and_then(|env| env.entries());
+        process.env = variables.map_err(CreateError::from)?;
+        may.bounding = Some(create::bounding(request, image)?);
+    }
     Ok(Record {
         version: VERSION,
         id: claim.id.clone(),
@@ -46,8 +56,8 @@ pub(super) fn make(
         hostname: hostname.to_owned(),
         labels: happened::labels(*image, request),
         annotations: request.annotations.clone(),
-        process: process(container, plan),
-        host: host(request, plan.map(|plan| &plan.maps)),
+        process,
+        host: may,
         mounts: request.storage.mounts.iter().map(|it| mount(it, layout)).collect(),
         cidfile: paths.cid.clone(),
         pidfile: paths.pid.clone(),
@@ -107,6 +117,7 @@ fn process(container: &Container<'_>, plan: Option<&Plan>) -> ProcessRecord {
         umask: request.umask.unwrap_or(0o022),
         init: request.init,
         groups: groups(&request.groups),
+        env: Vec::new(),
     }
 }
 
@@ -131,6 +142,7 @@ fn host(request: &Request, maps: Option<&IdMaps>) -> HostRecord {
         maps: maps.cloned(),
         cap_add: privileges.cap_add.clone(),
         cap_drop: privileges.cap_drop.clone(),
+        bounding: None,
         privileged: privileges.privileged,
         read_only: request.storage.read_only,
         security_opt: privileges.security.written.clone(),

@@ -34,10 +34,25 @@ pub(crate) struct Subject<'a> {
     pub(crate) volume_plugins: Vec<&'a str>,
     /// How many images there are.
     pub(crate) images: usize,
-    /// How many containers run, and how many do not.
-    pub(crate) containers: (usize, usize),
+    /// How many containers there are.
+    pub(crate) containers: Counts,
+    /// Where events go.
+    pub(crate) events: &'a str,
+    /// Where logs of containers go when nobody says it.
+    pub(crate) log_driver: &'a str,
     /// Who we are.
     pub(crate) facts: &'a Facts,
+}
+
+/// How many containers there are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    /// Those whose command runs.
+    pub(crate) running: usize,
+    /// Those that are frozen.
+    pub(crate) paused: usize,
+    /// All others.
+    pub(crate) stopped: usize,
 }
 
 /// The whole report.
@@ -84,11 +99,11 @@ fn machine(subject: &Subject<'_>) -> Vec<Entry> {
             "distribution",
             record("define.DistributionInfo", host::distribution(&host::read("/etc/os-release"))),
         ),
-        field("EventLogger", "eventLogger", if subject.voice.is_peer() { "file" } else { "none" }),
+        field("EventLogger", "eventLogger", subject.events),
         field("Hostname", "hostname", text(system.nodename())),
         field("IDMappings", "idMappings", record("define.IDMappings", id_mappings(subject.facts))),
         field("Kernel", "kernel", text(system.release())),
-        field("LogDriver", "logDriver", "k8s-file"),
+        field("LogDriver", "logDriver", subject.log_driver),
         field("MemFree", "memFree", amount("free")),
         field("MemTotal", "memTotal", amount("total")),
         field("NetworkBackend", "networkBackend", network_backend(subject.voice)),
@@ -208,7 +223,7 @@ fn store(subject: &Subject<'_>) -> Vec<Entry> {
         let size = stat.f_frsize;
         (size.saturating_mul(stat.f_blocks), size.saturating_mul(stat.f_blocks.saturating_sub(stat.f_bfree)))
     });
-    let (running, stopped) = subject.containers;
+    let Counts { running, paused, stopped } = subject.containers;
     let shown = |path: &Path| path.display().to_string();
     vec![
         field("ConfigFile", "configFile", shown(subject.config_file)),
@@ -218,8 +233,8 @@ fn store(subject: &Subject<'_>) -> Vec<Entry> {
             record(
                 "define.ContainerStore",
                 vec![
-                    field("Number", "number", count(running + stopped)),
-                    field("Paused", "paused", 0),
+                    field("Number", "number", count(running + paused + stopped)),
+                    field("Paused", "paused", count(paused)),
                     field("Running", "running", count(running)),
                     field("Stopped", "stopped", count(stopped)),
                 ],
@@ -284,7 +299,9 @@ mod tests {
             temporary: Path::new("/var/tmp"),
             volume_plugins: vec!["far"],
             images: 3,
-            containers: (1, 2),
+            containers: Counts { running: 1, paused: 1, stopped: 1 },
+            events: "file",
+            log_driver: "k8s-file",
             facts: &facts,
         };
         report(&subject).to_json()

@@ -10,7 +10,7 @@ use ctr_pods::containers::Container;
 use ctr_pods::record::{HostRecord, MountRecord, Record};
 use ctr_pods::status::{Exit, Status};
 use ctr_pods::units;
-use ctr_runtime::caps::CapSet;
+use ctr_runtime::caps::{self, CapSet};
 use ctr_userns::map::IdMap;
 
 use crate::cmd::size::Size;
@@ -22,20 +22,12 @@ pub(super) fn of(container: &Container, status: Status, size: Option<Size>, plac
     let folder = &container.folder;
     let file = |name: &str| folder.join(name).to_string_lossy().into_owned();
     let args = &record.process.args;
-    let caps = |of: fn(&ctr_pods::record::State) -> CapSet| {
-        container
-            .state
-            .as_ref()
-            .map(of)
-            .unwrap_or(CapSet::EMPTY)
-            .names()
-            .into_iter()
-            .map(str::to_owned)
-            .collect()
+    let (effective, bounding) = rights(container);
+    let sizes = |whole: Struct| match size {
+        Some(size) => whole.field("SizeRw", bytes(size.own)),
+        None => whole.optional("SizeRw", "SizeRw", Value::Nil),
     };
-    let effective: Vec<String> = caps(|state| state.effective);
-    let bounding: Vec<String> = caps(|state| state.bounding);
-    Struct::new("define.InspectContainerData")
+    let whole = Struct::new("define.InspectContainerData")
         .named("ID", Some("Id"), record.id.as_str())
         .field("Created", time(record.created))
         .field("Path", args.first().cloned().unwrap_or_default())
@@ -62,11 +54,11 @@ pub(super) fn of(container: &Container, status: Status, size: Option<Size>, plac
         .field("MountLabel", "")
         .field("ProcessLabel", "")
         .field("AppArmorProfile", "")
-        .field("EffectiveCaps", effective)
-        .field("BoundingCaps", bounding)
+        .field("EffectiveCaps", names(effective))
+        .field("BoundingCaps", names(bounding))
         .field("ExecIDs", Vec::<String>::new())
-        .field("GraphDriver", graph(record, place))
-        .optional("SizeRw", "SizeRw", size.map(|size| bytes(size.own)))
+        .field("GraphDriver", graph(record, place));
+    sizes(whole)
         .optional("SizeRootFs", "SizeRootFs", size.map_or(0, |size| bytes(size.all)))
         .field("Mounts", mounts(&record.mounts))
         .field("Dependencies", record.dependencies.clone())
@@ -80,6 +72,29 @@ pub(super) fn of(container: &Container, status: Status, size: Option<Size>, plac
         .field("HostConfig", host(container))
         .field("UseImageHosts", false)
         .field("UseImageHostname", false)
+}
+
+/// What it may do at its start, and ever: as of its last one, else as far as that is known.
+fn rights(container: &Container) -> (CapSet, CapSet) {
+    let record = &container.record;
+    if let Some(state) = &container.state {
+        return (state.effective, state.bounding);
+    }
+    let bounding = record.host.bounding.unwrap_or(CapSet::EMPTY);
+    let user = record.process.user.split(':').next().unwrap_or_default();
+    match user {
+        "" | "0" | "root" => (bounding, bounding),
+        _ => (asked(&record.host.cap_add).intersection(bounding), bounding),
+    }
+}
+
+/// Capabilities that somebody named.
+fn asked(list: &[String]) -> CapSet {
+    caps::merge(CapSet::EMPTY, list, &[], CapSet::ALL).unwrap_or(CapSet::EMPTY)
+}
+
+fn names(set: CapSet) -> Vec<String> {
+    set.names().into_iter().map(str::to_owned).collect()
 }
 
 fn time(nanos: u64) -> Time {
@@ -185,7 +200,7 @@ fn network() -> Struct {
 fn config(container: &Container) -> Struct {
     let record = &container.record;
     let process = &record.process;
-    let env = container.state.as_ref().map(|state| state.env.clone()).unwrap_or_default();
+    let env = container.state.as_ref().map_or_else(|| process.env.clone(), |state| state.env.clone());
     Struct::new("define.InspectContainerConfig")
         .field("Hostname", record.hostname.as_str())
         .field("Domainname", "")
@@ -225,6 +240,9 @@ fn config(container: &Container) -> Struct {
 fn host(container: &Container) -> Struct {
     let record = &container.record;
     let host = &record.host;
+    // As podman has it: what it may do beyond what is usual, and what of that it may not.
+    let usual = if host.privileged { CapSet::ALL } else { caps::DEFAULT };
+    let (_, bounding) = rights(container);
     let flags = Struct::new("define.InspectContainerHostConfig")
         .field("Binds", binds(&record.mounts))
         .field("CgroupManager", "cgroupfs")
@@ -242,8 +260,8 @@ fn host(container: &Container) -> Struct {
         .field("Annotations", texts(&record.annotations))
         .field("VolumeDriver", "")
         .field("VolumesFrom", Value::Nil)
-        .field("CapAdd", host.cap_add.clone())
-        .field("CapDrop", host.cap_drop.clone())
+        .field("CapAdd", names(bounding.difference(usual)))
+        .field("CapDrop", names(usual.difference(bounding)))
         .field("Dns", Vec::<String>::new())
         .field("DnsOptions", Vec::<String>::new())
         .field("DnsSearch", Vec::<String>::new())

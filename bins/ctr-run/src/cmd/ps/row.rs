@@ -37,6 +37,7 @@ pub(super) const FIELDS: &[&str] = &[
     "Mounts",
     "NET",
     "Names",
+    "Namespaces",
     "Networks",
     "PIDNS",
     "Pid",
@@ -190,21 +191,29 @@ impl Row {
             }
             "Mounts" => self.mounts.clone().into(),
             "Names" => self.name.as_str().into(),
+            "Namespaces" => self.all_namespaces().into(),
             "Networks" => self.networks.join(",").into(),
             "Pid" => self.pid.into(),
             "Pod" | "PodName" | "Ports" => "".into(),
             "Restarts" => "0".into(),
             "Size" => self.shown_size().into(),
-            "StartedAt" => seconds(self.started).into(),
+            "StartedAt" => if self.started == 0 { NEVER } else { seconds(self.started) }.into(),
             "State" => self.state.into(),
             "Status" => self.status.as_str().into(),
             namespace => self.namespaces.get(namespace).cloned().unwrap_or_default().into(),
         }
     }
 
+    fn all_namespaces(&self) -> Struct {
+        let number = |name: &str| self.namespaces.get(name).cloned().unwrap_or_default();
+        NAMESPACES.into_iter().fold(Struct::new("types.ListContainerNamespaces"), |all, (name, _)| {
+            all.field(name, number(name))
+        })
+    }
+
     fn shown_size(&self) -> String {
         self.size.map_or_else(String::new, |Size { own, all }| {
-            format!("{} (virtual {})", size::human(own), size::human(all))
+            format!("{} (virtual {})", size::brief(own), size::brief(all))
         })
     }
 

@@ -81,7 +81,7 @@ fn one(
     store: &Store,
     text: &str,
 ) -> Result<(String, Trash), CommandError> {
-    let name = store.volumes().find(text).map_err(told)?.record.name;
+    let name = store.volumes().find(text).map_err(absent)?.record.name;
     for _ in 0..TRIES {
         match store.volumes().remove(&name) {
             Err(VolumeError::InUse { users, .. }) if call.flags.bool("force") => {
@@ -89,10 +89,20 @@ fn one(
                     end(call, containers, remover, user)?;
                 }
             }
-            other => return Ok((name, other.map_err(told)?)),
+            other => return Ok((name, other.map_err(absent)?)),
         }
     }
-    Ok((name.clone(), store.volumes().remove(&name).map_err(told)?))
+    Ok((name.clone(), store.volumes().remove(&name).map_err(absent)?))
+}
+
+/// A volume that was to be removed: one that is not there is the answer "no".
+fn absent(error: VolumeError) -> CommandError {
+    let code = matches!(error, VolumeError::NotFound(_)).then_some(Exit::NO);
+    let told = told(error);
+    match code {
+        Some(code) => told.exit(code),
+        None => told,
+    }
 }
 
 /// Removes a container that uses what is removed.

@@ -1,5 +1,7 @@
 //! A volume as people and scripts see it.
 
+use std::collections::BTreeMap;
+
 use ctr_cli::template::{Struct, Value};
 use ctr_store::volume::Volume;
 
@@ -40,7 +42,7 @@ pub(crate) fn value(volume: &Volume, type_name: &'static str, joined_labels: boo
         .field("Driver", record.driver.name())
         .field("Mountpoint", volume.mountpoint().to_string_lossy().into_owned())
         .field("CreatedAt", moment(record.created))
-        .named("Status", None, Value::Nil)
+        .named("Status", None, BTreeMap::<String, Value>::new())
         .field("Labels", labels)
         .field("Scope", "local")
         .field("Options", record.options.clone())
