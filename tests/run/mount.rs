@@ -39,7 +39,7 @@ fn what_is_written_there_is_the_containers() {
     let id = create(&env, "web");
     let script = "at=$(ctr mount web); test \"$at\" = \"$(ctr mount web)\"; echo text >$at/etc/mine; ls -d $at/bin; \
         ctr mount; ctr mount --no-trunc; ctr container mount --notruncate --format json; \
-        ctr umount web; test ! -e $at; ctr mount --format=json";
+        ctr umount web; test ! -e $at/bin; ctr mount --format=json";
     let output = session(&env, script).run().success();
     let at = env.store().join("containers").join(&id).join("merged");
     let at = at.display();
@@ -127,4 +127,84 @@ fn what_is_mounted_in_a_session_is_not_mounted_again() {
     assert_eq!(env.ok(["cp", "file", "web:/etc/mine"]), "");
     assert_eq!(env.ok(["start", "-a", "web"]), "x");
     assert_eq!(env.ok(["rm", "web"]), "web");
+}
+
+/// Makes a container, and what runs it: whoever has its root mounted is to be known.
+fn is_in_use(env: &Env) {
+    let said = env.ctr(["start", "web"]).run().fails(125);
+    assert!(said.contains("mounted in a session of `ctr unshare` (process "), "{said}");
+}
+
+#[test]
+fn who_changes_its_root_still_has_it_mounted() {
+    needs!(Userns, Overlay);
+    let env = Env::with_busybox();
+    let _id = create(&env, "web");
+    for into in ["chroot $at sh", "chroot . /busybox sh"] {
+        let script =
+            format!("at=$(ctr mount web); cp $at/bin/busybox .; exec {into} -c 'echo ready; read x'");
+        let mut other = session(&env, &script);
+        other.command().stdin(std::process::Stdio::piped());
+        let mut other = other.start();
+        other.wait_for("ready\n");
+        is_in_use(&env);
+        other.signal(rustix::process::Signal::KILL);
+        assert_eq!(other.finish().code(), 137);
+    }
+    assert_eq!(env.ctr(["start", "-a", "web"]).run().code(), 1);
+    assert_eq!(env.ok(["rm", "web"]), "web");
+}
+
+#[test]
+fn a_container_that_was_started_in_a_session_has_its_mounts_too() {
+    needs!(Userns, Overlay);
+    let env = Env::with_busybox();
+    let _id = create(&env, "web");
+    let run = format!("ctr mount web; ctr run -d --name other --network none {BUSYBOX} sleep 1000");
+    let _output = session(&env, &run).run().success();
+    is_in_use(&env);
+    assert_eq!(env.ok(["rm", "-f", "-t", "0", "other"]), "other");
+    assert_eq!(env.ctr(["start", "-a", "web"]).run().code(), 1);
+}
+
+#[test]
+fn of_two_sessions_each_is_known() {
+    needs!(Userns, Overlay);
+    let env = Env::with_busybox();
+    let _id = detached(&env, &[], "web", "exec sleep 1000");
+    let mut other = session(&env, "ctr mount web; echo ready; exec sleep 1000").start();
+    other.wait_for("ready\n");
+    assert_eq!(session(&env, "ctr mount web >/dev/null; ctr umount web").run().success(), "web");
+    let mounted = env.ok(["container", "inspect", "--format", "{{.Id}}", "web"]);
+    let at = env.store().join("containers").join(mounted).join("merged");
+    let mounts = std::fs::read_to_string(format!("/proc/{}/mountinfo", other.pid().as_raw_nonzero()));
+    assert!(
+        mounts.expect("its mounts").contains(at.to_str().expect("text")),
+        "the other one's mount is there"
+    );
+    let _output = env.ok(["stop", "-t", "0", "web"]);
+    is_in_use(&env);
+    other.signal(rustix::process::Signal::KILL);
+    assert_eq!(other.finish().code(), 137);
+    assert_eq!(env.ok(["start", "web"]), "web");
+    assert_eq!(env.ok(["rm", "-f", "-t", "0", "web"]), "web");
+}
+
+#[test]
+fn what_is_mounted_goes_with_its_container_or_stays_whole() {
+    needs!(Userns, Overlay);
+    let env = Env::with_busybox();
+    let id = create(&env, "web");
+    let output = session(
+        &env,
+        "cd $(ctr mount web); if ctr rm web; then exit 9; fi; ctr ps -a --format '{{.Names}}'; ls -d bin",
+    )
+    .run();
+    assert_eq!((output.code(), output.stdout.as_str()), (0, "web\nbin\n"), "{output}");
+    assert!(output.stderr.contains("unmount"), "{output}");
+    assert_eq!(session(&env, "ctr mount web >/dev/null; ctr rm web").run().success(), "web");
+    assert!(!env.store().join("containers").join(id).exists());
+    let id = create(&env, "web");
+    assert_eq!(session(&env, "cd $(ctr mount web); ctr rm -f web").run().success(), "web");
+    assert!(!env.store().join("containers").join(id).exists());
 }

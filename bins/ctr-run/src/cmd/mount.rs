@@ -151,7 +151,8 @@ fn list(call: &Call, containers: &Containers) -> Result<Exit, CommandError> {
     Ok(Exit::SUCCESS)
 }
 
-fn told(error: VisitError) -> CommandError {
+/// What a user hears of files that cannot be reached.
+pub(super) fn told(error: VisitError) -> CommandError {
     match error {
         VisitError::Run(error) => error::of_run(*error),
         other => CommandError::environment(other),

@@ -11,6 +11,7 @@ use ctr_pods::containers::{Claim, Container, Containers, ContainersError};
 use ctr_pods::dependencies;
 use ctr_pods::happened::Who;
 use ctr_pods::remove::{Removal, RemoveError, seize};
+use ctr_pods::run::session;
 use ctr_pods::volumes;
 use ctr_store::Store;
 use ctr_userns::level_a::LevelA;
@@ -197,6 +198,8 @@ impl<'a> Remover<'a> {
         let seized = seize(self.containers, container, how, &mut |waiting| waits(waiting, ui));
         let Some(claim) = seized.map_err(error::of_remove)? else { return Ok(()) };
         self.enter()?;
+        // Here, in a session of `unshare`, it would be in the way.
+        session::unmount(container, how.force).map_err(super::mount::told)?;
         self.withdraw(container, &claim, how)?;
         let gone = claim.discard();
         if self.with_volumes || container.record.auto_remove {
