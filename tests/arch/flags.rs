@@ -17,8 +17,9 @@ use proc_macro2::{TokenStream, TokenTree};
 use crate::source::{root, rust_files, tokens};
 
 /// Options before the verb that take the next word as their value.
-const VALUED: [&str; 12] = [
+const VALUED: [&str; 13] = [
     "--connection",
+    "--default-mounts-file",
     "--log-level",
     "--module",
     "--out",

@@ -27,6 +27,7 @@ mod requires;
 mod rights;
 mod share;
 mod stop;
+mod subscriptions;
 mod system;
 mod terminal;
 mod top;

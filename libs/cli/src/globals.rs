@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 /// Options that may also stand after the verb.
 pub(crate) const PERSISTENT: &[Flag] = &[
+    Flag::path("default-mounts-file", "Path to default mounts file").hidden(),
     Flag::string("events-backend", "Where events are logged: `file` or `none`"),
     Flag::bool("help", "Help for this program"),
     Flag::string(
@@ -73,7 +74,6 @@ pub(crate) const REFUSED: &[&[&str]] = &[&[
     "conmon",
     "context",
     "cpu-profile",
-    "default-mounts-file",
     "hooks-dir",
     "host,H",
     "identity",
@@ -121,6 +121,8 @@ pub struct Globals {
     pub runroot: Option<PathBuf>,
     /// Where volumes are to lie, if not in the store.
     pub volume_path: Option<PathBuf>,
+    /// The file that lists what every container gets a copy of, if not one of the usual.
+    pub default_mounts_file: Option<PathBuf>,
     /// `overlay` or `vfs`, if given.
     pub storage_driver: Option<String>,
     /// Options of the storage, as given.
@@ -174,6 +176,7 @@ impl Globals {
             // What podman keeps in two places is in one here.
             runroot: path("runroot").or_else(|| path("tmpdir")),
             volume_path: path("volumepath"),
+            default_mounts_file: path("default-mounts-file"),
             storage_driver: text("storage-driver").filter(|driver| !driver.is_empty()),
             storage_opts: all("storage-opt").collect(),
             events_backend: text("events-backend").filter(|backend| !backend.is_empty()),

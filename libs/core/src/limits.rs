@@ -66,5 +66,11 @@ pub const LOG_LINE: usize = 16 << 10;
 pub const SYSTEM_FILE: u64 = 16 << 20;
 /// Bytes of one event: its labels, or all that `inspect` says of a container.
 pub const EVENT: usize = 1 << 20;
+/// Bytes of all that one line of `mounts.conf` brings into a container: keys and certificates.
+pub const SUBSCRIPTIONS: u64 = 16 << 20;
+/// Files and folders of the same.
+pub const SUBSCRIPTION_ENTRIES: u32 = 4096;
+/// Depth of its folders.
+pub const SUBSCRIPTION_DEPTH: u32 = 16;
 /// Bytes of one file of configuration: podman's own with all its comments has 30 KiB.
 pub const CONFIG_FILE: u64 = 1 << 20;

@@ -64,7 +64,7 @@ pub enum CreateError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnFile {
     /// In the container.
-    pub target: &'static str,
+    pub target: String,
     /// On the host.
     pub source: String,
 }

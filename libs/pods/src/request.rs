@@ -13,6 +13,7 @@ use crate::hosts::HostEntry;
 use crate::mounts::{Mount, What};
 use crate::namespaces::Namespaces;
 use crate::security::{Seccomp, Security};
+use crate::subscriptions::Subscription;
 use crate::ulimit::Ulimits;
 use crate::user::{GroupAdd, UserSpec};
 use crate::volumes::{ImageVolumes, VolumesFrom};
@@ -126,6 +127,9 @@ pub struct Storage {
     pub read_only_tmpfs: bool,
     /// `--shm-size`; 0 is no limit.
     pub shm_size: u64,
+    /// What of the host it gets a copy of: `mounts.conf`.
+    #[serde(default)]
+    pub subscriptions: Vec<Subscription>,
 }
 
 impl Default for Storage {
@@ -138,6 +142,7 @@ impl Default for Storage {
             read_only: false,
             read_only_tmpfs: true,
             shm_size: 64 << 20,
+            subscriptions: Vec::new(),
         }
     }
 }

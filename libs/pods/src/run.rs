@@ -77,6 +77,7 @@ use crate::dependencies::{self, DependencyError, Marked};
 use crate::happened::Who;
 use crate::namespaces::Mode;
 use crate::request::{Request, SettleError, Source};
+use crate::subscriptions::{self, Subscription};
 use crate::supervise::{End, Rules, SuperviseError, Watch};
 use crate::ulimit::UlimitError;
 use crate::units::UnitError;
@@ -204,6 +205,9 @@ pub enum RunError {
         #[source]
         errno: Errno,
     },
+    /// What containers get a copy of must be root's or the user's alone.
+    #[error("others can write {0}: it is not copied into a container")]
+    Untrusted(PathBuf),
     /// Waiting.
     #[error(transparent)]
     Supervise(#[from] SuperviseError),
@@ -257,6 +261,8 @@ pub enum Note {
     },
     /// What is bound into a container that does not run is not there.
     NoSource(PathBuf),
+    /// Something that every container should get a copy of, and why this one does not.
+    NotCopied(PathBuf, String),
     /// `-t` without a terminal to read from.
     NoTerminal,
     /// All of the container is there but its command.
@@ -321,6 +327,7 @@ fn with_volumes(
     (choice, target, shares): (&Choice, Option<Target>, &Shares),
     note: &mut dyn FnMut(Note),
 ) -> Result<End, RunError> {
+    check_subscriptions(request)?;
     let begun = enter(host, note)?;
     let paths = OwnPaths::of(request)?;
     let containers = Containers::new(host.dirs);
@@ -350,6 +357,16 @@ fn with_volumes(
     let removed = paths.remove().and(claim.discard().map_err(RunError::from));
     let end = result?;
     removed.map(|()| end)
+}
+
+/// Looks at what is to be copied, while owners are who they are.
+fn check_subscriptions(request: &Request) -> Result<(), RunError> {
+    for Subscription { source, .. } in &request.storage.subscriptions {
+        if subscriptions::is_trusted(source)? == Some(false) {
+            return Err(RunError::Untrusted(source.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// Begins to move into A.

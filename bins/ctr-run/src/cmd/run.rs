@@ -4,6 +4,7 @@ mod asked;
 mod flags;
 mod hello;
 mod request;
+mod subscriptions;
 
 use std::process::{Command, Stdio};
 
@@ -140,8 +141,10 @@ fn request(call: &Call) -> Result<Request, CommandError> {
     }
     let words = flags.texts()?;
     let command_line = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    request::build(asked(call), &words, HostEnv::new(std::env::vars_os()), command_line)
-        .map_err(CommandError::usage)
+    let mut request = request::build(asked(call), &words, HostEnv::new(std::env::vars_os()), command_line)
+        .map_err(CommandError::usage)?;
+    request.storage.subscriptions = subscriptions::find(call)?;
+    Ok(request)
 }
 
 /// What has to be there before a container is made: its image, and its name.
@@ -253,6 +256,9 @@ pub(super) fn tell(ui: &Ui, note: &Note) {
         )),
         Note::NoSource(path) => {
             ui.warn(&format!("{} is not there: the container is taken without it", path.display()));
+        }
+        Note::NotCopied(path, why) => {
+            ui.warn(&format!("Failed to mount subscriptions, skipping {}: {why}", path.display()));
         }
         // Whoever logs events takes that.
         Note::Initialized(_) | Note::Running(_) => {}

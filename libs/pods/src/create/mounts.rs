@@ -18,7 +18,7 @@ pub(super) fn all(request: &Request, facts: &Facts<'_>) -> Vec<SpecMount> {
         }
     }
     for file in facts.files {
-        mounts.push(mount(file.target, "bind", &file.source, &["bind", "rprivate", "nosuid", "nodev"]));
+        mounts.push(mount(&file.target, "bind", &file.source, &["bind", "rprivate", "nosuid", "nodev"]));
     }
     for device in facts.devices {
         let source = device.source.to_string_lossy();

@@ -69,7 +69,7 @@ fn make_on(
 ) -> Result<Spec, CreateError> {
     let map = [IdMapping { container_id: 0, host_id: 0, size: 65_537 }];
     let limits = [Ulimit { name: "nofile", soft: 1024, hard: 4096 }];
-    let files = [OwnFile { target: "/etc/hosts", source: "/run/x/hosts".to_owned() }];
+    let files = [OwnFile { target: "/etc/hosts".to_owned(), source: "/run/x/hosts".to_owned() }];
     spec(
         request,
         &Facts {

@@ -6,14 +6,17 @@
 use std::path::Path;
 
 use ctr_core::file::{self, FileError};
-use ctr_core::limits;
+use ctr_core::rooted::Root;
+use ctr_core::{atomic, limits};
 
-use super::{RunError, zone};
+use super::{Note, RunError, zone};
+use crate::containers::Claim;
 use crate::create::OwnFile;
 use crate::hosts;
 use crate::mounts::Mount;
 use crate::namespaces::Mode;
 use crate::request::{HostsBase, Request};
+use crate::subscriptions::{self, Subscription};
 
 /// Who a container is, for the files that say it.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +29,13 @@ pub(super) struct Who<'a> {
 }
 
 /// Makes the files and says where they appear. What the user mounts there himself is left out.
-pub(super) fn make(request: &Request, dir: &Path, who: Who<'_>) -> Result<Vec<OwnFile>, RunError> {
-    let mut files = Files { dir, mounts: &request.storage.mounts, made: Vec::with_capacity(5) };
+pub(super) fn make(
+    request: &Request,
+    claim: &Claim,
+    who: Who<'_>,
+    notes: &mut Vec<Note>,
+) -> Result<Vec<OwnFile>, RunError> {
+    let mut files = Files { dir: &claim.dir, mounts: &request.storage.mounts, made: Vec::with_capacity(5) };
     if !request.hosts.none {
         files.add("/etc/hosts", "hosts", || Ok(hosts_file(request, who)?.into_bytes()))?;
     }
@@ -37,6 +45,9 @@ pub(super) fn make(request: &Request, dir: &Path, who: Who<'_>) -> Result<Vec<Ow
     if request.timezone.is_some() {
         // What is in it, or that it is not needed, is known when the image's own zones are.
         files.add(zone::LOCALTIME, "localtime", || Ok(Vec::new()))?;
+    }
+    if !request.storage.subscriptions.is_empty() {
+        files.subscribe(&request.storage.subscriptions, &claim.layer.join("subscriptions"), notes)?;
     }
     Ok(files.made)
 }
@@ -54,18 +65,51 @@ impl Files<'_> {
         name: &str,
         content: impl FnOnce() -> Result<Vec<u8>, RunError>,
     ) -> Result<(), RunError> {
-        // A folder of the host that is bound over /run stays as it is.
-        let covers = |mount: &Mount| {
-            let parent = Path::new(target).parent() == Some(Path::new(mount.target.as_str()));
-            mount.target.as_str() == target || (parent && target.starts_with("/run/") && mount.is_of_host())
-        };
-        if self.mounts.iter().any(covers) {
+        if self.is_covered(target) {
             return Ok(());
         }
         let path = self.dir.join(name);
         // Nobody reads it before the container starts, so it need not appear at once.
         std::fs::write(&path, content()?).map_err(|error| FileError::new("write", &path, error))?;
-        self.made.push(OwnFile { target, source: path.to_string_lossy().into_owned() });
+        self.made.push(OwnFile { target: target.to_owned(), source: path.to_string_lossy().into_owned() });
+        Ok(())
+    }
+
+    /// A folder of the host that is bound over /run stays as it is.
+    fn is_covered(&self, target: &str) -> bool {
+        self.mounts.iter().any(|mount| {
+            let parent = Path::new(target).parent() == Some(Path::new(mount.target.as_str()));
+            mount.target.as_str() == target || (parent && target.starts_with("/run/") && mount.is_of_host())
+        })
+    }
+
+    /// Copies what `mounts.conf` lists; of what cannot be copied, the container gets nothing, as with podman.
+    fn subscribe(
+        &mut self,
+        asked: &[Subscription],
+        into: &Path,
+        notes: &mut Vec<Note>,
+    ) -> Result<(), RunError> {
+        // An earlier start's, with what the container made of it.
+        if let Some(parent) = into.parent() {
+            atomic::private_directory(parent)?;
+            Root::open(parent)?.remove_tree("subscriptions")?;
+        }
+        atomic::private_directory(into)?;
+        for (at, Subscription { source, target }) in asked.iter().enumerate() {
+            let copy = into.join(at.to_string());
+            if self.is_covered(target.as_str()) {
+                continue;
+            }
+            match subscriptions::copy(source, &copy) {
+                Ok(true) => self.made.push(OwnFile {
+                    target: target.as_str().to_owned(),
+                    source: copy.to_string_lossy().into_owned(),
+                }),
+                Ok(false) => {}
+                Err(FileError { path, source, .. }) => notes.push(Note::NotCopied(path, source.to_string())),
+            }
+        }
         Ok(())
     }
 }

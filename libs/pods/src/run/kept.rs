@@ -42,7 +42,8 @@ use super::join::Target;
 use super::share::Shares;
 use super::streams::Streams;
 use super::{
-    Container, Host, Note, OwnPaths, RunError, Started, check_preserved, enter, find, flags, is_auto, now,
+    Container, Host, Note, OwnPaths, RunError, Started, check_preserved, check_subscriptions, enter, find,
+    flags, is_auto, now,
 };
 use crate::attach::Connection;
 use crate::containers::{Claim, Container as Known, Containers, Kind};
@@ -312,6 +313,7 @@ impl Held {
         let containers = Containers::new(host.dirs);
         let shares = Shares::find(&containers, &mut self.request.namespaces)?;
         let target = shares.target(&choice).map_or_else(|| Target::of(&choice), |target| Ok(Some(target)))?;
+        check_subscriptions(&self.request)?;
         let begun = enter(host, note)?;
         self.claim.begins()?;
         let container = self.container(host);

@@ -78,6 +78,8 @@ struct Given {
     gid_map: Vec<IdMapping>,
     joined: Vec<(NamespaceKind, String)>,
     files: Vec<OwnFile>,
+    /// What is to be said of them.
+    notes: Vec<Note>,
     devices: Vec<Device>,
     selinux: bool,
     apparmor: bool,
@@ -135,8 +137,10 @@ impl<'a> Start<'a> {
         note: &mut dyn FnMut(Note),
     ) -> Result<Started, RunError> {
         let container = self.container;
+        self.given.notes.drain(..).for_each(&mut *note);
         let ids = &self.plan.maps;
         let owner = (ids.uid.to_outer(0), ids.gid.to_outer(0));
+        self.give_copies(owner)?;
         if zone::settle(container.request, root, &self.given.files, owner)? {
             self.facts.left_out.push(zone::LOCALTIME);
         }
@@ -256,6 +260,17 @@ impl<'a> Start<'a> {
         Ok(binds::give(path, self.user(who)?, !self.container.claim.was_started())?)
     }
 
+    /// Gives what was copied for the container to its root, who is not always A's.
+    fn give_copies(&self, owner: (Option<u32>, Option<u32>)) -> Result<(), RunError> {
+        let copies = self.container.claim.layer.join("subscriptions");
+        match owner {
+            (Some(uid), Some(gid)) if (uid, gid) != (0, 0) && copies.exists() => {
+                Ok(binds::give(&copies, (uid, gid), true)?)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The container's user, in ids of A.
     fn user(&self, who: &Settled) -> Result<(u32, u32), RunError> {
         let maps = &self.plan.maps;
@@ -292,10 +307,12 @@ impl Given {
             let (uid, gid) = plan.lines(&a.maps)?;
             (record::lines(&uid), record::lines(&gid))
         };
+        let mut notes = Vec::new();
         let asked_for_modules =
             !request.privileges.security.label.is_empty() || request.privileges.security.apparmor.is_some();
         Ok(Self {
-            files: files::make(request, &container.claim.dir, who)?,
+            files: files::make(request, container.claim, who, &mut notes)?,
+            notes,
             limits: request.privileges.ulimits.resolve(own_limit)?,
             // The kernel lets nobody lower their own without a right over the machine.
             oom_score_adj: request.process.oom_score_adj.map(|asked| asked.max(own_oom_score())),

@@ -348,6 +348,7 @@ fn storage(args: Asked<'_>) -> Result<Storage, FlagError> {
         read_only: args.bool("read-only"),
         read_only_tmpfs: args.bool("read-only-tmpfs"),
         shm_size: args.get("shm-size").map_or(Ok(64 << 20), units::parse_size)?,
+        subscriptions: Vec::new(),
     })
 }
 
