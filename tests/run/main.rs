@@ -20,6 +20,7 @@ mod logs;
 mod machine;
 mod mount;
 mod mounts;
+mod named;
 mod namespaces;
 mod program;
 mod refused;

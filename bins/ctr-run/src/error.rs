@@ -81,6 +81,12 @@ pub(crate) fn of_containers(error: ContainersError) -> CommandError {
             let name = name.clone();
             CommandError::user(error).peer(Sentence::NoSuchContainer(name))
         }
+        ContainersError::Ambiguous(text) => {
+            let sentence = Sentence::Other(format!(
+                "more than one result for container \"{text}\": container already exists"
+            ));
+            CommandError::user(error).peer(sentence)
+        }
         ContainersError::Damaged(id) => {
             let hint = format!("ctr rm -f {id}");
             CommandError::user(error).hint(hint)

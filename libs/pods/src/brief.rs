@@ -103,13 +103,6 @@ impl Brief {
     pub fn started(&self) -> Time {
         self.start.as_ref().map_or(0, |start| start.at)
     }
-
-    /// Whether a filter's text means it: its name, or the beginning of its id.
-    #[must_use]
-    pub fn is_called(&self, text: &str) -> bool {
-        !text.is_empty() && (self.name == text || self.id.as_str().starts_with(text))
-    }
-
     pub(crate) fn evidence(&self) -> Evidence<'_> {
         Evidence {
             damaged: self.damaged,

@@ -67,6 +67,9 @@ pub enum ContainersError {
         /// Whose it is.
         id: String,
     },
+    /// Nobody is called nothing.
+    #[error("name or ID cannot be empty")]
+    Empty,
     /// Nothing is called so.
     #[error("no container with name or ID {0:?} found: no such container")]
     NotFound(String),
@@ -280,6 +283,9 @@ impl Containers {
     /// # Errors
     /// There is none, or there are several.
     pub fn find(&self, text: &str) -> Result<Container, ContainersError> {
+        if text.is_empty() {
+            return Err(ContainersError::Empty);
+        }
         let missing = || ContainersError::NotFound(text.to_owned());
         let name = text.strip_prefix('/').unwrap_or(text);
         if check_name(name).is_err() {

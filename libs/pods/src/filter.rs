@@ -34,6 +34,9 @@ pub enum FilterError {
     /// The container of `before` or `since`.
     #[error("no container with name or ID {0:?} found: no such container")]
     NoContainer(String),
+    /// It could be any of several.
+    #[error("more than one result for container name or ID {0:?}")]
+    Ambiguous(String),
 }
 
 /// States that `status` can name.
@@ -88,7 +91,7 @@ impl Filters {
     /// Refuses what is malformed, and keys nobody knows.
     pub fn parse(
         values: &[String],
-        made: impl Fn(&str) -> Option<u64>,
+        made: impl Fn(&str) -> Result<u64, FilterError>,
         moment: impl Fn(&str) -> Option<u64>,
     ) -> Result<Self, FilterError> {
         let parse = |text: &String| {
@@ -121,10 +124,27 @@ impl Filters {
     }
 }
 
+/// When the container was made that is called so, or whose id alone begins so.
+///
+/// # Errors
+/// None is, or several are.
+pub fn made<'a>(all: impl Iterator<Item = &'a Brief> + Clone, text: &str) -> Result<u64, FilterError> {
+    let mut exactly = all.clone().filter(|one| one.name == text || one.id.as_str() == text);
+    if let Some(one) = exactly.next() {
+        return Ok(one.created);
+    }
+    let mut beginning = all.filter(|one| !text.is_empty() && one.id.as_str().starts_with(text));
+    match (beginning.next(), beginning.next()) {
+        (Some(one), None) => Ok(one.created),
+        (None, _) => Err(FilterError::NoContainer(text.to_owned())),
+        (Some(_), Some(_)) => Err(FilterError::Ambiguous(text.to_owned())),
+    }
+}
+
 fn parse_one(
     key: &str,
     value: &str,
-    made: &impl Fn(&str) -> Option<u64>,
+    made: &impl Fn(&str) -> Result<u64, FilterError>,
     moment: &impl Fn(&str) -> Option<u64>,
 ) -> Result<Filter, FilterError> {
     let wrong = || FilterError::Value { key: key.to_owned(), value: value.to_owned() };
@@ -134,7 +154,6 @@ fn parse_one(
         Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
         None => (value.to_owned(), None),
     };
-    let made = || made(value).ok_or_else(|| FilterError::NoContainer(value.to_owned()));
     Ok(match key {
         // What can be the beginning of an id is one; all else is a pattern.
         "id" if value.bytes().all(|byte| byte.is_ascii_hexdigit()) => Filter::Id(value.to_ascii_lowercase()),
@@ -149,8 +168,8 @@ fn parse_one(
         // What no name of an image has in it is a pattern.
         "ancestor" if value.contains(|it| "^$*+?()[]|\\".contains(it)) => Filter::AncestorPattern(pattern()?),
         "ancestor" => Filter::Ancestor(value.to_owned()),
-        "before" => Filter::Before(made()?),
-        "since" => Filter::Since(made()?),
+        "before" => Filter::Before(made(value)?),
+        "since" => Filter::Since(made(value)?),
         "until" => Filter::Before(moment(value).ok_or_else(wrong)?),
         "volume" => Filter::Volume(value.to_owned()),
         "network" => Filter::Network(value.to_owned()),
@@ -257,11 +276,7 @@ mod tests {
     fn fit(values: &[&str]) -> Result<Vec<String>, FilterError> {
         let all = [container('a', "web", 10), container('b', "db", 20)];
         let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
-        let filters = Filters::parse(
-            &values,
-            |text| all.iter().find(|one| one.is_called(text)).map(|one| one.created),
-            |text| text.parse().ok(),
-        )?;
+        let filters = Filters::parse(&values, |text| made(all.iter(), text), |text| text.parse().ok())?;
         Ok(all.iter().filter(|it| filters.fit(it, Status::Running)).map(|it| it.name.clone()).collect())
     }
 
@@ -318,5 +333,9 @@ mod tests {
             assert_eq!(fit(&[value]).unwrap_err().to_string(), message);
         }
         assert!(matches!(fit(&["name=["]), Err(FilterError::Pattern(..))));
+        assert_eq!(fit(&["before=bbb"]).unwrap(), ["web"]);
+        let twins = ["one", "two"].map(|name| container('a', name, 1));
+        assert!(matches!(made(twins.iter(), "aa"), Err(FilterError::Ambiguous(_))));
+        assert_eq!(made(twins.iter(), "two").unwrap(), 1);
     }
 }

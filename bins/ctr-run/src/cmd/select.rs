@@ -13,7 +13,7 @@ use ctr_core::id::ContainerId;
 use ctr_core::{file, limits};
 use ctr_pods::brief::Brief;
 use ctr_pods::containers::{Container, Containers, ContainersError, Threads};
-use ctr_pods::filter::{FilterError, Filters};
+use ctr_pods::filter::{self, FilterError, Filters};
 use ctr_pods::status::Status;
 
 use crate::error;
@@ -21,7 +21,7 @@ use crate::error;
 /// The conditions of `--filter`; `all` are those that a condition can name.
 pub(super) fn filters(flags: &Parsed, all: &[(Brief, Status)]) -> Result<Filters, CommandError> {
     let values = if flags.knows("filter") { flags.strings("filter") } else { Vec::new() };
-    let made = |text: &str| all.iter().find(|(one, _)| one.is_called(text)).map(|(one, _)| one.created);
+    let made = |text: &str| filter::made(all.iter().map(|(one, _)| one), text);
     Filters::parse(&values, made, instant).map_err(|error| match &error {
         FilterError::Value { key, value } if key == "status" => {
             let sentence = Sentence::Other(format!("unknown container state: {value}: invalid argument"));
@@ -222,7 +222,10 @@ pub(super) fn each_or(
 /// it can, and so do we.
 fn known(call: &Call, mut wanted: Wanted) -> (Wanted, Option<ContainersError>) {
     let absent = |(_, found): &(String, Result<Container, ContainersError>)| {
-        matches!(found, Err(ContainersError::NotFound(_) | ContainersError::Ambiguous(_)))
+        matches!(
+            found,
+            Err(ContainersError::NotFound(_) | ContainersError::Ambiguous(_) | ContainersError::Empty)
+        )
     };
     let first = wanted.iter().position(absent).filter(|_| call.ui.voice().is_peer());
     let error = first.and_then(|at| wanted.swap_remove(at).1.err());
