@@ -22,6 +22,7 @@ mod mount;
 mod mounts;
 mod named;
 mod namespaces;
+mod newcomer;
 mod program;
 mod refused;
 mod requires;

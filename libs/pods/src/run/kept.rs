@@ -49,7 +49,7 @@ use crate::attach::Connection;
 use crate::containers::{Claim, Container as Known, Containers, Kind};
 use crate::dependencies;
 use crate::happened::Who;
-use crate::request::{LogDriver, Request};
+use crate::request::{LogDriver, Request, Source};
 use crate::volumes::{self, Found};
 
 /// A kept container in the hands of this process.
@@ -113,7 +113,11 @@ pub fn create(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> 
 /// # Errors
 /// It is a fleeting one, or its record or its image is damaged.
 pub fn hold(host: Host<'_>, container: &Known) -> Result<Option<Held>, RunError> {
-    let request = container.request()?;
+    let mut request = container.request()?;
+    if let Source::Image(text) = &mut request.source {
+        // As it was found; what was typed could mean another image by now.
+        container.record.image_name.clone_into(text);
+    }
     let Some(claim) = Containers::new(host.dirs).hold(container)? else { return Ok(None) };
     let image = match container.record.image {
         Some(id) => Some(host.store.image(id).map_err(RunError::Stored)?),
