@@ -1,5 +1,6 @@
 //! `ctr run` and what goes with it, from the outside, as a user sees it.
 
+mod additional;
 mod changes;
 mod commit;
 mod config;

@@ -34,7 +34,7 @@ fn images() -> Option<Vec<Proposal>> {
     if !context.is_there() {
         return None;
     }
-    let names = context.store().ok()?.names().ok()?;
+    let names = context.store().ok()?.names_of_all().ok()?;
     Some(names.good.iter().map(|named| Proposal::new(named.name.familiar(), "image")).collect())
 }
 

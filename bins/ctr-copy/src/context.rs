@@ -88,6 +88,7 @@ impl Context {
             run: self.layout.run.clone(),
             own_run: self.own.run.clone(),
             user: self.user.clone(),
+            additional: self.layout.additional.clone(),
         };
         Worker::spawn(&mut program(UNPACK), &setup).map_err(crate::error::of_worker)
     }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `__unpack` | the child in namespace A, with a socket as its stdin |
 //! | `__settle DATA RUN` | flushes what was published; nobody waits for it |
-//! | `__trees DATA RUN OWN_RUN IMAGE` | unpacks again what an image lacks; ends with 0 when it is all there |
+//! | `__trees DATA RUN OWN_RUN IMAGE ADDITIONAL…` | unpacks again what an image lacks; ends with 0 when it is all there |
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -60,7 +60,8 @@ pub fn role() -> Option<Role> {
         TREES => {
             let (data, run, own_run) = (path(args.next())?, path(args.next())?, path(args.next())?);
             let image = args.next()?.into_string().ok()?;
-            Some(Role::Trees { setup: Setup { data, run, own_run, user: user() }, image })
+            let additional = args.map(PathBuf::from).collect();
+            Some(Role::Trees { setup: Setup { data, run, own_run, user: user(), additional }, image })
         }
         _ => None,
     }
@@ -105,8 +106,7 @@ fn trees(setup: &Setup, image: &str) -> ExitCode {
 }
 
 fn restore(setup: &Setup, image: &str) -> Result<(), CommandError> {
-    let layout = Layout::new(setup.data.clone(), setup.run.clone(), Driver::Overlay);
-    let store = Store::open(&layout).map_err(of)?;
+    let store = Store::open(&setup.layout()).map_err(of)?;
     let id = ImageId::parse(image).map_err(of)?;
     let image = store.image(id).map_err(of)?;
     let worker = Worker::spawn(&mut program(UNPACK), setup).map_err(of_worker)?;

@@ -13,7 +13,7 @@ use ctr_core::config::{Config, ConfigError, Family, Finding, Places, Why};
 use ctr_core::file::FileError;
 
 use crate::exit::Exit;
-use crate::globals::Globals;
+use crate::globals::{Globals, ImageStore};
 use crate::log::Level;
 use crate::report::{CommandError, chain};
 use crate::ui::Ui;
@@ -116,6 +116,13 @@ impl Settings {
             // The folder is podman's, whose store is not like ours: beside it, not in it.
             Some(PathBuf::from(expanded(named)).join("ctr"))
         };
+        // As with podman: whoever names another store, or options of it, means that alone.
+        if globals.root.is_none() && globals.storage_opts.is_empty() {
+            let stores = self.storage.list("storage.options.additionalimagestores").unwrap_or_default();
+            let stores = stores.iter().filter(|path| !path.is_empty());
+            let stores = stores.map(|path| ImageStore { path: expanded(path).into(), insists: false });
+            globals.image_stores = stores.collect();
+        }
         if globals.root.is_none() {
             let own = || folder("storage.rootless_storage_path").filter(|_| rootless);
             globals.root = folder("storage.graphroot").or_else(own);

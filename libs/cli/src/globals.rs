@@ -127,6 +127,8 @@ pub struct Globals {
     pub storage_driver: Option<String>,
     /// Options of the storage, as given.
     pub storage_opts: Vec<String>,
+    /// Stores whose images are used where they are.
+    pub image_stores: Vec<ImageStore>,
     /// Where events go, if not to their file.
     pub events_backend: Option<String>,
     /// Modules of the configuration, as they were named.
@@ -143,6 +145,29 @@ pub struct Globals {
     pub(crate) version: bool,
     /// Whether help was asked for.
     pub(crate) help: bool,
+}
+
+/// An additional store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageStore {
+    /// As it was named.
+    pub path: PathBuf,
+    /// An option named it, not a file that other programs read too.
+    pub insists: bool,
+}
+
+impl ImageStore {
+    fn of_option(option: &str) -> Option<Self> {
+        let (name, path) = option.split_once('=')?;
+        matches!(bare(name), "imagestore" | "additionalimagestore")
+            .then(|| Self { path: path.into(), insists: true })
+    }
+}
+
+/// The name of an option of the storage, without the driver's.
+fn bare(name: &str) -> &str {
+    let name = name.trim_start_matches('.');
+    ["overlay.", "vfs."].iter().find_map(|driver| name.strip_prefix(driver)).unwrap_or(name)
 }
 
 /// Options that were given, in the order of the command line.
@@ -179,6 +204,7 @@ impl Globals {
             default_mounts_file: path("default-mounts-file"),
             storage_driver: text("storage-driver").filter(|driver| !driver.is_empty()),
             storage_opts: all("storage-opt").collect(),
+            image_stores: all("storage-opt").filter_map(|option| ImageStore::of_option(&option)).collect(),
             events_backend: text("events-backend").filter(|backend| !backend.is_empty()),
             modules: all("module").collect(),
             config: Settings::default(),
@@ -243,10 +269,9 @@ impl Globals {
                     "unable to parse storage-opt option {option:?}: it is not KEY=VALUE"
                 ))
             })?;
-            let name = name.trim_start_matches('.');
-            let bare =
-                ["overlay.", "vfs."].iter().find_map(|driver| name.strip_prefix(driver)).unwrap_or(name);
-            let done = match bare {
+            let done = match bare(name) {
+                // Looked at where the store is opened.
+                "imagestore" | "additionalimagestore" => true,
                 // Overlays are the kernel's.
                 "mount_program" => value.is_empty(),
                 // No file of a container is a device to the kernel, and what goes with its end is never flushed.
@@ -325,6 +350,8 @@ mod tests {
             "mount_program=",
             "overlay.ignore_chown_errors=false",
             "skip_mount_home=true",
+            "overlay.imagestore=/x",
+            "additionalimagestore=/x",
             "",
         ] {
             assert!(checked(fine).is_ok(), "{fine}");
@@ -340,6 +367,18 @@ mod tests {
             assert_eq!(error.to_string(), format!("--storage-opt {refused} is not supported yet"));
         }
         assert!(checked("nonsense").expect_err("no value").to_string().contains("KEY=VALUE"));
+    }
+
+    #[test]
+    fn additional_stores_are_among_the_options_of_the_storage() {
+        let globals = of(&[
+            ("storage-opt", "overlay.imagestore=/a"),
+            ("storage-opt", "skip_mount_home=true"),
+            ("storage-opt", "additionalimagestore=/b=c"),
+        ]);
+        let stores = globals.expect("options").image_stores;
+        let paths: Vec<_> = stores.iter().map(|store| store.path.to_str()).collect();
+        assert_eq!(paths, [Some("/a"), Some("/b=c")]);
     }
 
     #[test]

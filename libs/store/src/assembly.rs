@@ -22,9 +22,9 @@ use crate::apply::{Applied, TOP_MODE};
 use crate::image::{Damage, ImageError};
 use crate::layer::{NOTE, TREE, Tree, trusted_note};
 use crate::overlay::{self, AssembleError, Attributes, CloneError, Cloned, Layer, Stack, Upper, View};
-use crate::refs::damaged;
+use crate::refs::{Target, damaged};
 use crate::session::{Session, write_note};
-use crate::{Image, ImageId, Store, StoreError, names_in};
+use crate::{Image, ImageId, ResolveError, Store, StoreError, names_in};
 
 /// The directory of these trees in that of their image.
 pub(crate) const TREES: &str = "trees";
@@ -101,6 +101,9 @@ pub enum AssemblyError {
     /// The attributes of directories.
     #[error(transparent)]
     Attributes(#[from] AssembleError),
+    /// The image's documents could not be taken over from an additional store.
+    #[error(transparent)]
+    Adopt(#[from] ResolveError),
     /// A tree could not be made for another map.
     #[error(transparent)]
     Clone(#[from] CloneError),
@@ -117,7 +120,12 @@ impl Store {
         self.image_path(id).join(TREES).join(key.to_string())
     }
 
-    fn assembly(&self, id: ImageId, key: Key) -> Result<Option<AssemblyNote>, FileError> {
+    /// What is known of how an image is stacked, and where that lies.
+    fn assembly(&self, id: ImageId, key: Key) -> Result<Option<(AssemblyNote, PathBuf)>, FileError> {
+        self.first(|store| Ok(store.own_assembly(id, key)?.map(|note| (note, store.assembly_path(id, key)))))
+    }
+
+    fn own_assembly(&self, id: ImageId, key: Key) -> Result<Option<AssemblyNote>, FileError> {
         trusted_note(&self.assembly_path(id, key), NOTE, |note: &AssemblyNote| &note.boot_id)
     }
 
@@ -127,7 +135,7 @@ impl Store {
         for id in names_in(&self.layout().images())?.iter().filter_map(|name| ImageId::parse(name).ok()) {
             let folder = self.image_path(id).join(TREES);
             for key in names_in(&folder)?.iter().filter_map(|name| name.parse().ok()) {
-                found.push((self.assembly_path(id, key), self.assembly(id, key)?.is_some()));
+                found.push((self.assembly_path(id, key), self.own_assembly(id, key)?.is_some()));
             }
         }
         Ok(found)
@@ -147,8 +155,7 @@ impl Store {
 
     /// Returns how to stack an image under a map, or nothing if something for it has to be made first.
     pub fn stack(&self, image: &Image, key: Key) -> Result<Option<RootStack>, FileError> {
-        let Some(note) = self.assembly(image.id, key)? else { return Ok(None) };
-        let folder = self.assembly_path(image.id, key);
+        let Some((note, folder)) = self.assembly(image.id, key)? else { return Ok(None) };
         let places = note.places.then(|| folder.join(PLACES));
         let mut stack = RootStack { lower: Vec::new(), data: Vec::new(), places, root: note.root };
         if note.needed || note.clone.is_some() {
@@ -204,6 +211,7 @@ pub fn ensure(store: &Store, image: &Image, key: Key) -> Result<(), AssemblyErro
         return Ok(());
     }
     let session = Session::begin(store)?;
+    session.adopt(&Target::Image { id: image.id, manifest: image.manifest })?;
     let trees = trees(&session, image, key)?;
     let stage = session.stage()?;
     let (into, places) = (stage.path().join(TREE), stage.path().join(PLACES));
@@ -213,7 +221,8 @@ pub fn ensure(store: &Store, image: &Image, key: Key) -> Result<(), AssemblyErro
     overlay::places(&Root::open(&places)?, &note.root)?;
     write_note(&stage.path().join(NOTE), &note)?;
     let place = store.assembly_path(image.id, key);
-    session.place_in_image(&stage, image.id, &place, |store| Ok(store.assembly(image.id, key)?.is_some()))?;
+    session
+        .place_in_image(&stage, image.id, &place, |store| Ok(store.own_assembly(image.id, key)?.is_some()))?;
     Ok(())
 }
 
@@ -268,9 +277,10 @@ pub fn clone_for(
     }
     ensure(store, image, from)?;
     let session = Session::begin(store)?;
+    session.adopt(&Target::Image { id: image.id, manifest: image.manifest })?;
     trees(&session, image, from)?;
     let missing = || ImageError::Damaged { id: image.id, source: Damage::Layer(image.layers[0]) };
-    let original = store.assembly(image.id, from)?.ok_or_else(missing)?;
+    let (original, _) = store.assembly(image.id, from)?.ok_or_else(missing)?;
     let stacked = store.stack(image, from)?.ok_or_else(missing)?;
     let opened = stacked.lower.iter().map(Root::open).collect::<Result<Vec<_>, _>>()?;
     let (stage, scratch) = (session.stage()?, session.stage()?);

@@ -57,6 +57,11 @@ impl Store {
 
     /// Returns a blob, if there is one that can be trusted.
     pub fn blob(&self, digest: &Digest) -> Result<Option<Blob>, FileError> {
+        self.first(|store| store.own_blob(digest))
+    }
+
+    /// The same, of this store alone.
+    pub(crate) fn own_blob(&self, digest: &Digest) -> Result<Option<Blob>, FileError> {
         let folder = self.blob_path(digest);
         let note: Option<BlobNote> = trusted_note(&folder, NOTE, |note: &BlobNote| &note.boot_id)?;
         Ok(note.map(|note| Blob { path: folder.join(DATA), note }))

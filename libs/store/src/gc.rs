@@ -333,7 +333,7 @@ impl Store {
             let mut kept = 0;
             for key in names_in(&folder)? {
                 let trusted = match key.parse() {
-                    Ok(key) => self.tree(&layer, key)?.is_some(),
+                    Ok(key) => self.own_tree(&layer, key)?.is_some(),
                     Err(_) => false,
                 };
                 if marked.layers.contains(&layer) && trusted {
@@ -357,7 +357,7 @@ impl Store {
         for name in names_in(&self.layout().blobs())? {
             let folder = self.layout().blobs().join(&name);
             let digest = digest_of_folder(&name);
-            let blob = digest.map(|digest| self.blob(&digest)).transpose()?.flatten();
+            let blob = digest.map(|digest| self.own_blob(&digest)).transpose()?.flatten();
             let (Some(digest), Some(blob)) = (digest, blob) else {
                 self.discard(&folder)?;
                 swept += 1;
@@ -388,7 +388,7 @@ impl Store {
 
     fn has_settled_tree(&self, layer: &Digest) -> Result<bool, FileError> {
         let folder = self.layer_path(layer);
-        Ok(self.tree_keys(layer)?.iter().any(|key| folder.join(key.to_string()).join(SYNCED).exists()))
+        Ok(self.own_tree_keys(layer)?.iter().any(|key| folder.join(key.to_string()).join(SYNCED).exists()))
     }
 
     fn sweep_indexes(&self, marked: &Marked) -> Result<usize, StoreError> {

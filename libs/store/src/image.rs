@@ -135,6 +135,9 @@ pub enum Damage {
     /// A file names another image.
     #[error("its plan is that of another image")]
     Plan,
+    /// A layer has a tree that is of no use under our map, and no blob to unpack.
+    #[error("the layer {} is unpacked for other ids, and what it was unpacked from is not kept", .0.short())]
+    OtherIds(Digest),
     /// A layer has neither a tree nor a blob that can be trusted.
     #[error("the layer {} is missing", .0.short())]
     Layer(Digest),
@@ -156,10 +159,10 @@ impl Store {
 
     /// Reads an image.
     pub fn image(&self, id: ImageId) -> Result<Image, ImageError> {
-        let path = self.image_path(id).join("plan.json");
+        let path = self.image_home(id).join("plan.json");
         let plan: Plan = match file::read_json(&path, limits::RECORD) {
             Ok(plan) => plan,
-            Err(error) if error.is_missing() && !self.image_path(id).is_dir() => {
+            Err(error) if error.is_missing() && !self.image_home(id).is_dir() => {
                 return Err(ImageError::Missing { id });
             }
             Err(error) => return Err(ImageError::Damaged { id, source: error.into() }),
@@ -212,7 +215,7 @@ impl Store {
     pub fn config_bytes(&self, id: ImageId) -> Result<Vec<u8>, ImageError> {
         let damaged = |source: Damage| ImageError::Damaged { id, source };
         let bytes =
-            file::read(&self.image_path(id).join("config"), limits::CONFIG).map_err(|e| damaged(e.into()))?;
+            file::read(&self.image_home(id).join("config"), limits::CONFIG).map_err(|e| damaged(e.into()))?;
         id.digest().verify(&bytes).map_err(|error| damaged(error.into()))?;
         Ok(bytes)
     }
@@ -226,7 +229,7 @@ impl Store {
     /// Reads a manifest as it came.
     pub fn manifest_bytes(&self, id: ImageId, digest: Digest) -> Result<Vec<u8>, ImageError> {
         let damaged = |source: Damage| ImageError::Damaged { id, source };
-        let path = self.image_path(id).join(manifest_name(digest));
+        let path = self.image_home(id).join(manifest_name(digest));
         let bytes = file::read(&path, limits::MANIFEST).map_err(|error| damaged(error.into()))?;
         digest.verify(&bytes).map_err(|error| damaged(error.into()))?;
         Ok(bytes)
@@ -241,7 +244,7 @@ impl Store {
 
     /// Returns the digests of all manifests that the image arrived with.
     pub fn manifests(&self, id: ImageId) -> Result<Vec<Digest>, StoreError> {
-        let names = names_in(&self.image_path(id))?;
+        let names = names_in(&self.image_home(id))?;
         Ok(names.iter().filter_map(|name| manifest_of_name(name)).collect())
     }
 
@@ -249,7 +252,7 @@ impl Store {
     #[must_use]
     pub fn name_history(&self, id: ImageId) -> Vec<String> {
         // A note for people: where it is missing or damaged there is none.
-        file::read_json(&self.image_path(id).join("names.json"), limits::RECORD).unwrap_or_default()
+        file::read_json(&self.image_home(id).join("names.json"), limits::RECORD).unwrap_or_default()
     }
 
     pub(crate) fn remember_name(&self, id: ImageId, name: &Reference) -> Result<(), StoreError> {

@@ -32,6 +32,14 @@ impl Store {
 
     /// Reads an index.
     pub fn index(&self, digest: &Digest) -> Result<StoredIndex, StoreError> {
+        let there = self.additional().iter().find(|store| store.index_path(digest).is_dir());
+        match there {
+            Some(store) if !self.index_path(digest).is_dir() => store.own_index(digest),
+            _ => self.own_index(digest),
+        }
+    }
+
+    fn own_index(&self, digest: &Digest) -> Result<StoredIndex, StoreError> {
         let folder = self.index_path(digest);
         let path = folder.join("index");
         let bytes = file::read(&path, limits::MANIFEST)?;
@@ -76,7 +84,7 @@ impl Store {
         here: &[(Digest, Target)],
     ) -> Result<(), StoreError> {
         let folder = self.index_path(&digest);
-        let mut known = self.index(&digest).map(|stored| stored.here).unwrap_or_default();
+        let mut known = self.own_index(&digest).map(|stored| stored.here).unwrap_or_default();
         known.extend(here.iter().map(|(digest, target)| (digest.to_string(), *target)));
         atomic::private_directory(&folder)?;
         let record = serde_json::to_vec(&known).map_err(|error| damaged(folder.clone(), error))?;

@@ -64,6 +64,11 @@ impl Store {
 
     /// Returns the tree of a layer under a map, if there is one that can be trusted.
     pub fn tree(&self, layer: &Digest, key: Key) -> Result<Option<Tree>, FileError> {
+        self.first(|store| store.own_tree(layer, key))
+    }
+
+    /// The same, of this store alone.
+    pub(crate) fn own_tree(&self, layer: &Digest, key: Key) -> Result<Option<Tree>, FileError> {
         let folder = self.layer_path(layer).join(key.to_string());
         let note: Option<TreeNote> = trusted_note(&folder, NOTE, |note: &TreeNote| &note.boot_id)?;
         let Some(note) = note.filter(|note| note.elsewhere.is_none()) else { return Ok(None) };
@@ -82,6 +87,17 @@ impl Store {
 
     /// Returns the keys of the maps under which a layer has trees, trusted or not.
     pub fn tree_keys(&self, layer: &Digest) -> Result<Vec<Key>, FileError> {
+        let mut keys = Vec::new();
+        for store in self.all() {
+            keys.extend(
+                store.own_tree_keys(layer)?.into_iter().filter(|key| !keys.contains(key)).collect::<Vec<_>>(),
+            );
+        }
+        Ok(keys)
+    }
+
+    /// The same, of this store alone.
+    pub(crate) fn own_tree_keys(&self, layer: &Digest) -> Result<Vec<Key>, FileError> {
         Ok(names_in(&self.layer_path(layer))?.iter().filter_map(|name| name.parse().ok()).collect())
     }
 }

@@ -42,6 +42,8 @@ pub struct Layout {
     pub driver: Driver,
     /// Where volumes are to lie, if not in `data`: what the first one decides.
     pub volume_path: Option<VolumePath>,
+    /// Stores whose images are used where they are: [`crate::additional`].
+    pub additional: Vec<PathBuf>,
 }
 
 /// A store cannot be opened.
@@ -90,7 +92,7 @@ impl Layout {
     /// A store that has everything in its own directories.
     #[must_use]
     pub const fn new(data: PathBuf, run: PathBuf, driver: Driver) -> Self {
-        Self { data, run, driver, volume_path: None }
+        Self { data, run, driver, volume_path: None, additional: Vec::new() }
     }
 
     /// Names of images and indexes.
@@ -183,6 +185,11 @@ impl Layout {
             self.settle_volume_path()?;
         }
         Ok(access)
+    }
+
+    /// Whether a store that is there can be read.
+    pub(crate) fn judge_version(&self) -> Result<Access, OpenError> {
+        self.judge(&file::read(&self.data.join("version"), limits::ARCHIVE_NOTE)?)
     }
 
     fn judge(&self, bytes: &[u8]) -> Result<Access, OpenError> {

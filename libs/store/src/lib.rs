@@ -40,6 +40,7 @@
 //! deleted in A ([`unpack`], [`gc::empty_trash`]).
 #![forbid(unsafe_code)]
 
+pub mod additional;
 pub mod apply;
 pub mod archive;
 pub mod assembly;
@@ -88,6 +89,7 @@ pub use resolve::ResolveError;
 pub struct Store {
     layout: Layout,
     access: Access,
+    additional: Vec<Self>,
 }
 
 /// What may be done to a store.
@@ -126,7 +128,12 @@ impl Store {
     /// Opens the store, making it when there is none.
     pub fn open(layout: &Layout) -> Result<Self, OpenError> {
         let access = layout.open()?;
-        Ok(Self { layout: layout.clone(), access })
+        let additional = layout
+            .additional
+            .iter()
+            .map(|data| Self::open_read_only(Layout::new(data.clone(), layout.run.clone(), layout.driver)));
+        let additional = additional.collect::<Result<_, _>>()?;
+        Ok(Self { layout: layout.clone(), access, additional })
     }
 
     /// Returns where things are.

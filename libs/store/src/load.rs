@@ -146,7 +146,7 @@ pub fn restore(ingest: Ingest<'_>, image: &crate::Image) -> Result<(), CopyError
         if session.pin_tree(diff_id, worker.key())?.is_some() {
             continue;
         }
-        let lost = || TransportError::from(lost(image, diff_id));
+        let lost = || TransportError::from(lost(store, image, diff_id));
         let blob = session.pin_blob(&layer.digest)?.ok_or_else(lost)?;
         let file = blob.open().map_err(ArchiveError::File)?;
         let ingested = ingest.promised(file, &layer.digest, diff_id)?;
@@ -155,6 +155,10 @@ pub fn restore(ingest: Ingest<'_>, image: &crate::Image) -> Result<(), CopyError
     Ok(worker.assemble(image.id)?)
 }
 
-fn lost(image: &crate::Image, layer: &ctr_core::Digest) -> crate::image::ImageError {
-    crate::image::ImageError::Damaged { id: image.id, source: crate::image::Damage::Layer(*layer) }
+fn lost(store: &crate::Store, image: &crate::Image, layer: &ctr_core::Digest) -> crate::image::ImageError {
+    let source = match store.has_tree(layer) {
+        Ok(true) => crate::image::Damage::OtherIds(*layer),
+        _ => crate::image::Damage::Layer(*layer),
+    };
+    crate::image::ImageError::Damaged { id: image.id, source }
 }

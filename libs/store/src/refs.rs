@@ -140,6 +140,20 @@ impl Store {
         Ok(names)
     }
 
+    /// The names of this store and of the additional ones.
+    pub fn names_of_all(&self) -> Result<Names, StoreError> {
+        let mut names = self.names()?;
+        for store in self.additional() {
+            let there = store.names()?.good;
+            let new: Vec<_> = there
+                .into_iter()
+                .filter(|named| names.good.iter().all(|known| known.name != named.name))
+                .collect();
+            names.good.extend(new);
+        }
+        Ok(names)
+    }
+
     /// Gives a name to an image or index, taking it from whatever had it, which is kept.
     ///
     /// The caller keeps the target alive: by a session's pin, or by holding [`Store::reading`] since it looked.

@@ -46,6 +46,12 @@ pub enum RemoveError {
         /// Its names.
         names: Vec<Reference>,
     },
+    /// It is in an additional store.
+    #[error("cannot remove read-only image {id:?}")]
+    ReadOnly {
+        /// Its identity.
+        id: String,
+    },
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -68,10 +74,22 @@ impl Store {
     ) -> Result<Vec<Removed>, RemoveError> {
         self.writable()?;
         let _alone = self.alone(on_wait)?;
-        let found = self.lookup(text)?;
+        let found = match self.own_lookup(text) {
+            Err(error) if error.is_unknown() => return Err(self.why_not(text, error)),
+            found => found?,
+        };
         match found.target {
             Target::Image { id, .. } => self.remove_image(id, &found, force),
             Target::Index { digest } => self.remove_index(digest, &found),
+        }
+    }
+
+    /// What an additional store has is there, and stays.
+    fn why_not(&self, text: &str, unknown: ResolveError) -> RemoveError {
+        match self.lookup(text).map(|found| found.target) {
+            Ok(Target::Image { id, .. }) => RemoveError::ReadOnly { id: id.to_string() },
+            Ok(Target::Index { digest }) => RemoveError::ReadOnly { id: digest.hex() },
+            Err(_) => unknown.into(),
         }
     }
 

@@ -108,8 +108,20 @@ impl Store {
         }
     }
 
-    /// Finds what a user's words lead to.
+    /// Finds what a user's words lead to, in this store or an additional one.
     pub fn lookup(&self, text: &str) -> Result<Lookup, ResolveError> {
+        let mut found = self.own_lookup(text);
+        for store in self.additional() {
+            if !found.as_ref().is_err_and(ResolveError::is_unknown) {
+                break;
+            }
+            found = store.own_lookup(text);
+        }
+        found
+    }
+
+    /// The same, in this store alone.
+    pub(crate) fn own_lookup(&self, text: &str) -> Result<Lookup, ResolveError> {
         if let Some(id) = text.strip_prefix("sha256:") {
             return self.by_id(text, id);
         }

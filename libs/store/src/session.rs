@@ -147,6 +147,21 @@ impl Session {
         self.pin(Pin::Blob(*digest), |store| store.blob(digest))
     }
 
+    /// Pins a layer and returns its tree in this store itself, as long as which the layer lasts.
+    pub(crate) fn pin_own_tree(&self, layer: &Digest, key: Key) -> Result<Option<Tree>, StoreError> {
+        self.pin(Pin::Layer(*layer), |store| store.own_tree(layer, key))
+    }
+
+    /// Pins a blob and returns it if this store itself has it.
+    pub(crate) fn pin_own_blob(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
+        self.pin(Pin::Blob(*digest), |store| store.own_blob(digest))
+    }
+
+    /// Pins an image; tells whether this store itself has it.
+    pub(crate) fn pin_image(&self, id: ImageId) -> Result<bool, StoreError> {
+        self.pin(Pin::Image(id), |store| crate::exists(&store.image_path(id)))
+    }
+
     /// Makes a directory to build an object in.
     pub fn stage(&self) -> Result<Stage, StoreError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -168,7 +183,7 @@ impl Session {
         write_note(&stage.path.join(layer::NOTE), &note)?;
         let place = self.store.layer_path(layer).join(key.to_string());
         self.pin(Pin::Layer(*layer), |_| Ok(()))?;
-        self.place(stage, &place, |store| Ok(store.tree(layer, key)?.is_some()))
+        self.place(stage, &place, |store| Ok(store.own_tree(layer, key)?.is_some()))
     }
 
     /// Publishes a staged file `data` as a blob. The caller has verified its digest.
@@ -184,7 +199,7 @@ impl Session {
         write_note(&stage.path.join(blob::NOTE), &note)?;
         let place = self.store.blob_path(digest);
         self.pin(Pin::Blob(*digest), |_| Ok(()))?;
-        self.place(stage, &place, |store| Ok(store.blob(digest)?.is_some()))
+        self.place(stage, &place, |store| Ok(store.own_blob(digest)?.is_some()))
     }
 
     /// Renames a staged directory to its place in that of an image, unless the image went meanwhile.

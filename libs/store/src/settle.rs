@@ -44,8 +44,8 @@ impl Store {
         };
         for name in names_in(&self.layout().layers())? {
             let Some(layer) = layer::digest_of_folder(&name) else { continue };
-            for key in self.tree_keys(&layer)? {
-                let current = self.tree(&layer, key)?.is_some();
+            for key in self.own_tree_keys(&layer)? {
+                let current = self.own_tree(&layer, key)?.is_some();
                 consider(self.layer_path(&layer).join(key.to_string()), current);
             }
         }
@@ -54,7 +54,7 @@ impl Store {
         }
         for name in names_in(&self.layout().blobs())? {
             let Some(digest) = layer::digest_of_folder(&name) else { continue };
-            let current = self.blob(&digest)?.is_some();
+            let current = self.own_blob(&digest)?.is_some();
             consider(self.blob_path(&digest), current);
         }
         Ok(pending)

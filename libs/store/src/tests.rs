@@ -17,13 +17,13 @@ use crate::{Driver, Image, Layout, ResolveError, Store};
 
 type Harm = fn(&std::path::Path);
 
-struct World {
-    home: tempfile::TempDir,
-    store: Store,
-    key: Key,
+pub(crate) struct World {
+    pub(crate) home: tempfile::TempDir,
+    pub(crate) store: Store,
+    pub(crate) key: Key,
 }
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     let home = tempfile::tempdir().unwrap();
     let (data, run) = (home.path().join("data"), home.path().join("run"));
     let store = Store::open(&Layout::new(data, run, Driver::Overlay)).unwrap();
@@ -32,7 +32,7 @@ fn world() -> World {
 
 impl World {
     /// Publishes a layer with one file as a tree and a blob.
-    fn layer(&self, session: &Session, text: &str) -> Digest {
+    pub(crate) fn layer(&self, session: &Session, text: &str) -> Digest {
         let digest = Digest::of(text.as_bytes());
         let stage = session.stage().unwrap();
         fs::create_dir(stage.path().join("fs")).unwrap();
@@ -45,7 +45,7 @@ impl World {
     }
 
     /// Publishes an image of these layers, and names it.
-    fn image(&self, name: Option<&str>, layers: &[&str], architecture: &str) -> (Image, Target) {
+    pub(crate) fn image(&self, name: Option<&str>, layers: &[&str], architecture: &str) -> (Image, Target) {
         let session = Session::begin(&self.store).unwrap();
         let layers: Vec<_> = layers.iter().map(|text| self.layer(&session, text)).collect();
         let config = json!({
@@ -72,7 +72,7 @@ impl World {
         (image, target)
     }
 
-    fn sweep(&self) -> crate::gc::Swept {
+    pub(crate) fn sweep(&self) -> crate::gc::Swept {
         let swept = self.store.sweep(Budget::default(), &mut |_| {}).unwrap();
         self.store.empty_trash().unwrap();
         swept

@@ -66,11 +66,16 @@ pub struct Setup {
     pub own_run: PathBuf,
     /// The user's name, where the system has none for the id.
     pub user: Option<String>,
+    /// Additional stores.
+    pub additional: Vec<PathBuf>,
 }
 
 impl Setup {
-    fn layout(&self) -> Layout {
-        Layout::new(self.data.clone(), self.run.clone(), Driver::Overlay)
+    /// The store's layout.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        let layout = Layout::new(self.data.clone(), self.run.clone(), Driver::Overlay);
+        Layout { additional: self.additional.clone(), ..layout }
     }
 }
 

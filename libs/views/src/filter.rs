@@ -168,7 +168,7 @@ impl Test {
             Self::Containers(wanted) => entry.containers.is_empty() != *wanted,
             Self::Dangling(wanted) => entry.is_dangling() == *wanted,
             Self::Part(wanted) => entry.is_part == *wanted,
-            Self::ReadOnly(wanted) => !*wanted,
+            Self::ReadOnly(wanted) => entry.is_read_only == *wanted,
             Self::Index(wanted) => entry.is_index() == *wanted,
             Self::Id(id) => entry.id.starts_with(id.as_str()),
             Self::Digest(text) => entry.digests.iter().any(|digest| {

@@ -36,6 +36,8 @@ pub struct Entry {
     pub is_part: bool,
     /// The names that it had.
     pub history: Vec<String>,
+    /// It is in an additional store.
+    pub is_read_only: bool,
 }
 
 impl Entry {
@@ -79,20 +81,34 @@ impl Entry {
     }
 }
 
-/// Lists all images and all indexes that have a name.
+/// Lists all images and all indexes that have a name, those of additional stores after our own.
 pub fn all(store: &Store) -> Result<Vec<Entry>, ViewError> {
-    let names = store.names()?;
     let claims = store.claims()?;
+    let mut entries = of(store, &claims)?;
+    for store in store.additional() {
+        let there = of(store, &claims)?;
+        entries.extend(there.into_iter().map(|entry| Entry { is_read_only: true, ..entry }));
+    }
+    Ok(entries)
+}
+
+/// The same of this store alone: what can be removed.
+pub fn own(store: &Store) -> Result<Vec<Entry>, ViewError> {
+    of(store, &store.claims()?)
+}
+
+fn of(store: &Store, claims: &[Claim]) -> Result<Vec<Entry>, ViewError> {
+    let names = store.names()?;
     let (mut entries, parts) = indexes(store, &names)?;
     for listed in store.images()? {
-        entries.push(image(store, &names, &claims, &parts, listed.id, listed.image)?);
+        entries.push(image(store, &names, claims, &parts, listed.id, listed.image)?);
     }
     Ok(entries)
 }
 
 /// The entry of one image.
 pub fn one(store: &Store, id: ImageId) -> Result<Entry, ViewError> {
-    let names = store.names()?;
+    let names = store.names_of_all()?;
     let claims = store.claims()?;
     image(store, &names, &claims, &HashSet::new(), id, store.image(id))
 }
@@ -127,6 +143,7 @@ fn image(
         containers: claims.iter().filter(|claim| claim.image == Some(id)).cloned().collect(),
         is_part: named.is_empty() && parts.contains(&id),
         history: store.name_history(id),
+        is_read_only: false,
         image,
     })
 }
@@ -161,6 +178,7 @@ fn indexes(store: &Store, names: &Names) -> Result<(Vec<Entry>, HashSet<ImageId>
             containers: Vec::new(),
             is_part: false,
             history: Vec::new(),
+            is_read_only: false,
         });
     }
     Ok((entries, parts))

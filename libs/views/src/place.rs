@@ -1,17 +1,19 @@
 //! Where a store has its parts, as options and the configuration say.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ctr_cli::Globals;
 use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
+use ctr_cli::ui::Ui;
+use ctr_store::additional::{self, AdditionalError, Found};
 use ctr_store::volume::{PlaceError, VolumePath};
 use ctr_store::{Driver, Layout};
 
 /// The layout of the store that the options before the verb choose.
 ///
 /// # Errors
-/// Its volumes lie somewhere else than an option says.
+/// Its volumes lie somewhere else than an option says, or an additional store is none.
 pub fn layout(
     globals: &Globals,
     data: PathBuf,
@@ -19,9 +21,37 @@ pub fn layout(
     driver: Driver,
 ) -> Result<Layout, CommandError> {
     let volume_path = volume_path(globals)?;
-    let layout = Layout { volume_path, ..Layout::new(data, run, driver) };
+    let additional = additional(globals, &data)?;
+    let layout = Layout { volume_path, additional, ..Layout::new(data, run, driver) };
     layout.check_volume_path().map_err(of_place)?;
     Ok(layout)
+}
+
+/// The additional stores that are ours. A folder where nothing is yet has no images; one of podman's, which a file that
+/// podman reads too may name, is not for us, but nobody may ask us to use it.
+fn additional(globals: &Globals, data: &Path) -> Result<Vec<PathBuf>, CommandError> {
+    let mut stores = Vec::new();
+    let is_own = |store: &Path| std::fs::canonicalize(store).ok() == std::fs::canonicalize(data).ok();
+    for asked in &globals.image_stores {
+        match additional::find(&asked.path).map_err(CommandError::user)? {
+            Found::Store(store) if !stores.contains(&store) && !is_own(&store) => stores.push(store),
+            Found::Podmans if asked.insists => {
+                return Err(CommandError::user(AdditionalError::Podmans(asked.path.clone()))
+                    .hint("podman save IMAGE | ctr load"));
+            }
+            Found::Store(_) | Found::Podmans | Found::Nothing => {}
+        }
+    }
+    Ok(stores)
+}
+
+/// Says which stores of the configuration are not used.
+pub fn say(globals: &Globals, ui: &Ui) {
+    for asked in globals.image_stores.iter().filter(|asked| !asked.insists) {
+        if matches!(additional::find(&asked.path), Ok(Found::Podmans)) {
+            ui.warn(&format!("{}; ignored", AdditionalError::Podmans(asked.path.clone())));
+        }
+    }
 }
 
 fn volume_path(globals: &Globals) -> Result<Option<VolumePath>, CommandError> {

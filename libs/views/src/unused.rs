@@ -28,7 +28,7 @@ pub fn remove(
     wait: &mut dyn FnMut(&Waiting),
     log: &mut dyn FnMut(&[Event]),
 ) -> Result<Vec<Removed>, CommandError> {
-    let mut entries = listing::all(store).map_err(CommandError::user)?;
+    let mut entries = listing::own(store).map_err(CommandError::user)?;
     let filters = Filters::parse(which.filters, store, &entries)?;
     entries
         .retain(|entry| entry.containers.is_empty() && (entry.is_dangling() || which.all && !entry.is_part));

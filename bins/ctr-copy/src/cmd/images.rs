@@ -56,6 +56,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
         return Err(CommandError::usage("cannot specify an image and a filter(s)"));
     }
     let store = Context::new(&call.globals)?.store()?;
+    ctr_views::place::say(&call.globals, &call.ui);
     let mut entries = listing::all(&store).map_err(of)?;
     for entry in entries.iter().filter(|entry| entry.damage.is_some()) {
         warn(call, entry);
@@ -77,6 +78,9 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
 fn warn(call: &Call, entry: &Entry) {
     let damage = entry.damage.as_deref().unwrap_or_default();
     let short = entry.id.get(..12).unwrap_or(&entry.id);
+    if entry.is_read_only {
+        return call.ui.warn(&format!("{damage}; it is in an additional store, which only its owner mends"));
+    }
     call.ui.warn(&format!("{damage}; load it again, or remove it: {} rmi {short}", call.caller.name));
 }
 
@@ -213,8 +217,8 @@ fn value(row: &Row<'_>, whole: bool, now: Timestamp) -> Value {
         .field("History", entry.history.join(", "))
         .field("Dangling", entry.is_dangling())
         .field("IsDangling", entry.is_dangling())
-        .field("ReadOnly", false)
-        .field("IsReadOnly", false)
+        .field("ReadOnly", entry.is_read_only)
+        .field("IsReadOnly", entry.is_read_only)
         .field("IsManifestList", entry.is_index())
         .into()
 }

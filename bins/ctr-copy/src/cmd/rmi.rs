@@ -165,6 +165,6 @@ fn command_error(error: RemoveError) -> CommandError {
             let hint = format!("ctr rmi --force {}", image.short());
             CommandError::user(RemoveError::SeveralNames { image, names }).peer(sentence).hint(hint)
         }
-        error @ RemoveError::Store(_) => of(error),
+        error @ (RemoveError::Store(_) | RemoveError::ReadOnly { .. }) => of(error),
     }
 }

@@ -9,6 +9,7 @@ use ctr_core::events::Status;
 use ctr_core::reference::Spelling;
 use ctr_store::Store;
 use ctr_store::refs::Target;
+use ctr_store::session::Session;
 
 use crate::context::{Context, told};
 use crate::error::{of, of_resolve};
@@ -39,9 +40,18 @@ pub(super) fn tag(call: &Call) -> Result<Exit, CommandError> {
     let names: Vec<_> = texts[1..].iter().map(|text| local_name(text)).collect::<Result<_, _>>()?;
     let _guard = store.reading(&mut |waiting| told(&call.ui, waiting)).map_err(of)?;
     let found = store.lookup(texts[0]).map_err(of_resolve)?;
+    // What an additional store has gets its names in ours.
+    let adopting = if store.owns(&found.target).map_err(of)? {
+        None
+    } else {
+        let session = Session::begin(&store).map_err(of)?;
+        session.adopt(&found.target).map_err(of_resolve)?;
+        Some(session)
+    };
     for name in names {
         store.tag(&name, found.target).map_err(of)?;
     }
+    drop(adopting);
     let id = id_of(found.target);
     context.happened(&call.ui, Status::Tag, texts[1..].iter().map(|text| (id.clone(), (*text).to_owned())));
     Ok(Exit::SUCCESS)
@@ -63,6 +73,10 @@ pub(super) fn untag(call: &Call) -> Result<Exit, CommandError> {
     let store = context.store()?;
     let _guard = store.reading(&mut |waiting| told(&call.ui, waiting)).map_err(of)?;
     let found = store.lookup(texts[0]).map_err(of_resolve)?;
+    if !store.owns(&found.target).map_err(of)? {
+        let id = id_of(found.target);
+        return Err(CommandError::user(format!("cannot take names from read-only image {id:?}")));
+    }
     let known = names_of(&store, found.target)?;
     let names = match &texts[1..] {
         // An image that is named by its id loses every name; one that is named loses all names too, as podman has it.

@@ -81,7 +81,7 @@ fn images() -> Option<Vec<Proposal>> {
     if !place.dirs.data.exists() {
         return None;
     }
-    let names = Store::open(&place.layout()).ok()?.names().ok()?;
+    let names = Store::open(&place.layout()).ok()?.names_of_all().ok()?;
     Some(names.good.iter().map(|named| Proposal::new(named.name.familiar(), "image")).collect())
 }
 

@@ -92,7 +92,8 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
 fn found(call: &Call) -> Result<Found, CommandError> {
     let place = Place::find(&call.globals)?;
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
-    let mut entries = listing::all(&store).map_err(CommandError::environment)?;
+    // What is in additional stores takes nothing of this one.
+    let mut entries = listing::own(&store).map_err(CommandError::environment)?;
     entries.retain(|entry| !entry.is_index());
     let (usages, images_size) = usage::of(&store, &entries).map_err(CommandError::environment)?;
     let containers = Containers::new(&place.dirs).list().map_err(error::of_containers)?;

@@ -15,7 +15,7 @@ use ctr_cli::usage::{Flag, Verb};
 use ctr_pods::containers::Containers;
 use ctr_pods::request::LogDriver;
 use ctr_pods::status::Status;
-use ctr_store::Store;
+use ctr_store::{Layout, Store};
 use ctr_userns::ranges::Facts;
 
 use crate::cmd::format::template;
@@ -62,6 +62,9 @@ fn tell(call: &Call, place: &Place) -> Result<Value, CommandError> {
     let config_file = path("CONTAINERS_STORAGE_CONF")
         .or_else(|| config.map(|config| config.join("containers/storage.conf")))
         .unwrap_or_else(|| "/etc/containers/storage.conf".into());
+    // Those of the options are among the options.
+    let image_stores = call.globals.image_stores.iter().filter(|store| !store.insists);
+    let image_stores: Vec<_> = image_stores.map(|store| store.path.display().to_string()).collect();
     let temporary = path("TMPDIR").unwrap_or_else(|| "/var/tmp".into());
     Ok(report(&Subject {
         voice: call.ui.voice(),
@@ -70,6 +73,7 @@ fn tell(call: &Call, place: &Place) -> Result<Value, CommandError> {
         volumes: &place.layout().volumes_in_time(),
         driver: place.driver_name(),
         storage_opts: &call.globals.storage_opts,
+        image_stores: &image_stores,
         config_file: &config_file,
         temporary: &temporary,
         volume_plugins: call
@@ -91,11 +95,15 @@ fn tell(call: &Call, place: &Place) -> Result<Value, CommandError> {
 
 /// How many images there are; a store that is not there yet has none, and is not made for the asking.
 fn images(place: &Place) -> Result<usize, CommandError> {
-    if !place.dirs.data.exists() {
-        return Ok(0);
+    let layout = place.layout();
+    let mut count = 0;
+    let stores = std::iter::once(&layout.data).chain(&layout.additional);
+    for data in stores.filter(|data| data.join("version").exists()) {
+        let layout = Layout::new(data.clone(), layout.run.clone(), layout.driver);
+        let store = Store::open_read_only(layout).map_err(CommandError::environment)?;
+        count += store.images().map_err(CommandError::environment)?.len();
     }
-    let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
-    Ok(store.images().map_err(CommandError::environment)?.len())
+    Ok(count)
 }
 
 /// How many containers there are, by what they do.

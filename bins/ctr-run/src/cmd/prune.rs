@@ -143,7 +143,7 @@ fn images(call: &Call, place: &Place, store: &Store, filters: &[String]) -> Resu
 }
 
 fn images_size(store: &Store) -> Result<u64, CommandError> {
-    let entries = listing::all(store).map_err(CommandError::environment)?;
+    let entries = listing::own(store).map_err(CommandError::environment)?;
     Ok(usage::of(store, &entries).map_err(CommandError::environment)?.1)
 }
 

@@ -5,6 +5,7 @@ mod flags;
 mod hello;
 mod request;
 mod subscriptions;
+mod trees;
 
 use std::process::{Command, Stdio};
 
@@ -22,6 +23,7 @@ use ctr_pods::attach::{DetachKeys, Rules};
 use ctr_pods::containers::{Containers, ContainersError};
 use ctr_pods::dependencies;
 use ctr_pods::env::HostEnv;
+use ctr_pods::mounts::What;
 use ctr_pods::request::{LogDriver, Request, Source};
 use ctr_pods::run::kept::{self, Held};
 use ctr_pods::run::{self, Host, Note};
@@ -155,8 +157,15 @@ fn prepare<'a>(
     store: &'a Store,
 ) -> Result<Host<'a>, CommandError> {
     place.say(&call.ui);
+    ctr_views::place::say(&call.globals, &call.ui);
     if let Source::Image(name) = &request.source {
         hello::provide(name, place, store)?;
+        trees::provide(name, request.platform.as_deref(), place, store)?;
+    }
+    for mount in &request.storage.mounts {
+        if let What::Image(asked) = &mount.what {
+            trees::provide(&asked.image, None, place, store)?;
+        }
     }
     if call.flags.bool("replace") {
         replace(request, place)?;

@@ -265,7 +265,7 @@ pub static STORAGE: Family = Family {
         unbuilt("storage.driver_priority", List, ""),
         works("storage.graphroot", Text),
         unbuilt("storage.imagestore", Text, ""),
-        unbuilt("storage.options.additionalimagestores", List, ""),
+        works("storage.options.additionalimagestores", List),
         unbuilt("storage.options.additionallayerstores", List, ""),
         unbuilt("storage.options.auto-userns-max-size", Count, ""),
         unbuilt("storage.options.auto-userns-min-size", Count, ""),

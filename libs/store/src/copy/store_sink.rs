@@ -69,8 +69,9 @@ impl<'a> StoreSink<'a> {
             taken.check(&layer.digest, diff_id)?;
             return Ok(taken.publish(session, worker, self.origin)?);
         }
-        let tree = session.pin_tree(diff_id, worker.key())?;
-        let blob = session.pin_blob(&layer.digest)?;
+        // What is loaded lasts, whatever becomes of additional stores.
+        let tree = session.pin_own_tree(diff_id, worker.key())?;
+        let blob = session.pin_own_blob(&layer.digest)?;
         match (tree, blob) {
             (Some(_), Some(blob)) => Ok(check(diff_id, &blob.note.diff_id)?),
             (None, Some(blob)) => {

@@ -147,9 +147,11 @@ impl<'a> Local<'a> {
                 return Ok(Some(config));
             }
         }
-        for listed in self.store.images()? {
-            if self.store.manifests(listed.id)?.contains(digest) {
-                return Ok(Some(self.store.manifest_bytes(listed.id, *digest)?));
+        for store in self.store.all() {
+            for listed in store.images()? {
+                if store.manifests(listed.id)?.contains(digest) {
+                    return Ok(Some(store.manifest_bytes(listed.id, *digest)?));
+                }
             }
         }
         Ok(None)

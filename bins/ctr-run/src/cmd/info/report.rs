@@ -26,6 +26,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) driver: &'static str,
     /// `--storage-opt`, each.
     pub(crate) storage_opts: &'a [String],
+    /// Additional stores that a file names.
+    pub(crate) image_stores: &'a [String],
     /// storage.conf, where it is or would be.
     pub(crate) config_file: &'a Path,
     /// Where archives are unpacked before they are in the store.
@@ -241,7 +243,7 @@ fn store(subject: &Subject<'_>) -> Vec<Entry> {
             ),
         ),
         field("GraphDriverName", "graphDriverName", subject.driver),
-        field("GraphOptions", "graphOptions", options(subject.storage_opts)),
+        field("GraphOptions", "graphOptions", options(subject)),
         field("GraphRoot", "graphRoot", shown(subject.data)),
         field("GraphRootAllocated", "graphRootAllocated", allocated),
         field("GraphRootUsed", "graphRootUsed", used),
@@ -258,12 +260,21 @@ fn store(subject: &Subject<'_>) -> Vec<Entry> {
     ]
 }
 
-/// `--storage-opt a=b` as a map.
-fn options(given: &[String]) -> Value {
-    let pairs = given.iter().filter(|option| !option.is_empty());
-    let pairs = pairs.map(|option| option.split_once('=').unwrap_or((option, "")));
-    let pairs = pairs.map(|(name, value)| (name.to_owned(), Value::from(value)));
-    Value::from(pairs.collect::<BTreeMap<_, _>>())
+/// `--storage-opt a=b` as a map; of an additional store also the list that they are all in, as podman has it.
+fn options(subject: &Subject<'_>) -> Value {
+    let given = subject.storage_opts.iter().filter(|option| !option.is_empty());
+    let given = given.map(|option| option.split_once('=').unwrap_or((option, "")));
+    let named = subject.image_stores.iter().map(|path| ("imagestore", path.as_str()));
+    let (mut options, mut lists) = (BTreeMap::new(), BTreeMap::<String, Vec<String>>::new());
+    for (name, value) in named.chain(given) {
+        options.insert(name.to_owned(), Value::from(value));
+        if name.ends_with("imagestore") {
+            let list = lists.entry(name.replace("imagestore", "additionalImageStores")).or_default();
+            list.push(value.to_owned());
+        }
+    }
+    options.extend(lists.into_iter().map(|(name, list)| (name, Value::from(list))));
+    Value::from(options)
 }
 
 fn status(driver: &str) -> Value {
@@ -295,6 +306,7 @@ mod tests {
             volumes: Path::new("/nonexistent/volumes"),
             driver: "overlay",
             storage_opts: &["overlay.size=5".to_owned()],
+            image_stores: &["/store".to_owned()],
             config_file: Path::new("/nonexistent/storage.conf"),
             temporary: Path::new("/var/tmp"),
             volume_plugins: vec!["far"],
@@ -318,6 +330,7 @@ mod tests {
         assert_eq!(told["store"]["graphDriverName"], "overlay");
         assert_eq!(told["store"]["containerStore"]["number"], 3);
         assert_eq!(told["store"]["graphOptions"]["overlay.size"], "5");
+        assert_eq!(told["store"]["graphOptions"]["additionalImageStores"][0], "/store");
         assert_eq!(told["plugins"]["volume"][0], "local");
         assert_eq!(told["plugins"]["log"][1], "json-file");
     }
