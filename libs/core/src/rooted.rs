@@ -25,6 +25,7 @@ mod entries;
 mod remove;
 mod size;
 mod stat;
+mod trail;
 mod walk;
 
 #[cfg(test)]
@@ -42,6 +43,7 @@ use rustix::io::Errno;
 
 pub use entries::{Entries, Entry};
 pub use stat::Stat;
+pub use trail::Trail;
 use walk::{Last, Missing};
 
 /// How often a resolution that lost a race against a rename is tried again by the kernel before we walk.

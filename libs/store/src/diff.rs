@@ -146,9 +146,7 @@ type Found<'f, E> = dyn FnMut(Change, Option<&Node>) -> Result<(), E> + 'f;
 /// Goes through two views side by side. A directory is reported before what is in it.
 fn walk<E: From<ViewError>>(old: &View, new: &View, found: &mut Found<'_, E>) -> Result<(), E> {
     let pair = Pair { old, new, above: new.above(old) };
-    let mut steps = Vec::new();
-    pair.compare(&old.top()?, &new.top()?, &mut steps)?;
-    for step in &steps {
+    for step in &pair.compare(old.top()?, new.top()?)? {
         match step {
             Step::Changed(node) => found(change(&node.path, Kind::Changed), Some(node))?,
             Step::Added(node) => found(change(&node.path, Kind::Added), Some(node))?,
@@ -177,47 +175,69 @@ struct Pair<'v> {
     above: usize,
 }
 
+/// Two directories that are compared.
+struct Level {
+    was: Node,
+    node: Node,
+    /// What of the old one has not been found in the new one yet.
+    before: BTreeMap<OsString, Node>,
+    /// What of the new one is still to be looked at.
+    after: BTreeMap<OsString, Node>,
+    steps: Vec<Step>,
+}
+
 impl Pair<'_> {
     /// Lists the steps from one directory to another, without the directory itself.
-    fn compare(&self, old_dir: &Node, new_dir: &Node, steps: &mut Vec<Step>) -> Result<(), ViewError> {
-        if self.old.is_same(old_dir, self.new, new_dir) {
-            return Ok(());
-        }
-        let mut before: BTreeMap<OsString, Node> = self.old.children(old_dir)?;
-        for (name, node) in self.new.children(new_dir)? {
-            match before.remove(&name) {
-                None => self.added(node, steps)?,
-                Some(was) if was.stat.is_dir() && node.stat.is_dir() => {
-                    let mut inner = Vec::new();
-                    self.compare(&was, &node, &mut inner)?;
-                    if !inner.is_empty() || self.differs(&was, &node)? {
-                        steps.push(Step::Changed(node));
+    fn compare(&self, old: Node, new: Node) -> Result<Vec<Step>, ViewError> {
+        let mut levels: Vec<Level> = self.level(old, new)?.into_iter().collect();
+        while let Some(level) = levels.last_mut() {
+            if let Some((name, node)) = level.after.pop_first() {
+                match level.before.remove(&name) {
+                    None => self.added(node, &mut level.steps)?,
+                    Some(was) if was.stat.is_dir() && node.stat.is_dir() => {
+                        levels.extend(self.level(was, node)?);
                     }
-                    steps.append(&mut inner);
-                }
-                Some(was) if self.differs(&was, &node)? => {
-                    let inside = self.inside(&node)?;
-                    steps.push(Step::Changed(node));
-                    for child in inside.into_values() {
-                        self.added(child, steps)?;
+                    Some(was) if self.differs(&was, &node)? => {
+                        let inside = self.inside(&node)?;
+                        level.steps.push(Step::Changed(node));
+                        for child in inside.into_values() {
+                            self.added(child, &mut level.steps)?;
+                        }
                     }
+                    Some(_) => {}
                 }
-                Some(_) => {}
+                continue;
             }
+            let Some(Level { was, node, before, mut steps, .. }) = levels.pop() else { break };
+            steps.extend(before.into_values().map(|node| Step::Deleted(node.path)));
+            let Some(above) = levels.last_mut() else { return Ok(steps) };
+            if !steps.is_empty() || self.differs(&was, &node)? {
+                above.steps.push(Step::Changed(node));
+            }
+            above.steps.append(&mut steps);
         }
-        steps.extend(before.into_values().map(|node| Step::Deleted(node.path)));
-        Ok(())
+        Ok(Vec::new())
+    }
+
+    /// Begins to compare two directories, unless they are the same.
+    fn level(&self, was: Node, node: Node) -> Result<Option<Level>, ViewError> {
+        if self.old.is_same(&was, self.new, &node) {
+            return Ok(None);
+        }
+        let (before, after) = (self.old.children(&was)?, self.new.children(&node)?);
+        Ok(Some(Level { was, node, before, after, steps: Vec::new() }))
     }
 
     fn inside(&self, node: &Node) -> Result<BTreeMap<OsString, Node>, ViewError> {
         if node.stat.is_dir() { self.new.children(node) } else { Ok(BTreeMap::new()) }
     }
 
+    /// Lists a node and all below it.
     fn added(&self, node: Node, steps: &mut Vec<Step>) -> Result<(), ViewError> {
-        let inside = self.inside(&node)?;
-        steps.push(Step::Added(node));
-        for child in inside.into_values() {
-            self.added(child, steps)?;
+        let mut todo = vec![node];
+        while let Some(node) = todo.pop() {
+            todo.extend(self.inside(&node)?.into_values().rev());
+            steps.push(Step::Added(node));
         }
         Ok(())
     }

@@ -4,9 +4,11 @@
 //! In A, with a mount namespace of our own. Sources are opened with the user's rights, relative to where the user is;
 //! from then on they are descriptors, so no path is looked up twice.
 
+use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use ctr_core::rooted::{Entries, Trail};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, XattrFlags, fstat, openat, statx};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, open_tree};
@@ -180,25 +182,44 @@ type Deed<'a> = &'a dyn Fn(BorrowedFd<'_>) -> Result<(), Errno>;
 /// Does something to every file of a tree, to its top last.
 fn each(path: &Path, deed: Deed<'_>) -> Result<(), Errno> {
     let root = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    let device = fstat(&root)?.st_dev;
-    each_below(root.as_fd(), device, deed)?;
+    let stat = fstat(&root)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        each_below(openat(&root, ".", flags, Mode::empty())?, stat.st_dev, deed)?;
+    }
     deed(root.as_fd())
 }
 
-/// Everything below a directory; what is none has nothing below it.
-fn each_below(dir: BorrowedFd<'_>, device: u64, deed: Deed<'_>) -> Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let open = match openat(dir, ".", flags, Mode::empty()) {
-        Err(Errno::NOTDIR) => return Ok(()),
-        other => other?,
-    };
-    for entry in rustix::fs::Dir::new(open)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
+/// Everything below a directory, however deep.
+fn each_below(top: OwnedFd, device: u64, deed: Deed<'_>) -> Result<(), Errno> {
+    let mut trail = Trail::new(top);
+    let mut levels = vec![each_in(trail.here(), device, deed)?];
+    while let Some(level) = levels.last_mut() {
+        let Some(name) = level.pop() else {
+            levels.pop();
+            trail.leave()?;
+            continue;
+        };
+        if !trail.enter(&name)? {
             continue;
         }
-        let node = match openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+        if fstat(trail.here())?.st_dev == device {
+            levels.push(each_in(trail.here(), device, deed)?);
+        } else {
+            trail.leave()?;
+        }
+    }
+    Ok(())
+}
+
+/// Everything in a directory; the names of directories are returned.
+fn each_in(dir: BorrowedFd<'_>, device: u64, deed: Deed<'_>) -> Result<Vec<OsString>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut directories = Vec::new();
+    for entry in Entries::new(openat(dir, ".", flags, Mode::empty())?)? {
+        let name = entry?.name;
+        let node = match openat(dir, &name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        {
             // Somebody else works there too.
             Err(Errno::NOENT) => continue,
             other => other?,
@@ -209,8 +230,43 @@ fn each_below(dir: BorrowedFd<'_>, device: u64, deed: Deed<'_>) -> Result<(), Er
         }
         deed(node.as_fd())?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            each_below(node.as_fd(), device, deed)?;
+            directories.push(name);
         }
     }
-    Ok(())
+    Ok(directories)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_a_deep_tree_is_reached_once_and_the_top_last() {
+        const DEPTH: u64 = 900;
+        let home = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let top = home.path().join("top");
+        std::fs::create_dir(&top).unwrap();
+        let mut trail = Trail::new(std::fs::File::open(&top).unwrap().into());
+        for _ in 0..DEPTH {
+            rustix::fs::mkdirat(trail.here(), "d", Mode::RWXU).unwrap();
+            rustix::fs::symlinkat("/", trail.here(), "link").unwrap();
+            trail.enter("d".as_ref()).unwrap();
+        }
+        let (count, last, highest) = (Cell::new(0), Cell::new(0), Cell::new(0));
+        each(&top, &|node| {
+            count.set(count.get() + 1);
+            last.set(fstat(node)?.st_ino);
+            // The kernel gives the lowest number that is free.
+            let number: u32 = DecInt::from_fd(node).as_str().parse().unwrap_or(u32::MAX);
+            highest.set(highest.get().max(number));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(count.get(), 2 * DEPTH + 1);
+        assert_eq!(last.get(), rustix::fs::stat(&top).unwrap().st_ino);
+        assert!(highest.get() < 700, "{}", highest.get());
+        ctr_core::rooted::Root::open(home.path()).unwrap().remove_tree("top").unwrap();
+    }
 }

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use ctr_core::rooted::{Entries, Root, Stat, TreeError};
+use ctr_core::rooted::{Entries, Entry, Root, Stat, Trail, TreeError};
 use ctr_userns::map::IdMaps;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
@@ -19,6 +19,17 @@ use crate::overlay::mark::{self, Opacity};
 use crate::overlay::replicate::{self, Failure};
 use crate::overlay::{Node, View, ViewError};
 use crate::tar::{Header, Kind, WriteError, Writer};
+
+/// As many directories in one another as a path has room for.
+const MAX_DEPTH: usize = 2048;
+
+/// A directory that is being packed.
+struct Level {
+    path: PathBuf,
+    opacity: Opacity,
+    /// What is still to be packed of it.
+    entries: std::vec::IntoIter<Entry>,
+}
 
 /// A tree could not be made an archive.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +70,7 @@ impl PackError {
     /// Tells whether somebody changed the tree while it was read.
     pub(crate) fn is_race(&self) -> bool {
         match self {
-            Self::Refused { errno, .. } => *errno == Errno::NOENT,
+            Self::Refused { errno, .. } => matches!(*errno, Errno::NOENT | Errno::STALE),
             Self::Write(error) => matches!(error, WriteError::Shrunk { .. }),
             Self::View(error) => error.source.is_missing(),
             Self::Tree(error) => error.is_missing(),
@@ -154,41 +165,63 @@ impl<W: Write> Pack<W> {
         if applied.opaque_root {
             self.marker(Path::new(""), b".wh..wh..opq")?;
         }
-        self.directory(top, Path::new(""), &implied)
+        self.directory(top, &implied)
     }
 
-    fn directory(&mut self, dir: OwnedFd, path: &Path, implied: &BTreeSet<&Path>) -> Result<(), PackError> {
-        let opacity = mark::opacity(&dir).map_err(errno_at("read", path))?;
-        if opacity == Opacity::Opaque {
-            self.marker(path, b".wh..wh..opq")?;
-        }
-        let handle = rustix::io::fcntl_dupfd_cloexec(&dir, 0).map_err(errno_at("list", path))?;
-        let entries = Entries::new(dir).and_then(Entries::sorted).map_err(errno_at("list", path))?;
-        for entry in entries {
+    /// All that is in a directory, however deep.
+    fn directory(&mut self, top: OwnedFd, implied: &BTreeSet<&Path>) -> Result<(), PackError> {
+        let mut trail = Trail::new(top);
+        let mut levels = vec![self.level(&trail, PathBuf::new())?];
+        while let Some(Level { path, opacity, entries }) = levels.last_mut() {
+            let Some(entry) = entries.next() else {
+                trail.leave().map_err(errno_at("come back from", path))?;
+                levels.pop();
+                continue;
+            };
             let inner = path.join(&entry.name);
-            let stat = Stat::at(handle.as_fd(), &entry.name).map_err(errno_at("stat", &inner))?;
-            let gone = mark::is_whiteout(handle.as_fd(), &entry.name, &stat, opacity);
+            let stat = Stat::at(trail.here(), &entry.name).map_err(errno_at("stat", &inner))?;
+            let gone = mark::is_whiteout(trail.here(), &entry.name, &stat, *opacity);
             if gone.map_err(errno_at("read", &inner))? {
                 self.whiteout(&inner)?;
-            } else if stat.is_dir() {
-                let open =
-                    || replicate::open(handle.as_fd(), &entry.name, OFlags::DIRECTORY).map_err(at(&inner));
-                if !implied.contains(inner.as_path()) {
-                    self.entry(&inner, &stat, Some(open()?), None)?;
-                }
-                self.directory(open()?, &inner, implied)?;
+            } else if !stat.is_dir() {
+                self.plain(trail.here(), &entry.name, &inner, &stat)?;
             } else {
-                self.plain(&handle, &entry.name, &inner, &stat)?;
+                if !implied.contains(inner.as_path()) {
+                    let open = replicate::open(trail.here(), &entry.name, OFlags::DIRECTORY);
+                    self.entry(&inner, &stat, Some(open.map_err(at(&inner))?), None)?;
+                }
+                if levels.len() > MAX_DEPTH {
+                    return Err(errno_at("go into", &inner)(Errno::NAMETOOLONG));
+                }
+                if !trail.enter(&entry.name).map_err(errno_at("open", &inner))? {
+                    return Err(errno_at("open", &inner)(Errno::NOENT));
+                }
+                levels.push(self.level(&trail, inner)?);
             }
         }
         Ok(())
     }
 
-    fn plain(&mut self, dir: &OwnedFd, name: &OsStr, path: &Path, stat: &Stat) -> Result<(), PackError> {
+    /// Begins with a directory.
+    fn level(&mut self, trail: &Trail, path: PathBuf) -> Result<Level, PackError> {
+        let opacity = mark::opacity(trail.here()).map_err(errno_at("read", &path))?;
+        if opacity == Opacity::Opaque {
+            self.marker(&path, b".wh..wh..opq")?;
+        }
+        let listing = rustix::io::fcntl_dupfd_cloexec(trail.here(), 0).map_err(errno_at("list", &path))?;
+        let entries = Entries::new(listing).and_then(Entries::sorted).map_err(errno_at("list", &path))?;
+        Ok(Level { path, opacity, entries: entries.into_iter() })
+    }
+
+    fn plain(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        path: &Path,
+        stat: &Stat,
+    ) -> Result<(), PackError> {
         let file = match stat.kind {
-            FileType::RegularFile => {
-                Some(replicate::open(dir.as_fd(), name, OFlags::empty()).map_err(at(path))?)
-            }
+            FileType::RegularFile => Some(replicate::open(dir, name, OFlags::empty()).map_err(at(path))?),
             _ => None,
         };
         let link = match stat.kind {

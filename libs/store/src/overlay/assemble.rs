@@ -6,7 +6,7 @@
 //! on top, with nothing in it but those directories.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use ctr_core::rooted::{Root, Stat, TreeError};
@@ -125,7 +125,7 @@ pub fn attributes(layers: &[Layer<'_>], into: &Root) -> Result<Assembly, Assembl
     for (path, tree) in &wanted {
         let from = view.open_in(*tree, path, OFlags::DIRECTORY)?;
         let dir = into.open_dir(path)?;
-        replicate::describe(&dir, &from, &stat(&from, path)?, None, Marks::Drop, None)
+        replicate::describe(dir.as_fd(), &from, &stat(&from, path)?, None, Marks::Drop, None)
             .map_err(|Failure { verb, errno }| refused(verb, path, errno))?;
     }
     Ok(Assembly { needed: !wanted.is_empty(), root, bottom })

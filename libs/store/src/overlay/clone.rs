@@ -277,7 +277,7 @@ impl Clone<'_> {
             }
         }
         let from = OwnedFd::from(self.view.open(node)?);
-        replicate::describe(&to, &from, &node.stat, Some(self.maps), Marks::Drop, None)
+        replicate::describe(to.as_fd(), &from, &node.stat, Some(self.maps), Marks::Drop, None)
             .map_err(refused(node))?;
         Ok(found)
     }
@@ -312,7 +312,14 @@ impl Clone<'_> {
                         replicate::fill(&file, &original, node.stat.size, contents)?;
                     }
                 }
-                replicate::describe(&file, &original, &node.stat, Some(self.maps), Marks::Drop, Some(mode))
+                replicate::describe(
+                    file.as_fd(),
+                    &original,
+                    &node.stat,
+                    Some(self.maps),
+                    Marks::Drop,
+                    Some(mode),
+                )
             })
             .map_err(refused(node))
     }

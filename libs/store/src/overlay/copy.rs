@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use ctr_core::rooted::Root;
+use ctr_core::rooted::{Root, Trail};
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
@@ -60,53 +60,66 @@ pub fn copy(view: &View, into: &Root) -> Result<Copied, CopyError> {
         Copy { view, into, contents: Contents::Reflink, linked: HashMap::new(), objects: 0, files: 0 };
     let top = view.top()?;
     let handle = into.open_dir("/").map_err(|source| ViewError { path: PathBuf::new(), source })?;
-    copy.directory(&top, &handle)?;
+    copy.directory(top, handle)?;
     Ok(Copied { objects: copy.objects, reflinked: copy.files > 0 && copy.contents == Contents::Reflink })
 }
 
 impl Copy<'_> {
-    /// Copies what is in a directory, then gives it its attributes.
-    fn directory(&mut self, node: &Node, to: &OwnedFd) -> Result<(), CopyError> {
-        for (name, child) in self.view.children(node)? {
+    /// Copies what is in a directory, however deep, and gives each one its attributes once all is in it.
+    fn directory(&mut self, top: Node, to: OwnedFd) -> Result<(), CopyError> {
+        let mut to = Trail::new(to);
+        let children = self.view.children(&top)?;
+        let mut levels = vec![(top, children)];
+        while let Some((node, children)) = levels.last_mut() {
+            let moved = |errno| at(&node.path)(Failure { verb: "follow", errno });
+            let Some((name, child)) = children.pop_first() else {
+                let from = OwnedFd::from(self.view.open(node)?);
+                replicate::describe(to.here(), &from, &node.stat, None, Marks::Drop, None)
+                    .map_err(at(&node.path))?;
+                to.leave().map_err(moved)?;
+                levels.pop();
+                continue;
+            };
             self.objects += 1;
-            if child.stat.is_dir() {
-                let made = replicate::make_dir(to.as_fd(), &name).map_err(at(&child.path))?;
-                self.directory(&child, &made)?;
-            } else {
-                self.object(&child, to, &name)?;
+            if !child.stat.is_dir() {
+                self.object(&child, to.here(), &name)?;
+                continue;
+            }
+            replicate::make_dir(to.here(), &name).map_err(at(&child.path))?;
+            if to.enter(&name).map_err(moved)? {
+                let children = self.view.children(&child)?;
+                levels.push((child, children));
             }
         }
-        let from = OwnedFd::from(self.view.open(node)?);
-        replicate::describe(to, &from, &node.stat, None, Marks::Drop, None).map_err(at(&node.path))
+        Ok(())
     }
 
-    fn object(&mut self, node: &Node, to: &OwnedFd, name: &OsStr) -> Result<(), CopyError> {
+    fn object(&mut self, node: &Node, to: BorrowedFd<'_>, name: &OsStr) -> Result<(), CopyError> {
         if self.link(node, to, name)? {
             return Ok(());
         }
         if node.stat.kind == FileType::RegularFile {
             let from = OwnedFd::from(self.view.open(node)?);
-            let made =
-                replicate::create(to.as_fd(), name, Mode::RUSR | Mode::WUSR).map_err(at(&node.path))?;
+            let made = replicate::create(to, name, Mode::RUSR | Mode::WUSR).map_err(at(&node.path))?;
             self.files += u64::from(node.stat.size > 0);
             let contents = self.view.contents(node, &from)?;
             let contents = contents.as_ref().unwrap_or(&from);
             replicate::fill(&made, contents, node.stat.size, &mut self.contents).map_err(at(&node.path))?;
-            return replicate::describe(&made, &from, &node.stat, None, Marks::Drop, None)
+            return replicate::describe(made.as_fd(), &from, &node.stat, None, Marks::Drop, None)
                 .map_err(at(&node.path));
         }
         let link = match node.stat.kind {
             FileType::Symlink => Some(self.view.read_link(node)?),
             _ => None,
         };
-        if replicate::special(to.as_fd(), name, &node.stat, link).map_err(at(&node.path))? {
-            replicate::describe_special(to.as_fd(), name, &node.stat, None).map_err(at(&node.path))?;
+        if replicate::special(to, name, &node.stat, link).map_err(at(&node.path))? {
+            replicate::describe_special(to, name, &node.stat, None).map_err(at(&node.path))?;
         }
         Ok(())
     }
 
     /// Gives a file that was copied already its other name.
-    fn link(&mut self, node: &Node, to: &OwnedFd, name: &OsStr) -> Result<bool, CopyError> {
+    fn link(&mut self, node: &Node, to: BorrowedFd<'_>, name: &OsStr) -> Result<bool, CopyError> {
         if node.stat.nlink < 2 {
             return Ok(false);
         }

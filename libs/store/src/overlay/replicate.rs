@@ -1,7 +1,7 @@
 //! Making one object of a tree once more somewhere else.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use ctr_core::rooted::Stat;
@@ -101,7 +101,7 @@ pub(super) fn describe_special(
 /// Gives an open file or directory owner, mode, attributes and times of another. A mode that it is known to have already
 /// and keeps under another owner is not given again.
 pub(super) fn describe(
-    to: &OwnedFd,
+    to: BorrowedFd<'_>,
     from: &OwnedFd,
     stat: &Stat,
     maps: Option<&IdMaps>,
@@ -121,7 +121,7 @@ pub(super) fn describe(
     rustix::fs::futimens(to, &stat.times()).map_err(failed("set the times of"))
 }
 
-fn set_attribute(to: &OwnedFd, name: &OsStr, value: &[u8]) -> Result<()> {
+fn set_attribute(to: BorrowedFd<'_>, name: &OsStr, value: &[u8]) -> Result<()> {
     match rustix::fs::fsetxattr(to, name, value, XattrFlags::empty()) {
         // What the kernel shows of another namespace's, like a label, is not ours to set.
         Err(Errno::PERM) if name.as_bytes().starts_with(b"security.") && name != "security.capability" => {
@@ -248,14 +248,15 @@ fn copy_bytes(to: &OwnedFd, from: &OwnedFd, mut at: u64, end: u64) -> Result<()>
     Ok(())
 }
 
-/// Opens a directory that was just made.
-pub(super) fn make_dir(dir: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
-    rustix::fs::mkdirat(dir, name, Mode::RWXU).map_err(failed("make the directory"))?;
-    open(dir.as_fd(), name, OFlags::DIRECTORY)
+/// Makes a directory that nobody else can look into.
+pub(super) fn make_dir(dir: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
+    rustix::fs::mkdirat(dir, name, Mode::RWXU).map_err(failed("make the directory"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     /// Between the look at a name and its opening, who runs in the container may have put a link there.

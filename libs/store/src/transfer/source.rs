@@ -5,10 +5,10 @@ use std::collections::hash_map::Entry;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use ctr_core::rooted::{Entries, Stat};
+use ctr_core::rooted::{Entries, Entry as Listed, Stat, Trail};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
@@ -52,7 +52,7 @@ pub fn send(source: Source<'_>, sink: &mut dyn Sink) -> Result<(), TransferError
             if !name.is_empty() {
                 sender.entry(&name, Kind::Directory, &stat, Some(&source.object))?;
             }
-            sender.directory(source.object, &name, source.without, 0)?;
+            sender.directory(source.object, name, source.without)?;
         }
         FileType::RegularFile if !name.is_empty() => sender.file(&name, &stat, source.object)?,
         _ => return Err(TransferError::Kind { path: path(&name) }),
@@ -71,41 +71,56 @@ struct Sender<'a> {
     linked: HashMap<(u64, u64), Vec<u8>>,
 }
 
+/// A directory that is being sent.
+struct Level {
+    name: Vec<u8>,
+    /// What is still to be sent of it.
+    entries: std::vec::IntoIter<Listed>,
+}
+
+impl Level {
+    fn of(trail: &Trail, name: Vec<u8>, without: &[&str]) -> Result<Self, TransferError> {
+        let copy = rustix::io::fcntl_dupfd_cloexec(trail.here(), 0).map_err(refused("open", &name))?;
+        let mut all = Entries::new(copy).and_then(Entries::sorted).map_err(refused("list", &name))?;
+        all.retain(|entry| !without.iter().any(|name| entry.name == *name));
+        Ok(Self { name, entries: all.into_iter() })
+    }
+}
+
 impl Sender<'_> {
-    fn directory(
-        &mut self,
-        dir: OwnedFd,
-        name: &[u8],
-        without: &[&str],
-        depth: usize,
-    ) -> Result<(), TransferError> {
-        if depth > MAX_DEPTH {
-            return Err(TransferError::Depth { path: path(name) });
-        }
-        let copy = rustix::io::fcntl_dupfd_cloexec(&dir, 0).map_err(refused("open", name))?;
-        let entries = Entries::new(copy).and_then(Entries::sorted).map_err(refused("list", name))?;
-        let left_out = |entry: &OsStr| without.iter().any(|name| entry == *name);
-        for entry in entries.iter().filter(|entry| !left_out(&entry.name)) {
-            let mut inner = name.to_vec();
-            if !inner.is_empty() {
-                inner.push(b'/');
+    /// All that is in a directory, however deep.
+    fn directory(&mut self, top: OwnedFd, name: Vec<u8>, without: &[&str]) -> Result<(), TransferError> {
+        let mut trail = Trail::new(top);
+        let mut levels = vec![Level::of(&trail, name, without)?];
+        while let Some(level) = levels.last_mut() {
+            let Some(entry) = level.entries.next() else {
+                // It fails where who works there moves directories that lie deep.
+                trail.leave().map_err(refused("come back from", &level.name))?;
+                levels.pop();
+                continue;
+            };
+            let mut name = level.name.clone();
+            if !name.is_empty() {
+                name.push(b'/');
             }
-            inner.extend_from_slice(entry.name.as_bytes());
-            self.object(dir.as_fd(), &entry.name, &inner, depth)?;
+            name.extend_from_slice(entry.name.as_bytes());
+            if self.object(trail.here(), &entry.name, &name)?
+                && trail.enter(&entry.name).map_err(refused("open", &name))?
+            {
+                if levels.len() > MAX_DEPTH {
+                    return Err(TransferError::Depth { path: path(&name) });
+                }
+                levels.push(Level::of(&trail, name, &[])?);
+            }
         }
         Ok(())
     }
 
-    fn object(
-        &mut self,
-        dir: BorrowedFd<'_>,
-        entry: &OsStr,
-        name: &[u8],
-        depth: usize,
-    ) -> Result<(), TransferError> {
+    /// One object; whether it is a directory, of which only itself was sent.
+    fn object(&mut self, dir: BorrowedFd<'_>, entry: &OsStr, name: &[u8]) -> Result<bool, TransferError> {
         let stat = match Stat::at(dir, entry) {
             // It went in between, as things do where somebody works.
-            Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::NOENT) => return Ok(false),
             other => other.map_err(refused("inspect", name))?,
         };
         let open = |flags| {
@@ -116,7 +131,7 @@ impl Sender<'_> {
                 let inner = open(OFlags::DIRECTORY)?;
                 let stat = Stat::of(&inner).map_err(refused("inspect", name))?;
                 self.entry(name, Kind::Directory, &stat, Some(&inner))?;
-                self.directory(inner, name, &[], depth + 1)
+                return Ok(true);
             }
             FileType::RegularFile => {
                 let file = open(OFlags::empty())?;
@@ -125,19 +140,20 @@ impl Sender<'_> {
                 if stat.kind != FileType::RegularFile {
                     return Err(TransferError::Kind { path: path(name) });
                 }
-                self.file(name, &stat, file)
+                self.file(name, &stat, file)?;
             }
             FileType::Symlink => {
                 let text = rustix::fs::readlinkat(dir, entry, Vec::new()).map_err(refused("read", name))?;
                 let mut header = Header::of(name, Kind::Symlink, &stat);
                 header.link = text.into_bytes();
                 give(&mut header, self.owners)?;
-                self.sink.take(&header, &mut io::empty())
+                self.sink.take(&header, &mut io::empty())?;
             }
-            FileType::Fifo => self.entry(name, Kind::Fifo, &stat, None),
+            FileType::Fifo => self.entry(name, Kind::Fifo, &stat, None)?,
             // Sockets are nothing without who listens, and nodes cannot be made.
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(false)
     }
 
     fn entry(

@@ -166,3 +166,40 @@ fn an_owner_that_is_not_there_is_told() {
     let source = Source { owners: &nobody, ..source(&from.path().join("d"), Some("e")) };
     assert!(matches!(send(source, &mut sink), Err(TransferError::Owner { .. })));
 }
+
+#[test]
+fn a_deep_tree_takes_few_descriptors_and_little_stack() {
+    const DEPTH: usize = 500;
+    // Fewer than there are levels, whatever this machine allows.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let fewer = rustix::process::Rlimit { current: Some(400), ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, fewer).unwrap();
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut trail = ctr_core::rooted::Trail::new(open(from.path()));
+    for _ in 0..DEPTH {
+        rustix::fs::mkdirat(trail.here(), "d", rustix::fs::Mode::RWXU).unwrap();
+        assert!(trail.enter("d".as_ref()).unwrap());
+    }
+    rustix::fs::symlinkat("text", trail.here(), "link").unwrap();
+    let link = format!("{}link", "d/".repeat(DEPTH));
+    let (from_tree, to_tree) = (Root::open(from.path()).unwrap(), Root::open(to.path()).unwrap());
+    to_tree.mkdir("sent", rustix::fs::Mode::RWXU).unwrap();
+    to_tree.mkdir("copied", rustix::fs::Mode::RWXU).unwrap();
+    let mut sink = TreeSink::new(to_tree.sub("sent").unwrap(), "", false);
+    send(source(from.path(), None), &mut sink).unwrap();
+    assert_eq!(to_tree.read_link(format!("sent/{link}")).unwrap(), "text");
+    let view = crate::overlay::View::plain(from_tree.try_clone().unwrap());
+    crate::overlay::copy(&view, &to_tree.sub("copied").unwrap()).unwrap();
+    assert_eq!(to_tree.read_link(format!("copied/{link}")).unwrap(), "text");
+    let packed = crate::diff::tree(&from_tree, &crate::apply::Applied::default(), std::io::sink());
+    assert!(packed.is_ok());
+    to_tree.mkdir("empty", rustix::fs::Mode::RWXU).unwrap();
+    let empty = crate::overlay::View::plain(to_tree.sub("empty").unwrap());
+    assert_eq!(crate::diff::changes(&empty, &view).unwrap().len(), DEPTH + 1);
+    let copied = crate::overlay::View::plain(to_tree.sub("copied").unwrap());
+    to_tree.sub("copied").unwrap().symlink("text", link.replace("link", "more")).unwrap();
+    assert_eq!(crate::diff::changes(&view, &copied).unwrap().len(), DEPTH + 1);
+    for (root, name) in [(&to_tree, "sent"), (&to_tree, "copied"), (&from_tree, "d")] {
+        root.remove_tree(name).unwrap();
+    }
+}
