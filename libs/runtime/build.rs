@@ -27,7 +27,7 @@ fn main() {
 }
 
 fn cargo(workspace: &Path, target: &str, folder: &Path) -> Command {
-    let flags = [
+    let mut flags = vec![
         "-Cpanic=abort",
         "-Crelocation-model=static",
         "-Ctarget-feature=+crt-static",
@@ -37,6 +37,10 @@ fn cargo(workspace: &Path, target: &str, folder: &Path) -> Command {
         "-Clink-arg=-Wl,--build-id=none,-z,norelro,-z,noseparate-code,--no-eh-frame-hdr",
         "--cfg=freestanding",
     ];
+    if target.ends_with("musl") {
+        // Rust brings what a musl program starts with, and would link it.
+        flags.push("-Clink-self-contained=no");
+    }
     let mut cargo = Command::new(variable("CARGO"));
     cargo.current_dir(workspace).args([
         "build",

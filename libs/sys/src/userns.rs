@@ -11,7 +11,7 @@
 
 #![expect(unsafe_code, reason = "wraps calls that rustix lacks or leaves unsafe")]
 
-use core::ffi::{CStr, c_char, c_int, c_uint, c_ulong};
+use core::ffi::{CStr, c_char, c_int, c_uint};
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
@@ -23,13 +23,13 @@ use rustix::process::{Pid, RawPid, WaitId, WaitIdOptions, waitid};
 use crate::raw;
 
 /// `_IO(NSIO, 0x2)`: the parent of a user namespace.
-const NS_GET_PARENT: c_ulong = 0xb702;
+const NS_GET_PARENT: libc::Ioctl = 0xb702;
 /// `_IO(NSIO, 0x3)`: the kind of a namespace.
-const NS_GET_NSTYPE: c_ulong = 0xb703;
+const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
 /// `_IO(NSIO, 0x4)`: the owner of a user namespace.
-const NS_GET_OWNER_UID: c_ulong = 0xb704;
+const NS_GET_OWNER_UID: libc::Ioctl = 0xb704;
 /// `_IO(NSIO, 0x1)`: the user namespace that owns a namespace.
-const NS_GET_USERNS: c_ulong = 0xb701;
+const NS_GET_USERNS: libc::Ioctl = 0xb701;
 
 /// The most arguments a program behind a gate is run with: three for each of 340 lines of a map, and some.
 const MAX_ARGUMENTS: usize = 1024;
@@ -174,7 +174,7 @@ pub fn owning(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
     related(namespace, NS_GET_USERNS)
 }
 
-fn related(namespace: BorrowedFd<'_>, which: c_ulong) -> Result<OwnedFd> {
+fn related(namespace: BorrowedFd<'_>, which: libc::Ioctl) -> Result<OwnedFd> {
     // SAFETY: these two requests take no argument; the result is a descriptor or -1.
     let fd = unsafe { libc::ioctl(namespace.as_raw_fd(), which) };
     let fd = checked(fd)?;
