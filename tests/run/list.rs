@@ -57,7 +57,7 @@ fn what_a_list_remembers_is_checked_each_time() {
     needs!(Userns);
     let env = Env::with_busybox();
     let list = || env.ok(["ps", "-a", "--format", "{{.Names}} {{.State}} {{.ExitCode}}"]);
-    let memory = env.run_dir().join("ctr/overview.1");
+    let memory = env.run_dir().join("ctr/overview.2");
     // What changed a moment ago is not remembered.
     let settled = || {
         std::fs::remove_file(&memory).ok();
@@ -88,6 +88,34 @@ fn what_a_list_remembers_is_checked_each_time() {
     }
     env.ok(["rm", "two"]);
     assert_eq!(list(), "");
+}
+
+#[test]
+fn of_a_long_list_too_each_is_asked_what_it_does() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    for number in 0..64 {
+        env.ok(["create", "--name", &format!("one{number}"), BUSYBOX, "sleep", "1000"]);
+    }
+    env.ok(["start", "one7"]);
+    let memory = env.run_dir().join("ctr/overview.2");
+    let is_remembered = || std::fs::read_to_string(&memory).is_ok_and(|text| text.contains("\"one7\""));
+    let list = || env.ok(["ps", "-a", "--format", "{{.Names}} {{.State}}", "--sort", "names"]);
+    while !is_remembered() {
+        list();
+    }
+    let states = |of_seven: &str| {
+        let text = list();
+        assert_eq!(text.lines().count(), 64);
+        assert_eq!(text.lines().filter(|line| line.ends_with(" created")).count(), 63);
+        assert!(text.contains(&format!("one7 {of_seven}\n")), "{text}");
+    };
+    states("running");
+    rustix::process::kill_process(process(&env, "one7", "ConmonPid"), rustix::process::Signal::KILL)
+        .expect("it is ours");
+    env.ok(["wait", "one7"]);
+    states("exited");
+    env.ok(["rm", "--all", "--force"]);
 }
 
 #[test]

@@ -176,7 +176,11 @@ impl Container {
     /// # Errors
     /// /proc cannot be read.
     pub fn status(&self) -> Result<Status, FileError> {
-        status::of(self.evidence(), || Lock::look(&self.folder.join(LOCK)), || overview::ending(&self.folder))
+        status::of(
+            self.evidence(),
+            |_| Lock::look(&self.folder.join(LOCK)),
+            || overview::ending(&self.folder),
+        )
     }
 
     fn evidence(&self) -> Evidence<'_> {

@@ -134,10 +134,11 @@ pub(crate) struct Evidence<'a> {
     pub(crate) cgroup: Option<&'a Path>,
 }
 
-/// Judges by what is written, by what the lock tells, and by what may have been written meanwhile.
+/// Judges by what is written, by what the lock tells to whoever knows whether init lives, and by what may have been written
+/// meanwhile.
 pub(crate) fn of(
     evidence: Evidence<'_>,
-    look: impl Fn() -> Result<Look, FileError>,
+    look: impl Fn(bool) -> Result<Look, FileError>,
     ending_by_now: impl FnOnce() -> Option<Ending>,
 ) -> Result<Status, FileError> {
     let Evidence { damaged, ending, init, waiting, cgroup } = evidence;
@@ -148,11 +149,12 @@ pub(crate) fn of(
         // Nobody knows its init: all that can be asked is whether it is supervised.
         return Ok(match damaged {
             false => Status::Created,
-            true if look()?.held => Status::Running,
+            true if look(false)?.held => Status::Running,
             true => UNSEEN,
         });
     };
-    let (runs, Look { held, marked }) = (init.runs_as(serial)?, look()?);
+    let runs = init.runs_as(serial)?;
+    let Look { held, marked } = look(runs)?;
     Ok(match (runs, held) {
         (true, true) if waiting => Status::Initialized,
         (true, true) if cgroup.is_some_and(is_frozen) => Status::Paused,

@@ -88,6 +88,23 @@ enum Place<'t> {
 /// The words after the first one of a command; none if it stands alone as an argument.
 type Args<'t> = &'t [Arg];
 
+/// The text of the field that is all an action asks of a struct, as nearly every action of a long table does: the short
+/// way to what the pipeline would come to.
+fn lone_text(dot: &Cell, pipe: &Pipe) -> Option<Rc<[u8]>> {
+    let ([], [command], Value::Struct(record)) = (&pipe.variables[..], &pipe.commands[..], &dot.value) else {
+        return None;
+    };
+    let [Arg { kind: ArgKind::Field(path), .. }] = &command.args[..] else { return None };
+    let [name] = &path[..] else { return None };
+    if record.find_method(name).is_some() {
+        return None;
+    }
+    match record.get(name) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
 /// A template and what it is executed with.
 #[derive(Clone, Copy)]
 pub(super) struct Program<'t> {
@@ -185,6 +202,10 @@ impl<'t> State<'t> {
         match node {
             Node::Text(text) => self.out.extend_from_slice(text.as_bytes()),
             Node::Action(pos, pipe) => {
+                if let Some(text) = lone_text(dot, pipe) {
+                    self.out.extend_from_slice(&text);
+                    return Ok(Flow::Next);
+                }
                 let cell = self.pipe(dot, pipe)?;
                 if pipe.variables.is_empty() {
                     self.place = Place::Node(*pos, node);

@@ -2,10 +2,11 @@
 //!
 //! # Theory of operation
 //! Reading three files of each container and understanding them takes most of the time of a long list, and nearly all of
-//! them are as they were the last time. So a list leaves what it read in `RUN/overview.1`, a line for each container: its
-//! id, the ctime of its folder, and a [`Brief`]. Every record of a container appears in its folder by a rename, which
-//! changes that ctime: one `stat` tells whether the line still holds. What a container *does* is never remembered: its
-//! lock, its init and its control group are asked each time. Long lists are read by two threads.
+//! them are as they were the last time. So a list leaves what it read in `RUN/overview.2`, a line for each container: its
+//! id, the ctime of its folder, the number of its lock's file, and a [`Brief`]. Every record of a container appears in
+//! its folder by a rename, which changes that ctime, as a new lock would: one `stat` tells whether the line still holds.
+//! What a container *does* is never remembered: its lock, its init and its control group are asked each time. Of a long
+//! list the locks that are held are read in one piece, and it is gone through by two threads.
 //!
 //! # Invariants
 //! - A line is left only if the folder had not changed for a while when it was read, so that a change in the same tick of
@@ -18,7 +19,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ctr_core::lock::Lock;
+use ctr_core::lock::{self, FileNumber, Lock};
 use ctr_core::{atomic, file, limits};
 
 use super::{Containers, ContainersError, ENDING, Kind, LOCK, RECORD, ids_in};
@@ -27,7 +28,7 @@ use crate::record::Ending;
 use crate::status::{self, Status};
 
 /// What was read the last time. The number is the version of its lines.
-const FILE: &str = "overview.1";
+const FILE: &str = "overview.2";
 /// Containers from which on two threads are faster than one.
 const MANY: usize = 64;
 
@@ -73,7 +74,9 @@ impl Containers {
         let path = self.run.join(FILE);
         let text = file::read_text(&path, limits::OVERVIEW).unwrap_or_default();
         let known: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once(' ')).collect();
-        let looked = each(&ids_in(&self.kept)?, threads, |id| self.look(id, known.get(id).copied()))?;
+        let ids = ids_in(&self.kept)?;
+        let locks = if ids.len() < MANY { lock::List::default() } else { lock::List::read() };
+        let looked = each(&ids, threads, |id| self.look(id, known.get(id).copied(), &locks))?;
         if looked.iter().any(|one| matches!(one.line, Some(Line::New(_)))) {
             atomic::write_transient(&path, lines(&looked, &known).as_bytes()).ok();
         }
@@ -83,31 +86,42 @@ impl Containers {
     }
 
     /// Looks at a kept container, of which `known` was left the last time; `None` as in [`Self::read`].
-    fn look(&self, id: &str, known: Option<&str>) -> Result<Option<Looked>, ContainersError> {
+    fn look(
+        &self,
+        id: &str,
+        known: Option<&str>,
+        locks: &lock::List,
+    ) -> Result<Option<Looked>, ContainersError> {
         let folder = self.kept.join(id);
         let Some(changed) = Changed::of(&folder) else { return Ok(None) };
-        let (brief, line) = match known.and_then(|known| changed.recall(known)) {
-            Some(brief) => (brief, Some(Line::Old)),
+        let (brief, listed, line) = match known.and_then(|known| changed.recall(known)) {
+            Some((lock, brief)) => (brief, locks.look(lock), Some(Line::Old)),
             None => {
                 let Some(container) = self.read(Kind::Kept, id)? else { return Ok(None) };
                 let brief = Brief::of(&container);
-                let line = changed.line(&brief).map(Line::New);
-                (brief, line)
+                let line = lock_of(&folder).and_then(|lock| changed.line(lock, &brief)).map(Line::New);
+                (brief, None, line)
             }
         };
         let look = || Lock::look(&folder.join(LOCK));
+        // The list of locks is a moment old: that a container's init outlived that moment makes it good.
+        let held = |lives: bool| listed.filter(|_| lives).map_or_else(look, Ok);
+        let status = status::of(brief.evidence(), held, || ending(&folder))?;
         let goes_with_its_end = brief.auto_remove && (brief.start.is_some() || brief.damaged);
-        let seen = if goes_with_its_end { Some(look()?) } else { None };
         // Such a one is garbage when nobody holds it any more.
-        if seen.is_some_and(|seen| !seen.held) {
+        if goes_with_its_end && !status.is_alive() && !look()?.held {
             return Ok(None);
         }
-        let status = status::of(brief.evidence(), || seen.map_or_else(look, Ok), || ending(&folder))?;
         if has_gone(status, &folder) {
             return Ok(None);
         }
         Ok(Some(Looked { brief, status, line }))
     }
+}
+
+/// The number of the file of the lock in a container's folder.
+fn lock_of(folder: &Path) -> Option<u64> {
+    std::fs::symlink_metadata(folder.join(LOCK)).ok().map(|about| about.ino())
 }
 
 /// Whether a container was removed while it was looked at, so that nobody seems to have seen its end.
@@ -123,6 +137,8 @@ pub(super) fn ending(folder: &Path) -> Option<Ending> {
 /// When a folder was changed last.
 #[derive(Clone, Copy)]
 struct Changed {
+    /// Its file system.
+    dev: u64,
     /// In nanoseconds since 1970.
     at: u64,
     /// The next change will have another time.
@@ -134,30 +150,35 @@ impl Changed {
         let about = std::fs::symlink_metadata(folder).ok()?;
         let (seconds, nanos) = (u64::try_from(about.ctime()).ok()?, u64::try_from(about.ctime_nsec()).ok()?);
         // Asked at once: what is read later may be of a later change.
-        Some(Self::new(seconds * 1_000_000_000 + nanos, SystemTime::now()))
+        Some(Self::new(about.dev(), seconds * 1_000_000_000 + nanos, SystemTime::now()))
     }
 
     /// It is settled once some ticks have passed, of a clock that may be as coarse as seconds.
-    fn new(at: u64, now: SystemTime) -> Self {
+    fn new(dev: u64, at: u64, now: SystemTime) -> Self {
         let coarse = at.is_multiple_of(1_000_000_000);
         let tick = if coarse { Duration::from_secs(3) } else { Duration::from_millis(50) };
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let settled = now.checked_sub(Duration::from_nanos(at)).is_some_and(|age| age > tick);
-        Self { at, settled }
+        Self { dev, at, settled }
     }
 
-    /// What was left of a container, if its folder has not changed since.
-    fn recall(self, known: &str) -> Option<Brief> {
-        let (then, brief) = known.split_once(' ')?;
-        (then.parse() == Ok(self.at)).then(|| serde_json::from_str(brief).ok())?
+    /// What was left of a container, and which file its lock is, if its folder has not changed since.
+    fn recall(self, known: &str) -> Option<(FileNumber, Brief)> {
+        let (then, known) = known.split_once(' ')?;
+        let (lock, brief) = known.split_once(' ')?;
+        if then.parse() != Ok(self.at) {
+            return None;
+        }
+        let lock = FileNumber { dev: self.dev, ino: lock.parse().ok()? };
+        Some((lock, serde_json::from_str(brief).ok()?))
     }
 
     /// What to leave of a container that was read after this was asked.
-    fn line(self, brief: &Brief) -> Option<String> {
+    fn line(self, lock: u64, brief: &Brief) -> Option<String> {
         if brief.damaged || !self.settled {
             return None;
         }
-        Some(format!("{} {} {}\n", brief.id, self.at, serde_json::to_string(brief).ok()?))
+        Some(format!("{} {} {lock} {}\n", brief.id, self.at, serde_json::to_string(brief).ok()?))
     }
 }
 
@@ -211,25 +232,25 @@ mod tests {
     }
 
     fn settled(at: u64) -> Changed {
-        Changed { at, settled: true }
+        Changed { dev: 5, at, settled: true }
     }
 
     #[test]
     fn a_line_says_what_it_was_made_from() {
         let brief = brief('a');
         let changed = settled(1_000_000_007);
-        let line = changed.line(&brief).unwrap();
+        let line = changed.line(34, &brief).unwrap();
         let (id, known) = line.trim_end().split_once(' ').unwrap();
         assert_eq!(id, brief.id.as_str());
-        assert_eq!(changed.recall(known), Some(brief));
+        assert_eq!(changed.recall(known), Some((FileNumber { dev: 5, ino: 34 }, brief)));
     }
 
     #[test]
     fn a_line_of_another_time_or_a_garbled_one_says_nothing() {
-        let line = settled(7).line(&brief('a')).unwrap();
+        let line = settled(7).line(34, &brief('a')).unwrap();
         let known = line.trim_end().split_once(' ').unwrap().1;
         assert_eq!(settled(8).recall(known), None);
-        for garbled in ["", "7", "7 ", "7 {}", &known[..known.len() - 1]] {
+        for garbled in ["", "7", "7 ", "7 {}", "7 34 {}", &known[..known.len() - 1]] {
             assert_eq!(settled(7).recall(garbled), None, "{garbled}");
         }
     }
@@ -238,12 +259,13 @@ mod tests {
     fn what_changed_just_now_is_not_remembered() {
         let second = 1_000_000_000;
         let at = 1_795_000_000 * second + 7;
-        let is_settled = |at: u64, now: u64| Changed::new(at, UNIX_EPOCH + Duration::from_nanos(now)).settled;
+        let is_settled =
+            |at: u64, now: u64| Changed::new(5, at, UNIX_EPOCH + Duration::from_nanos(now)).settled;
         assert!(!is_settled(at, at) && !is_settled(at, at + second / 100));
         assert!(!is_settled(at, at - 60 * second), "the clock was put back");
         assert!(is_settled(at, at + second));
         let coarse = at - 7;
         assert!(!is_settled(coarse, coarse + second) && is_settled(coarse, coarse + 9 * second));
-        assert_eq!(Changed { at, settled: false }.line(&brief('a')), None);
+        assert_eq!(Changed { dev: 5, at, settled: false }.line(34, &brief('a')), None);
     }
 }
