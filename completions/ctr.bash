@@ -9,6 +9,7 @@ __ctr_complete() {
     out=$("${words[0]}" __complete "${words[@]:1}" 2>/dev/null) || return
     directive=${out##*:}
     out=${out%:*}
+    if ((directive & 2)); then compopt -o nospace 2>/dev/null; fi
     last=${words[-1]}
     # bash breaks words at `:` and `=`: only what follows the last of these is replaced.
     typed=${COMP_WORDS[COMP_CWORD]}

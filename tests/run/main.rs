@@ -3,6 +3,7 @@
 mod additional;
 mod changes;
 mod commit;
+mod complete;
 mod config;
 mod copy_files;
 mod create;

@@ -1,7 +1,7 @@
 //! The names that a shell is told while it completes a command line of ours.
 
 use ctr_cli::Globals;
-use ctr_cli::complete::Proposal;
+use ctr_cli::complete::{Found, Proposal};
 
 use crate::context::Context;
 
@@ -25,8 +25,9 @@ const TAKE_IMAGES: &[&str] = &[
 
 /// The names that may stand after a verb. What cannot be found out is not proposed: a shell shows no errors.
 #[must_use]
-pub fn values(path: &str, _before: &[String]) -> Vec<Proposal> {
-    if TAKE_IMAGES.contains(&path) { images().unwrap_or_default() } else { Vec::new() }
+pub fn values(path: &str, _before: &[String], _last: &str) -> Found {
+    let images = if TAKE_IMAGES.contains(&path) { images() } else { None };
+    images.unwrap_or_default().into()
 }
 
 fn images() -> Option<Vec<Proposal>> {

@@ -8,7 +8,7 @@
 //!
 //! # Layout
 //! One proposal a line, after a tab what it is (not for `__completeNoDesc`); last a line `:N`, where N is 4 if the shell
-//! shall not offer files instead.
+//! shall not offer files instead, and 2 if the word may go on, so that no blank is to follow.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -31,6 +31,8 @@ pub const VERB: &str = "__complete";
 /// The same without descriptions.
 pub const VERB_NO_DESC: &str = "__completeNoDesc";
 
+/// No blank shall follow.
+const NO_SPACE: u8 = 2;
 /// The shell shall not offer files.
 const NO_FILES: u8 = 4;
 
@@ -50,15 +52,32 @@ impl Proposal {
     }
 }
 
-/// The names that may stand as plain words after a verb, told by its path and the words that stand there already. An
-/// empty list means files.
-pub type Values = fn(path: &str, before: &[String]) -> Vec<Proposal>;
+/// What may stand as a plain word after a verb. Nothing at all means files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Names, each of them once; those that begin with what was typed are offered.
+    Names(Vec<Proposal>),
+    /// Words that begin with what was typed. One that ends with a slash or a colon goes on.
+    Parts(Vec<Proposal>),
+}
+
+impl From<Vec<Proposal>> for Found {
+    fn from(names: Vec<Proposal>) -> Self {
+        Self::Names(names)
+    }
+}
+
+/// The words that may stand after a verb, told by its path, the words that stand there already, and what was typed of the
+/// last one.
+pub type Values = fn(path: &str, before: &[String], last: &str) -> Found;
 
 /// What may stand at the end of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Answer {
     /// These.
     Words(Vec<Proposal>),
+    /// These, which may go on.
+    Parts(Vec<Proposal>),
     /// Files.
     Files,
     /// A sibling knows.
@@ -87,7 +106,11 @@ pub fn main(
         return Some(Exit::FAILURE.into());
     }
     let ui = Ui::new(voice, Level::default());
-    let directive = if matches!(answer, Answer::Words(_)) { "NoFileComp" } else { "Default" };
+    let directive = match directive(&answer) {
+        NO_FILES => "NoFileComp",
+        NO_SPACE => "NoSpace",
+        _ => "Default",
+    };
     let printed = ui.print(&text(answer, described));
     if voice.is_peer() {
         // Cobra's last word, on standard error.
@@ -96,22 +119,31 @@ pub fn main(
     Some(if printed.is_ok() { Exit::SUCCESS } else { Exit::FAILURE }.into())
 }
 
+/// What the shell is to do with the words.
+fn directive(answer: &Answer) -> u8 {
+    match answer {
+        Answer::Words(_) => NO_FILES,
+        Answer::Parts(parts) => match parts.as_slice() {
+            [only] if !only.word.ends_with(['/', ':']) => 0,
+            _ => NO_SPACE,
+        },
+        Answer::Files | Answer::Sibling(_) => 0,
+    }
+}
+
 /// The answer as the shell reads it.
 fn text(answer: Answer, described: bool) -> String {
     let mut text = String::new();
-    let directive = match answer {
-        Answer::Words(proposals) => {
-            for Proposal { word, about } in proposals {
-                match about.as_str() {
-                    "" => text.put(format_args!("{word}\n")),
-                    _ if !described => text.put(format_args!("{word}\n")),
-                    about => text.put(format_args!("{word}\t{}\n", about.lines().next().unwrap_or_default())),
-                }
+    let directive = directive(&answer);
+    if let Answer::Words(proposals) | Answer::Parts(proposals) = answer {
+        for Proposal { word, about } in proposals {
+            match about.as_str() {
+                "" => text.put(format_args!("{word}\n")),
+                _ if !described => text.put(format_args!("{word}\n")),
+                about => text.put(format_args!("{word}\t{}\n", about.lines().next().unwrap_or_default())),
             }
-            NO_FILES
         }
-        Answer::Files | Answer::Sibling(_) => 0,
-    };
+    }
     text.put(format_args!(":{directive}\n"));
     text
 }
@@ -160,12 +192,12 @@ fn of_verb(command: &Command, values: Values, line: &Line<'_>, depth: usize, las
         let flags = command.verb.all_flags().chain(globals::PERSISTENT);
         return flag_names(last, flags);
     }
-    let found = values(command.path, words);
-    if found.is_empty() {
-        return Answer::Files;
-    }
     let fits = |proposal: &Proposal| proposal.word.starts_with(last) && !words.contains(&proposal.word);
-    Answer::Words(found.into_iter().filter(fits).collect())
+    match values(command.path, words, last) {
+        Found::Names(found) | Found::Parts(found) if found.is_empty() => Answer::Files,
+        Found::Names(found) => Answer::Words(found.into_iter().filter(fits).collect()),
+        Found::Parts(found) => Answer::Parts(found),
+    }
 }
 
 /// Verbs and groups, or the options before them.

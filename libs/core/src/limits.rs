@@ -72,5 +72,7 @@ pub const SUBSCRIPTIONS: u64 = 16 << 20;
 pub const SUBSCRIPTION_ENTRIES: u32 = 4096;
 /// Depth of its folders.
 pub const SUBSCRIPTION_DEPTH: u32 = 16;
+/// Names in one folder of an image that a shell is told.
+pub const COMPLETIONS: usize = 4096;
 /// Bytes of one file of configuration: podman's own with all its comments has 30 KiB.
 pub const CONFIG_FILE: u64 = 1 << 20;

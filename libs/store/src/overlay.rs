@@ -27,6 +27,7 @@ mod assemble;
 mod clone;
 mod copy;
 mod discard;
+mod follow;
 pub mod mark;
 mod mount;
 mod places;

@@ -1,10 +1,12 @@
 //! `ctr completion`: what a shell sources to complete our command lines, and the names that it is told.
 
+mod paths;
+
 use std::fs;
 
 use ctr_cli::Globals;
 use ctr_cli::app::Call;
-use ctr_cli::complete::{Proposal, Shell};
+use ctr_cli::complete::{Found, Proposal, Shell};
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
@@ -49,7 +51,17 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
 
 /// The names that may stand after a verb of ours. What cannot be found out is not proposed: a shell shows no errors.
 #[must_use]
-pub fn values(path: &str, before: &[String]) -> Vec<Proposal> {
+pub fn values(path: &str, before: &[String], last: &str) -> Found {
+    match (path, before) {
+        ("run" | "container run" | "create" | "container create", [image, ..]) => {
+            Found::Parts(paths::of_image(image, last).unwrap_or_default())
+        }
+        ("cp" | "container cp", [] | [_]) => Found::Parts(paths::to_copy(last).unwrap_or_default()),
+        _ => names(path, before).into(),
+    }
+}
+
+fn names(path: &str, before: &[String]) -> Vec<Proposal> {
     match path {
         "completion" => Shell::ALL.map(|(name, _)| Proposal::new(name, "")).into(),
         "mount" | "container mount" | "unmount" | "container unmount" => containers().unwrap_or_default(),
@@ -63,7 +75,7 @@ pub fn values(path: &str, before: &[String]) -> Vec<Proposal> {
         "volume exists" | "volume export" | "volume inspect" | "volume rm" | "volume mount"
         | "volume unmount" => volumes().unwrap_or_default(),
         "volume import" if before.is_empty() => volumes().unwrap_or_default(),
-        "run" | "container run" if before.is_empty() => images().unwrap_or_default(),
+        "run" | "container run" | "create" | "container create" => images().unwrap_or_default(),
         _ => Vec::new(),
     }
 }
@@ -118,8 +130,8 @@ mod tests {
 
     #[test]
     fn shells_are_words_of_the_verb() {
-        let words: Vec<_> = values("completion", &[]).into_iter().map(|proposal| proposal.word).collect();
+        let words: Vec<_> = names("completion", &[]).into_iter().map(|proposal| proposal.word).collect();
         assert_eq!(words, ["bash", "zsh", "fish"]);
-        assert_eq!(values("version", &[]), []);
+        assert_eq!(values("version", &[], ""), Found::Names(Vec::new()));
     }
 }

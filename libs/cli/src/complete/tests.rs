@@ -19,11 +19,12 @@ const COMMANDS: &[Command] = &[
     Command { path: "run", verb: &RUN, run: |_| Ok(Exit::SUCCESS) },
 ];
 
-fn names(path: &str, before: &[String]) -> Vec<Proposal> {
+fn names(path: &str, before: &[String], last: &str) -> Found {
     match path {
-        "rm" | "container rm" => vec![Proposal::new("web", "nginx"), Proposal::new("db", "postgres")],
-        "run" if before.is_empty() => vec![Proposal::new("localhost/hello:latest", "")],
-        _ => Vec::new(),
+        "rm" | "container rm" => vec![Proposal::new("web", "nginx"), Proposal::new("db", "postgres")].into(),
+        "run" if before.is_empty() => vec![Proposal::new("localhost/hello:latest", "")].into(),
+        "run" if last == "/e" => Found::Parts(vec![Proposal::new("/etc/", "")]),
+        _ => Found::Parts(Vec::new()),
     }
 }
 
@@ -33,7 +34,9 @@ fn answered(line: &str) -> String {
     match answer(Program::Run, COMMANDS, names, Voice::Podman, &words) {
         Answer::Files => "FILES".to_owned(),
         Answer::Sibling(program) => program.file().to_owned(),
-        Answer::Words(words) => words.into_iter().map(|word| word.word).collect::<Vec<_>>().join(" "),
+        Answer::Words(words) | Answer::Parts(words) => {
+            words.into_iter().map(|word| word.word).collect::<Vec<_>>().join(" ")
+        }
     }
 }
 
@@ -61,6 +64,7 @@ fn lines_are_completed() {
         ("run ", "localhost/hello:latest"),
         ("run -e A=B ", "localhost/hello:latest"),
         ("run img ", "FILES"),
+        ("run img /e", "/etc/"),
         ("run img --", "FILES"),
         ("images ", "ctr-copy"),
         ("image rm --f", "ctr-copy"),
@@ -76,6 +80,10 @@ fn the_shell_gets_lines_and_a_directive() {
     assert_eq!(text(words(), true), "web\tnginx\ndb\n:4\n");
     assert_eq!(text(words(), false), "web\ndb\n:4\n");
     assert_eq!(text(Answer::Files, true), ":0\n");
+    for (words, directive) in [(&["/etc/"][..], 2), (&["c:"], 2), (&["/a"], 0), (&["/a", "/b"], 2)] {
+        let parts = Answer::Parts(words.iter().map(|word| Proposal::new(*word, "")).collect());
+        assert_eq!(text(parts, true).lines().last(), Some(format!(":{directive}").as_str()), "{words:?}");
+    }
 }
 
 #[test]

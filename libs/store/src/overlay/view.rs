@@ -135,6 +135,15 @@ impl View {
 
     /// Returns what is in a directory, by name.
     pub fn children(&self, dir: &Node) -> Result<BTreeMap<OsString, Node>, ViewError> {
+        Ok(self.few_children(dir, usize::MAX)?.unwrap_or_default())
+    }
+
+    /// The same; nothing if there are more names than `most`.
+    pub fn few_children(
+        &self,
+        dir: &Node,
+        most: usize,
+    ) -> Result<Option<BTreeMap<OsString, Node>>, ViewError> {
         let mut found: BTreeMap<OsString, Found> = BTreeMap::new();
         for tree in &dir.trees {
             let handle = open_dir(self.root(*tree)?, &dir.path)?;
@@ -147,6 +156,9 @@ impl View {
                 .map_err(at_dir("list"))?;
             for entry in entries {
                 let name = entry.map_err(at_dir("list"))?.name;
+                if found.len() >= most {
+                    return Ok(None);
+                }
                 if found.get(&name).is_none_or(|found| found.open) {
                     let seen = self.look(&handle, &name, opacity).map_err(at_dir("read"))?;
                     found.entry(name).or_default().add(*tree, seen);
@@ -161,7 +173,7 @@ impl View {
             let node = Node { path, stat: found.stat?, trees: found.trees };
             Some((name, node))
         };
-        Ok(found.into_iter().filter_map(node).collect())
+        Ok(Some(found.into_iter().filter_map(node).collect()))
     }
 
     /// Returns the object at `path`, links not followed; none if there is none.
@@ -180,7 +192,7 @@ impl View {
         Ok(Some(node))
     }
 
-    fn child(&self, dir: &Node, name: &OsStr) -> Result<Option<Node>, ViewError> {
+    pub(super) fn child(&self, dir: &Node, name: &OsStr) -> Result<Option<Node>, ViewError> {
         let mut found = Found::default();
         for tree in &dir.trees {
             let handle = open_dir(self.root(*tree)?, &dir.path)?;
