@@ -318,6 +318,61 @@ fn what_is_kept_follows_the_file_as_well() {
 }
 
 #[test]
+fn log_path_is_a_folder_for_all_logs_or_a_file() {
+    needs!(Userns, Overlay);
+    let env = Env::with_busybox();
+    let folder = env.path("logs");
+    std::fs::create_dir(&folder).expect("a folder");
+    let run = |conf: &str, flags: &[&str]| {
+        let conf = env.file("conf", conf);
+        let run = env.ctr(["run", "--name", "c"]).args(flags).args([BUSYBOX, "echo", "said"]);
+        run.var("CONTAINERS_CONF_OVERRIDE", conf).run()
+    };
+    let path = || env.ok(["inspect", "--format", "{{.HostConfig.LogConfig.Path}}", "c"]);
+    let conf = format!("containers.log_path = '{}'", folder.display());
+    let _said = run(&conf, &[]).success();
+    let own = folder.join(env.ok(["inspect", "--format", "{{.Id}}", "c"])).join("ctr.log");
+    assert_eq!(path(), own.to_str().expect("text"));
+    assert!(std::fs::read_to_string(&own).expect("a log").ends_with(" stdout F said\n"));
+    assert_eq!(env.ok(["start", "-a", "c"]), "said");
+    assert_eq!(env.ok(["logs", "c"]), "said\nsaid");
+    // It is there to stay.
+    env.ok(["rm", "c"]);
+    assert!(own.exists());
+    let file = folder.join("file");
+    let flag = format!("path={}", file.display());
+    let _said = run(&conf, &["--log-opt", &flag]).success();
+    assert_eq!((path(), file.exists()), (file.display().to_string(), true));
+    env.ok(["rm", "c"]);
+    // Who writes no log needs no folder.
+    let before = folder.read_dir().expect("logs").count();
+    let _said = run(&conf, &["--log-driver", "none"]).success();
+    assert_eq!(folder.read_dir().expect("logs").count(), before);
+    env.ok(["rm", "c"]);
+    let said = run("containers.log_path = 'relative'", &[]).fails(125);
+    assert!(said.contains("log_path must be an absolute path"), "{said}");
+    assert_eq!(env.ok(["ps", "-aq"]), "");
+}
+
+#[test]
+fn engines_get_variables_that_they_have_not() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let conf = "[engine]\nenv = ['http_proxy=conf', 'PASSED=conf', 'HERE=conf', 'wrong']";
+    let command = "echo $http_proxy $PASSED $HERE $UNASKED";
+    let run = with(&env, conf, &["-e", "PASSED", "-e", "HERE"], command).var("HERE", "own").run();
+    assert_eq!(run.stdout.trim(), "conf conf own");
+    assert!(run.stderr.contains("invalid environment variable for engine wrong"), "{run}");
+    let conf = "[engine]\nenv = ['UNASKED=x=y']";
+    assert_eq!(said(&env, conf, &[], "echo $UNASKED"), "");
+    assert_eq!(said(&env, conf, &["--env-host"], "echo $UNASKED"), "x=y");
+    let _id = env.ok(["run", "-d", "--name", "c", BUSYBOX, "sleep", "100"]);
+    let exec = env.ctr(["exec", "-e", "UNASKED", "c", "sh", "-c", "echo $UNASKED"]);
+    assert_eq!(exec.var("CONTAINERS_CONF_OVERRIDE", env.file("conf", conf)).run().success(), "x=y");
+    env.ok(["rm", "-f", "-t", "0", "c"]);
+}
+
+#[test]
 fn a_log_is_rotated_at_the_size_of_the_file() {
     needs!(Userns, Overlay);
     let env = Env::with_busybox();

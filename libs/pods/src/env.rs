@@ -62,6 +62,13 @@ impl HostEnv {
         host
     }
 
+    /// Adds a variable, unless it is there.
+    pub fn set_default(&mut self, name: &str, value: &str) {
+        if !self.other.iter().any(|other| other == name) {
+            self.text.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+    }
+
     /// The value of a variable that is there.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use ctr_core::events::Status as Event;
 use ctr_core::id::ContainerId;
 use ctr_core::{file, limits};
 use ctr_pods::containers::{Container, Containers};
-use ctr_pods::env::{EnvRequest, HostEnv};
+use ctr_pods::env::EnvRequest;
 use ctr_pods::exec::{self, ExecError, Request, Way};
 use ctr_pods::happened::Who;
 use ctr_pods::terminal;
@@ -126,7 +126,7 @@ fn request(call: &Call, words: &[&str]) -> Result<Request, CommandError> {
             files: files.iter().map(read).collect::<Result<_, _>>()?,
             ..EnvRequest::default()
         },
-        host_env: HostEnv::new(std::env::vars_os()),
+        host_env: super::run::host_env(call),
         user: flags.get("user").map(str::to_owned),
         workdir: flags.get("workdir").filter(|dir| !dir.is_empty()).map(str::to_owned),
         privileged: super::run::asked(call).bool("privileged"),

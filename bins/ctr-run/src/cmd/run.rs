@@ -143,8 +143,8 @@ fn request(call: &Call) -> Result<Request, CommandError> {
     }
     let words = flags.texts()?;
     let command_line = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    let mut request = request::build(asked(call), &words, HostEnv::new(std::env::vars_os()), command_line)
-        .map_err(CommandError::usage)?;
+    let mut request =
+        request::build(asked(call), &words, host_env(call), command_line).map_err(CommandError::usage)?;
     request.storage.subscriptions = subscriptions::find(call)?;
     Ok(request)
 }
@@ -247,6 +247,20 @@ pub(super) fn detach_keys(call: &Call) -> Result<DetachKeys, CommandError> {
 /// The flags, and below them the configuration.
 pub(super) fn asked(call: &Call) -> Asked<'_> {
     Asked::new(&call.flags, &call.globals.config.containers)
+}
+
+/// The environment that this command has, with what the configuration adds for engines.
+pub(super) fn host_env(call: &Call) -> HostEnv {
+    let mut env = HostEnv::new(std::env::vars_os());
+    for line in call.globals.config.containers.list("engine.env").unwrap_or_default() {
+        match line.split_once('=') {
+            Some((name, value)) => env.set_default(name, value),
+            None => call.ui.warn(&format!(
+                "invalid environment variable for engine {line}, valid configuration is KEY=value pair"
+            )),
+        }
+    }
+    env
 }
 
 /// Says what is no error.

@@ -81,12 +81,13 @@ pub fn create(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> 
     let image = find(host, &request)?;
     let paths = OwnPaths::of(&request)?;
     let claim = containers.claim(Kind::Kept, request.name.as_deref())?;
-    let settled = volumes::settle(host.store, &containers, &request, image.as_ref(), now());
+    let settled = own_folder_of_log(&mut request, claim.id.as_str())
+        .and_then(|()| Ok(volumes::settle(host.store, &containers, &request, image.as_ref(), now())?));
     let (request, Found { layers, held: volumes }) = match settled {
         Ok((request, found)) => (request.into_owned(), found),
         Err(error) => {
             claim.discard()?;
-            return Err(error.into());
+            return Err(error);
         }
     };
     let held = Held { claim, request, image, paths, maps: None, more_layers: layers, waits: false };
@@ -445,6 +446,19 @@ impl Held {
         }
         Ok((open_folder(folder)?, path.file_name().unwrap_or_default().to_owned()))
     }
+}
+
+/// Where the log's path is a folder, each container has one of its own in there, which stays when the container goes.
+fn own_folder_of_log(request: &mut Request, id: &str) -> Result<(), RunError> {
+    let Some(path) = request.log.path.as_mut().filter(|path| request.log.driver.writes() && path.is_dir())
+    else {
+        return Ok(());
+    };
+    path.push(id);
+    std::fs::create_dir(&*path)
+        .map_err(|error| FileError::new("create the directory", path.clone(), error))?;
+    path.push("ctr.log");
+    Ok(())
 }
 
 fn open_folder(path: &Path) -> Result<OwnedFd, RunError> {

@@ -74,6 +74,9 @@ pub(crate) enum FlagError {
     LogDriver(String),
     #[error("invalid value {0} for --oom-score-adj: it must be from -1000 to 1000")]
     OomScore(i64),
+    /// A relative path in the configuration, which is for all folders.
+    #[error("log_path must be an absolute path - instead got {0:?}")]
+    LogPath(PathBuf),
     /// No such option.
     #[error("invalid log option {0:?}: it is none of max-size=, max-file=, path= and tag=")]
     LogOption(String),
@@ -219,6 +222,10 @@ fn log(args: Asked<'_>) -> Result<LogRequest, FlagError> {
         log.max_size = u64::try_from(size).unwrap_or(0);
     }
     log.tag = args.config().text("containers.log_tag").filter(|tag| !tag.is_empty()).map(str::to_owned);
+    log.path = args.config().text("containers.log_path").filter(|path| !path.is_empty()).map(PathBuf::from);
+    if let Some(path) = log.path.as_ref().filter(|path| !path.is_absolute()) {
+        return Err(FlagError::LogPath(path.clone()));
+    }
     for option in args.strings("log-opt") {
         let wrong = || FlagError::LogOption(option.clone());
         let (name, value) = option.split_once('=').ok_or_else(wrong)?;
