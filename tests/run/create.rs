@@ -284,3 +284,24 @@ fn inspect_knows_what_was_asked_for_before_the_first_start() {
     assert_eq!(wrong.code(), 125, "{wrong}");
     assert_eq!(env.ok(["ps", "-aq"]).lines().count(), 3, "nothing is left of it");
 }
+
+#[test]
+fn one_that_cannot_be_started_is_told_once_and_the_others_are_started_once() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let create = |name: &str, command: &[&str]| {
+        assert_eq!(env.ok([&["create", "--name", name, BUSYBOX][..], command].concat()).len(), 64);
+    };
+    create("bad", &["nosuch"]);
+    create("good", &["sleep", "1000"]);
+    create("worse", &["nosuch-either"]);
+    for (verb, starts) in [(&["start"][..], "good"), (&["restart", "-t", "0"], "good\ngood")] {
+        let output = env.ctr(verb).args(["bad", "good", "worse"]).run();
+        assert_eq!((output.code(), output.stdout.as_str()), (125, "good\n"), "{output}");
+        let told = |word: &str| output.stderr.matches(&format!("cannot run `{word}`")).count();
+        assert_eq!((told("nosuch"), told("nosuch-either")), (1, 1), "{output}");
+        let format = ["--filter", "event=start", "--format", "{{.Name}}"];
+        assert_eq!(env.ok([&["events", "--stream=false"][..], &format].concat()), starts);
+    }
+    assert_eq!(env.ok(["ps", "--format", "{{.Names}}"]), "good");
+}

@@ -46,6 +46,7 @@ struct Report {
     peer: Option<Sentence>,
     before: Vec<CommandError>,
     bare: bool,
+    last: bool,
 }
 
 impl CommandError {
@@ -59,6 +60,7 @@ impl CommandError {
             peer: None,
             before: Vec::new(),
             bare: false,
+            last: false,
         }))
     }
 
@@ -124,6 +126,19 @@ impl CommandError {
     pub fn peer(mut self, sentence: Sentence) -> Self {
         self.0.peer = Some(sentence);
         self
+    }
+
+    /// Has this process end with it: whatever else was to be done is done by the one that this one was split from.
+    #[must_use]
+    pub fn last(mut self) -> Self {
+        self.0.last = true;
+        self
+    }
+
+    /// Whether nothing else is to be done after it.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.0.last
     }
 
     /// Leaves `Error: ` out: the few messages that podman prints before it has a command.

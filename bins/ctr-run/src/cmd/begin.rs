@@ -101,7 +101,7 @@ pub(super) fn part<T>(
 ) -> Result<Result<(Option<Connection>, T), Exit>, CommandError> {
     match kept::part(attached).map_err(error::of_run)? {
         Side::Monitor(link) => {
-            let afterwards = afterwards(place, held.id())?;
+            let afterwards = afterwards(place, held.id()).map_err(CommandError::last)?;
             let mut tell = |note| match note {
                 // Written here, they are there before anything else can happen to it.
                 Note::Initialized(who) => happened(call, place, &who, &[Event::Init]),
@@ -112,7 +112,7 @@ pub(super) fn part<T>(
                 other => tell(&call.ui, &other),
             };
             let failed = kept::start(held, host, link, &afterwards, &mut tell);
-            Err(error::of_run(failed))
+            Err(error::of_run(failed).last())
         }
         Side::Command(birth) => {
             let before = before()?;

@@ -210,6 +210,7 @@ pub(super) fn each_or(
         match container.map_err(missing).and_then(|container| act(&container)) {
             Ok(true) => call.ui.line(&shown)?,
             Ok(false) => {}
+            Err(error) if error.is_last() => return Err(error),
             Err(error) => failed.push(error),
         }
     }
