@@ -177,7 +177,11 @@ fn a_fleeting_container_lives_in_two_writes() {
     let failed = env.ctr(["run", "--rm", "--name", "failed", BUSYBOX, "/no/such/command"]).run();
     assert_eq!(failed.code(), 127);
     assert!(!lives(&env, &[]).contains("quiet"));
-    assert!(!lives(&env, &[]).contains("start failed"));
+    let failed = &["--filter", "container=failed"];
+    assert_eq!(lives(&env, failed), "create failed, remove failed");
+    let detached = env.ctr(["run", "-d", "--rm", "--name", "later", BUSYBOX, "/no/such/command"]).run();
+    assert_eq!(detached.code(), 127);
+    assert_eq!(lives(&env, &["--filter", "container=later"]), "create later, remove later");
 }
 
 #[test]

@@ -250,7 +250,10 @@ fn a_damaged_log_is_read_around_the_damage() {
     logged.write(&[(5, "stdout", "F", "after")]);
     let output = env.ctr(["logs", "one"]).run();
     assert_eq!(output.stdout, "one\ntwo\nthree\nafter\n");
-    assert_eq!(output.stderr, "warning: 1 records of the log of one are damaged and were left out\n");
+    assert_eq!(
+        output.stderr,
+        "warning: 1 records of the log of one are damaged and were left out: they were cut short, as by a full disk, or something else wrote there\n"
+    );
 }
 
 #[test]

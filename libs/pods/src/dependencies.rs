@@ -162,6 +162,26 @@ pub fn dependents(containers: &Containers, container: &Container) -> Result<Vec<
     Ok(found)
 }
 
+/// Containers in an order in which each can be removed: after all those that need it. Others stay in their order.
+#[must_use]
+pub fn dependents_first(mut list: Vec<Container>) -> Vec<Container> {
+    let mut order = Vec::with_capacity(list.len());
+    while !list.is_empty() {
+        let needed: BTreeSet<String> =
+            list.iter().flat_map(|one| one.record.dependencies.iter().cloned()).collect();
+        let (rest, free): (Vec<_>, Vec<_>) =
+            list.into_iter().partition(|one| needed.contains(one.record.id.as_str()));
+        // In records that nobody wrote by hand nobody needs himself, be it through others.
+        let is_round = free.is_empty();
+        order.extend(free);
+        list = rest;
+        if is_round {
+            order.append(&mut list);
+        }
+    }
+    order
+}
+
 /// What these containers need, and what that needs, each after what it needs itself.
 ///
 /// # Errors
@@ -205,4 +225,27 @@ fn find(containers: &Containers, dependent: &str, id: &str) -> Result<Container,
 /// The ids of the marks in a container's folder.
 fn marks_of(container: &Container) -> Result<Vec<String>, FileError> {
     ids_in(&container.folder.join(MARKS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Record;
+
+    #[test]
+    fn whoever_needs_others_goes_first_however_old_it_is() {
+        let id = |digit: &str| ContainerId::parse(&digit.repeat(64)).unwrap();
+        let one = |digit: &str, needs: &[&str]| {
+            let record = Record::sample(id(digit), digit, 1);
+            let dependencies = needs.iter().map(|digit| digit.repeat(64)).collect();
+            Container::sample(Record { dependencies, ..record })
+        };
+        let order = |list: Vec<Container>| {
+            dependents_first(list).into_iter().map(|one| one.record.name).collect::<Vec<_>>().concat()
+        };
+        assert_eq!(order(vec![one("1", &["2"]), one("2", &["3"]), one("3", &[]), one("4", &[])]), "1423");
+        assert_eq!(order(vec![one("1", &[]), one("2", &["1"]), one("3", &["1", "2"])]), "321");
+        assert_eq!(order(vec![one("1", &["9"]), one("2", &[])]), "12");
+        assert_eq!(order(vec![one("1", &["2"]), one("2", &["1"])]), "12", "it ends");
+    }
 }

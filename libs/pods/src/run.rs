@@ -267,6 +267,8 @@ pub enum Note {
     NoTerminal,
     /// All of the container is there but its command.
     Initialized(Who),
+    /// The container is about to be started; nobody has heard of it before.
+    Made(Who),
     /// The container runs.
     Running(Who),
 }
@@ -345,6 +347,7 @@ fn with_volumes(
     let container =
         Container { host, request, image, paths: &paths, claim: &claim, more_layers: &layers, waits: false };
     let rules = Rules { proxy: request.sig_proxy, timeout: request.timeout, terminal: false };
+    note(Note::Made(container.who()));
     let result = match target {
         None => container.publish_in_u(choice, &begun, reading).and_then(|plan| {
             let a = begun.finish()?;

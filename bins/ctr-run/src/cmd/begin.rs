@@ -111,7 +111,11 @@ pub(super) fn part<T>(
                 }
                 other => tell(&call.ui, &other),
             };
+            let goes = held.goes_with_its_end().then(|| held.who(host));
             let failed = kept::start(held, host, link, &afterwards, &mut tell);
+            if let Some(who) = goes {
+                happened(call, place, &who, &[Event::Remove]);
+            }
             Err(error::of_run(failed).last())
         }
         Side::Command(birth) => {

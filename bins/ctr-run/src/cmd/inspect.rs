@@ -170,10 +170,7 @@ impl<'a> Seeker<'a> {
     }
 
     fn latest(&self) -> Result<Found, CommandError> {
-        let newest = self.containers.list().map_err(error::of_containers)?.pop();
-        newest
-            .map(|container| Found::Container(Box::new(container)))
-            .ok_or_else(|| CommandError::user("no such container"))
+        Ok(Found::Container(Box::new(select::latest(&self.containers)?)))
     }
 
     /// One object, or the error that tells that there is none; other trouble ends the command.

@@ -112,10 +112,7 @@ impl Span {
 fn chosen(containers: &Containers, names: &[&str]) -> Result<Vec<Container>, CommandError> {
     let failed = error::of_containers;
     if names.is_empty() {
-        let last = containers.list().map_err(failed)?.pop();
-        return Ok(vec![
-            last.ok_or_else(|| CommandError::user("unable to find latest container: no such container"))?,
-        ]);
+        return Ok(vec![super::select::latest(containers)?]);
     }
     names.iter().map(|name| containers.find(name).map_err(failed)).collect()
 }
@@ -198,7 +195,8 @@ impl Source {
         if damaged > 0 {
             output.flush()?;
             call.ui.warn(&format!(
-                "{damaged} records of the log of {} are damaged and were left out",
+                "{damaged} records of the log of {} are damaged and were left out: they were cut short, as by a full disk, or \
+                 something else wrote there",
                 self.name
             ));
         }

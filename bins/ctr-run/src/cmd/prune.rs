@@ -12,13 +12,14 @@ use ctr_core::events::{Event, Status};
 use ctr_core::lock::Waiting;
 use ctr_core::rooted::Root;
 use ctr_pods::containers::Containers;
+use ctr_pods::dependencies;
 use ctr_pods::remove::Removal;
 use ctr_store::Store;
 use ctr_store::gc::Budget;
 use ctr_views::unused::{self, Which};
 use ctr_views::{listing, usage};
 
-use super::rm::{Remover, dependents_first};
+use super::rm::Remover;
 use super::size::bytes;
 use super::volume::{self, prune as volumes};
 use super::{select, system};
@@ -119,7 +120,7 @@ fn containers(call: &Call, place: &Place) -> Result<Gone, CommandError> {
     let ended = select::fitting(&call.flags, &all, |status| !status.has_command())?;
     let mut gone = Gone::default();
     let mut remover = Remover::in_a(call, place, &all, place.enter(false, &call.ui)?);
-    for one in dependents_first(ended) {
+    for one in dependencies::dependents_first(ended) {
         let bytes = bytes(Root::open(&one.layer))?;
         match remover.remove(&one, Removal { force: false, grace: None }) {
             Ok(()) => {

@@ -97,17 +97,9 @@ pub fn prune(call: &Call) -> Result<Exit, CommandError> {
     let containers = Containers::new(&place.dirs);
     let ended = select::fitting(&call.flags, &containers, |status| !status.has_command())?;
     let mut remover = Remover::new(call, &place, &containers);
-    each(call, select::as_wanted(dependents_first(ended)), |container| {
+    each(call, select::as_wanted(dependencies::dependents_first(ended)), |container| {
         remover.remove(container, Removal { force: false, grace: None }).map(|()| true)
     })
-}
-
-/// Containers in an order in which each can be removed: those that need others are younger than these.
-pub(super) fn dependents_first(mut list: Vec<Container>) -> Vec<Container> {
-    if list.iter().any(|one| !one.record.dependencies.is_empty()) {
-        list.reverse();
-    }
-    list
 }
 
 /// Removes containers, moving into A when the first one has files there.

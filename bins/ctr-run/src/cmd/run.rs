@@ -92,7 +92,7 @@ fn warn_without_terminal(call: &Call, request: &Request) {
 /// A container that lives and dies with this command. Its life is two lines to the log of events: each costs some
 /// microseconds, of which the first's go by while the container runs.
 fn foreground(call: &Call, place: &Place, host: Host<'_>, request: &Request) -> Result<Exit, CommandError> {
-    let mut running = None;
+    let (mut made, mut running) = (None, None);
     let end = run::foreground(host, request, &mut |note| match note {
         Note::Running(who) => {
             let mut life = vec![begin::created(call, place, host.store, &who)];
@@ -100,8 +100,13 @@ fn foreground(call: &Call, place: &Place, host: Host<'_>, request: &Request) -> 
             call.ui.happened(&place.events, &life);
             running = Some(who);
         }
+        Note::Made(who) => made = Some(who),
         other => tell(&call.ui, &other),
     });
+    if let (None, Some(who)) = (&running, made) {
+        // It could not be started: that it was there is told once it is gone.
+        begin::happened(call, place, &who, &[Event::Create, Event::Remove]);
+    }
     if let Some(who) = running {
         let code = end.as_ref().ok().map(|end| end.code().into());
         let ended =
@@ -284,7 +289,7 @@ pub(super) fn tell(ui: &Ui, note: &Note) {
             ui.warn(&format!("Failed to mount subscriptions, skipping {}: {why}", path.display()));
         }
         // Whoever logs events takes that.
-        Note::Initialized(_) | Note::Running(_) => {}
+        Note::Made(_) | Note::Initialized(_) | Note::Running(_) => {}
         Note::NoTerminal => {
             ui.warn("the input device is not a terminal: --tty and --interactive may not work as expected");
         }

@@ -150,6 +150,12 @@ impl Held {
         &self.claim.name
     }
 
+    /// Whether it goes with its end, or if it cannot be started.
+    #[must_use]
+    pub const fn goes_with_its_end(&self) -> bool {
+        self.request.auto_remove
+    }
+
     /// Who it is to those who read events.
     #[must_use]
     pub fn who(&self, host: Host<'_>) -> Who {
