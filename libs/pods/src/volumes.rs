@@ -340,6 +340,9 @@ pub fn names(mounts: &[Mount]) -> impl Iterator<Item = &str> {
 /// # Errors
 /// One cannot be removed; what is left of it is garbage.
 pub fn discard(store: &Store, names: &[String]) -> Result<(), VolumesError> {
+    if names.is_empty() {
+        return Ok(());
+    }
     let volumes = store.volumes();
     for name in names {
         match volumes.get(name) {

@@ -211,11 +211,19 @@ impl Claim {
         write(&self.dir.join(RECORD), record, Kind::Fleeting)
     }
 
-    /// Has what was published so far survive a loss of power.
+    /// Has what was published so far survive a loss of power. A container that went with its end meanwhile has nothing
+    /// that could.
     ///
     /// # Errors
     /// The disk fails.
     pub fn flush(&self) -> Result<(), ContainersError> {
+        match self.flush_folders() {
+            Err(error) if error.is_missing() && !self.dir.join(RECORD).exists() => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    fn flush_folders(&self) -> Result<(), FileError> {
         let path = self.dir.join(RECORD);
         let file = std::fs::File::open(&path).map_err(|error| FileError::new("open", &path, error))?;
         file.sync_all().map_err(|error| FileError::new("sync", &path, error))?;

@@ -58,6 +58,16 @@ fn a_container_is_seen_once_it_is_published_and_until_it_is_discarded() {
 }
 
 #[test]
+fn one_that_is_gone_needs_no_flush() {
+    let place = place();
+    let claim = place.containers.claim(Kind::Kept, None).unwrap();
+    claim.publish(&record(&claim, 1)).unwrap();
+    claim.flush().unwrap();
+    std::fs::remove_dir_all(place.containers.kept.join(claim.id.as_str())).unwrap();
+    claim.flush().unwrap();
+}
+
+#[test]
 fn names_are_taken_once() {
     let place = place();
     let first = place.containers.claim(Kind::Fleeting, Some("/web")).unwrap();
