@@ -52,15 +52,11 @@ fn a_user_that_the_image_lacks_gets_a_passwd_entry() {
 }
 
 #[test]
-fn the_root_has_the_mode_that_a_layer_says_or_podmans() {
+fn the_root_has_podmans_mode_whatever_layers_say() {
     needs!(Userns);
     let tops = [None, Some(0o755), Some(0o1777)];
-    for (first, second, mode) in [
-        (tops[0], tops[0], "555"),
-        (tops[1], tops[0], "755"),
-        (tops[0], tops[2], "1777"),
-        (tops[1], tops[2], "1777"),
-    ] {
+    let mode = "555";
+    for (first, second) in [(tops[0], tops[0]), (tops[1], tops[0]), (tops[0], tops[2]), (tops[1], tops[2])] {
         let env = Env::new();
         let top = |layer: Layer, mode: Option<u32>| match mode {
             Some(mode) => layer.dir("./", mode),

@@ -96,7 +96,7 @@ pub struct Options {
     pub plain: bool,
 }
 
-/// The mode of the root of an image of which no layer says it: podman's.
+/// The mode of the root of every image, whatever its layers say: podman's.
 pub(crate) const TOP_MODE: u32 = 0o555;
 
 /// How many names of skipped things are remembered.

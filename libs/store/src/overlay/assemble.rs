@@ -110,14 +110,12 @@ pub fn attributes(layers: &[Layer<'_>], into: &Root) -> Result<Assembly, Assembl
         .collect();
     let wanted = wanted(&view, &implied)?;
     let top = Path::new("");
-    let root = match wanted.get(top) {
+    let said = match wanted.get(top) {
         Some(tree) => Attributes::of(&stat(&view.open_in(*tree, top, OFlags::DIRECTORY)?, top)?),
-        // The first stores unpacked such a layer with another mode.
-        None if implied.iter().all(|implied| implied.contains(top)) => {
-            Attributes { mode: TOP_MODE, ..Attributes::of(&view.top()?.stat) }
-        }
         None => Attributes::of(&view.top()?.stat),
     };
+    // As in podman, which passes by what layers say of it.
+    let root = Attributes { mode: TOP_MODE, ..said };
     // All are made before any gets its attributes: making one changes the time of the one around it.
     for path in wanted.keys().filter(|path| !path.as_os_str().is_empty()) {
         into.mkdir(path, Mode::RWXU)?;

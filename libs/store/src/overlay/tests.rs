@@ -153,7 +153,7 @@ fn userns_implied_directories_get_their_attributes_back() {
     let fix = stage.make("fix");
     let assembly = attributes(&all, &Root::open(&fix).unwrap()).unwrap();
     assert!(assembly.needed);
-    assert_eq!((assembly.bottom, assembly.root.mode, assembly.root.uid, assembly.root.gid), (0, 0o711, 1, 2));
+    assert_eq!((assembly.bottom, assembly.root.mode, assembly.root.uid, assembly.root.gid), (0, 0o555, 1, 2));
     let mut lower = vec![fix.as_path()];
     lower.extend(topmost(&layers));
     let empty = stage.path("empty");
@@ -179,7 +179,7 @@ fn userns_implied_directories_get_their_attributes_back() {
     assert_eq!((assembly.needed, assembly.root.mode), (false, 0o555));
     let above = [all[0], alone[0]];
     let assembly = attributes(&above, &Root::open(stage.make("fix4")).unwrap()).unwrap();
-    assert_eq!((assembly.needed, assembly.root.mode), (true, 0o711));
+    assert_eq!((assembly.needed, assembly.root.mode), (true, 0o555));
 
     // A layer that describes all, and one that hides what is below it.
     let (path, applied) = stage.layer("plain", &[dir("./", 0o755), dir("a/", 0o755), file("a/f", "")]);
@@ -191,7 +191,7 @@ fn userns_implied_directories_get_their_attributes_back() {
     let root = Root::open(&path).unwrap();
     let two = [all[0], Layer { tree: &root, applied: &opaque }];
     let assembly = attributes(&two, &Root::open(stage.make("fix3")).unwrap()).unwrap();
-    assert_eq!((assembly.bottom, assembly.needed, assembly.root.mode), (1, false, 0o700));
+    assert_eq!((assembly.bottom, assembly.needed, assembly.root.mode), (1, false, 0o555));
     assert!(attributes(&[], &Root::open(stage.make("fix4")).unwrap()).is_err());
 }
 
