@@ -29,6 +29,27 @@ fn a_container_that_hears_the_signal_ends_by_itself() {
 }
 
 #[test]
+fn several_end_side_by_side() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    // Each ends once both were told to: one after the other they would be killed.
+    let script = "trap 'touch /shared/$ME; until test -e /shared/$OTHER; do sleep 0.05; done; exit 0' TERM; \
+                  while :; do sleep 0.1; done";
+    for (me, other) in [("one", "two"), ("two", "one")] {
+        let (own, others) = (format!("ME={me}"), format!("OTHER={other}"));
+        detached(&env, &["-e", &own, "-e", &others], me, script);
+    }
+    let stopped = env.ctr(["stop", "--time", "20", "one", "two", "one"]).run();
+    assert_eq!(
+        (stopped.code(), stopped.stdout.as_str(), stopped.stderr.as_str()),
+        (0, "one\ntwo\none\n", "")
+    );
+    assert_eq!(["one", "two"].map(|name| field(&env, name, "{{.State.ExitCode}}")), ["0", "0"]);
+    let log = env.ok(["events", "--stream=false", "--filter", "event=stop", "--format", "{{.Name}}"]);
+    assert_eq!(log, "one\ntwo");
+}
+
+#[test]
 fn one_that_cannot_hear_it_is_killed_at_once_and_that_is_said() {
     needs!(Userns);
     let env = Env::with_busybox();

@@ -1,4 +1,4 @@
-//! Ending containers for others than their supervisor.
+//! Dying containers for others than their supervisor.
 //!
 //! A signal goes to init through its pidfd, and its end is waited for there. What is left to do afterwards is its
 //! supervisor's: that is waited for too, so that whoever comes next sees a container that has ended.
@@ -8,10 +8,13 @@
 //! set one cannot hear SIGTERM at all, and peers wait ten seconds for nothing. So init is asked (`/proc/PID/status`)
 //! whether it can hear the signal; if it still cannot after a moment, in which it may have been about to say so, it is
 //! killed at once.
+//!
+//! # Several at once
+//! Whoever ends several asks all ([`ask`]) before it waits for the first: each has its time from when it was asked.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ctr_core::file::FileError;
 use ctr_core::lock::{Mark, Waiting};
@@ -90,6 +93,37 @@ pub enum Stopped {
     Killed,
 }
 
+/// A container that was asked to end.
+///
+/// Several are asked before the first is waited for: they end side by side. The default is one that has ended already.
+#[derive(Debug, Default)]
+#[must_use = "it was asked, and nobody waits"]
+pub struct Asked(Option<Dying>);
+
+/// One that lived when it was asked.
+#[derive(Debug)]
+struct Dying {
+    container: Container,
+    init: OwnedFd,
+    how: Stopping,
+    /// What it was sent first; none where it had ended by then.
+    sent: Option<Sent>,
+    at: Instant,
+    /// Whoever looks at it meanwhile sees what is going on; a stop that is killed leaves nothing behind.
+    _mark: Option<Mark>,
+}
+
+/// The first signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// SIGKILL.
+    Killing,
+    /// Its own, which it can hear.
+    Heard,
+    /// Its own, which it cannot.
+    Unheard,
+}
+
 /// Stops a container, and waits until that is written down. `on_wait` hears when somebody keeps that from being done.
 ///
 /// # Errors
@@ -100,23 +134,109 @@ pub fn stop(
     how: Stopping,
     on_wait: &mut dyn FnMut(&Waiting),
 ) -> Result<Stopped, StopError> {
-    let Some((container, init)) = &alive(containers, container, on_wait)? else {
-        return Ok(Stopped::Already);
-    };
+    ask(containers, container, how, on_wait)?.wait(containers, on_wait)
+}
+
+/// Asks a container to end; the time it has for that begins.
+///
+/// # Errors
+/// As [`stop`].
+pub fn ask(
+    containers: &Containers,
+    container: &Container,
+    how: Stopping,
+    on_wait: &mut dyn FnMut(&Waiting),
+) -> Result<Asked, StopError> {
+    let Some((container, init)) = alive(containers, container, on_wait)? else { return Ok(Asked(None)) };
     let status = container.status()?;
     if status == Status::Paused {
-        resume(container)?;
+        resume(&container)?;
     }
     // There is no command yet that could end by itself.
     let how =
         if status == Status::Initialized { Stopping { grace: Some(Duration::ZERO), ..how } } else { how };
-    let failed = |errno| StopError::Signal { id: container.record.id.to_string(), errno };
-    // Whoever looks at it meanwhile sees what is going on; a stop that is killed leaves nothing behind.
     // A file system that has no such locks keeps nobody from stopping.
-    let _told = Mark::set(&container.folder.join(LOCK)).ok().flatten();
-    let stopped = end(container, init, how).map_err(failed)?;
-    containers.wait_gone(container, on_wait)?;
-    Ok(stopped)
+    let mark = Mark::set(&container.folder.join(LOCK)).ok().flatten();
+    let sent = send_first(&container, &init, how).map_err(|errno| refused(&container, errno))?;
+    Ok(Asked(Some(Dying { container, init, how, sent, at: Instant::now(), _mark: mark })))
+}
+
+impl Asked {
+    /// Waits until it has ended, which is seen to, and until that is written down.
+    ///
+    /// # Errors
+    /// As [`stop`].
+    pub fn wait(
+        self,
+        containers: &Containers,
+        on_wait: &mut dyn FnMut(&Waiting),
+    ) -> Result<Stopped, StopError> {
+        let Self(Some(dying)) = self else { return Ok(Stopped::Already) };
+        let stopped = dying.see_to_it().map_err(|errno| refused(&dying.container, errno))?;
+        containers.wait_gone(&dying.container, on_wait)?;
+        Ok(stopped)
+    }
+}
+
+impl Dying {
+    fn see_to_it(&self) -> Result<Stopped, Errno> {
+        let stopped = match self.sent {
+            None => return Ok(Stopped::ByItself),
+            Some(Sent::Killing) => Stopped::Killed,
+            Some(Sent::Heard) => self.grant(self.left(self.how.grace))?,
+            Some(Sent::Unheard) => self.grant_a_moment()?,
+        };
+        if stopped != Stopped::ByItself {
+            send(&self.init, Signal::KILL.as_raw())?;
+            ended(&self.init, None)?;
+        }
+        Ok(stopped)
+    }
+
+    /// Gives it time to end by itself.
+    fn grant(&self, time: Option<Duration>) -> Result<Stopped, Errno> {
+        let late = Stopped::Late(self.container.record.process.stop_signal);
+        Ok(if ended(&self.init, time)? { Stopped::ByItself } else { late })
+    }
+
+    /// Whether one that could not hear the signal learns to.
+    fn grant_a_moment(&self) -> Result<Stopped, Errno> {
+        let signal = self.container.record.process.stop_signal;
+        let moment = self.how.grace.map_or(MOMENT, |grace| grace.min(MOMENT));
+        if ended(&self.init, self.left(Some(moment)))? {
+            return Ok(Stopped::ByItself);
+        }
+        if !hears(&self.container, signal) {
+            return Ok(Stopped::Deaf(signal));
+        }
+        // Now it can: the first one was dropped.
+        send(&self.init, signal)?;
+        self.grant(self.how.grace)
+    }
+
+    /// What is left of some time since it was asked.
+    fn left(&self, time: Option<Duration>) -> Option<Duration> {
+        time.map(|time| time.saturating_sub(self.at.elapsed()))
+    }
+}
+
+fn refused(container: &Container, errno: Errno) -> StopError {
+    StopError::Signal { id: container.record.id.to_string(), errno }
+}
+
+/// Sends the first signal; `None`: it has ended.
+fn send_first(container: &Container, init: &OwnedFd, how: Stopping) -> Result<Option<Sent>, Errno> {
+    let signal = container.record.process.stop_signal;
+    let (signal, sent) = if how.grace == Some(Duration::ZERO) {
+        (Signal::KILL.as_raw(), Sent::Killing)
+    } else if how.patient || hears(container, signal) {
+        (signal, Sent::Heard)
+    } else {
+        (signal, Sent::Unheard)
+    };
+    let there = send(init, signal)?;
+    // Whoever is given no time is killed, be it gone by then.
+    Ok((there || sent == Sent::Killing).then_some(sent))
 }
 
 /// A container with its init, if that lives. One that somebody has in hand is about to have an init, or about to be done
@@ -161,7 +281,7 @@ pub fn kill(container: &Container, signal: i32) -> Result<(), StopError> {
     match send(&init, signal) {
         Ok(true) => Ok(()),
         Ok(false) => Err(not_running(Status::Stopping)),
-        Err(errno) => Err(StopError::Signal { id: container.record.id.to_string(), errno }),
+        Err(errno) => Err(refused(container, errno)),
     }
 }
 
@@ -176,46 +296,6 @@ pub(crate) fn init_of(container: &Container) -> Result<Option<OwnedFd>, FileErro
         return Ok(None);
     }
     Ok(container.state.as_ref().map(|state| state.init.open()).transpose()?.flatten())
-}
-
-fn end(container: &Container, init: &OwnedFd, how: Stopping) -> Result<Stopped, Errno> {
-    let signal = container.record.process.stop_signal;
-    let stopped = match how.grace {
-        Some(Duration::ZERO) => Stopped::Killed,
-        grace => match ask(container, init, signal, grace, how.patient)? {
-            Stopped::ByItself => return Ok(Stopped::ByItself),
-            other => other,
-        },
-    };
-    send(init, Signal::KILL.as_raw())?;
-    ended(init, None)?;
-    Ok(stopped)
-}
-
-/// Asks a container to end by itself.
-fn ask(
-    container: &Container,
-    init: &OwnedFd,
-    signal: i32,
-    grace: Option<Duration>,
-    patient: bool,
-) -> Result<Stopped, Errno> {
-    let hears = || patient || hears(container, signal);
-    let heard = hears();
-    if !send(init, signal)? {
-        return Ok(Stopped::ByItself);
-    }
-    if !heard {
-        if ended(init, Some(grace.map_or(MOMENT, |grace| grace.min(MOMENT))))? {
-            return Ok(Stopped::ByItself);
-        }
-        if !hears() {
-            return Ok(Stopped::Deaf(signal));
-        }
-        // Now it can: the first one was dropped.
-        send(init, signal)?;
-    }
-    Ok(if ended(init, grace)? { Stopped::ByItself } else { Stopped::Late(signal) })
 }
 
 /// Whether a container's init can hear a signal. One about which nothing can be learned can.

@@ -18,6 +18,9 @@ use ctr_pods::status::Status;
 
 use crate::error;
 
+/// How many containers something is begun for before the first is waited for: each takes a descriptor or two.
+const AT_ONCE: usize = 128;
+
 /// The conditions of `--filter`; `all` are those that a condition can name.
 pub(super) fn filters(flags: &Parsed, all: &[(Brief, Status)]) -> Result<Filters, CommandError> {
     let values = if flags.knows("filter") { flags.strings("filter") } else { Vec::new() };
@@ -201,17 +204,34 @@ pub(super) fn each_or(
     missing: fn(ContainersError) -> CommandError,
     mut act: impl FnMut(&Container) -> Result<bool, CommandError>,
 ) -> Result<Exit, CommandError> {
+    each_begun(call, wanted, missing, |_| (), |container, ()| act(container))
+}
+
+/// The same for what takes time: it is begun for many before the first is waited for.
+pub(super) fn each_begun<T>(
+    call: &Call,
+    wanted: Wanted,
+    missing: fn(ContainersError) -> CommandError,
+    mut begin: impl FnMut(&Container) -> T,
+    mut act: impl FnMut(&Container, T) -> Result<bool, CommandError>,
+) -> Result<Exit, CommandError> {
     let mut failed = Vec::new();
-    let (wanted, absent) = known(call, wanted);
+    let (mut wanted, absent) = known(call, wanted);
     if let Some(error) = absent {
         return Err(missing(error));
     }
-    for (shown, container) in wanted {
-        match container.map_err(missing).and_then(|container| act(&container)) {
-            Ok(true) => call.ui.line(&shown)?,
-            Ok(false) => {}
-            Err(error) if error.is_last() => return Err(error),
-            Err(error) => failed.push(error),
+    while !wanted.is_empty() {
+        let later = wanted.split_off(wanted.len().min(AT_ONCE));
+        let now = std::mem::replace(&mut wanted, later).into_iter();
+        let begun =
+            now.map(|(shown, found)| (shown, found.map(|one| (begin(&one), one)))).collect::<Vec<_>>();
+        for (shown, found) in begun {
+            match found.map_err(missing).and_then(|(begun, container)| act(&container, begun)) {
+                Ok(true) => call.ui.line(&shown)?,
+                Ok(false) => {}
+                Err(error) if error.is_last() => return Err(error),
+                Err(error) => failed.push(error),
+            }
         }
     }
     // What was missing counts more than what still runs.

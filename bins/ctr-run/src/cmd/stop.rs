@@ -1,5 +1,6 @@
 //! `ctr stop`, `ctr kill`, `ctr pause`, `ctr unpause`: signals, and the freezer.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use ctr_cli::app::Call;
@@ -11,12 +12,12 @@ use ctr_core::events::Status as Event;
 use ctr_pods::containers::{Container, Containers};
 use ctr_pods::happened::Who;
 use ctr_pods::status::Status;
-use ctr_pods::stop::{self, Stopped, Stopping};
+use ctr_pods::stop::{self, Asked, StopError, Stopped, Stopping};
 use ctr_pods::units;
 use ctr_runtime::cgroup;
 
 use super::begin::happened;
-use super::select::{Rules, each, grace, wanted};
+use super::select::{Rules, each, each_begun, grace, wanted};
 use crate::error;
 use crate::place::{Place, waits};
 
@@ -82,8 +83,18 @@ pub fn stop(call: &Call) -> Result<Exit, CommandError> {
     let can = |status: Status| status.runs() || status == Status::Initialized;
     let rules = Rules { ignore: flags.bool("ignore"), all: can, narrows: false };
     let wanted = wanted(call, &containers, rules)?;
-    each(call, wanted, |container| {
-        if end(call, &containers, container, grace(flags, container))? != Stopped::Already {
+    // One that is named twice is stopped already when its second turn comes.
+    let mut asked = HashSet::new();
+    let ask = |container: &Container| match asked.insert(container.record.id.clone()) {
+        true => ask(call, &containers, container, grace(flags, container)),
+        false => Ok(Asked::default()),
+    };
+    each_begun(call, wanted, error::of_containers, ask, |container, asked| {
+        let stopped =
+            asked.and_then(|asked| asked.wait(&containers, &mut |waiting| waits(waiting, &call.ui)));
+        let stopped = stopped.map_err(error::of_stop)?;
+        say(call, container, stopped, grace(flags, container));
+        if stopped != Stopped::Already {
             happened(call, &place, &Who::from(&container.record), &[Event::Stop]);
         }
         if call.caller.voice.is_peer() {
@@ -107,6 +118,17 @@ fn seen_to_its_end(containers: &Containers, id: &str) -> Result<(), CommandError
     )))
 }
 
+/// Asks a container to end.
+fn ask(
+    call: &Call,
+    containers: &Containers,
+    container: &Container,
+    grace: Option<Duration>,
+) -> Result<Asked, StopError> {
+    let how = Stopping { grace, patient: call.caller.voice.is_peer() };
+    stop::ask(containers, container, how, &mut |waiting| waits(waiting, &call.ui))
+}
+
 /// Stops one container, and says how if that was not by itself.
 pub(super) fn end(
     call: &Call,
@@ -114,10 +136,14 @@ pub(super) fn end(
     container: &Container,
     grace: Option<Duration>,
 ) -> Result<Stopped, CommandError> {
-    let patient = call.caller.voice.is_peer();
-    let how = Stopping { grace, patient };
-    let stopped = stop::stop(containers, container, how, &mut |waiting| waits(waiting, &call.ui));
-    let stopped = stopped.map_err(error::of_stop)?;
+    let asked = ask(call, containers, container, grace).map_err(error::of_stop)?;
+    let stopped = asked.wait(containers, &mut |waiting| waits(waiting, &call.ui)).map_err(error::of_stop)?;
+    say(call, container, stopped, grace);
+    Ok(stopped)
+}
+
+/// Says how a container was stopped, if that was not by itself.
+fn say(call: &Call, container: &Container, stopped: Stopped, grace: Option<Duration>) {
     let name = &container.record.name;
     match stopped {
         Stopped::Already | Stopped::ByItself | Stopped::Killed => {}
@@ -133,7 +159,6 @@ pub(super) fn end(
             ));
         }
     }
-    Ok(stopped)
 }
 
 /// Sends a signal to containers.
