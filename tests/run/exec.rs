@@ -342,6 +342,26 @@ fn detached_it_outlives_the_command() {
 }
 
 #[test]
+fn inspect_lists_the_detached_ones_that_run() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let running = idle(&env, &[]);
+    let sessions = || env.ok(["inspect", "-f", "{{json .ExecIDs}}", "c"]);
+    assert_eq!(sessions(), "[]");
+    exec(&env, &[], "mkfifo /gate");
+    exec(&env, &[], "true");
+    assert_eq!(sessions(), "[]");
+    let first = env.ok(["exec", "-d", "c", "sh", "-c", "read word < /gate"]);
+    assert_eq!(sessions(), format!("[\"{first}\"]"));
+    // Who waits for it is in the container: all that is seen from here is that it is gone.
+    exec(&env, &[], "echo end > /gate");
+    while sessions() != "[]" {}
+    let second = env.ok(["exec", "-d", "c", "sleep", "1000"]);
+    assert_eq!(sessions(), format!("[\"{second}\"]"));
+    end(&env, running);
+}
+
+#[test]
 fn it_ends_with_its_command_and_its_signals_arrive() {
     needs!(Userns);
     let env = Env::with_busybox();

@@ -258,6 +258,19 @@ fn detach_keys_let_go_of_a_container() {
 }
 
 #[test]
+fn restart_policies_are_refused_by_name() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    for policy in ["always", "unless-stopped", "on-failure:3"] {
+        let said = env.ctr(["create", "--restart", policy, BUSYBOX]).run().fails(125);
+        assert!(said.contains(&format!("--restart {policy} is not supported yet")), "{said}");
+    }
+    let said = env.ctr(["run", "--restart", "sometimes", BUSYBOX, "true"]).run().fails(125);
+    assert!(said.contains("\"sometimes\" is not a valid restart policy: invalid argument"), "{said}");
+    assert_eq!(env.ok(["ps", "-aq"]), "");
+}
+
+#[test]
 fn who_kills_the_monitor_kills_the_container_and_ps_says_so() {
     needs!(Userns);
     let env = Env::with_busybox();

@@ -22,6 +22,7 @@
 
 mod process;
 mod reach;
+pub mod session;
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -38,6 +39,7 @@ use ctr_runtime::seccomp::CompileError;
 use ctr_sys::clone::SingleThreaded;
 use ctr_userns::entry::EntryError;
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use crate::containers::Container;
 use crate::env::{EnvError, EnvRequest, HostEnv};
@@ -210,6 +212,7 @@ pub fn foreground(
 }
 
 /// Runs a command that nobody listens to, and returns once it runs, which `started` is told with what took its fallback.
+/// Says who it is, for [`session::note`].
 ///
 /// # Errors
 /// It could not be started.
@@ -218,16 +221,16 @@ pub fn detached(
     request: &Request,
     way: Way<'_>,
     started: &mut dyn FnMut(Vec<Notice>),
-) -> Result<(), ExecError> {
+) -> Result<Pid, ExecError> {
     let ready = Ready::make(container, request, way)?;
     let joined = {
         let _silence = Silence::fall()?;
         ready.start(Bond::None)
     };
     match joined? {
-        Joined::Released { notices, .. } | Joined::Ours(Running { notices, .. }) => {
+        Joined::Released { pid, notices } | Joined::Ours(Running { pid, notices, .. }) => {
             started(notices);
-            Ok(())
+            Ok(pid)
         }
     }
 }

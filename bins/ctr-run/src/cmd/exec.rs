@@ -75,9 +75,12 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
         happened(call, &place, &who, &[Event::Exec]);
     };
     if detach {
-        exec::detached(&container, &request, way, &mut started)
-            .map_err(|error| of_exec(error).exit(Exit::FAILURE))?;
         let session = ContainerId::random().map_err(CommandError::environment)?;
+        let command = exec::detached(&container, &request, way, &mut started)
+            .map_err(|error| of_exec(error).exit(Exit::FAILURE))?;
+        if let Err(error) = exec::session::note(&container, &session, command) {
+            call.ui.warn(&format!("the command runs, but `inspect` will not list it: {error}"));
+        }
         call.ui.line(session.as_str())?;
         return Ok(Exit::SUCCESS);
     }

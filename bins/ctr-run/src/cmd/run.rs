@@ -146,12 +146,24 @@ fn request(call: &Call) -> Result<Request, CommandError> {
         }
         other => return Err(CommandError::usage(format!("unsupported pull policy {other:?}"))),
     }
+    check_restart(flags.string("restart"))?;
     let words = flags.texts()?;
     let command_line = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut request =
         request::build(asked(call), &words, host_env(call), command_line).map_err(CommandError::usage)?;
     request.storage.subscriptions = subscriptions::find(call)?;
     Ok(request)
+}
+
+/// Nobody starts a container again by itself yet.
+fn check_restart(policy: &str) -> Result<(), CommandError> {
+    match policy.split(':').next().unwrap_or_default() {
+        "no" | "never" | "" => Ok(()),
+        "always" | "unless-stopped" | "on-failure" => {
+            Err(CommandError::not_supported(&format!("--restart {policy}")))
+        }
+        _ => Err(CommandError::usage(format!("{policy:?} is not a valid restart policy: invalid argument"))),
+    }
 }
 
 /// What has to be there before a container is made: its image, and its name.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use ctr_cli::human::size::human;
 use ctr_cli::template::{Struct, Time, Type, Value};
 use ctr_pods::containers::Container;
+use ctr_pods::exec::session;
 use ctr_pods::record::{HostRecord, MountRecord, Record};
 use ctr_pods::status::{Exit, Status};
 use ctr_pods::units;
@@ -56,7 +57,8 @@ pub(super) fn of(container: &Container, status: Status, size: Option<Size>, plac
         .field("AppArmorProfile", "")
         .field("EffectiveCaps", names(effective))
         .field("BoundingCaps", names(bounding))
-        .field("ExecIDs", Vec::<String>::new())
+        // Those that cannot be asked for are none.
+        .field("ExecIDs", session::running(container).unwrap_or_default())
         .field("GraphDriver", graph(record, place));
     sizes(whole)
         .optional("SizeRootFs", "SizeRootFs", size.map_or(0, |size| bytes(size.all)))

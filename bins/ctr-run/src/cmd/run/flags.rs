@@ -103,7 +103,7 @@ const FLAGS: &[Flag] = &[
         .default("true"),
     Flag::bool("replace", "If a container of the same name is there, replace it"),
     Flag::strings("requires", "Containers that are started before this one"),
-    Flag::choice("restart", &["no", "never"], "What happens when the container ends: no").default("no"),
+    Flag::string("restart", "What happens when the container ends: no").default("no"),
     Flag::bool("rm", "Remove the container when it exits"),
     Flag::bool("rootfs", "The first argument is a folder with a root file system, not an image"),
     Flag::array("security-opt", "Set security options"),
