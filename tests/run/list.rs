@@ -211,7 +211,10 @@ fn inspect_finds_whatever_has_the_name() {
     );
     let _removed = env.ok(["rm", "-f", "-t", "0", "one"]);
     let _ended = one.finish();
-    assert_eq!(env.ctr(["inspect", "--latest"]).run().fails(125), "Error: no such container\n");
+    assert_eq!(
+        env.ctr(["inspect", "--latest"]).run().fails(125),
+        "Error: no containers to act on: no such container\n"
+    );
 }
 
 #[test]
