@@ -456,12 +456,12 @@ fn unheld(dir: &Path) -> Result<Option<Lock>, ContainersError> {
 
 /// The names in a folder that are ids; a folder that is not there has none.
 pub(crate) fn ids_in(folder: &Path) -> Result<Vec<String>, FileError> {
-    let mut names = names_in(folder)?;
+    let mut names = directory_names(folder)?;
     names.retain(|name| ContainerId::parse(name).is_ok());
     Ok(names)
 }
 
-pub(crate) fn names_in(path: &Path) -> Result<Vec<String>, FileError> {
+fn directory_names(path: &Path) -> Result<Vec<String>, FileError> {
     match std::fs::read_dir(path) {
         Ok(entries) => {
             Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())

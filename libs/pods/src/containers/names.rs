@@ -7,7 +7,7 @@ use ctr_core::file;
 use ctr_core::id::ContainerId;
 use ctr_core::lock::{Lock, Mode};
 
-use super::{Containers, ContainersError, Kind, LOCK, names_in};
+use super::{Containers, ContainersError, Kind, LOCK, directory_names};
 
 /// Longest name: what a file can be called.
 const MAX_NAME: usize = 255;
@@ -114,7 +114,7 @@ impl<'a> Names<'a> {
 
     /// Gives up the names of containers that are no more.
     pub(super) fn sweep(&self) -> Result<(), ContainersError> {
-        for name in names_in(&self.folder)? {
+        for name in directory_names(&self.folder)? {
             self.owner(&self.folder.join(name))?;
         }
         Ok(())
