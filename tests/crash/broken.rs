@@ -116,8 +116,13 @@ impl<P: Fn(&Env) + Sync> Case<P> {
         });
         let (mut wrong, hit) = (wrong.into_inner().expect("no worker panicked"), hit.into_inner());
         // On a calm machine all are met, locks that somebody waits for being left out. On a busy one it differs from run to run
-        // which of two processes waits for the other, and so how many calls each of them makes.
-        assert!(hit * 10 >= all.len() * 9, "{}: only {hit} of {} places were met", self.name, all.len());
+        // which of two processes waits for the other, and so how many calls each of them makes: one in ten, or two of few.
+        assert!(
+            hit + 2.max(all.len() / 10) >= all.len(),
+            "{}: only {hit} of {} places were met",
+            self.name,
+            all.len()
+        );
         let count = wrong.len();
         wrong.truncate(10);
         assert!(
