@@ -21,6 +21,10 @@ const FAULTS: [&str; 3] = ["signal=KILL", "error=ENOSPC", "error=EIO"];
 /// What happens to one that reads.
 const UNREADABLE: &str = "error=EIO";
 
+/// How often a place is tried until it is met. On a busy machine it differs from run to run which of two processes waits for
+/// the other, and so how many calls each of them makes.
+const TRIES: usize = 4;
+
 /// A small image that runs: few files, so that a store of it is soon copied. The second layer has something of each
 /// kind that a layer can have.
 pub(crate) fn image(name: &str, content: &str) -> Image {
@@ -104,7 +108,8 @@ impl<P: Fn(&Env) + Sync> Case<P> {
         let (next, hit, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = |world: World| {
             while let Some(place) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                hit.fetch_add(usize::from(self.try_one(&world, place, &wrong)), Ordering::Relaxed);
+                let met = (0..TRIES).any(|_| self.try_one(&world, place, &wrong));
+                hit.fetch_add(usize::from(met), Ordering::Relaxed);
             }
         };
         let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -115,14 +120,8 @@ impl<P: Fn(&Env) + Sync> Case<P> {
             work(first);
         });
         let (mut wrong, hit) = (wrong.into_inner().expect("no worker panicked"), hit.into_inner());
-        // On a calm machine all are met, locks that somebody waits for being left out. On a busy one it differs from run to run
-        // which of two processes waits for the other, and so how many calls each of them makes: one in ten, or two of few.
-        assert!(
-            hit + 2.max(all.len() / 10) >= all.len(),
-            "{}: only {hit} of {} places were met",
-            self.name,
-            all.len()
-        );
+        // Locks that somebody waits for may be left out.
+        assert!(hit * 10 >= all.len() * 9, "{}: only {hit} of {} places were met", self.name, all.len());
         let count = wrong.len();
         wrong.truncate(10);
         assert!(
