@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ctr_core::config::keys::{CONTAINERS, STORAGE};
 use ctr_core::config::search::module_folders;
-use ctr_core::config::{Config, ConfigError, Family, Finding, Places, Why};
+use ctr_core::config::{Config, ConfigError, Family, Finding, Folders, Places, Why};
 use ctr_core::file::FileError;
 
 use crate::exit::Exit;
@@ -52,6 +52,8 @@ pub struct Settings {
     pub containers: Config,
     /// `storage.conf`.
     pub storage: Config,
+    /// Where such files lie.
+    pub folders: Folders,
 }
 
 impl Settings {
@@ -60,10 +62,14 @@ impl Settings {
     /// # Errors
     /// A file that must be there is not, or one cannot be read or understood.
     pub(crate) fn read(modules: &[String]) -> Result<Self, ConfigError> {
-        let with_modules = Places { modules: modules.to_vec(), ..places(&CONTAINERS) };
+        let plain = places(&CONTAINERS);
+        let storage = Places { only: path(STORAGE.variable), last: last(&STORAGE), ..plain.clone() };
+        let with_modules = Places { modules: modules.to_vec(), ..plain };
+        let folders = Folders::of(&with_modules);
         Ok(Self {
-            containers: Config::read(&CONTAINERS, &with_modules)?,
-            storage: Config::read(&STORAGE, &places(&STORAGE))?,
+            containers: Config::read(&CONTAINERS, &with_modules, &folders)?,
+            storage: Config::read(&STORAGE, &storage, &folders)?,
+            folders,
         })
     }
 
@@ -193,7 +199,6 @@ pub(crate) fn modules() -> Vec<String> {
 }
 
 fn places(family: &Family) -> Places {
-    let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || path("HOME").map(|home| home.join(".config"));
     let user = path("XDG_CONFIG_HOME").or_else(home).filter(|folder| folder.is_absolute());
     Places {
@@ -202,9 +207,18 @@ fn places(family: &Family) -> Places {
         user: user.map(|folder| folder.join("containers")),
         uid: rustix::process::geteuid().as_raw(),
         only: path(family.variable),
-        last: path(&format!("{}_OVERRIDE", family.variable)),
+        last: last(family),
         modules: Vec::new(),
     }
+}
+
+/// The file of a family that the environment wants to be read last.
+fn last(family: &Family) -> Option<PathBuf> {
+    path(&format!("{}_OVERRIDE", family.variable))
+}
+
+fn path(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// A path in which `$NAME` and `${NAME}` stand for variables, and `$UID` for our id.
@@ -254,7 +268,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let conf = folder.path().join("storage.conf");
         std::fs::write(&conf, "[storage]\ndriver='overlay2'\ngraphroot='/g'\nrunroot='/r'").expect("a file");
-        let storage = Config::read(&STORAGE, &Places { only: Some(conf), ..Places::default() });
+        let places = Places { only: Some(conf), ..Places::default() };
+        let storage = Config::read(&STORAGE, &places, &Folders::default());
         let settings = Settings { storage: storage.expect("a configuration"), ..Settings::default() };
         let mut globals = Globals::default();
         settings.clone().complete(&mut globals);

@@ -20,7 +20,7 @@ use crate::file::FileError;
 use crate::toml::TomlError;
 
 pub use keys::{Family, Key, Kind, Standing};
-pub use search::Places;
+pub use search::{Folders, Places};
 
 /// The configuration cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -133,9 +133,9 @@ impl Config {
     ///
     /// # Errors
     /// A file that must be there is not, or one cannot be read or understood.
-    pub fn read(family: &'static Family, places: &Places) -> Result<Self, ConfigError> {
+    pub fn read(family: &'static Family, places: &Places, there: &Folders) -> Result<Self, ConfigError> {
         let mut config = Self::default();
-        search::each(family, places, &mut |source| {
+        search::each(family, places, there, &mut |source| {
             let table = crate::toml::parse(&source.text)
                 .map_err(|error| ConfigError::Toml { path: source.path.clone(), source: error })?;
             config.lay(family, &source.path, table)?;

@@ -1,7 +1,9 @@
 //! Which files count, in which order.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::{ConfigError, Family};
@@ -39,21 +41,24 @@ pub(super) struct Source {
 type Take<'a> = &'a mut dyn FnMut(Source) -> Result<(), ConfigError>;
 
 /// Reads the files of a family, the lowest first.
-pub(super) fn each(family: &Family, places: &Places, take: Take<'_>) -> Result<(), ConfigError> {
+pub(super) fn each(
+    family: &Family,
+    places: &Places,
+    there: &Folders,
+    take: Take<'_>,
+) -> Result<(), ConfigError> {
     let plain = |path: PathBuf, text: String| Source { path, text, module: false };
     if let Some(only) = &places.only {
         take(plain(only.clone(), read(only)?))?;
     } else {
-        // Most machines have none of these folders; one look at each is all that it costs then.
-        let there = Folders::of(places);
         for folder in there.highest_first() {
-            let path = folder.join(family.file);
+            let Some(path) = folder.join(family.file) else { continue };
             if let Some(text) = read_if_there(&path)? {
                 take(plain(path, text))?;
                 break;
             }
         }
-        for path in drop_ins(family, &there, places.uid)? {
+        for path in drop_ins(family, there, places.uid)? {
             if let Some(text) = read_if_there(&path)? {
                 take(plain(path, text))?;
             }
@@ -69,34 +74,75 @@ pub(super) fn each(family: &Family, places: &Places, take: Take<'_>) -> Result<(
     }
 }
 
-/// The folders that are there.
-struct Folders<'a> {
-    vendor: Option<&'a Path>,
-    admin: Option<&'a Path>,
-    user: Option<&'a Path>,
+/// The folders that such files lie in. Each is listed when it is asked for first, once for all that may be in it: most
+/// machines have little of that, and many have no folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Folders {
+    vendor: Folder,
+    admin: Folder,
+    user: Option<Folder>,
 }
 
-impl<'a> Folders<'a> {
-    fn of(places: &'a Places) -> Self {
-        let there = |path: &'a Path| path.is_dir().then_some(path);
+/// A folder, and what was found in it; `None` if it cannot be listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Folder {
+    path: PathBuf,
+    names: OnceCell<Option<BTreeSet<OsString>>>,
+}
+
+impl Folders {
+    /// Those of some places.
+    #[must_use]
+    pub fn of(places: &Places) -> Self {
+        let folder = |path: &PathBuf| Folder { path: path.clone(), names: OnceCell::new() };
         Self {
-            vendor: there(&places.vendor),
-            admin: there(&places.admin),
-            user: places.user.as_deref().and_then(there),
+            vendor: folder(&places.vendor),
+            admin: folder(&places.admin),
+            user: places.user.as_ref().map(folder),
         }
     }
 
-    fn highest_first(&self) -> impl Iterator<Item = &'a Path> + use<'a> {
-        [self.user, self.admin, self.vendor].into_iter().flatten()
+    /// Whether something may be at a path: not if that is in one of the folders which were listed, and was not seen there.
+    #[must_use]
+    pub fn may_have(&self, path: &Path) -> bool {
+        let mut around = self.highest_first().filter(|folder| Some(folder.path.as_path()) == path.parent());
+        around.all(|folder| folder.names.get().is_none() || folder.may_have(path))
+    }
+
+    fn highest_first(&self) -> impl Iterator<Item = &Folder> {
+        self.user.iter().chain([&self.admin, &self.vendor])
+    }
+}
+
+impl Folder {
+    fn list(&self) -> Option<BTreeSet<OsString>> {
+        match std::fs::read_dir(&self.path) {
+            Ok(entries) => entries.map(|entry| Some(entry.ok()?.file_name())).collect(),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                Some(BTreeSet::new())
+            }
+            // One may be allowed to open what is in it all the same.
+            Err(_) => None,
+        }
+    }
+
+    fn may_have(&self, path: &Path) -> bool {
+        let seen = |names: &BTreeSet<OsString>| path.file_name().is_some_and(|name| names.contains(name));
+        self.names.get_or_init(|| self.list()).as_ref().is_none_or(seen)
+    }
+
+    /// What is in it and may be there.
+    fn join(&self, name: &str) -> Option<PathBuf> {
+        Some(self.path.join(name)).filter(|path| self.may_have(path))
     }
 }
 
 /// The drop-ins in the order of their names; of two with one name, that of the higher folder.
-fn drop_ins(family: &Family, there: &Folders<'_>, uid: u32) -> Result<Vec<PathBuf>, ConfigError> {
+fn drop_ins(family: &Family, there: &Folders, uid: u32) -> Result<Vec<PathBuf>, ConfigError> {
     let mut found = BTreeMap::new();
-    let shared = [there.vendor, there.admin];
-    let folders = shared.into_iter().flatten().flat_map(|folder| shared_drop_ins(family, folder, uid));
-    for folder in folders.chain(there.user.map(|user| user.join(format!("{}.d", family.file)))) {
+    let own = there.user.as_ref().and_then(|user| user.join(&format!("{}.d", family.file)));
+    let shared = [&there.vendor, &there.admin];
+    for folder in shared.into_iter().flat_map(|folder| shared_drop_ins(family, folder, uid)).chain(own) {
         for (name, path) in confs(&folder)? {
             found.insert(name, path);
         }
@@ -105,13 +151,12 @@ fn drop_ins(family: &Family, there: &Folders<'_>, uid: u32) -> Result<Vec<PathBu
 }
 
 /// The folders for drop-ins in a folder that all users share, the lowest first.
-fn shared_drop_ins(family: &Family, folder: &Path, uid: u32) -> Vec<PathBuf> {
+fn shared_drop_ins(family: &Family, folder: &Folder, uid: u32) -> Vec<PathBuf> {
     let stem = family.file.strip_suffix(".conf").unwrap_or(family.file);
-    let mut all = vec![folder.join(format!("{}.d", family.file))];
+    let mut all = Vec::from_iter(folder.join(&format!("{}.d", family.file)));
     if uid == 0 {
-        all.push(folder.join(format!("{stem}.rootful.conf.d")));
-    } else {
-        let rootless = folder.join(format!("{stem}.rootless.conf.d"));
+        all.extend(folder.join(&format!("{stem}.rootful.conf.d")));
+    } else if let Some(rootless) = folder.join(&format!("{stem}.rootless.conf.d")) {
         let own = rootless.join(uid.to_string());
         all.extend([rootless, own]);
     }
@@ -122,7 +167,7 @@ fn shared_drop_ins(family: &Family, folder: &Path, uid: u32) -> Vec<PathBuf> {
 fn confs(folder: &Path) -> Result<Vec<(OsString, PathBuf)>, ConfigError> {
     let failed = |error| FileError::new("list", folder, error);
     let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(failed)?,
     };
     let mut found = Vec::new();

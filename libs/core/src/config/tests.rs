@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::keys::{CONTAINERS, STORAGE};
@@ -37,7 +38,11 @@ impl Machine {
     }
 
     fn read(&self) -> Config {
-        Config::read(&CONTAINERS, &self.places).expect("a configuration")
+        self.try_read().expect("a configuration")
+    }
+
+    fn try_read(&self) -> Result<Config, ConfigError> {
+        Config::read(&CONTAINERS, &self.places, &Folders::of(&self.places))
     }
 
     fn env(&self) -> Vec<String> {
@@ -126,12 +131,12 @@ fn a_named_file_is_the_only_one_but_for_modules_and_the_last() {
     assert_eq!(config.origin("containers.tz"), Some(last.as_path()));
     for missing in ["only", "last"] {
         fs::rename(at_of(&machine, missing), at_of(&machine, "away")).expect("moved");
-        let error = Config::read(&CONTAINERS, &machine.places).expect_err("it must be there");
+        let error = machine.try_read().expect_err("it must be there");
         assert!(matches!(&error, ConfigError::File(error) if error.is_missing()), "{error}");
         fs::rename(at_of(&machine, "away"), at_of(&machine, missing)).expect("moved");
     }
     machine.places.modules = vec!["absent".to_owned()];
-    let error = Config::read(&CONTAINERS, &machine.places).expect_err("no module");
+    let error = machine.try_read().expect_err("no module");
     let ConfigError::Module { looked, .. } = &error else { panic!("{error}") };
     let looked: Vec<_> = looked.iter().map(|error| error.path.clone()).collect();
     let folders = search::module_folders(&CONTAINERS, &machine.places);
@@ -200,7 +205,7 @@ fn a_value_of_the_wrong_kind_is_refused_by_name() {
     ] {
         let machine = Machine::new();
         let path = machine.write("etc/containers.conf", text);
-        let error = Config::read(&CONTAINERS, &machine.places).expect_err(text).to_string();
+        let error = machine.try_read().expect_err(text).to_string();
         assert_eq!(error, format!("cannot understand {}: {expected}", path.display()));
     }
 }
@@ -244,7 +249,33 @@ fn a_file_is_bounded() {
         "etc/containers.conf",
         &"#".repeat(usize::try_from(crate::limits::CONFIG_FILE).expect("a size") + 1),
     );
-    let error = Config::read(&CONTAINERS, &machine.places).expect_err("too large");
+    let error = machine.try_read().expect_err("too large");
     let ConfigError::File(error) = error else { panic!("{error}") };
     assert_eq!(error.source.kind(), std::io::ErrorKind::FileTooLarge);
+}
+
+#[test]
+fn what_was_not_seen_in_a_folder_need_not_be_looked_for() {
+    let machine = Machine::new();
+    machine.write("etc/here.conf", "nothing");
+    let at = |name: &str| machine.folder.path().join(name);
+    let folders = Folders::of(&machine.places);
+    assert!(folders.may_have(&at("etc/other.conf")), "nobody has looked");
+    let listed = || {
+        let folders = Folders::of(&machine.places);
+        let _config = Config::read(&CONTAINERS, &machine.places, &folders).expect("a configuration");
+        folders
+    };
+    let folders = listed();
+    assert_eq!(
+        ["etc/here.conf", "other/a.conf", "etc/sub/a.conf"].map(|name| folders.may_have(&at(name))),
+        [true; 3]
+    );
+    assert_eq!(
+        ["etc/a.conf", "home/here.conf", "usr/here.conf"].map(|name| folders.may_have(&at(name))),
+        [false; 3]
+    );
+    // A folder that is open to those who know what is in it; root may list it too.
+    std::fs::set_permissions(at("etc"), PermissionsExt::from_mode(0o100)).expect("a mode");
+    assert_eq!(listed().may_have(&at("etc/a.conf")), !rustix::process::geteuid().is_root());
 }

@@ -60,5 +60,6 @@ fn places(call: &Call) -> Vec<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     let own = home.filter(|_| !rustix::process::geteuid().is_root());
     let own = own.map(|home| home.join(".config/containers/mounts.conf"));
-    own.into_iter().chain(MACHINES.map(PathBuf::from)).collect()
+    let all = own.into_iter().chain(MACHINES.map(PathBuf::from));
+    all.filter(|path| call.globals.config.folders.may_have(path)).collect()
 }
