@@ -30,8 +30,9 @@ pub fn note(container: &Container, session: &ContainerId, command: Pid) -> Resul
         Err(error) => return Err(error),
     };
     let sessions = folder(container);
-    for void in ids_in(&sessions)?.iter().map(|session| sessions.join(session)).filter(|folder| !runs(folder))
-    {
+    // One without a note is about to get it.
+    let is_void = |folder: &PathBuf| folder.join(NOTE).exists() && !runs(folder);
+    for void in ids_in(&sessions)?.iter().map(|session| sessions.join(session)).filter(is_void) {
         clear(&void)?;
     }
     let folder = sessions.join(session.as_str());
