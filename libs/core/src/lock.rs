@@ -122,9 +122,7 @@ impl List {
     /// Reads it; where /proc does not say, it is empty.
     #[must_use]
     pub fn read() -> Self {
-        crate::file::read_text(Path::new("/proc/locks"), crate::limits::SYSTEM_FILE)
-            .map(|table| Self::parse(&table))
-            .unwrap_or_default()
+        Self::parse(&table())
     }
 
     /// What it says of a lock, if it says that the lock is held.
@@ -326,11 +324,14 @@ fn wait(file: &File, mode: Mode, path: &Path, on_wait: &mut dyn FnMut(&Waiting))
 
 /// Asks the kernel who holds a lock on the file; nobody is named where /proc does not say.
 fn holders(file: &File) -> Vec<Holder> {
-    let (Ok(meta), Ok(table)) = (file.metadata(), std::fs::read_to_string("/proc/locks")) else {
-        return Vec::new();
-    };
+    let Ok(meta) = file.metadata() else { return Vec::new() };
     let file = FileNumber { dev: meta.dev(), ino: meta.ino() };
-    parse_holders(&table, file).into_iter().map(Holder::of).collect()
+    parse_holders(&table(), file).into_iter().map(Holder::of).collect()
+}
+
+/// The kernel's list of locks; empty where /proc does not say.
+fn table() -> String {
+    crate::file::read_text(Path::new("/proc/locks"), crate::limits::SYSTEM_FILE).unwrap_or_default()
 }
 
 fn parse_holders(table: &str, file: FileNumber) -> Vec<u32> {

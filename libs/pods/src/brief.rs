@@ -103,6 +103,7 @@ impl Brief {
     pub fn started(&self) -> Time {
         self.start.as_ref().map_or(0, |start| start.at)
     }
+
     pub(crate) fn evidence(&self) -> Evidence<'_> {
         Evidence {
             damaged: self.damaged,

@@ -1,5 +1,6 @@
 //! Which namespaces a container shares: `--pid`, `--ipc`, `--uts`, `--cgroupns`, `--network`.
 
+use ctr_runtime::spec::NamespaceKind;
 use serde::{Deserialize, Serialize};
 
 /// A mode cannot be used.
@@ -78,16 +79,16 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// Those that are another container's, by the name that the kernel's files have.
-    pub fn shared(&mut self) -> impl Iterator<Item = (&'static str, &mut Mode)> {
+    /// Those that are another container's, beside the names that the kernel's files have.
+    pub fn shared(&mut self) -> impl Iterator<Item = (NamespaceKind, &'static str, &mut Mode)> {
         let all = [
-            ("pid", &mut self.pid),
-            ("ipc", &mut self.ipc),
-            ("uts", &mut self.uts),
-            ("cgroup", &mut self.cgroup),
-            ("net", &mut self.network),
+            (NamespaceKind::Pid, "pid", &mut self.pid),
+            (NamespaceKind::Ipc, "ipc", &mut self.ipc),
+            (NamespaceKind::Uts, "uts", &mut self.uts),
+            (NamespaceKind::Cgroup, "cgroup", &mut self.cgroup),
+            (NamespaceKind::Network, "net", &mut self.network),
         ];
-        all.into_iter().filter(|(_, mode)| matches!(mode, Mode::Container(_)))
+        all.into_iter().filter(|(.., mode)| matches!(mode, Mode::Container(_)))
     }
 
     /// The containers whose they are.

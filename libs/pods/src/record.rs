@@ -10,6 +10,7 @@ use ctr_core::boot::BootId;
 use ctr_core::id::ContainerId;
 use ctr_core::process::{Identity, Serial};
 use ctr_runtime::caps::CapSet;
+use ctr_runtime::spec::NamespaceKind;
 use ctr_store::ImageId;
 use ctr_userns::map::IdMaps;
 use serde::{Deserialize, Serialize};
@@ -129,6 +130,18 @@ pub struct HostRecord {
 }
 
 impl HostRecord {
+    /// Whose each namespace is, beside the name that the kernel's file for it has.
+    #[must_use]
+    pub fn namespaces(&self) -> [(NamespaceKind, &'static str, &str); 5] {
+        [
+            (NamespaceKind::Pid, "pid", &self.pid),
+            (NamespaceKind::Ipc, "ipc", &self.ipc),
+            (NamespaceKind::Uts, "uts", &self.uts),
+            (NamespaceKind::Cgroup, "cgroup", &self.cgroup),
+            (NamespaceKind::Network, "net", &self.network),
+        ]
+    }
+
     /// Whether its first process is the first of a pid namespace.
     #[must_use]
     pub fn has_own_pids(&self) -> bool {

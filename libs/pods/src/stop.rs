@@ -1,4 +1,4 @@
-//! Dying containers for others than their supervisor.
+//! Ending containers for others than their supervisor.
 //!
 //! A signal goes to init through its pidfd, and its end is waited for there. What is left to do afterwards is its
 //! supervisor's: that is waited for too, so that whoever comes next sees a container that has ended.

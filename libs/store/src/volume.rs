@@ -177,7 +177,8 @@ impl Store {
     /// The volumes of this store.
     #[must_use]
     pub fn volumes(&self) -> Volumes<'_> {
-        Volumes { store: self, folder: self.layout().volumes(), trash: self.layout().volume_trash() }
+        let (folder, trash) = self.layout().volume_folders();
+        Volumes { store: self, folder, trash }
     }
 
     /// The containers whose records name a volume.

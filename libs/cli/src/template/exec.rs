@@ -88,9 +88,9 @@ enum Place<'t> {
 /// The words after the first one of a command; none if it stands alone as an argument.
 type Args<'t> = &'t [Arg];
 
-/// The text of the field that is all an action asks of a struct, as nearly every action of a long table does: the short
-/// way to what the pipeline would come to.
-fn lone_text(dot: &Cell, pipe: &Pipe) -> Option<Rc<[u8]>> {
+/// The field that is all an action asks of a struct, as nearly every action of a long table does: the short way to what
+/// the pipeline would come to.
+fn lone_field(dot: &Cell, pipe: &Pipe) -> Option<Cell> {
     let ([], [command], Value::Struct(record)) = (&pipe.variables[..], &pipe.commands[..], &dot.value) else {
         return None;
     };
@@ -99,10 +99,7 @@ fn lone_text(dot: &Cell, pipe: &Pipe) -> Option<Rc<[u8]>> {
     if record.find_method(name).is_some() {
         return None;
     }
-    match record.get(name) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    }
+    record.get(name).map(Cell::from)
 }
 
 /// A template and what it is executed with.
@@ -202,11 +199,10 @@ impl<'t> State<'t> {
         match node {
             Node::Text(text) => self.out.extend_from_slice(text.as_bytes()),
             Node::Action(pos, pipe) => {
-                if let Some(text) = lone_text(dot, pipe) {
-                    self.out.extend_from_slice(&text);
-                    return Ok(Flow::Next);
-                }
-                let cell = self.pipe(dot, pipe)?;
+                let cell = match lone_field(dot, pipe) {
+                    Some(cell) => cell,
+                    None => self.pipe(dot, pipe)?,
+                };
                 if pipe.variables.is_empty() {
                     self.place = Place::Node(*pos, node);
                     self.print(&cell, pipe)?;

@@ -17,15 +17,8 @@ use crate::user::Accounts;
 /// The namespaces that a process has to enter: all that the container has of its own. The host's are where we are; if
 /// not, they are another host's, as in another container with the same run directory.
 pub(super) fn namespaces(container: &Container, state: &State) -> Result<Vec<NamespaceKind>, ExecError> {
-    let host = &container.record.host;
     let mut own = vec![NamespaceKind::User, NamespaceKind::Mount];
-    for (kind, name, mode) in [
-        (NamespaceKind::Pid, "pid", &host.pid),
-        (NamespaceKind::Ipc, "ipc", &host.ipc),
-        (NamespaceKind::Uts, "uts", &host.uts),
-        (NamespaceKind::Cgroup, "cgroup", &host.cgroup),
-        (NamespaceKind::Network, "net", &host.network),
-    ] {
+    for (kind, name, mode) in container.record.host.namespaces() {
         // What another container shares may be the host's.
         let joined = mode.starts_with("container:") && is_shared(state.init.pid, name);
         if mode != "host" && !joined {

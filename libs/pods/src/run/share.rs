@@ -62,17 +62,17 @@ pub enum ShareError {
 pub(crate) fn settle(containers: &Containers, request: &mut Request) -> Result<(), ShareError> {
     let own_ids = has_own_ids(request);
     let mut hostname = None;
-    for (kind, mode) in request.namespaces.shared() {
+    for (kind, _, mode) in request.namespaces.shared() {
         let Mode::Container(name) = mode else { continue };
         let other = containers.find(name)?;
         let id = other.record.id.to_string();
-        if kind == "ipc" && matches!(other.record.host.ipc.as_str(), "private" | "none") {
+        if kind == NamespaceKind::Ipc && matches!(other.record.host.ipc.as_str(), "private" | "none") {
             return Err(ShareError::NotShareable(id));
         }
         if own_ids {
             return Err(ShareError::OwnIds(other.record.name));
         }
-        if kind == "uts" {
+        if kind == NamespaceKind::Uts {
             if request.hostname.as_ref().is_some_and(|own| *own != other.record.hostname) {
                 return Err(ShareError::Hostname(other.record.name));
             }
@@ -102,13 +102,13 @@ impl Shares {
     /// Looks up whose namespaces they are. What somebody else has of the host, be it through others, is the host's.
     pub(super) fn find(containers: &Containers, namespaces: &mut Namespaces) -> Result<Self, ShareError> {
         let mut found = Vec::new();
-        for (name, mode) in namespaces.shared() {
+        for (kind, name, mode) in namespaces.shared() {
             let Mode::Container(id) = &*mode else { continue };
             let other = containers.find(id)?;
-            if is_the_hosts(containers, &other, name)? {
+            if is_the_hosts(containers, &other, kind)? {
                 *mode = Mode::Host;
             } else {
-                found.push((kind_of(name), name, other));
+                found.push((kind, name, other));
             }
         }
         Ok(Self(found))
@@ -146,29 +146,17 @@ impl Shares {
     }
 }
 
-const fn kind_of(name: &str) -> NamespaceKind {
-    match name.as_bytes() {
-        b"pid" => NamespaceKind::Pid,
-        b"ipc" => NamespaceKind::Ipc,
-        b"uts" => NamespaceKind::Uts,
-        b"cgroup" => NamespaceKind::Cgroup,
-        _ => NamespaceKind::Network,
-    }
-}
-
 /// Whether a container has a namespace from the host, or from one that has it from there.
-fn is_the_hosts(containers: &Containers, container: &Container, name: &str) -> Result<bool, ContainersError> {
+fn is_the_hosts(
+    containers: &Containers,
+    container: &Container,
+    kind: NamespaceKind,
+) -> Result<bool, ContainersError> {
     let mut seen = BTreeSet::new();
     let mut at = Some(container.clone());
     while let Some(one) = at.take().filter(|one| seen.insert(one.record.id.clone())) {
-        let host = &one.record.host;
-        let mode = match name {
-            "pid" => &host.pid,
-            "ipc" => &host.ipc,
-            "uts" => &host.uts,
-            "cgroup" => &host.cgroup,
-            _ => &host.network,
-        };
+        let mode = one.record.host.namespaces().into_iter().find(|(other, ..)| *other == kind);
+        let Some((_, _, mode)) = mode else { continue };
         match mode.strip_prefix("container:") {
             Some(id) => at = containers.by_id(id)?,
             None => return Ok(mode == "host"),

@@ -95,7 +95,19 @@ impl Layout {
     /// Volumes.
     #[must_use]
     pub fn volumes(&self) -> PathBuf {
-        self.volumes_elsewhere().unwrap_or_else(|| self.own_volumes())
+        self.volume_folders().0
+    }
+
+    /// Volumes, and where those that are removed wait to be deleted, if not in the store's trash.
+    pub(crate) fn volume_folders(&self) -> (PathBuf, Option<PathBuf>) {
+        let own = self.own_volumes();
+        match std::fs::read_link(&own) {
+            Ok(elsewhere) => {
+                let trash = elsewhere.join(MARK).join("trash");
+                (elsewhere, Some(trash))
+            }
+            Err(_) => (own, None),
+        }
     }
 
     /// Where volumes will lie once there are any: of a store that is not made yet, where they are to.
@@ -110,15 +122,11 @@ impl Layout {
 
     /// Where volumes that are removed wait to be deleted, if not in the store's trash.
     pub(crate) fn volume_trash(&self) -> Option<PathBuf> {
-        self.volumes_elsewhere().map(|path| path.join(MARK).join("trash"))
+        self.volume_folders().1
     }
 
     fn own_volumes(&self) -> PathBuf {
         self.data.join("volumes")
-    }
-
-    fn volumes_elsewhere(&self) -> Option<PathBuf> {
-        std::fs::read_link(self.own_volumes()).ok()
     }
 
     /// The path that was asked for and is not used, since the volumes lie somewhere else.
@@ -141,11 +149,9 @@ impl Layout {
     }
 
     fn decided(&self) -> Result<Decided, FileError> {
-        let own = self.own_volumes();
-        if let Some(elsewhere) = self.volumes_elsewhere() {
-            return Ok(Decided::There(elsewhere));
-        }
-        Ok(if names_in(&own)?.is_empty() { Decided::Not } else { Decided::There(own) })
+        let (folder, trash) = self.volume_folders();
+        let is_decided = trash.is_some() || !names_in(&folder)?.is_empty();
+        Ok(if is_decided { Decided::There(folder) } else { Decided::Not })
     }
 
     /// Lets volumes lie where they are to, if that is not decided yet. The store must be there.
@@ -170,8 +176,8 @@ impl Layout {
     /// # Errors
     /// Something cannot be removed, or is not there.
     pub fn reset_volumes(&self) -> Result<(), VolumeError> {
-        let Some(folder) = self.volumes_elsewhere() else { return Ok(()) };
-        if is_away(&folder, self.volume_trash().as_deref()) {
+        let (folder, Some(trash)) = self.volume_folders() else { return Ok(()) };
+        if is_away(&folder, Some(&trash)) {
             return Err(VolumeError::Away(folder));
         }
         for name in everything(&folder)? {
