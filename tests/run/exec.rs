@@ -10,20 +10,20 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use crate::terminal::{shown, terminal};
 
 /// A container `c` that does nothing until it is removed.
-fn idle<'a>(env: &'a Env, flags: &[&str]) -> Running<'a> {
+pub(crate) fn idle<'a>(env: &'a Env, flags: &[&str]) -> Running<'a> {
     let mut running = env.shell(["--name", "c"].iter().chain(flags), "echo ready; exec sleep 1000").start();
     running.wait_for("ready\n");
     running
 }
 
-fn end(env: &Env, running: Running<'_>) {
+pub(crate) fn end(env: &Env, running: Running<'_>) {
     env.ok(["rm", "-f", "-t", "0", "c"]);
     let _ended = running.finish();
 }
 
 /// What a script prints that is executed in the container.
 #[track_caller]
-fn exec(env: &Env, flags: &[&str], script: &str) -> String {
+pub(crate) fn exec(env: &Env, flags: &[&str], script: &str) -> String {
     env.ctr(["exec"].iter().chain(flags))
         .args(["c", "sh", "-c", script])
         .run()

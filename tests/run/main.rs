@@ -16,6 +16,7 @@ mod files;
 mod first;
 mod init;
 mod kept;
+mod leave;
 mod lifecycle;
 mod list;
 mod logs;

@@ -14,7 +14,8 @@
 //! The command is our child. Signals that would end us are its to hear; if we are killed all the same, so is it, and where
 //! it has a terminal that hangs up. Podman leaves it running, with nobody to hear it. Whoever wants that says `--detach`:
 //! then a process that does nothing else waits for it, as one inside a pid namespace that nobody waits for would keep that
-//! namespace from ending.
+//! namespace from ending. Where there are detach keys to be typed such a process is there from the start, as the command's
+//! parent cannot be changed later; it ends as the command ends, and is told of the terminal only when the user leaves.
 //!
 //! # Invariants
 //! Rights come from the record: a command has what the container's first had, less where it runs as another user, and its
@@ -41,12 +42,13 @@ use ctr_userns::entry::EntryError;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
+use crate::attach::DetachKeys;
 use crate::containers::Container;
 use crate::env::{EnvError, EnvRequest, HostEnv};
 use crate::run::AccountsError;
 use crate::security::SecurityError;
-use crate::supervise::{End, Rules, SuperviseError, Watch};
-use crate::terminal::Terminal;
+use crate::supervise::{End, Rules, SuperviseError, Waited, Watch};
+use crate::terminal::{self, Terminal};
 use crate::user::UserError;
 
 pub use process::Filter;
@@ -73,6 +75,16 @@ pub struct Request {
     pub terminal: bool,
     /// `--preserve-fd` and `--preserve-fds`.
     pub preserve_fds: Vec<u32>,
+    /// `--detach-keys`.
+    pub detach_keys: DetachKeys,
+}
+
+impl Request {
+    /// Whether there is a terminal to type the detach keys on.
+    fn may_be_left(&self) -> bool {
+        let has_keys = self.detach_keys != DetachKeys::none();
+        has_keys && self.terminal && self.interactive && terminal::stdin_is_terminal()
+    }
 }
 
 /// The user's own way into A, for files of a container that only its ids may read.
@@ -180,12 +192,24 @@ pub enum ExecError {
         #[source]
         errno: Errno,
     },
+    /// It ended as the user left it, or who was to stay with it is gone.
+    #[error("cannot leave the command to itself")]
+    Leave(#[source] Errno),
     /// Waiting.
     #[error(transparent)]
     Supervise(#[from] SuperviseError),
 }
 
-/// Runs a command and waits for its end.
+/// What became of a command that was waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// It ended.
+    Ended(End),
+    /// It runs, and the user has left it, as with [`detached`].
+    Left(Pid),
+}
+
+/// Runs a command and waits for its end, or until the user leaves it.
 ///
 /// # Errors
 /// It could not be started, or its end could not be learned.
@@ -194,21 +218,49 @@ pub fn foreground(
     request: &Request,
     way: Way<'_>,
     started: &mut dyn FnMut(Vec<Notice>),
-) -> Result<End, ExecError> {
+) -> Result<Finish, ExecError> {
     let ready = Ready::make(container, request, way)?;
     if !request.interactive && !request.terminal {
         rustix::stdio::dup2_stdin(&null(false)?).map_err(ExecError::Streams)?;
     }
     let watch = Watch::begin(Rules { proxy: true, timeout: None, terminal: request.terminal })?;
-    let bond = if request.terminal { Bond::Terminal } else { Bond::Life };
-    match ready.start(bond)? {
+    let facing = |master| Terminal::new(master, request.interactive, request.detach_keys.clone());
+    match start(ready, bond(request))? {
         Joined::Ours(Running { pidfd, terminal, notices, .. }) => {
             started(notices);
-            let terminal = terminal.map(|master| Terminal::new(master, request.interactive));
-            Ok(watch.wait(pidfd.as_fd(), terminal)?)
+            let terminal = terminal.map(facing);
+            Ok(Finish::Ended(watch.wait(Waited::alone(pidfd.as_fd()), terminal.as_ref())?))
+        }
+        Joined::Leashed(Running { pid, pidfd, terminal, notices, .. }, leash) => {
+            started(notices);
+            let terminal = terminal.map(facing).ok_or(LaunchError::Ended)?;
+            let waited = Waited { ends: leash.holder(), hears: pidfd.as_fd() };
+            match watch.wait(waited, Some(&terminal))? {
+                End::Left => {
+                    leash.release(terminal.master()).map_err(ExecError::Leave)?;
+                    Ok(Finish::Left(pid))
+                }
+                end => Ok(Finish::Ended(end)),
+            }
         }
         Joined::Released { .. } => Err(LaunchError::Ended.into()),
     }
+}
+
+/// How a command that is waited for is bound to us.
+fn bond(request: &Request) -> Bond {
+    match (request.terminal, request.may_be_left()) {
+        (false, _) => Bond::Life,
+        (true, false) => Bond::Terminal,
+        (true, true) => Bond::Leash,
+    }
+}
+
+/// Starts it. What stays behind with it has nothing of our standard input, output and error; where it has a terminal,
+/// neither has the command.
+fn start(ready: Ready<'_>, bond: Bond) -> Result<Joined, ExecError> {
+    let _silence = matches!(bond, Bond::Leash | Bond::None).then(Silence::fall).transpose()?;
+    ready.start(bond)
 }
 
 /// Runs a command that nobody listens to, and returns once it runs, which `started` is told with what took its fallback.
@@ -223,12 +275,10 @@ pub fn detached(
     started: &mut dyn FnMut(Vec<Notice>),
 ) -> Result<Pid, ExecError> {
     let ready = Ready::make(container, request, way)?;
-    let joined = {
-        let _silence = Silence::fall()?;
-        ready.start(Bond::None)
-    };
-    match joined? {
-        Joined::Released { pid, notices } | Joined::Ours(Running { pid, notices, .. }) => {
+    match start(ready, Bond::None)? {
+        Joined::Released { pid, notices }
+        | Joined::Ours(Running { pid, notices, .. })
+        | Joined::Leashed(Running { pid, notices, .. }, _) => {
             started(notices);
             Ok(pid)
         }

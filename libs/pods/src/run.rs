@@ -78,7 +78,7 @@ use crate::happened::Who;
 use crate::namespaces::Mode;
 use crate::request::{Request, SettleError, Source};
 use crate::subscriptions::{self, Subscription};
-use crate::supervise::{End, Rules, SuperviseError, Watch};
+use crate::supervise::{End, Rules, SuperviseError, Waited, Watch};
 use crate::ulimit::UlimitError;
 use crate::units::UnitError;
 use crate::user::{self, Accounts, Identity, UserError, UserSpec};
@@ -486,7 +486,7 @@ impl Container<'_> {
         let (started, watch) = self.start(a, plan, joined, streams, |_| Ok(Watch::begin(rules)?), note)?;
         note(Note::Running(self.who()));
         root::tidy(self);
-        Ok(watch.wait(started.running.pidfd.as_fd(), None)?)
+        Ok(watch.wait(Waited::alone(started.running.pidfd.as_fd()), None)?)
     }
 
     /// Who it is to those who read events.

@@ -23,6 +23,7 @@ use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 
+use crate::attach::Typed;
 use crate::terminal::{Relay, Terminal};
 
 /// How a container ended.
@@ -34,6 +35,8 @@ pub enum End {
     Killed(i32),
     /// Its time was up.
     TimedOut,
+    /// It has not ended: the user typed the keys that leave it alone.
+    Left,
 }
 
 impl End {
@@ -45,7 +48,25 @@ impl End {
             Self::Killed(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
             // What Podman returns for it.
             Self::TimedOut => u8::MAX,
+            Self::Left => 0,
         }
+    }
+}
+
+/// Who is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Waited<'a> {
+    /// Our child, whose end it is.
+    pub ends: BorrowedFd<'a>,
+    /// Who hears the signals.
+    pub hears: BorrowedFd<'a>,
+}
+
+impl<'a> Waited<'a> {
+    /// A process that is both.
+    #[must_use]
+    pub const fn alone(process: BorrowedFd<'a>) -> Self {
+        Self { ends: process, hears: process }
     }
 }
 
@@ -123,39 +144,42 @@ impl Watch {
         Ok(Self { signals, rules })
     }
 
-    /// Waits for the end of the container.
+    /// Waits for the end of the container, or until the user leaves it by its terminal.
     ///
     /// # Errors
     /// A call failed that cannot fail; the container is killed with us.
-    pub fn wait(&self, init: BorrowedFd<'_>, terminal: Option<Terminal>) -> Result<End, SuperviseError> {
+    pub fn wait(&self, waited: Waited<'_>, terminal: Option<&Terminal>) -> Result<End, SuperviseError> {
+        let Waited { ends, hears } = waited;
         let timer = self.rules.timeout.map(timer).transpose()?;
         let mut relay = terminal.map(Relay::new).transpose().map_err(SuperviseError::Terminal)?;
         let mut timed_out = false;
         let mut calm = Some(CALM);
         loop {
-            let ready = self.poll(init, timer.as_ref(), relay.as_ref(), calm.as_ref())?;
+            let ready = self.poll(ends, timer.as_ref(), relay.as_ref(), calm.as_ref())?;
             if !ready.any() && calm.take().is_some() {
                 // It is only about how much memory we hold.
                 ctr_sys::memory::release_program().ok();
             }
             if ready.signal {
-                self.take_signals(init, relay.as_mut())?;
+                self.take_signals(hears, relay.as_mut())?;
             }
             if ready.timer {
                 timed_out = true;
-                send(init, Signal::KILL.as_raw())?;
+                send(hears, Signal::KILL.as_raw())?;
                 if let Some(timer) = &timer {
                     drain(timer)?;
                 }
             }
-            if let Some(relay) = &mut relay {
-                relay.turn(ready.input, ready.output).map_err(SuperviseError::Terminal)?;
+            if let Some(relay) = &mut relay
+                && relay.turn(ready.input, ready.output).map_err(SuperviseError::Terminal)? == Typed::Detach
+            {
+                return Ok(End::Left);
             }
             if ready.ended {
                 if let Some(relay) = relay {
                     relay.finish().map_err(SuperviseError::Terminal)?;
                 }
-                let end = reap(init)?;
+                let end = reap(ends)?;
                 return Ok(if timed_out { End::TimedOut } else { end });
             }
         }
@@ -163,15 +187,15 @@ impl Watch {
 
     fn poll(
         &self,
-        init: BorrowedFd<'_>,
+        ends: BorrowedFd<'_>,
         timer: Option<&OwnedFd>,
-        relay: Option<&Relay>,
+        relay: Option<&Relay<'_>>,
         patience: Option<&Timespec>,
     ) -> Result<Ready, SuperviseError> {
         let watch = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let (input, output) = relay.map_or((None, None), Relay::interest);
         let asked = [
-            Some(watch(init)),
+            Some(watch(ends)),
             Some(watch(self.signals.as_fd())),
             timer.map(|timer| watch(timer.as_fd())),
             input,
@@ -190,8 +214,8 @@ impl Watch {
 
     fn take_signals(
         &self,
-        init: BorrowedFd<'_>,
-        mut relay: Option<&mut Relay>,
+        hears: BorrowedFd<'_>,
+        mut relay: Option<&mut Relay<'_>>,
     ) -> Result<(), SuperviseError> {
         while let Some(received) = signals::read(self.signals.as_fd()).map_err(failed("read of signals"))? {
             let signal = received.signal;
@@ -210,9 +234,9 @@ impl Watch {
                 }
             }
             if self.rules.proxy {
-                send(init, signal)?;
+                send(hears, signal)?;
             } else if ENDING.into_iter().any(is) {
-                send(init, Signal::KILL.as_raw())?;
+                send(hears, Signal::KILL.as_raw())?;
             }
         }
         Ok(())

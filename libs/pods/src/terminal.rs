@@ -13,12 +13,14 @@
 //! Settings are put back when a [`Terminal`] is dropped; a kill leaves them raw (`reset` mends it), as in any program.
 
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::process::{Signal, getpid, kill_process};
 use rustix::termios::{self, OptionalActions, Termios, Winsize};
+
+use crate::attach::{DetachKeys, Matcher, Typed};
 
 /// The most that is carried at once.
 const CHUNK: usize = 16 * 1024;
@@ -29,13 +31,21 @@ pub struct Terminal {
     master: OwnedFd,
     /// `-i`: keys go to the container.
     interactive: bool,
+    /// What to type to leave.
+    detach_keys: DetachKeys,
 }
 
 impl Terminal {
     /// Puts the user's terminal in front of a container's.
     #[must_use]
-    pub fn new(master: OwnedFd, interactive: bool) -> Self {
-        Self { master, interactive }
+    pub const fn new(master: OwnedFd, interactive: bool, detach_keys: DetachKeys) -> Self {
+        Self { master, interactive, detach_keys }
+    }
+
+    /// The container's end.
+    #[must_use]
+    pub fn master(&self) -> BorrowedFd<'_> {
+        self.master.as_fd()
     }
 }
 
@@ -78,22 +88,25 @@ impl Drop for Raw {
 
 /// Carries bytes both ways.
 #[derive(Debug)]
-pub(crate) struct Relay {
-    terminal: Terminal,
+pub(crate) struct Relay<'a> {
+    terminal: &'a Terminal,
     raw: Option<Raw>,
+    keys: Matcher,
     /// Keys that the container has not taken yet.
     pending: Vec<u8>,
     input_open: bool,
     output_open: bool,
 }
 
-impl Relay {
-    pub(crate) fn new(terminal: Terminal) -> Result<Self, Errno> {
+impl<'a> Relay<'a> {
+    pub(crate) fn new(terminal: &'a Terminal) -> Result<Self, Errno> {
         let raw = if terminal.interactive && stdin_is_terminal() { Some(Raw::enter()?) } else { None };
         let flags = rustix::fs::fcntl_getfl(&terminal.master)?;
         rustix::fs::fcntl_setfl(&terminal.master, flags | rustix::fs::OFlags::NONBLOCK)?;
         let input_open = terminal.interactive;
-        let relay = Self { terminal, raw, pending: Vec::new(), input_open, output_open: true };
+        // Keys are typed on a terminal; what comes from a file means itself.
+        let keys = if raw.is_some() { terminal.detach_keys.matcher() } else { DetachKeys::none().matcher() };
+        let relay = Self { terminal, raw, keys, pending: Vec::new(), input_open, output_open: true };
         relay.resize();
         Ok(relay)
     }
@@ -109,30 +122,30 @@ impl Relay {
         (input, output)
     }
 
-    /// Carries what is there.
-    pub(crate) fn turn(&mut self, input: bool, output: bool) -> Result<(), Errno> {
-        if input {
-            self.read_keys()?;
-        }
+    /// Carries what is there, and says whether the user wants to leave.
+    pub(crate) fn turn(&mut self, input: bool, output: bool) -> Result<Typed, Errno> {
+        let typed = if input { self.read_keys()? } else { Typed::Input };
         if output {
             self.show()?;
         }
-        self.type_pending()
+        self.type_pending()?;
+        Ok(typed)
     }
 
-    fn read_keys(&mut self) -> Result<(), Errno> {
+    fn read_keys(&mut self) -> Result<Typed, Errno> {
         let mut bytes = [0u8; CHUNK];
         match rustix::io::read(rustix::stdio::stdin(), &mut bytes) {
             // The end of a file that is fed to a terminal is the key that says so.
             Ok(0) | Err(Errno::IO) => {
                 self.input_open = false;
+                self.keys.finish(&mut self.pending);
                 self.pending.push(4);
             }
-            Ok(count) => self.pending.extend_from_slice(&bytes[..count]),
+            Ok(count) => return Ok(self.keys.feed(&bytes[..count], &mut self.pending)),
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
-        Ok(())
+        Ok(Typed::Input)
     }
 
     fn type_pending(&mut self) -> Result<(), Errno> {

@@ -4,7 +4,7 @@
 //! As in [`crate::launch`], `ctr-init` is run from a sealed memory file and fed a plan, but only one: it enters the
 //! namespaces of the container's first process by a descriptor of that, in one call, becomes two (a pid namespace is
 //! entered by children only), and the younger goes on to the command. That one is the launcher's own child, or, where
-//! nobody will wait for it, a child of the elder, which then stays.
+//! the launcher will not or may not wait for it, a child of the elder, which then stays.
 //!
 //! # Process context
 //! Single-threaded, in the namespace that A was made from or in A: whoever made A has every capability over it and over
@@ -30,6 +30,8 @@ use crate::plan::{Bond, Joining};
 pub enum Joined {
     /// Our own child.
     Ours(Running),
+    /// A child of a process that is our own, as long as we want it to be.
+    Leashed(Running, Leash),
     /// Somebody else waits for it.
     Released {
         /// Its id in our pid namespace.
@@ -37,6 +39,29 @@ pub enum Joined {
         /// What did not go as it should have.
         notices: Vec<Notice>,
     },
+}
+
+/// The process that a command is a child of. If it is dropped the command's terminal hangs up.
+#[derive(Debug)]
+pub struct Leash {
+    holder: OwnedFd,
+    socket: OwnedFd,
+}
+
+impl Leash {
+    /// A child of ours that ends when the command does, with its exit code.
+    #[must_use]
+    pub fn holder(&self) -> BorrowedFd<'_> {
+        self.holder.as_fd()
+    }
+
+    /// Lets the command go on without us: its terminal is read and forgotten from now on.
+    ///
+    /// # Errors
+    /// EPIPE if it has ended.
+    pub fn release(self, master: BorrowedFd<'_>) -> Result<(), Errno> {
+        control::order(self.socket.as_fd(), &Order::Take { base: 0 }, &[master])
+    }
 }
 
 /// Runs a command in the container of a process; returns when it was exec'd.
@@ -54,6 +79,13 @@ pub fn join(
     let (ours, theirs) = control::pair().doing("make a socket for the process")?;
     // Both wait in the socket before there is anybody to take them.
     order(ours.as_fd(), &Order::Take { base: plan.visited }, process)?;
+    let leash = if plan.bond == Bond::Leash {
+        let (socket, holders) = control::pair().doing("make a socket for the process")?;
+        order(ours.as_fd(), &Order::Take { base: plan.leash }, holders.as_fd())?;
+        Some(socket)
+    } else {
+        None
+    };
     order(ours.as_fd(), &Order::Execute, steps.as_fd())?;
     let child = bear(
         proof,
@@ -75,6 +107,7 @@ pub fn join(
         handshake: Handshake::joining(),
         elder: Some(child),
         younger: None,
+        leash,
         agent,
         terminal: None,
         listener: None,
@@ -97,6 +130,8 @@ struct Start<'a> {
     elder: Option<Child>,
     /// The one that goes on.
     younger: Option<Younger>,
+    /// What holds the elder, until it is let go.
+    leash: Option<OwnedFd>,
     agent: Option<Agent>,
     terminal: Option<OwnedFd>,
     listener: Option<OwnedFd>,
@@ -106,7 +141,8 @@ struct Start<'a> {
 /// The process that becomes the command.
 #[derive(Debug)]
 enum Younger {
-    Ours(Child),
+    /// Nobody else waits for it as long as we do not want it.
+    Open(Child),
     Elders(Pid),
 }
 
@@ -115,14 +151,16 @@ impl Start<'_> {
         while !self.listen()? {}
         let notices = std::mem::take(&mut self.notices);
         match self.younger.take().ok_or(LaunchError::Ended)? {
-            Younger::Ours(Child { pid, pidfd }) => Ok(Joined::Ours(Running {
-                pid,
-                pidfd,
-                terminal: self.terminal.take(),
-                listener: self.listener.take(),
-                notices,
-                gate: None,
-            })),
+            Younger::Open(Child { pid, pidfd }) => {
+                let (terminal, listener) = (self.terminal.take(), self.listener.take());
+                let running = Running { pid, pidfd, terminal, listener, notices, gate: None };
+                Ok(match (self.leash.take(), self.elder.take()) {
+                    (Some(socket), Some(Child { pidfd: holder, .. })) => {
+                        Joined::Leashed(running, Leash { holder, socket })
+                    }
+                    _ => Joined::Ours(running),
+                })
+            }
             Younger::Elders(pid) => {
                 // It stays.
                 self.elder = None;
@@ -165,9 +203,12 @@ impl Start<'_> {
             self.younger = Some(Younger::Elders(pid));
             return Ok(());
         }
-        // It is our child, so its id stays its own until we wait for it.
+        // It is our child, or its parent waits for our word: so its id stays its own until then.
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).doing("open the process")?;
-        self.younger = Some(Younger::Ours(Child { pid, pidfd }));
+        self.younger = Some(Younger::Open(Child { pid, pidfd }));
+        if let Some(leash) = &self.leash {
+            return control::order(leash.as_fd(), &Order::Go, &[]).doing("instruct the process");
+        }
         match self.elder.take() {
             Some(elder) => wait(elder.pidfd.as_fd()).doing("wait for the go-between").map(drop),
             None => Ok(()),
@@ -176,7 +217,7 @@ impl Start<'_> {
 
     fn hear_of_listener(&mut self, came: Option<OwnedFd>) -> Result<(), LaunchError> {
         let pid = self.younger.as_ref().map(|younger| match younger {
-            Younger::Ours(child) => child.pid,
+            Younger::Open(child) => child.pid,
             Younger::Elders(pid) => *pid,
         });
         match (self.agent.take(), pid, came) {
@@ -193,7 +234,7 @@ impl Start<'_> {
 impl Drop for Start<'_> {
     fn drop(&mut self) {
         let younger = self.younger.take().and_then(|younger| match younger {
-            Younger::Ours(child) => Some(child),
+            Younger::Open(child) => Some(child),
             Younger::Elders(_) => None,
         });
         let elder = self.elder.take().filter(|_| self.plan.bond != Bond::None);

@@ -12,12 +12,14 @@ use ctr_core::id::ContainerId;
 use ctr_core::{file, limits};
 use ctr_pods::containers::{Container, Containers};
 use ctr_pods::env::EnvRequest;
-use ctr_pods::exec::{self, ExecError, Request, Way};
+use ctr_pods::exec::{self, ExecError, Finish, Request, Way};
 use ctr_pods::happened::Who;
 use ctr_pods::terminal;
 use ctr_pods::user::UserSpec;
+use rustix::process::Pid;
 
 use super::begin::happened;
+use super::start::KEYS;
 use crate::error;
 use crate::place::Place;
 
@@ -28,12 +30,14 @@ const NOT_RUNNING: Exit = Exit::code(255);
 pub const VERB: Verb =
     Verb::new("[options] CONTAINER COMMAND [ARG...]", "Run a process in a running container")
         .long(
-            "Run a process in a running container. It ends with this command, unless it is detached; signals go to it.",
+            "Run a process in a running container. It ends with this command, unless it is detached or the detach keys \
+             are typed; signals go to it.",
         )
         .examples(&["exec web ls /etc", "exec -it -w /srv web sh", "exec --user root -e K=V web id"])
         .flags(&[
             Flag::path("cidfile", "Read the container's id from a file"),
             Flag::bool("detach", "Run the process in the background").short('d'),
+            KEYS,
             Flag::array("env", "Set environment variables").short('e'),
             Flag::array("env-file", "Read environment variables from a file"),
             Flag::bool("interactive", "Keep standard input open").short('i'),
@@ -46,7 +50,7 @@ pub const VERB: Verb =
             Flag::string("user", "User name or id, and group, `user[:group]`").short('u'),
             Flag::string("workdir", "Working directory inside the container").short('w'),
         ])
-        .refuses(&[&["detach-keys", "wait"]])
+        .refuses(&[&["wait"]])
         .arity(Arity::Any)
         .runs_a_command();
 
@@ -57,7 +61,7 @@ pub const VERB: Verb =
 pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let flags = &call.flags;
     let detach = flags.bool("detach");
-    if flags.bool("no-session") && detach {
+    if flags.bool("no-session") && (detach || flags.has("detach-keys")) {
         return Err(CommandError::usage("--no-session cannot be used with --detach or --detach-keys"));
     }
     let words = flags.texts()?;
@@ -75,19 +79,32 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
         happened(call, &place, &who, &[Event::Exec]);
     };
     if detach {
-        let session = ContainerId::random().map_err(CommandError::environment)?;
         let command = exec::detached(&container, &request, way, &mut started)
             .map_err(|error| of_exec(error).exit(Exit::FAILURE))?;
-        if let Err(error) = exec::session::note(&container, &session, command) {
-            call.ui.warn(&format!("the command runs, but `inspect` will not list it: {error}"));
-        }
+        let session = note(call, &container, command)?;
         call.ui.line(session.as_str())?;
         return Ok(Exit::SUCCESS);
     }
-    let end = exec::foreground(&container, &request, way, &mut started).map_err(of_exec)?;
-    let died = who.event(Event::ExecDied).with_exit_code(end.code().into());
-    call.ui.happened(&place.events, &[died]);
-    Ok(Exit::code(end.code()))
+    match exec::foreground(&container, &request, way, &mut started).map_err(of_exec)? {
+        Finish::Ended(end) => {
+            let died = who.event(Event::ExecDied).with_exit_code(end.code().into());
+            call.ui.happened(&place.events, &[died]);
+            Ok(Exit::code(end.code()))
+        }
+        Finish::Left(command) => {
+            note(call, &container, command)?;
+            Ok(Exit::SUCCESS)
+        }
+    }
+}
+
+/// Notes a command that goes on without us.
+fn note(call: &Call, container: &Container, command: Pid) -> Result<ContainerId, CommandError> {
+    let session = ContainerId::random().map_err(CommandError::environment)?;
+    if let Err(error) = exec::session::note(container, &session, command) {
+        call.ui.warn(&format!("the command runs, but `inspect` will not list it: {error}"));
+    }
+    Ok(session)
 }
 
 /// Which container is meant, and the words that are left.
@@ -136,6 +153,7 @@ fn request(call: &Call, words: &[&str]) -> Result<Request, CommandError> {
         interactive: flags.bool("interactive"),
         terminal: flags.bool("tty"),
         preserve_fds: super::run::preserved(flags).map_err(CommandError::usage)?,
+        detach_keys: super::run::detach_keys(call)?,
     })
 }
 

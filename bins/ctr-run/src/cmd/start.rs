@@ -25,7 +25,7 @@ use crate::place::Place;
 
 const ALL: &str = "all";
 const LATEST: Flag = Flag::bool("latest", "Act on the latest container").short('l');
-const KEYS: Flag = Flag::string(
+pub(super) const KEYS: Flag = Flag::string(
     "detach-keys",
     "Keys that leave the container alone, such as ctrl-p,ctrl-q; an empty text is none",
 )

@@ -96,6 +96,8 @@ pub(super) mod slot {
     pub(in crate::plan) const TERMINAL: Slot = Slot(16);
     /// The master side of the terminal, where it stays.
     pub(in crate::plan) const MASTER: Slot = Slot(18);
+    /// Where the master side may come from later.
+    pub(in crate::plan) const LEASH: Slot = Slot(19);
     /// The image's own /dev.
     pub(in crate::plan) const IMAGE_DEV: Slot = Slot(17);
     /// The first that is given out one after the other.

@@ -19,15 +19,17 @@ pub(super) fn build(process: &Process, visit: &Visit) -> Result<Joining, PlanErr
     let others = visit.namespaces.iter().filter(|kind| **kind != NamespaceKind::Mount);
     let namespaces = others.chain(&mounts).fold(0, |all, kind| all | flag(*kind));
     plan.add(Step::Enter { process: slot::VISITED, namespaces, root: slot::ROOT });
-    let stays = visit.bond == Bond::None;
+    let stays = matches!(visit.bond, Bond::None | Bond::Leash);
+    let forgets = visit.bond == Bond::None;
     if process.terminal {
-        terminal(&mut plan, process, stays);
+        terminal(&mut plan, process, forgets);
     }
     if !process.apparmor_profile.is_empty() {
         plan.add(Step::Locate { root: slot::ROOT, path: c"/proc", to: slot::PROC });
     }
-    let drains = if stays && process.terminal { slot::MASTER } else { Slot::NONE };
-    plan.add(Step::Descend { stays, drains });
+    let drains = if forgets && process.terminal { slot::MASTER } else { Slot::NONE };
+    let leash = if visit.bond == Bond::Leash { slot::LEASH } else { Slot::NONE };
+    plan.add(Step::Descend { stays, drains, leash });
     plan.add(Step::Session {});
     if process.terminal {
         plan.add(Step::Control { terminal: slot::TERMINAL });
@@ -42,14 +44,14 @@ pub(super) fn build(process: &Process, visit: &Visit) -> Result<Joining, PlanErr
         waits: false,
     };
     narrow(&mut plan, process, &rest)?;
-    Ok(Joining { steps: plan.finish(), visited: slot::VISITED.0, bond: visit.bond })
+    Ok(Joining { steps: plan.finish(), visited: slot::VISITED.0, leash: slot::LEASH.0, bond: visit.bond })
 }
 
 /// A terminal in the container's devpts, before the process becomes two: where nobody else wants the master side, the one
 /// that stays has it.
-fn terminal(plan: &mut Builder, process: &Process, stays: bool) {
+fn terminal(plan: &mut Builder, process: &Process, forgets: bool) {
     let (rows, columns) = process.console_size.map_or(NO_SIZE, |size| (size.height, size.width));
-    let (devpts, keep, to) = (slot::PTS, if stays { slot::MASTER } else { Slot::NONE }, slot::TERMINAL);
+    let (devpts, keep, to) = (slot::PTS, if forgets { slot::MASTER } else { Slot::NONE }, slot::TERMINAL);
     plan.add(Step::Locate { root: slot::ROOT, path: c"/dev/pts", to: devpts });
     plan.add(Step::Terminal { devpts, uid: process.user.uid, rows, columns, keep, to });
 }

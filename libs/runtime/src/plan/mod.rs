@@ -92,6 +92,9 @@ pub enum Bond {
     Life,
     /// It is its launcher's child; its terminal hangs up when the launcher ends.
     Terminal,
+    /// It is a child of a process that stays for that alone, and ends with its exit code. Its terminal hangs up when the
+    /// launcher ends, unless it is handed to that process, which then reads it and forgets what it reads.
+    Leash,
     /// It is a child of a process that stays for that alone.
     None,
 }
@@ -103,6 +106,8 @@ pub struct Joining {
     pub(crate) steps: Vec<u8>,
     /// The slot of a descriptor of the container's first process.
     pub(crate) visited: u16,
+    /// The slot of a socket to who waits for it.
+    pub(crate) leash: u16,
     /// Who waits for it.
     pub(crate) bond: Bond,
 }

@@ -96,6 +96,19 @@ fn joining_with_everything_and_nobody_to_wait_for_it() {
 }
 
 #[test]
+fn who_may_be_left_has_a_parent_on_a_leash() {
+    let mut process = spec()["process"].clone();
+    process["terminal"] = json!(true);
+    let process: Process = serde_json::from_value(process).unwrap();
+    let text = |bond| join(&process, &Visit { bond, ..Visit::default() }).unwrap().to_string();
+    let (bound, leashed) = (text(Bond::Terminal), text(Bond::Leash));
+    let different: Vec<_> = bound.lines().zip(leashed.lines()).filter(|(a, b)| a != b).collect();
+    // Its terminal's master side comes to the launcher as any other's does.
+    assert_eq!(different.len(), 1, "{different:?}");
+    assert!(different[0].1.ends_with(": as a child, on #19"), "{different:?}");
+}
+
+#[test]
 fn everything_at_once() {
     let mut spec = spec();
     let process = &mut spec["process"];

@@ -87,10 +87,11 @@ impl Step<'_> {
             Self::Enter { process, namespaces, root } => {
                 write!(f, ": the {} of {process} -> {root}", Namespaces(namespaces.into()))
             }
-            Self::Descend { stays, drains } => match (stays, drains) {
-                (false, _) => f.write_str(": as a sibling"),
-                (true, Slot::NONE) => f.write_str(": as a child"),
-                (true, drains) => write!(f, ": as a child, reading {drains}"),
+            Self::Descend { stays: false, .. } => f.write_str(": as a sibling"),
+            Self::Descend { drains, leash, .. } => match (drains, leash) {
+                (Slot::NONE, Slot::NONE) => f.write_str(": as a child"),
+                (Slot::NONE, leash) => write!(f, ": as a child, on {leash}"),
+                (drains, _) => write!(f, ": as a child, reading {drains}"),
             },
             Self::Fresh { options, attributes, fallback, to, .. } => {
                 write!(f, ": {}, {}", Pairs(options), Attributes(attributes))?;

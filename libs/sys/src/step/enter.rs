@@ -77,9 +77,9 @@ impl Engine {
     }
 
     /// Becomes two, since a pid namespace is entered by children only: the younger goes on with the plan.
-    pub(super) fn descend(&mut self, stays: bool, drains: Slot) -> Result<()> {
-        // Of both: the younger's copy is closed by its return.
-        let master = self.take(drains);
+    pub(super) fn descend(&mut self, stays: bool, drains: Slot, leash: Slot) -> Result<()> {
+        // Of both: the younger's copies are closed by its return.
+        let (master, leash) = (self.take(drains), self.take(leash));
         let born = if stays { fork()? } else { sibling(0)? };
         let Some(pid) = born else { return Ok(()) };
         let report = Report::Born { pid: pid.as_raw_nonzero().get() };
@@ -89,8 +89,10 @@ impl Engine {
         }
         // The launcher's terminal is to be nothing to us, nor what its shell does with its jobs.
         rustix::process::setsid()?;
-        self.forget_descriptors();
-        super::supervise::hold(pid, master)
+        // Nor is who reads from a pipe of the launcher's to wait for our end.
+        self.forget_all_but([master.as_ref(), leash.as_ref()])?;
+        let handed = leash.and_then(|leash| super::supervise::heel(pid, &leash));
+        super::supervise::hold(pid, master.or(handed))
     }
 
     /// Becomes two: the elder reports the younger and ends, the younger waits for its id maps and goes on.

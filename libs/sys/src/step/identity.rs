@@ -4,7 +4,7 @@
 
 use core::ffi::CStr;
 
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, Uid, fchown, fstatfs, openat};
 use rustix::io::{Errno, FdFlags, Result};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
@@ -175,6 +175,19 @@ impl Engine {
         close_now(first, u32::MAX)
     }
 
+    /// Closes what whoever launched us left open, and all that steps needed, but for these: for a process that stays behind.
+    pub(super) fn forget_all_but(&mut self, kept: [Option<&OwnedFd>; 2]) -> Result<()> {
+        self.forget_descriptors();
+        let mut kept = kept.map(|fd| fd.map(|fd| fd.as_raw_fd().unsigned_abs()));
+        kept.sort_unstable();
+        let mut first = 3;
+        for kept in kept.into_iter().flatten() {
+            close_now(first, kept)?;
+            first = kept + 1;
+        }
+        close_now(first, u32::MAX)
+    }
+
     pub(super) fn seccomp(&mut self, program: &[u8], flags: u32) -> Result<()> {
         match cred::filter(program, flags)? {
             Some(listener) => control::report(self.control()?, &Report::Listener, Some(listener.as_fd())),
@@ -191,7 +204,7 @@ fn close_on_exec(first: u32, end: u32) -> Result<()> {
 
 /// Closes descriptors from `first` up to but without `end`.
 fn close_now(first: u32, end: u32) -> Result<()> {
-    // SAFETY: the one caller has let go of all descriptors but those that it leaves out.
+    // SAFETY: the callers have let go of all descriptors but those that they leave out.
     unsafe { close_range(first, end, 0) }
 }
 

@@ -408,6 +408,8 @@ declare! {
         stays: bool,
         /// The master side of a terminal that this one reads empty while it stays, or no slot at all.
         drains: Slot,
+        /// A socket by which this one, while it stays, may be handed such a master side, or no slot at all.
+        leash: Slot,
     }
     /// Looks whether the command is there, and waits until it shall be run.
     47 Await {

@@ -162,7 +162,7 @@ impl Engine {
             Step::Join { namespace, kind } => self.join(namespace, kind),
             Step::Bear { namespaces } => self.bear(namespaces),
             Step::Enter { process, namespaces, root } => self.enter(process, namespaces, root),
-            Step::Descend { stays, drains } => self.descend(stays, drains),
+            Step::Descend { stays, drains, leash } => self.descend(stays, drains, leash),
             Step::Root {} => crate::cred::take_root(),
             Step::Unshare { namespaces } => super::enter::unshare(namespaces),
             Step::Isolate {} => super::enter::isolate(),

@@ -10,12 +10,13 @@
 use core::ptr::null;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, Result};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::run::Engine;
 use crate::clone::{fork, leave};
+use crate::control;
 use crate::raw;
 
 /// The highest signal.
@@ -107,6 +108,30 @@ pub(super) fn hold(child: Pid, master: Option<OwnedFd>) -> ! {
             Some((pid, code)) if pid == child => leave(code),
             // Interrupted: a signal that is no reason to leave.
             _ => {}
+        }
+    }
+}
+
+/// Stays with the launcher, who looks at the process' terminal, until that process ends or the launcher leaves. Returns
+/// the terminal's master side if the launcher handed it over; else it hangs up as the launcher leaves.
+pub(super) fn heel(child: Pid, leash: &OwnedFd) -> Option<OwnedFd> {
+    // As long as the launcher has not opened it, its id must not become another's.
+    control::wait_for_go(leash.as_fd()).ok()?;
+    let process = pidfd_open(child, PidfdFlags::empty()).ok()?;
+    loop {
+        let mut fds = [PollFd::new(leash, PollFlags::IN), PollFd::new(&process, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(_) => return None,
+        }
+        if !fds[0].revents().is_empty() {
+            let mut handed = None;
+            control::next_order(leash.as_fd(), |fd| handed = Some(fd)).ok();
+            return handed;
+        }
+        if !fds[1].revents().is_empty() {
+            return None;
         }
     }
 }
