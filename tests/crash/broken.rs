@@ -154,7 +154,7 @@ impl<P: Fn(&Env) + Sync> Case<P> {
         let output = world
             .env
             .watched(["-q", "-o", log_name, "-e", &trace, "-e", &inject], self.command)
-            .deadline(Duration::from_secs(30))
+            .deadline(Duration::from_secs(60))
             .run();
         if let Err(why) = world.check(processes) {
             let mut wrong = wrong.lock().expect("no worker panicked");
@@ -291,7 +291,7 @@ impl World {
 
 /// Waits for the end of a process that was killed.
 fn ends(process: &OwnedFd) -> bool {
-    let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
+    let limit = Timespec { tv_sec: 30, tv_nsec: 0 };
     poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&limit)).is_ok_and(|ended| ended > 0)
 }
 

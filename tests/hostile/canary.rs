@@ -84,7 +84,7 @@ impl World {
     /// Runs a command: whatever comes of it, the canary is unharmed, and a refusal is one clear line.
     #[track_caller]
     pub(crate) fn survives(&self, invocation: Invocation<'_>) -> Output {
-        let output = invocation.deadline(Duration::from_secs(20)).run();
+        let output = invocation.deadline(Duration::from_secs(60)).run();
         self.unharmed(&output);
         if output.code() == 125 {
             is_clear(&output);

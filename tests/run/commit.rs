@@ -260,7 +260,7 @@ fn what_was_made_and_what_has_ended_is_committed() {
 fn what_runs_is_frozen_meanwhile_where_it_can_be() {
     needs!(Userns, Overlay);
     let env = with_contents();
-    detached(&env, &[], "it", "touch /new; exec sleep 1000");
+    detached(&env, &[], "it", "touch /new; ready; exec sleep 1000");
     let has_group = !field(&env, "it", "{{.State.CgroupPath}}").is_empty();
     for flag in ["-p", "--pause"] {
         let ran = env.ctr(["commit", flag, "it", "localhost/it"]).run();

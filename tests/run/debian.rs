@@ -23,7 +23,9 @@ fn debian_is_at_home_here() {
     needs!(Userns, Overlay, Debian);
     let env = Env::new();
     let tar = ability::debian_root().expect("a root");
-    let _id = env.ctr(["import", "-q"]).args([tar.as_os_str(), DEBIAN.as_ref()]).run().success();
+    // A few hundred megabytes, which a build for tests takes its time for where others compile beside it.
+    let import = env.ctr(["import", "-q"]).args([tar.as_os_str(), DEBIAN.as_ref()]);
+    let _id = import.deadline(std::time::Duration::from_secs(900)).run().success();
     let bound = env.path("bound");
     std::fs::create_dir(&bound).expect("a folder");
     let bind = format!("{}:/w", bound.display());

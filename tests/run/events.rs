@@ -188,9 +188,10 @@ fn a_fleeting_container_lives_in_two_writes() {
 fn a_kept_container_has_its_life_in_order() {
     needs!(Userns, Overlay);
     let env = Env::with_busybox();
-    let sleeps = "trap 'exit 5' TERM; while :; do sleep 0.1; done";
+    let sleeps = "trap 'exit 5' TERM; echo hears; while :; do sleep 0.1; done";
     let _id = env.ok(["create", "--name", "it", BUSYBOX, "sh", "-c", sleeps]);
     let _it = env.ok(["start", "it"]);
+    let _hears = env.ctr(["logs", "--follow", "it"]).start().wait_for("hears\n");
     assert_eq!(env.ctr(["exec", "it", "sh", "-c", "exit 7"]).run().code(), 7);
     let _it = env.ok(["stop", "it"]);
     let _renamed = env.ok(["rename", "it", "that"]);

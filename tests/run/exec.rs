@@ -7,6 +7,7 @@ use ctr_tests::image::{Image, Layer};
 use ctr_tests::{BUSYBOX, Env, needs};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
+use crate::kept::wait_until_it_is;
 use crate::terminal::{shown, terminal};
 
 /// A container `c` that does nothing until it is removed.
@@ -37,6 +38,7 @@ fn a_command_sees_what_the_container_sees() {
     needs!(Userns);
     let env = Env::with_busybox();
     let running = idle(&env, &["-e", "FROM=run", "-w", "/tmp", "--hostname", "inside"]);
+    wait_until_it_is(&env, "c", "sleep");
     assert_eq!(exec(&env, &[], "echo $FROM $(pwd) $(hostname); cat /proc/1/comm"), "run /tmp inside\nsleep");
     for namespace in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"] {
         let script =

@@ -36,9 +36,11 @@ fn everything_is_there_but_the_command() {
     assert_eq!(env.ok(["wait", "web"]), "3");
     assert_eq!(env.ok(["logs", "web"]), "out");
     assert!(env.path("ran").exists());
+    // That it died is written by what its monitor becomes, which `wait` does not wait for; who removes it does.
+    assert_eq!(env.ok(["rm", "web"]), "web");
     let events =
         env.ok(["events", "--stream=false", "--filter", "type=container", "--format", "{{.Status}}"]);
-    assert_eq!(events.lines().collect::<Vec<_>>(), ["create", "init", "start", "died"]);
+    assert_eq!(events.lines().collect::<Vec<_>>(), ["create", "init", "start", "died", "remove"]);
 }
 
 #[test]
@@ -171,8 +173,11 @@ fn several_who_start_it_start_it_once() {
         assert_eq!(one.finish().success(), "web");
     }
     assert_eq!(statuses(&env), "web running");
-    assert_eq!(env.ok(["logs", "web"]), "ran");
-    assert_eq!(env.ok(["rm", "-f", "-t", "0", "web"]), "web");
+    let mut follower = env.ctr(["logs", "--follow", "web"]).start();
+    follower.wait_for("ran\n");
+    assert_eq!(env.ok(["stop", "-t", "0", "web"]), "web");
+    assert_eq!(follower.finish().success(), "");
+    assert_eq!(env.ok(["rm", "web"]), "web");
 }
 
 #[test]

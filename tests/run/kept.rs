@@ -9,20 +9,33 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::terminal::{shown, terminal, wait_until_raw};
 
-/// Starts a container that says when it is ready, and waits for that.
+/// Starts a container and waits until its script says that it is `ready`; if it never does, until it has begun.
 pub(crate) fn detached(env: &Env, flags: &[&str], name: &str, script: &str) -> String {
-    let ready = env.path(format!("{name}-ready"));
-    let script = format!("echo ready >/shared/{name}-ready; {script}");
+    let says_so = script.contains("ready;");
+    let first = if says_so { "" } else { "ready; " };
+    let script = format!("ready() {{ echo ready >/shared/{name}-ready; }}; {first}{script}");
     let shared = format!("{}:/shared", env.path("").display());
     let id =
         env.ok([&["run", "-d", "--name", name, "-v", &shared][..], flags, &[BUSYBOX, "sh", "-c", &script]]
             .concat());
     assert_eq!(id.len(), 64, "{id}");
-    while !ready.exists() {
+    wait_until_ready(env, name);
+    id
+}
+
+/// Waits until the script of such a container has said so; for the next start the file is to be removed before.
+pub(crate) fn wait_until_ready(env: &Env, name: &str) {
+    while !env.path(format!("{name}-ready")).exists() {
         assert_eq!(env.ok(["ps", "-aq", "--filter", &format!("name=^{name}$")]).len(), 12, "{name} is gone");
         std::thread::yield_now();
     }
-    id
+}
+
+/// Waits until the first process of a container, which a shell has begun as, is another program.
+pub(crate) fn wait_until_it_is(env: &Env, name: &str, program: &str) {
+    while env.ok(["top", name, "comm"]).lines().nth(1) != Some(program) {
+        std::thread::yield_now();
+    }
 }
 
 /// A field of a container.
@@ -73,7 +86,7 @@ fn logged(env: &Env, id: &str) -> String {
 fn a_detached_container_prints_its_id_and_lives_on() {
     needs!(Userns);
     let env = Env::with_busybox();
-    let id = detached(&env, &[], "web", "echo out; echo err >&2; exec sleep 1000");
+    let id = detached(&env, &[], "web", "echo out; echo err >&2; ready; exec sleep 1000");
     assert_eq!(
         env.ok(["ps", "--no-trunc", "--format", "{{.ID}} {{.Names}} {{.State}}"]),
         format!("{id} web running")
@@ -359,10 +372,10 @@ fn waiting_has_conditions() {
     assert_eq!(env.ok(["wait", "one"]), "0", "what was never started does not end");
     let running = env.ctr(["wait", "--condition=running", "one"]).start();
     env.ok(["start", "one"]);
+    assert_eq!(running.finish().stdout, "-1\n");
     let exited = env.ctr(["wait", "one"]).start();
     let first = env.ctr(["wait", "--exit-first-match", "--condition", "exited", "one", "-i", "100"]).start();
     assert_eq!(env.ctr(["attach", "one"]).stdin("6\n").run().code(), 6);
-    assert_eq!(running.finish().stdout, "-1\n");
     assert_eq!(exited.finish().stdout, "6\n");
     assert_eq!(first.finish().stdout, "6\n");
     assert_eq!(env.ok(["wait", "--latest"]), "6");

@@ -2,7 +2,7 @@
 
 use ctr_tests::{BUSYBOX, Env, needs};
 
-use crate::kept::{detached, field};
+use crate::kept::{detached, field, wait_until_it_is};
 
 /// The namespace of a running container's first process.
 fn namespace(env: &Env, name: &str, kind: &str) -> String {
@@ -34,7 +34,8 @@ fn every_kind_can_be_another_containers() {
 fn processes_and_memory_are_shared() {
     needs!(Userns);
     let env = Env::with_busybox();
-    detached(&env, &[], "other", "echo theirs >/dev/shm/file; exec sleep 1000");
+    detached(&env, &[], "other", "echo theirs >/dev/shm/file; ready; exec sleep 1000");
+    wait_until_it_is(&env, "other", "sleep");
     let seen =
         env.sh(["--pid=container:other"], "tr '\\0' ' ' </proc/1/cmdline; test $$ != 1 && echo not-first");
     assert_eq!(seen, "sleep 1000 not-first");

@@ -5,9 +5,9 @@ use std::time::Instant;
 use ctr_tests::{BUSYBOX, Env, needs};
 use rustix::process::{Signal, kill_process};
 
-use crate::kept::{detached, field, process};
+use crate::kept::{detached, field, process, wait_until_ready};
 
-const HEARS: &str = "trap 'exit 3' TERM; trap 'exit 4' INT; while :; do sleep 0.1; done";
+const HEARS: &str = "trap 'exit 3' TERM; trap 'exit 4' INT; ready; while :; do sleep 0.1; done";
 
 fn running(env: &Env) -> Vec<String> {
     let mut names: Vec<_> = env.ok(["ps", "--format", "{{.Names}}"]).lines().map(str::to_owned).collect();
@@ -34,7 +34,7 @@ fn several_end_side_by_side() {
     let env = Env::with_busybox();
     // Each ends once both were told to: one after the other they would be killed.
     let script = "trap 'touch /shared/$ME; until test -e /shared/$OTHER; do sleep 0.05; done; exit 0' TERM; \
-                  while :; do sleep 0.1; done";
+                  ready; while :; do sleep 0.1; done";
     for (me, other) in [("one", "two"), ("two", "one")] {
         let (own, others) = (format!("ME={me}"), format!("OTHER={other}"));
         detached(&env, &["-e", &own, "-e", &others], me, script);
@@ -75,7 +75,7 @@ fn one_that_cannot_hear_it_is_killed_at_once_and_that_is_said() {
 fn one_that_is_being_stopped_says_so() {
     needs!(Userns);
     let env = Env::with_busybox();
-    let script = "trap 'echo heard' TERM; trap 'exit 4' INT; while :; do sleep 0.1; done";
+    let script = "trap 'echo heard' TERM; trap 'exit 4' INT; ready; while :; do sleep 0.1; done";
     detached(&env, &[], "stubborn", script);
     let stop = env.ctr(["stop", "--timeout", "3600", "stubborn"]).start();
     env.ok(["wait", "--condition", "stopping", "--interval", "10ms", "stubborn"]);
@@ -166,7 +166,9 @@ fn all_some_the_latest_and_those_of_files() {
     assert_eq!(env.ok(["stop", "--filter", "label=is=b"]), cid("b"));
     assert_eq!(running(&env), ["c"]);
     assert_eq!(env.ok(["start", "--filter", "label=is=a"]), cid("a"));
+    std::fs::remove_file(env.path("d-ready")).expect("the file");
     assert_eq!(env.ok(["start", "--latest"]), cid("d"));
+    wait_until_ready(&env, "d");
     assert_eq!(running(&env), ["a", "c", "d"]);
     assert_eq!(env.ok(["kill", "--cidfile", "c.cid", "-s", "-INT"]), cid("c"));
     assert_eq!(env.ok(["wait", "c"]), "4");

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, mkfifoat, openat};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
-use crate::kept::{Suspended, detached, field, process};
+use crate::kept::{Suspended, detached, field, process, wait_until_it_is};
 
 /// Lets a container that waits for a file of this name go on.
 fn go(env: &Env) {
@@ -52,6 +52,7 @@ fn with_a_stopped_monitor_every_verb_has_an_end_or_says_whom_it_waits_for() {
     let env = Env::with_busybox();
     let names = ["web", "other"];
     names.iter().for_each(|name| drop(detached(&env, &[], name, "echo x; exec sleep 1000")));
+    names.iter().for_each(|name| wait_until_it_is(&env, name, "sleep"));
     let monitors = names.map(|name| process(&env, name, "ConmonPid"));
     let stopped = monitors.map(Suspended::new);
     // It is the kernel that is asked, or a file.
@@ -235,7 +236,7 @@ fn a_clock_that_jumps_changes_nothing_but_what_is_said_of_time() {
     let env = Env::with_busybox();
     const DAY: i64 = 86_400_000_000_000;
     for jump in [-30 * DAY, 30 * DAY] {
-        let id = detached(&env, &[], "web", "trap 'exit 3' TERM; while :; do sleep 0.01; done");
+        let id = detached(&env, &[], "web", "trap 'exit 3' TERM; ready; while :; do sleep 0.01; done");
         let folder = env.store().join("containers").join(&id);
         // A clock that was set back leaves times of the future.
         shift(folder.join("record.json"), "created", -jump);

@@ -28,7 +28,7 @@ fn a_megabyte_comes_back_whole_and_the_end_of_input_arrives() {
 #[test]
 fn input_that_nobody_reads_holds_back_only_who_sent_it() {
     let mut monitored = start(
-        "trap 'echo still here; exit 3' USR1; read x; echo ready; while :; do sleep 1000 & wait; kill $!; done",
+        "trap 'kill $! 2>/dev/null; echo still here; exit 3' USR1; read x; echo ready; while :; do sleep 1000 & wait; kill $!; done",
         &json!({}),
     );
     let talker = monitored.client(BOTH);
@@ -50,7 +50,7 @@ fn input_that_nobody_reads_holds_back_only_who_sent_it() {
 #[test]
 fn input_that_is_closed_is_no_failure() {
     let mut monitored = start(
-        "trap 'exit 0' USR1; read x; exec <&-; echo closed; while :; do sleep 1000 & wait; kill $!; done",
+        "trap 'kill $! 2>/dev/null; exit 0' USR1; read x; exec <&-; echo closed; while :; do sleep 1000 & wait; kill $!; done",
         &json!({}),
     );
     let client = monitored.client(BOTH);

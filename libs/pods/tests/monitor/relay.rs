@@ -118,7 +118,7 @@ fn the_starting_command_relays_megabytes_both_ways() {
 
 #[test]
 fn signals_go_to_the_container() {
-    let script = "trap 'echo got it; exit 6' USR1; echo ready; while :; do sleep 1000 & wait; kill $!; done";
+    let script = "trap 'kill $! 2>/dev/null; echo got it; exit 6' USR1; echo ready; while :; do sleep 1000 & wait; kill $!; done";
     let mut monitored = start(
         "read x; exec sh -c \"$0\"",
         &json!({"command": ["sh", "-c", "read x; exec sh -c \"$0\"", script]}),
