@@ -18,6 +18,7 @@ mod broken;
 mod frugal;
 mod kept;
 mod points;
+mod stopped;
 
 use broken::Case;
 use ctr_tests::Env;

@@ -142,6 +142,34 @@ fn images_of_a_store_that_nobody_may_write_to_are_used_where_they_are() {
     set_mode(&far, 0o700);
 }
 
+/// A mount that the kernel itself lets nobody write to, root of all the user's ids included.
+#[test]
+fn a_store_on_a_read_only_mount_is_used_where_it_is() {
+    needs!(Userns, Overlay);
+    let env = Env::with_busybox();
+    let far = store(&env, "far");
+    let before = picture(&far);
+    let script = "mount --bind \"$FAR\" \"$FAR\" && mount -o remount,bind,ro \"$FAR\" || exit 9
+        if touch \"$FAR/version\" 2>/dev/null; then exit 8; fi
+        far() { ctr --storage-opt \"overlay.additionalimagestore=$FAR\" \"$@\"; }
+        far images --format '{{.Repository}} {{.ReadOnly}}' --sort repository
+        far run --rm far cat /far; echo
+        far run --rm --userns keep-id far cat /far; echo
+        far run --name it far sh -c 'cat /far; echo more >/more'; echo
+        far commit -q it localhost/mine >it.id
+        far run --rm mine cat /more
+        far rm it
+        far rmi far 2>&1 | grep -c 'read-only image'
+        far system gc >/dev/null
+        far run --rm -v kept:/closed far touch /closed/x
+        far run --rm -v kept:/closed far ls /closed";
+    let session = env.ctr(["unshare", "sh", "-c", script]).var("FAR", &far);
+    let expected =
+        "localhost/busybox false\nlocalhost/far true\nfrom afar\nfrom afar\nfrom afar\nmore\nit\n1\nx";
+    assert_eq!(session.run().success(), expected);
+    assert_untouched(&far, &before);
+}
+
 #[test]
 fn a_tag_and_a_commit_are_of_our_store() {
     needs!(Userns, Overlay);

@@ -176,6 +176,100 @@ fn another_process_with_the_number_of_init_is_not_init() {
     assert_eq!(bait.finish().code(), 143, "nobody else has ended it");
 }
 
+/// As a power cut leaves a container: nobody has said how it ended, nothing of it runs.
+fn cut_power(env: &Env, name: &str) {
+    let pids = [process(env, name, "ConmonPid"), process(env, name, "Pid")];
+    let open = |pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("it runs");
+    let all = pids.map(open);
+    pids.iter().for_each(|pid| kill_process(*pid, Signal::STOP).expect("it is ours"));
+    for one in &all {
+        rustix::process::pidfd_send_signal(one, Signal::KILL).expect("it is ours");
+        let limit = rustix::event::Timespec { tv_sec: 60, tv_nsec: 0 };
+        let mut ended = [rustix::event::PollFd::new(one, rustix::event::PollFlags::IN)];
+        assert_eq!(rustix::event::poll(&mut ended, Some(&limit)), Ok(1), "it lives on");
+    }
+}
+
+/// Has every process that a record tells of be one of another boot, whose number and start time another process has now.
+fn of_another_boot(value: &mut serde_json::Value, pid: i32) {
+    if let Some(boot) = value.get_mut("boot_id") {
+        *boot = "00000000-0000-4000-8000-000000000000".into();
+        if value.get("pid").is_some() {
+            value["pid"] = pid.into();
+            value["start_time"] = start_time(pid).into();
+        }
+    }
+    if let Some(fields) = value.as_object_mut() {
+        fields.values_mut().for_each(|field| of_another_boot(field, pid));
+    }
+}
+
+/// The same of all the files in a container's folder.
+fn reboot(folder: &Path, pid: i32) -> usize {
+    let mut changed = 0;
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if ["upper", "work"].iter().any(|name| path.ends_with(name)) {
+            continue;
+        }
+        if path.is_dir() {
+            changed += reboot(&path, pid);
+        } else if let Ok(mut json) = serde_json::from_slice(&std::fs::read(&path).unwrap_or_default()) {
+            of_another_boot(&mut json, pid);
+            std::fs::write(path, json.to_string()).expect("a file");
+            changed += 1;
+        }
+    }
+    changed
+}
+
+#[test]
+fn after_another_boot_all_has_ended_and_can_be_started_again() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let mut bait = env.program("sh", ["-c", "echo ready; exec sleep 1000"]).start();
+    bait.wait_for("ready\n");
+    let number = bait.pid().as_raw_nonzero().get();
+    let web = detached(&env, &[], "web", "echo of this boot; echo kept >/file; ready; exec sleep 1000");
+    let _session = env.ok(["exec", "-d", "web", "sleep", "1000"]);
+    let gone = detached(&env, &["--rm"], "gone", "exec sleep 1000");
+    let mut fleeting = env.shell(["--name", "fleeting"], "echo ready; exec sleep 1000").start();
+    fleeting.wait_for("ready\n");
+    assert_eq!(env.ok(["ps", "-q"]).lines().count(), 3);
+    ["web", "gone"].iter().for_each(|name| cut_power(&env, name));
+    fleeting.signal(Signal::KILL);
+    assert_eq!(fleeting.finish().code(), 137);
+    // The record, the last start, and for one of them the session.
+    assert_eq!((reboot(&folder(&env, &web), number), reboot(&folder(&env, &gone), number)), (3, 2));
+    // It lies in memory.
+    std::fs::remove_dir_all(env.run_dir().join("ctr")).expect("the run directory");
+
+    assert_eq!(
+        env.ok(["ps", "-a", "--format", "{{.Names}} {{.Status}}"]),
+        "web Exited (137), monitor killed",
+        "what goes with its end is gone"
+    );
+    let shown = "{{.State.Status}} {{.State.Pid}} {{.State.ConmonPid}} {{.State.Running}} {{json .ExecIDs}}";
+    assert_eq!(field(&env, "web", shown), "exited 0 0 false []");
+    assert_eq!(env.ok(["logs", "web"]), "of this boot");
+    assert_eq!(env.ok(["wait", "web"]), "137");
+    assert_eq!(env.ok(["stop", "-t", "0", "web"]), "web");
+    for (verb, code) in [(&["kill", "web"][..], 125), (&["exec", "web", "true"], 255), (&["top", "web"], 125)]
+    {
+        let said = env.ctr(verb).run().fails(code);
+        assert!(said.starts_with("Error: "), "{said}");
+    }
+    std::fs::remove_file(env.path("web-ready")).expect("the file");
+    assert_eq!(env.ok(["start", "web"]), "web");
+    assert_eq!(env.ok(["exec", "web", "cat", "/file"]), "kept");
+    assert_ne!(process(&env, "web", "Pid").as_raw_nonzero().get(), number);
+    assert_eq!(env.ok(["rm", "-f", "-t", "0", "web"]), "web");
+    let _swept = env.ok(["system", "gc"]);
+    assert!(!folder(&env, &web).exists() && !folder(&env, &gone).exists());
+    bait.signal(Signal::TERM);
+    assert_eq!(bait.finish().code(), 143, "nobody else has ended it");
+}
+
 /// The start time of a process that lives, in ticks since boot.
 fn start_time(pid: i32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a live process");

@@ -31,6 +31,12 @@ impl FileError {
         self.source.kind() == std::io::ErrorKind::NotFound
     }
 
+    /// Returns whether the file is there, and not for us.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.source.kind() == std::io::ErrorKind::PermissionDenied
+    }
+
     /// Whether something on the way is no directory, so that there can be nothing below it.
     #[must_use]
     pub fn is_below_a_file(&self) -> bool {

@@ -74,8 +74,20 @@ pub enum ContainersError {
     #[error("no container with name or ID {0:?} found: no such container")]
     NotFound(String),
     /// One is, and its record is of no use.
-    #[error("container {0} cannot be understood: its record is damaged, or of another version")]
+    #[error("container {0} cannot be understood: its record is damaged")]
     Damaged(String),
+    /// One is, and its record says things that we do not know.
+    #[error("container {0} was made by a newer version of this program; nothing of it was changed")]
+    Newer(String),
+    /// One is, and is not for us.
+    #[error("container {id} cannot be read")]
+    Unreadable {
+        /// Which.
+        id: String,
+        /// Why.
+        #[source]
+        source: FileError,
+    },
     /// Several begin so.
     #[error("more than one result for container name or ID {0:?}")]
     Ambiguous(String),
@@ -310,7 +322,7 @@ impl Containers {
         }
         match id::by_prefix(text, published) {
             Match::One(id) => self.by_id(&id)?.ok_or_else(missing),
-            Match::None => Err(self.damaged(text).map_or_else(missing, ContainersError::Damaged)),
+            Match::None => Err(self.damaged(text).unwrap_or_else(missing)),
             Match::Several(..) => Err(ContainersError::Ambiguous(text.to_owned())),
         }
     }

@@ -66,10 +66,10 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
         Remover { with_volumes: flags.bool("volumes"), ..Remover::new(call, &place, &containers) };
     remover.with_dependents = flags.bool("depend") || (flags.bool("all") && !flags.has("filter"));
     let (damaged, wanted): (Wanted, Wanted) =
-        wanted.into_iter().partition(|(_, found)| force && matches!(found, Err(ContainersError::Damaged(_))));
+        wanted.into_iter().partition(|(_, found)| force && useless(found).is_some());
     for (shown, found) in damaged {
-        if let Err(ContainersError::Damaged(id)) = found {
-            remover.remove_damaged(&id)?;
+        if let Some(id) = useless(&found) {
+            remover.remove_damaged(id)?;
         }
         call.ui.line(&shown)?;
     }
@@ -79,6 +79,11 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
         }
         remover.remove(container, Removal { force, grace: grace(flags, container) }).map(|()| true)
     })
+}
+
+/// The container that is there and cannot be understood.
+fn useless(found: &Result<Container, ContainersError>) -> Option<&str> {
+    found.as_ref().err().and_then(ContainersError::useless)
 }
 
 /// Removes what does not run.

@@ -1,4 +1,5 @@
-//! Kept containers whose record cannot be understood. They are in no list; who names one is told, and can have it removed.
+//! Kept containers that are of no use to us: whose record is damaged, was written by a newer version, or is not ours to
+//! read. They are in no list, and keep their names; who names one is told, and can have it removed by force.
 
 use ctr_core::file;
 use ctr_core::limits;
@@ -6,20 +7,51 @@ use ctr_core::limits;
 use super::{Containers, ContainersError, Kind, RECORD, ids_in, remove_tree, unheld};
 use crate::record::{Record, VERSION};
 
+/// What all versions of a record have.
+#[derive(serde::Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+impl ContainersError {
+    /// The container that is there and of no use to us, if that is what is wrong.
+    #[must_use]
+    pub fn useless(&self) -> Option<&str> {
+        match self {
+            Self::Damaged(id) | Self::Newer(id) | Self::Unreadable { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+}
+
 impl Containers {
-    /// The one such container that a name, an id or the beginning of one means.
-    pub(super) fn damaged(&self, text: &str) -> Option<String> {
+    /// What is wrong with the one such container that a name, an id or the beginning of one means.
+    pub(super) fn damaged(&self, text: &str) -> Option<ContainersError> {
         let named = self.names(Kind::Kept).id_of(text);
         let mut ids = ids_in(&self.kept).ok()?;
-        ids.retain(|id| (id.starts_with(text) || named.as_ref() == Some(id)) && self.is_damaged(id));
-        if let [id] = &ids[..] { Some(id.clone()) } else { None }
+        ids.retain(|id| id.starts_with(text) || named.as_ref() == Some(id));
+        let mut damages = ids.into_iter().filter_map(|id| self.damage(&id));
+        let only = damages.next()?;
+        if damages.next().is_none() { Some(only) } else { None }
     }
 
-    /// Whether there is a record, of no use.
-    fn is_damaged(&self, id: &str) -> bool {
-        match file::read_json::<Record>(&self.kept.join(id).join(RECORD), limits::RECORD) {
-            Ok(record) => record.version != VERSION,
-            Err(error) => !error.is_missing(),
+    /// Why the record that is there is of no use.
+    pub(super) fn damage(&self, id: &str) -> Option<ContainersError> {
+        let path = self.kept.join(id).join(RECORD);
+        let id = id.to_owned();
+        match file::read(&path, limits::RECORD) {
+            Err(error) if error.is_missing() => return None,
+            Err(source) if source.is_refused() => return Some(ContainersError::Unreadable { id, source }),
+            Err(_) => return Some(ContainersError::Damaged(id)),
+            Ok(text) => match serde_json::from_slice::<Versioned>(&text) {
+                Ok(Versioned { version }) if version > VERSION => return Some(ContainersError::Newer(id)),
+                _ => {}
+            },
+        }
+        match file::read_json::<Record>(&path, limits::RECORD) {
+            Ok(record) if record.version == VERSION => None,
+            Err(error) if error.is_missing() => None,
+            _ => Some(ContainersError::Damaged(id)),
         }
     }
 
@@ -30,9 +62,7 @@ impl Containers {
     pub fn remove_damaged(&self, id: &str) -> Result<bool, ContainersError> {
         let dir = self.kept.join(id);
         let Some(lock) = unheld(&dir)? else { return Ok(!dir.exists()) };
-        if self.is_damaged(id) {
-            remove_tree(&dir)?;
-        }
+        remove_tree(&dir)?;
         drop(lock);
         self.names(Kind::Kept).sweep()?;
         Ok(true)

@@ -106,8 +106,12 @@ impl<'a> Names<'a> {
         Ok(None)
     }
 
-    /// Whether a container has a right to its name: somebody makes or supervises it, or it is kept.
+    /// Whether a container has a right to its name: somebody makes or supervises it, or it is kept, be it of use to us or
+    /// not.
     fn is_there(&self, id: &str) -> Result<bool, ContainersError> {
+        if self.kind == Kind::Kept && self.containers.damage(id).is_some() {
+            return Ok(true);
+        }
         let held = Lock::is_held(&self.containers.records(self.kind).join(id).join(LOCK))?;
         Ok(held || (self.kind == Kind::Kept && self.containers.read(self.kind, id)?.is_some()))
     }
