@@ -77,7 +77,7 @@ fn the_exit_code_is_the_command_s_or_says_what_is_wrong() {
     assert!(env.ctr(["exec", "c"]).run().fails(125).contains("must provide a non-empty command"));
     let said = env.ctr(["exec", "-w", "/nowhere", "c", "true"]).run().fails(127);
     assert!(said.contains("\"/nowhere\" does not exist"), "{said}");
-    let said = env.ctr(["exec", "-w", "etc", "c", "true"]).run().fails(125);
+    let said = env.ctr(["exec", "-w", "etc", "c", "true"]).run().fails(255);
     assert!(said.contains("needs to be an absolute path"), "{said}");
     assert!(env.ctr(["exec", "nobody", "true"]).run().fails(125).contains("nobody"));
     let said = env.ctr(["exec", "--no-session", "-d", "c", "true"]).run().fails(125);
@@ -133,15 +133,18 @@ fn users_are_those_of_the_container() {
     assert_eq!(exec(&env, &["-u", "1001"], id), "1001:0 0 7 /");
     assert_eq!(exec(&env, &["-u", ":50"], id), "0:50 50 7 /root");
     assert_eq!(exec(&env, &["-u", "ada", "-e", "HOME=/mine"], "echo $HOME"), "/mine");
-    assert!(env.ctr(["exec", "-u", "eve", "c", "true"]).run().fails(125).contains("eve"));
-    assert!(env.ctr(["exec", "-u", "-1", "c", "true"]).run().fails(125).contains("-1"));
+    assert!(env.ctr(["exec", "-u", "eve", "c", "true"]).run().fails(255).contains("eve"));
+    assert_eq!(env.ctr(["exec", "--no-session", "-u", "eve", "c", "true"]).run().code(), 125);
+    assert_eq!(env.ctr(["exec", "-d", "-u", "eve", "c", "true"]).run().code(), 125);
+    assert!(env.ctr(["exec", "-u", "ada:crew", "c", "true"]).run().fails(255).contains("crew"));
+    assert!(env.ctr(["exec", "-u", "-1", "c", "true"]).run().fails(255).contains("-1"));
     // The files are what they are now, and are not followed out of the container.
     exec(&env, &[], "echo eve:x:5:6::/e:/bin/sh >> /etc/passwd");
     assert_eq!(exec(&env, &["-u", "eve"], id), "5:6 6 7 /e");
     exec(&env, &[], "rm /etc/passwd; ln -s /proc/1/root/../../../etc/hostname /etc/passwd");
-    assert_eq!(env.ctr(["exec", "-u", "ada", "c", "true"]).run().code(), 125);
+    assert_eq!(env.ctr(["exec", "-u", "ada", "c", "true"]).run().code(), 255);
     exec(&env, &["-u", "0:0"], "rm /etc/passwd; mkfifo /etc/passwd");
-    assert_eq!(env.ctr(["exec", "-u", "ada", "c", "true"]).run().code(), 125, "a pipe must not hold us up");
+    assert_eq!(env.ctr(["exec", "-u", "ada", "c", "true"]).run().code(), 255, "a pipe must not hold us up");
     end(&env, running);
 }
 
@@ -320,7 +323,7 @@ fn a_terminal_is_the_container_s() {
     assert_eq!(exec(&env, &[], "echo .$TERM"), ".");
     // The place of the terminals is the container's to break, and its alone.
     exec(&env, &[], "mkdir /other; mkfifo /other/ptmx; mount --bind /other /dev/pts");
-    let said = env.ctr(["exec", "-t", "c", "true"]).run().fails(125);
+    let said = env.ctr(["exec", "-t", "c", "true"]).run().fails(255);
     assert!(said.contains("cannot open a terminal"), "{said}");
     end(&env, running);
 }

@@ -56,6 +56,9 @@ fn detach_keys_leave_a_command_running() {
     let said = env.ctr(["exec", "--no-session", "--detach-keys", "a", "c", "true"]).run().fails(125);
     assert!(said.contains("--no-session cannot be used with --detach or --detach-keys"), "{said}");
 
+    let said = env.ctr(["exec", "--detach-keys", "ctrl-", "c", "true"]).run().fails(255);
+    assert!(said.contains("invalid detach keys: Unknown character: 'ctrl-'"), "{said}");
+
     // The container ends although one that was left runs.
     end(&env, running);
 }

@@ -5,6 +5,7 @@
 //! | 125 | we failed, or were asked for something that cannot be |
 //! | 126 | the command of the container cannot be executed |
 //! | 127 | the command of the container was not found |
+//! | 255 | `exec`: nothing ran in the container, as in podman |
 //! | 128+n | the command of the container died of signal n |
 //! | other | the command's own |
 

@@ -15,7 +15,8 @@ use ctr_pods::env::EnvRequest;
 use ctr_pods::exec::{self, ExecError, Finish, Request, Way};
 use ctr_pods::happened::Who;
 use ctr_pods::terminal;
-use ctr_pods::user::UserSpec;
+use ctr_runtime::launch::{LaunchError, Notice};
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::begin::happened;
@@ -23,8 +24,8 @@ use super::start::KEYS;
 use crate::error;
 use crate::place::Place;
 
-/// Podman's code for a container that nothing can be run in.
-const NOT_RUNNING: Exit = Exit::code(255);
+/// Podman's code for a session that came to nothing, whatever the reason was, unless one is told apart: its -1.
+const NO_SESSION: Exit = Exit::code(255);
 
 /// The verb.
 pub const VERB: Verb =
@@ -74,18 +75,19 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     }
     let way = Way { user_run: &place.own.run, user: place.user.as_deref() };
     let who = Who::from(&container.record);
-    let mut started = |notices: Vec<ctr_runtime::launch::Notice>| {
+    let mut started = |notices: Vec<Notice>| {
         notices.iter().for_each(|notice| call.ui.log(Level::Info, &notice.to_string()));
         happened(call, &place, &who, &[Event::Exec]);
     };
     if detach {
         let command = exec::detached(&container, &request, way, &mut started)
-            .map_err(|error| of_exec(error).exit(Exit::FAILURE))?;
+            .map_err(|error| of_exec(error, Exit::FAILURE).exit(Exit::FAILURE))?;
         let session = note(call, &container, command)?;
         call.ui.line(session.as_str())?;
         return Ok(Exit::SUCCESS);
     }
-    match exec::foreground(&container, &request, way, &mut started).map_err(of_exec)? {
+    let other = other(flags);
+    match exec::foreground(&container, &request, way, &mut started).map_err(|error| of_exec(error, other))? {
         Finish::Ended(end) => {
             let died = who.event(Event::ExecDied).with_exit_code(end.code().into());
             call.ui.happened(&place.events, &[died]);
@@ -134,9 +136,6 @@ fn find(containers: &Containers, name: Option<String>) -> Result<Container, Comm
 
 fn request(call: &Call, words: &[&str]) -> Result<Request, CommandError> {
     let flags = &call.flags;
-    if let Some(user) = flags.get("user") {
-        UserSpec::parse(user).map_err(CommandError::usage)?;
-    }
     let files = flags.strings("env-file");
     let read = |path: &String| file::read_text(Path::new(path), limits::ENV_FILE).map_err(CommandError::user);
     Ok(Request {
@@ -153,17 +152,34 @@ fn request(call: &Call, words: &[&str]) -> Result<Request, CommandError> {
         interactive: flags.bool("interactive"),
         terminal: flags.bool("tty"),
         preserve_fds: super::run::preserved(flags).map_err(CommandError::usage)?,
-        detach_keys: super::run::detach_keys(call)?,
+        detach_keys: super::run::detach_keys(call).map_err(|error| error.exit(other(flags)))?,
     })
 }
 
-/// A command did not run.
-fn of_exec(error: ExecError) -> CommandError {
+/// The code of a failure that has none of its own. Podman gives another one where nobody could ask for the session.
+fn other(flags: &Parsed) -> Exit {
+    if flags.bool("detach") || flags.bool("no-session") { Exit::FAILURE } else { NO_SESSION }
+}
+
+/// A command did not run. What is wrong with the request itself is the general failure, as anywhere; what went wrong in
+/// the container is told apart by its reason, as Podman reads it out of what its runtime says.
+fn of_exec(error: ExecError, other: Exit) -> CommandError {
     match error {
-        error @ ExecError::NotRunning(_) => CommandError::user(error).exit(NOT_RUNNING),
+        error @ ExecError::NotRunning(_) => CommandError::user(error).exit(NO_SESSION),
         error @ ExecError::Workdir { .. } => CommandError::user(error).exit(Exit::NOT_FOUND),
+        error @ (ExecError::NoCommand | ExecError::NotOpen(_) | ExecError::Env(_) | ExecError::Nul(_)) => {
+            CommandError::user(error)
+        }
         ExecError::Command { command, errno } => error::of_command(command, errno),
-        ExecError::Enter(error) => crate::place::barred(error),
-        other => CommandError::user(other),
+        ExecError::Enter(error) => crate::place::barred(error).exit(other),
+        ExecError::Launch(LaunchError::Step { source, .. }) => {
+            let code = match source {
+                Errno::PERM | Errno::ACCESS => Exit::NOT_EXECUTABLE,
+                Errno::NOENT => Exit::NOT_FOUND,
+                _ => other,
+            };
+            CommandError::user(error).exit(code)
+        }
+        error => CommandError::user(error).exit(other),
     }
 }
