@@ -28,17 +28,22 @@ fn a_container_that_hears_the_signal_ends_by_itself() {
     assert_eq!(env.ok(["stop", "one"]), "one", "it is stopped already");
 }
 
+/// Containers each of which ends by itself once its other was told to, too.
+fn side_by_side(env: &Env, pairs: [(&str, &str); 2]) {
+    let script = "trap 'touch /shared/$ME; until test -e /shared/$OTHER; do sleep 0.05; done; exit 0' TERM; \
+                  ready; while :; do sleep 0.1; done";
+    for (me, other) in pairs {
+        let (own, others) = (format!("ME={me}"), format!("OTHER={other}"));
+        detached(env, &["-e", &own, "-e", &others], me, script);
+    }
+}
+
 #[test]
 fn several_end_side_by_side() {
     needs!(Userns);
     let env = Env::with_busybox();
     // Each ends once both were told to: one after the other they would be killed.
-    let script = "trap 'touch /shared/$ME; until test -e /shared/$OTHER; do sleep 0.05; done; exit 0' TERM; \
-                  ready; while :; do sleep 0.1; done";
-    for (me, other) in [("one", "two"), ("two", "one")] {
-        let (own, others) = (format!("ME={me}"), format!("OTHER={other}"));
-        detached(&env, &["-e", &own, "-e", &others], me, script);
-    }
+    side_by_side(&env, [("one", "two"), ("two", "one")]);
     let stopped = env.ctr(["stop", "--time", "20", "one", "two", "one"]).run();
     assert_eq!(
         (stopped.code(), stopped.stdout.as_str(), stopped.stderr.as_str()),
@@ -47,6 +52,31 @@ fn several_end_side_by_side() {
     assert_eq!(["one", "two"].map(|name| field(&env, name, "{{.State.ExitCode}}")), ["0", "0"]);
     let log = env.ok(["events", "--stream=false", "--filter", "event=stop", "--format", "{{.Name}}"]);
     assert_eq!(log, "one\ntwo");
+}
+
+#[test]
+fn several_are_removed_side_by_side() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let removed = |args: &[&str]| {
+        let out = env.ctr([&["rm", "-f", "--time", "15"], args].concat()).run();
+        (out.code(), out.stdout)
+    };
+    side_by_side(&env, [("one", "two"), ("two", "one")]);
+    assert_eq!(removed(&["two", "nobody", "one"]), (0, "two\none\n".to_owned()));
+    side_by_side(&env, [("three", "four"), ("four", "three")]);
+    assert_eq!(removed(&["--all"]).0, 0);
+    let codes = ["events", "--stream=false", "--filter", "event=died", "--format", "{{.ContainerExitCode}}"];
+    assert_eq!(env.ok(codes), "0\n0\n0\n0");
+    assert_eq!(env.ok(["ps", "-aq"]), "");
+    // One that cannot be removed is not ended either.
+    detached(&env, &[], "base", "exec sleep 1000");
+    detached(&env, &["--requires", "base"], "above", "exec sleep 1000");
+    detached(&env, &[], "beside", "exec sleep 1000");
+    assert_eq!(removed(&["base", "beside"]), (125, "beside\n".to_owned()));
+    assert_eq!(field(&env, "base", "{{.State.Running}}"), "true");
+    assert_eq!(removed(&["base", "above"]), (125, "above\n".to_owned()));
+    assert_eq!(field(&env, "base", "{{.State.Running}}"), "true");
 }
 
 #[test]

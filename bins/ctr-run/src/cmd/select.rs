@@ -192,22 +192,13 @@ pub(super) fn from_files(flags: &Parsed, flag: &str, ignore: bool) -> Result<Vec
 pub(super) fn each(
     call: &Call,
     wanted: Wanted,
-    act: impl FnMut(&Container) -> Result<bool, CommandError>,
-) -> Result<Exit, CommandError> {
-    each_or(call, wanted, error::of_containers, act)
-}
-
-/// The same, where one that is missing means something else.
-pub(super) fn each_or(
-    call: &Call,
-    wanted: Wanted,
-    missing: fn(ContainersError) -> CommandError,
     mut act: impl FnMut(&Container) -> Result<bool, CommandError>,
 ) -> Result<Exit, CommandError> {
-    each_begun(call, wanted, missing, |_| (), |container, ()| act(container))
+    each_begun(call, wanted, error::of_containers, |_| (), |container, ()| act(container))
 }
 
-/// The same for what takes time: it is begun for many before the first is waited for.
+/// The same for what takes time: it is begun for many before the first is waited for. `missing` says what one that is not
+/// there means.
 pub(super) fn each_begun<T>(
     call: &Call,
     wanted: Wanted,
