@@ -28,6 +28,45 @@ fn a_container_that_hears_the_signal_ends_by_itself() {
     assert_eq!(env.ok(["stop", "one"]), "one", "it is stopped already");
 }
 
+#[test]
+fn inspect_says_whether_a_user_stopped_it() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let by_user = || field(&env, "it", "{{.State.StoppedByUser}}");
+    env.ok([
+        "create",
+        "--name",
+        "it",
+        BUSYBOX,
+        "sh",
+        "-c",
+        "trap 'exit 3' TERM; while :; do sleep 0.1; done",
+    ]);
+    assert_eq!(by_user(), "false");
+    assert_eq!(field(&env, "it", "{{json .State}}").matches("StoppedByUser").count(), 0, "as with podman");
+    env.ok(["start", "it"]);
+    assert_eq!(by_user(), "false");
+    env.ok(["stop", "it"]);
+    assert_eq!(by_user(), "true");
+    assert!(field(&env, "it", "{{json .State}}").contains("\"StoppedByUser\":true"));
+    env.ok(["start", "it"]);
+    assert_eq!(by_user(), "false");
+    env.ok(["kill", "it"]);
+    env.ok(["wait", "it"]);
+    assert_eq!(by_user(), "true");
+    // A restart starts it.
+    env.ok(["restart", "-t", "0", "it"]);
+    assert_eq!(by_user(), "false");
+    // Not by a signal of somebody else's.
+    kill_process(process(&env, "it", "Pid"), Signal::KILL).expect("one of ours");
+    env.ok(["wait", "it"]);
+    assert_eq!(by_user(), "false");
+    // One that has ended already is stopped too.
+    env.ok(["stop", "it"]);
+    assert_eq!(by_user(), "true");
+    env.ok(["rm", "it"]);
+}
+
 /// Containers each of which ends by itself once its other was told to, too.
 fn side_by_side(env: &Env, pairs: [(&str, &str); 2]) {
     let script = "trap 'touch /shared/$ME; until test -e /shared/$OTHER; do sleep 0.05; done; exit 0' TERM; \

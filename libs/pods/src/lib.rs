@@ -28,6 +28,7 @@ pub mod run;
 pub mod security;
 pub mod status;
 pub mod stop;
+pub mod stopped;
 pub mod subscriptions;
 pub mod supervise;
 pub mod sysctl;

@@ -13,7 +13,7 @@ use ctr_pods::containers::{Container, Containers};
 use ctr_pods::happened::Who;
 use ctr_pods::status::Status;
 use ctr_pods::stop::{self, Asked, StopError, Stopped, Stopping};
-use ctr_pods::units;
+use ctr_pods::{stopped, units};
 use ctr_runtime::cgroup;
 
 use super::begin::happened;
@@ -86,7 +86,10 @@ pub fn stop(call: &Call) -> Result<Exit, CommandError> {
     // One that is named twice is stopped already when its second turn comes.
     let mut asked = HashSet::new();
     let ask = |container: &Container| match asked.insert(container.record.id.clone()) {
-        true => ask(call, &containers, container, grace(flags, container)),
+        true => {
+            stopped::note(container).ok();
+            ask(call, &containers, container, grace(flags, container))
+        }
         false => Ok(Asked::default()),
     };
     each_begun(call, wanted, error::of_containers, ask, |container, asked| {
@@ -172,6 +175,9 @@ pub fn kill(call: &Call) -> Result<Exit, CommandError> {
     let rules = Rules { ignore: false, all: Status::runs, narrows: false };
     let wanted = wanted(call, &containers, rules)?;
     each(call, wanted, |container| {
+        if container.status().is_ok_and(Status::has_command) {
+            stopped::note(container).ok();
+        }
         stop::kill(container, signal).map_err(error::of_stop)?;
         happened(call, &place, &Who::from(&container.record), &[Event::Kill]);
         Ok(true)

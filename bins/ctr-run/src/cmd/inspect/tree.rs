@@ -10,6 +10,7 @@ use ctr_pods::containers::Container;
 use ctr_pods::exec::session;
 use ctr_pods::record::{HostRecord, MountRecord, Record};
 use ctr_pods::status::{Exit, Status};
+use ctr_pods::stopped;
 use ctr_pods::units;
 use ctr_runtime::caps::{self, CapSet};
 use ctr_userns::map::IdMap;
@@ -147,7 +148,7 @@ fn state(container: &Container, status: Status) -> Struct {
         .field("CgroupPath", path(container.group()))
         .field("CheckpointedAt", Time::ZERO)
         .field("RestoredAt", Time::ZERO)
-        .named("StoppedByUser", None, false)
+        .optional("StoppedByUser", "StoppedByUser", stopped::by_user(container))
 }
 
 fn graph(record: &Record, place: &Place) -> Struct {
