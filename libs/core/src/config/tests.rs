@@ -278,4 +278,6 @@ fn what_was_not_seen_in_a_folder_need_not_be_looked_for() {
     // A folder that is open to those who know what is in it; root may list it too.
     std::fs::set_permissions(at("etc"), PermissionsExt::from_mode(0o100)).expect("a mode");
     assert_eq!(listed().may_have(&at("etc/a.conf")), !rustix::process::geteuid().is_root());
+    // Else it could not be removed.
+    std::fs::set_permissions(at("etc"), PermissionsExt::from_mode(0o700)).expect("a mode");
 }

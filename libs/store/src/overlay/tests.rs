@@ -1,5 +1,6 @@
 //! Stacks as the kernel shows them, beside what we say they should be.
 
+use std::cell::RefCell;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,11 +20,23 @@ use crate::testing::{Item, archive, dir, file, hard_link, in_a, names, snapshot,
 /// A store of sorts on the file system of the tests.
 struct Stage {
     dir: tempfile::TempDir,
+    /// What was mounted in there.
+    shown: RefCell<Vec<PathBuf>>,
+}
+
+/// What is still mounted would keep the folder.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for path in self.shown.take() {
+            // A test may have taken it off itself.
+            rustix::mount::unmount(&path, rustix::mount::UnmountFlags::DETACH).ok();
+        }
+    }
 }
 
 impl Stage {
     fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self { dir: tempfile::tempdir().unwrap(), shown: RefCell::default() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -51,6 +64,7 @@ impl Stage {
     fn show(&self, name: &str, mounted: &std::os::fd::OwnedFd) -> PathBuf {
         let path = self.make(name);
         attach_at(mounted, &path).unwrap();
+        self.shown.borrow_mut().push(path.clone());
         path
     }
 }
