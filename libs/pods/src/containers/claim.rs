@@ -11,9 +11,8 @@ use ctr_core::process::Identity;
 use ctr_core::{atomic, limits};
 
 use super::names::check_name;
-use super::{
-    Container, Containers, ContainersError, ENDING, Kind, LOCK, NEXT, RECORD, STARTING, STATE, remove_tree,
-};
+use super::sweep::remove_tree;
+use super::{Container, Containers, ContainersError, ENDING, Kind, LOCK, NEXT, RECORD, STARTING, STATE};
 use crate::record::{Record, State, Time};
 
 /// How long a lock that is held is waited for: as long as a reader asks for it, or a monitor takes to leave.

@@ -4,7 +4,8 @@
 use ctr_core::file;
 use ctr_core::limits;
 
-use super::{Containers, ContainersError, Kind, RECORD, ids_in, remove_tree, unheld};
+use super::sweep::{remove_tree, unheld};
+use super::{Containers, ContainersError, Kind, RECORD, ids_in};
 use crate::record::{Record, VERSION};
 
 /// What all versions of a record have.

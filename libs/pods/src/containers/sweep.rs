@@ -1,0 +1,97 @@
+//! Clearing away what killed supervisors left.
+
+use std::path::Path;
+
+use ctr_core::file;
+use ctr_core::limits;
+use ctr_core::lock::{Lock, Mode};
+use ctr_core::rooted::Root;
+
+use super::{Containers, ContainersError, Kind, LOCK, RECORD, STATE, ids_in};
+use crate::record::Record;
+
+impl Containers {
+    /// Removes what killed supervisors left. Only from a process in A: upper folders hold files of every id.
+    ///
+    /// Returns the ids that went.
+    ///
+    /// # Errors
+    /// Something cannot be removed; the rest was tried all the same.
+    pub fn sweep(&self) -> Result<Vec<String>, ContainersError> {
+        let mut swept = Vec::new();
+        let mut failed = None;
+        for (kind, sweep) in [
+            (Kind::Fleeting, Self::sweep_fleeting as fn(&Self, &str) -> Result<bool, ContainersError>),
+            (Kind::Kept, Self::sweep_kept),
+        ] {
+            for id in ids_in(self.records(kind))? {
+                match sweep(self, &id) {
+                    Ok(true) => swept.push(id),
+                    Ok(false) => {}
+                    Err(error) => failed = Some(error),
+                }
+            }
+        }
+        for kind in [Kind::Fleeting, Kind::Kept] {
+            self.names(kind).sweep()?;
+        }
+        failed.map_or(Ok(swept), Err)
+    }
+
+    fn sweep_fleeting(&self, id: &str) -> Result<bool, ContainersError> {
+        let dir = self.fleeting.join(id);
+        let Some(lock) = unheld(&dir)? else { return Ok(false) };
+        remove_tree(&self.kept.join(id))?;
+        remove_tree(&dir)?;
+        drop(lock);
+        Ok(true)
+    }
+
+    /// The layer of a fleeting container that is gone, a kept one that was never published, or one that was to go with
+    /// its end.
+    fn sweep_kept(&self, id: &str) -> Result<bool, ContainersError> {
+        let dir = self.kept.join(id);
+        if self.fleeting.join(id).exists() {
+            return Ok(false);
+        }
+        // A layer of another boot has no lock, and needs none: nobody makes folders of an id that is taken.
+        let lock = if dir.join(LOCK).exists() { unheld(&dir)? } else { None };
+        if (lock.is_none() && dir.join(LOCK).exists()) || self.is_wanted(&dir) {
+            return Ok(false);
+        }
+        remove_tree(&dir)?;
+        drop(lock);
+        Ok(true)
+    }
+
+    /// Whether the record of a kept container that nobody holds is still good for something. One that cannot be
+    /// understood is: it may be a newer version's.
+    fn is_wanted(&self, dir: &Path) -> bool {
+        match file::read_json::<Record>(&dir.join(RECORD), limits::RECORD) {
+            Ok(record) => !record.auto_remove || !dir.join(STATE).exists(),
+            Err(error) => !error.is_missing(),
+        }
+    }
+}
+
+/// Takes the lock of a folder if nobody has it.
+pub(super) fn unheld(dir: &Path) -> Result<Option<Lock>, ContainersError> {
+    match Lock::try_acquire(&dir.join(LOCK), Mode::Exclusive) {
+        Err(error) if error.is_missing() => Ok(None),
+        other => Ok(other?),
+    }
+}
+
+/// Removes a folder of ours with whatever a container put there; one that is not there is fine.
+pub(super) fn remove_tree(path: &Path) -> Result<(), ContainersError> {
+    let failed = |source| ContainersError::Remove { path: path.to_owned(), source };
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let root = match Root::open(parent) {
+        Err(error) if error.is_missing() => return Ok(()),
+        other => other.map_err(failed)?,
+    };
+    match root.remove_tree(name) {
+        Err(error) if error.is_missing() => Ok(()),
+        other => other.map_err(failed),
+    }
+}
