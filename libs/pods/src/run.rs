@@ -20,6 +20,7 @@
 
 pub(crate) mod accounts;
 mod binds;
+pub(crate) mod calls;
 mod container;
 mod error;
 mod files;
