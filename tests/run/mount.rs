@@ -107,6 +107,21 @@ fn one_that_runs_is_mounted_as_it_is() {
     assert!(!env.store().join("containers").join(id).exists());
 }
 
+/// What is wrong with the words is said first, as podman says it.
+#[test]
+fn wrong_words_are_said_before_what_is_not_mounted() {
+    needs!(Userns, Overlay);
+    let env = Env::with_busybox();
+    let id = create(&env, "web");
+    let said = |words: &[&str]| env.named("podman", words).run().fails(125);
+    assert_eq!(said(&["unmount", "-l", "web"]), "Error: --latest and containers cannot be used together\n");
+    assert!(said(&["unmount", "none"]).contains("no such container"));
+    assert_eq!(
+        said(&["unmount", "web"]),
+        format!("Error: unmounting container {id}: layer is not mounted\n")
+    );
+}
+
 /// Two overlays never share an upper folder.
 #[test]
 fn what_is_mounted_in_a_session_is_not_mounted_again() {

@@ -79,14 +79,10 @@ pub fn mount(call: &Call) -> Result<Exit, CommandError> {
 /// Takes off what is mounted.
 ///
 /// # Errors
-/// One is not mounted here, or in use; the others were tried all the same.
+/// One is not mounted, or in use; the others were tried all the same.
 pub fn unmount(call: &Call) -> Result<Exit, CommandError> {
     let flags = &call.flags;
     let all = flags.bool("all");
-    // Outside of a session nothing is mounted.
-    if !all {
-        check_session(call)?;
-    }
     let place = Place::find(&call.globals)?;
     let containers = Containers::new(&place.dirs);
     let wanted = wanted(call, &containers, Rules { ignore: false, all: |_| true, narrows: false })?;
@@ -101,8 +97,12 @@ pub fn unmount(call: &Call) -> Result<Exit, CommandError> {
         }
         let id = &container.record.id;
         let text = format!("unmounting container {id}: layer is not mounted");
-        Err(CommandError::user(format!("container {id} is not mounted in this session"))
-            .peer(Sentence::Other(text)))
+        let error = if unshare::is_session() {
+            CommandError::user(format!("container {id} is not mounted in this session"))
+        } else {
+            no_session(call)
+        };
+        Err(error.peer(Sentence::Other(text)))
     })
 }
 
@@ -114,9 +114,12 @@ fn check_session(call: &Call) -> Result<(), CommandError> {
         "cannot run command \"podman {}\" in rootless mode, must execute `podman unshare` first",
         call.path
     );
-    Err(CommandError::user("containers are mounted in a session of `ctr unshare`")
-        .peer(Sentence::Other(text))
-        .hint(format!("{} unshare", call.caller.name)))
+    Err(no_session(call).peer(Sentence::Other(text)))
+}
+
+fn no_session(call: &Call) -> CommandError {
+    CommandError::user("containers are mounted in a session of `ctr unshare`")
+        .hint(format!("{} unshare", call.caller.name))
 }
 
 fn list(call: &Call, containers: &Containers) -> Result<Exit, CommandError> {

@@ -1,12 +1,18 @@
 //! Kept containers that are of no use to us: whose record is damaged, was written by a newer version, or is not ours to
 //! read. They are in no list, and keep their names; who names one is told, and can have it removed by force.
 
+use std::time::Duration;
+
 use ctr_core::file;
 use ctr_core::limits;
+use ctr_core::lock::{Lock, Mode};
 
-use super::sweep::{remove_tree, unheld};
-use super::{Containers, ContainersError, Kind, RECORD, ids_in};
+use super::sweep::remove_tree;
+use super::{Containers, ContainersError, Kind, LOCK, RECORD, ids_in};
 use crate::record::{Record, VERSION};
+
+/// How long one is waited for whose monitor is about to go.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What all versions of a record have.
 #[derive(serde::Deserialize)]
@@ -62,7 +68,12 @@ impl Containers {
     /// Something cannot be removed.
     pub fn remove_damaged(&self, id: &str) -> Result<bool, ContainersError> {
         let dir = self.kept.join(id);
-        let Some(lock) = unheld(&dir)? else { return Ok(!dir.exists()) };
+        let lock = match Lock::acquire_within(&dir.join(LOCK), Mode::Exclusive, PATIENCE) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return Ok(!dir.exists()),
+            Err(error) if error.is_missing() => return Ok(true),
+            Err(error) => return Err(error.into()),
+        };
         remove_tree(&dir)?;
         drop(lock);
         self.names(Kind::Kept).sweep()?;
