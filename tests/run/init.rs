@@ -1,5 +1,6 @@
 //! `ctr init`: a container of which everything is there but its command.
 
+use ctr_tests::image::{Image, Layer};
 use ctr_tests::{BUSYBOX, Env, needs};
 use rustix::process::{Signal, kill_process};
 
@@ -146,6 +147,25 @@ fn a_command_that_cannot_be_run_is_told_of() {
         assert_eq!(env.ok(["wait", name]), "127");
     }
     assert_eq!(statuses(&env), "folder created, missing created, one exited, two exited");
+}
+
+#[test]
+fn a_command_that_needs_a_right_to_be_run_has_it() {
+    needs!(Userns);
+    let env = Env::new();
+    // Nobody but root may run it, or who passes by such rules.
+    let tool = Layer::new().file("tool", 0o700, "#!/bin/sh\nexit 6\n");
+    env.load(&Image::busybox(BUSYBOX, [tool]));
+    let user = ["--user", "1000:1000"];
+    env.ok(
+        [&["create", "--name", "able"][..], &user, &["--cap-add", "dac_override", BUSYBOX, "/tool"]].concat()
+    );
+    env.ok(["init", "able"]);
+    env.ok(["start", "able"]);
+    assert_eq!(env.ok(["wait", "able"]), "6");
+    env.ok([&["create", "--name", "unable"][..], &user, &[BUSYBOX, "/tool"]].concat());
+    let said = env.ctr(["init", "unable"]).run().fails(126);
+    assert!(said.contains("cannot run `/tool`"), "{said}");
 }
 
 #[test]

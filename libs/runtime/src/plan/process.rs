@@ -291,7 +291,8 @@ pub(super) fn narrow(plan: &mut Builder, process: &Process, rest: &Rest<'_>) -> 
     if rest.waits {
         let files = Block::of(candidates(process.args.first().ok_or(PlanError::NoCommand)?, &process.env))?;
         // The calls that this takes may be forbidden from the next step on.
-        plan.add(Step::Await { files: files.strings(), keep: preserved.words() });
+        let effective = sets.effective.bits();
+        plan.add(Step::Await { files: files.strings(), effective, keep: preserved.words() });
     }
     let capabilities = Step::Capabilities {
         effective: sets.effective.bits(),

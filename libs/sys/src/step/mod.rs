@@ -415,6 +415,8 @@ declare! {
     47 Await {
         /// The files to look for, in order.
         files: Strings<'a>,
+        /// The capabilities that the command will be run with.
+        effective: u64,
         /// Numbers of descriptors that stay open meanwhile, in ascending order.
         keep: Words<'a>,
     }

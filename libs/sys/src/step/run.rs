@@ -111,8 +111,12 @@ impl Engine {
     }
 
     /// Says that all is there but the command, if that can be run, and waits for the word.
-    fn wait_for_start(&mut self, files: Strings<'_>, keep: Words<'_>) -> Result<()> {
-        look_for(files)?;
+    fn wait_for_start(&mut self, files: Strings<'_>, effective: u64, keep: Words<'_>) -> Result<()> {
+        let held = crate::cred::sets()?;
+        crate::cred::set_sets(crate::cred::Sets { effective, ..held })?;
+        let found = look_for(files);
+        crate::cred::set_sets(held)?;
+        found?;
         self.close_all_but(keep)?;
         control::report(self.control()?, &Report::Waiting, None)?;
         control::wait_for_go(self.control()?)
@@ -217,7 +221,7 @@ impl Engine {
             }
             Step::Seccomp { program, flags } => self.seccomp(program, flags),
             Step::Supervise { terminal } => self.supervise(terminal),
-            Step::Await { files, keep } => self.wait_for_start(files, keep),
+            Step::Await { files, effective, keep } => self.wait_for_start(files, effective, keep),
             Step::Exec { files, arguments, environment } => {
                 self.failure = FOUND;
                 exec(files, arguments, environment)
@@ -238,11 +242,12 @@ fn map(plan: OwnedFd) -> Result<&'static [u8]> {
     Ok(unsafe { core::slice::from_raw_parts(address.cast::<u8>(), length) })
 }
 
-/// Whether one of the files can be run.
+/// Whether one of the files can be run with the capabilities that are in effect, as exec asks; without the flag they would
+/// not count for whoever is not root.
 fn look_for(files: Strings<'_>) -> Result<()> {
     let mut worst = Errno::NOENT;
     for file in files.iter() {
-        match rustix::fs::accessat(CWD, file, Access::EXEC_OK, AtFlags::empty()) {
+        match rustix::fs::accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS) {
             Ok(()) => return Ok(()),
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(errno) => worst = errno,
