@@ -283,10 +283,22 @@ impl World {
         for id in expect(self.env.ctr(listed).run())?.lines() {
             let _picture = expect(self.env.ctr(["inspect", id]).run())?;
             let _id = expect(self.env.ctr(["rm", "-f", "-t", "0", id]).run())?;
+            if let Some(group) = group(id).filter(|group| group.exists()) {
+                return Err(format!("removed, and its control group is left: {}", group.display()));
+            }
         }
         let left = expect(self.env.ctr(listed).run())?;
         if left.is_empty() { Ok(()) } else { Err(format!("removed, and still listed: {left}")) }
     }
+}
+
+/// Where the control group of a container is that was started from here, if it has one.
+fn group(id: &str) -> Option<PathBuf> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let mounts = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(Path::new);
+    let root = mounts.into_iter().find(|root| root.join("cgroup.procs").exists())?;
+    Some(root.join(own).join(format!("ctr-{id}")))
 }
 
 /// Waits for the end of a process that was killed.

@@ -435,3 +435,31 @@ fn log_drivers_and_their_limits() {
         assert_eq!(run(&wrong, "true").code(), 125, "{wrong:?}");
     }
 }
+
+/// Beside one that runs, which says where such groups are.
+#[test]
+fn a_start_that_fails_leaves_no_control_group() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let _id = env.ok(["run", "-d", "--name", "one", "--network", "none", BUSYBOX, "sleep", "1000"]);
+    let group = field(&env, "one", "{{.State.CgroupPath}}");
+    let Some(groups) = Path::new(&group).parent().filter(|groups| groups.is_absolute()) else {
+        println!("skipped: no control group may be made here");
+        return;
+    };
+    env.ctr(["run", "-d", "--name", "bad", "--network", "none", BUSYBOX, "nosuch"]).run().fails(127);
+    env.ctr(["run", "-d", "--name", "worse", "--network", "none", "-u", "nobody-at-all", BUSYBOX, "true"])
+        .run()
+        .fails(126);
+    assert_ne!(env.ctr(["start", "bad"]).run().code(), 0);
+    for name in ["bad", "worse"] {
+        let left = groups.join(format!("ctr-{}", field(&env, name, "{{.Id}}")));
+        assert!(!left.exists(), "{}", left.display());
+    }
+    // What a start that was killed has left goes with the container.
+    let id = field(&env, "bad", "{{.Id}}");
+    let left = groups.join(format!("ctr-{id}"));
+    std::fs::create_dir(&left).expect("it is ours to make");
+    let _ids = env.ok(["rm", "-f", "-a", "-t", "0"]);
+    assert!(!left.exists() && !Path::new(&group).exists());
+}

@@ -237,10 +237,18 @@ impl Container {
     pub fn group(&self) -> Option<&Path> {
         self.state.as_ref()?.cgroup.as_deref()
     }
+
+    /// The control group that its last start was to have: also one that was killed before its state was written.
+    #[must_use]
+    pub fn noted_group(&self) -> Option<PathBuf> {
+        claim::noted_group(&self.folder)
+    }
 }
 
 /// The names of files in a container's folder.
 pub const LOCK: &str = "lock";
+/// Where the control group of the last start is, or was to be.
+const GROUP: &str = "group";
 /// What was asked for.
 pub const RECORD: &str = "record.json";
 /// The last start.

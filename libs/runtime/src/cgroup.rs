@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 /// Where version 2 is mounted: alone, or beside version 1.
@@ -19,13 +19,14 @@ const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 /// `CGROUP2_SUPER_MAGIC`.
 const CGROUP2: u64 = 0x6367_7270;
 
-/// A control group.
+/// A control group, which goes with this unless it is [kept](Self::keep).
 #[derive(Debug)]
 pub struct Group {
     /// Its folder.
     pub path: PathBuf,
     /// The same, open.
     pub folder: OwnedFd,
+    kept: bool,
 }
 
 /// A control group cannot be used.
@@ -44,12 +45,19 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Gr
 }
 
 impl Group {
-    /// Makes a group below our own; `None` where we may not.
+    /// Where a group below our own would be; `None` where we may not make any.
+    #[must_use]
+    pub fn place(name: &str) -> Option<PathBuf> {
+        let own = own()?;
+        rustix::fs::accessat(CWD, &own, Access::WRITE_OK, AtFlags::EACCESS).ok()?;
+        Some(own.join(name))
+    }
+
+    /// Makes a group; `None` where we may not after all.
     ///
     /// # Errors
     /// It was made and cannot be opened.
-    pub fn make(name: &str) -> Result<Option<Self>, GroupError> {
-        let Some(path) = own().map(|own| own.join(name)) else { return Ok(None) };
+    pub fn make(path: PathBuf) -> Result<Option<Self>, GroupError> {
         match std::fs::create_dir(&path) {
             Ok(()) => {}
             // One that a killed predecessor left.
@@ -59,7 +67,23 @@ impl Group {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = openat(CWD, &path, flags, Mode::empty());
         let folder = folder.map_err(|errno| failed("open", &path)(errno.into()))?;
-        Ok(Some(Self { path, folder }))
+        Ok(Some(Self { path, folder, kept: false }))
+    }
+
+    /// From here on it is for others to remove.
+    #[must_use]
+    pub fn keep(mut self) -> Self {
+        self.kept = true;
+        self
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if !self.kept {
+            // Where somebody lives in it all the same, it is theirs.
+            std::fs::remove_dir(&self.path).ok();
+        }
     }
 }
 

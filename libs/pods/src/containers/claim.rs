@@ -1,7 +1,9 @@
 //! Holding a container: whoever makes, starts, supervises, changes or removes one does it behind its lock.
 
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ctr_core::file::{self, FileError};
@@ -9,10 +11,13 @@ use ctr_core::id::ContainerId;
 use ctr_core::lock::{Holder, Lock, Mode, Waiting};
 use ctr_core::process::Identity;
 use ctr_core::{atomic, limits};
+use ctr_runtime::cgroup;
 
 use super::names::check_name;
 use super::sweep::remove_tree;
-use super::{Container, Containers, ContainersError, ENDING, Kind, LOCK, NEXT, RECORD, STARTING, STATE};
+use super::{
+    Container, Containers, ContainersError, ENDING, GROUP, Kind, LOCK, NEXT, RECORD, STARTING, STATE,
+};
 use crate::record::{Record, State, Time};
 
 /// How long a lock that is held is waited for: as long as a reader asks for it, or a monitor takes to leave.
@@ -240,6 +245,19 @@ impl Claim {
         Ok(atomic::remove(&self.dir.join(ENDING))?)
     }
 
+    /// Notes where the control group of a start is about to be made, so that it is found if we are killed before the start is
+    /// written down. One that another start has left elsewhere goes.
+    ///
+    /// # Errors
+    /// The directory cannot be written to.
+    pub fn notes_group(&self, path: &Path) -> Result<(), ContainersError> {
+        if let Some(left) = noted_group(&self.dir).filter(|left| left != path) {
+            // If it is in use, it is not left.
+            cgroup::remove(&left).ok();
+        }
+        Ok(atomic::write_transient(&self.dir.join(GROUP), path.as_os_str().as_bytes())?)
+    }
+
     /// Whether its init ran before.
     #[must_use]
     pub fn was_started(&self) -> bool {
@@ -294,6 +312,12 @@ impl Claim {
         drop(lock);
         Ok(())
     }
+}
+
+/// The control group that the last start of a container in a folder was to have.
+pub(super) fn noted_group(dir: &Path) -> Option<PathBuf> {
+    let path = file::read(&dir.join(GROUP), limits::RECORD).ok()?;
+    Some(OsStr::from_bytes(&path).into())
 }
 
 /// The kernel names who took the lock, which may have handed it on and be gone: the record names whom it was for.

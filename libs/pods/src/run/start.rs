@@ -57,12 +57,20 @@ pub(super) struct Start<'a> {
     plan: &'a Plan,
     given: Given,
     streams: Streams,
-    group: Option<Group>,
     stage: Stage,
     begun: Begun,
+    /// After the process that lives in it: nobody may when it goes.
+    group: Option<Group>,
     facts: PlanFacts,
     /// Another container's `/dev/shm`.
     shm: Option<&'a OwnedFd>,
+}
+
+/// Makes a control group for this start, where the user may.
+fn group(container: &Container<'_>) -> Result<Option<Group>, RunError> {
+    let Some(path) = Group::place(&format!("ctr-{}", container.claim.id)) else { return Ok(None) };
+    container.claim.notes_group(&path)?;
+    Ok(Group::make(path)?)
 }
 
 /// What does not depend on the image's accounts.
@@ -112,7 +120,7 @@ impl<'a> Start<'a> {
         let stage = plan::stage(&spec, &facts)?;
         let group = match container.claim.kind {
             Kind::Fleeting => None,
-            Kind::Kept => Group::make(&format!("ctr-{}", container.claim.id))?,
+            Kind::Kept => group(container)?,
         };
         let proof = SingleThreaded::here().map_err(RunError::Clone)?;
         let before = before(&streams)?;
@@ -181,7 +189,7 @@ impl<'a> Start<'a> {
         for notice in &running.notices {
             note(Note::Start(notice.clone()));
         }
-        Ok(Started { running, streams: self.streams, group: self.group })
+        Ok(Started { running, streams: self.streams, group: self.group.map(Group::keep) })
     }
 
     /// Opens what is bound: a detached mount for each that the plan asks for.
