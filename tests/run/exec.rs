@@ -267,7 +267,9 @@ fn who_joins_cannot_be_looked_into() {
     for _ in 0..30 {
         env.ok(["exec", "c", "true"]);
     }
-    env.ok(["exec", "c", "touch", "/stop"]);
+    // The container may end before the command that has it end.
+    let last = env.ctr(["exec", "c", "touch", "/stop"]).run();
+    assert!([0, 137].contains(&last.code()), "{last}");
     assert_eq!(running.finish().stdout, "stopped\n");
 }
 
