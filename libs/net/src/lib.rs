@@ -1,0 +1,14 @@
+//! The network of a container whose user has no rights on the host: a router namespace and the process that serves it.
+//!
+//! ```text
+//! container ──veth── router namespace ── netd ── sockets on the host
+//! ```
+//!
+//! The router's kernel ends the container's connections; `netd` decides each new one, makes it on the host, and moves
+//! bytes. What it reads was written by a container's root, who may send any frame, so reading and deciding are apart
+//! from sockets and can be tested alone: [`wire`] says what a frame is, [`policy`] whether it may become a flow.
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod policy;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! Frames, read and built: IPv4 and IPv6, TCP, UDP and ICMP.
+
+pub mod checksum;
