@@ -1,0 +1,44 @@
+//! Frames as a container's root may send them: reading one ends, and what is built of it is a packet that can be read.
+#![no_main]
+
+use ctr_net::wire::checksum::Sum;
+use ctr_net::wire::ip::Packet;
+use ctr_net::wire::{Datagram, Echo, Refused, Syn, Trouble, trouble, with_checksums};
+
+const TROUBLES: [Trouble; 5] =
+    [Trouble::Network, Trouble::Host, Trouble::Port, Trouble::Prohibited, Trouble::TooBig(1280)];
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    // Which trouble is told of; the highest bit leaves a wrong sum of an IPv4 header as it is.
+    let Some((&choice, frame)) = input.split_first() else { return };
+    let mut frame = frame.to_vec();
+    if choice & 0x80 == 0 && let Some(header) = frame.get_mut(..20) && header[0] >> 4 == 4 {
+        header[10..12].fill(0);
+        let sum = Sum::default().over(header).finish();
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+    }
+    let Ok(packet) = Packet::parse(&frame) else {
+        assert!(Syn::parse(&frame, false).is_err() && Datagram::parse(&frame, false).is_err());
+        return;
+    };
+    if let Ok(syn) = Syn::parse(&frame, false) {
+        let whole = with_checksums(&frame).expect("a packet to be sent on");
+        assert_eq!(Syn::parse(&whole, true), Ok(syn));
+        let reset = syn.reset().expect("a reset");
+        assert_eq!(Syn::parse(&reset, true), Err(Refused::Flags));
+    }
+    if let Ok(datagram) = Datagram::parse(&frame, false) {
+        assert_eq!(Datagram::parse(&datagram.build().expect("a packet"), true), Ok(datagram));
+    }
+    if let Ok(echo) = Echo::parse(&frame, false) {
+        let reply = echo.reply().expect("a reply");
+        let reply = Packet::parse(&reply).expect("a packet");
+        assert_eq!((reply.source, reply.destination), (echo.destination, echo.source));
+    }
+    let what = TROUBLES[usize::from(choice & 0x7f) % TROUBLES.len()];
+    if let Ok(told) = trouble(packet.destination, what, &frame) {
+        assert!(told.len() <= if packet.source.is_ipv4() { 576 } else { 1280 });
+        assert_eq!(Packet::parse(&told).expect("a packet").destination, packet.source);
+        assert_eq!(trouble(packet.destination, what, &told), Err(Refused::Unanswerable));
+    }
+});
