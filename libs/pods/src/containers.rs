@@ -47,7 +47,7 @@ pub use claim::Claim;
 use names::{Names, check_name};
 pub use overview::Threads;
 
-use crate::record::{Ending, Record, State, VERSION};
+use crate::record::{Ending, Record, State};
 use crate::request::{LogDriver, Request};
 use crate::status::{self, Evidence, Status};
 
@@ -376,12 +376,7 @@ impl Containers {
             return Ok(None);
         }
         let folder = self.records(kind).join(id);
-        let Ok(record) = file::read_json::<Record>(&folder.join(RECORD), limits::RECORD) else {
-            return Ok(None);
-        };
-        if record.version != VERSION {
-            return Ok(None);
-        }
+        let Ok(Some(record)) = self.record(kind, id) else { return Ok(None) };
         let (state, damaged) = match file::read_json::<State>(&folder.join(STATE), limits::RECORD) {
             Ok(state) => (Some(state), false),
             Err(error) => (None, !error.is_missing()),

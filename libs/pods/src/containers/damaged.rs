@@ -43,23 +43,32 @@ impl Containers {
     }
 
     /// Why the record that is there is of no use.
-    pub(super) fn damage(&self, id: &str) -> Option<ContainersError> {
-        let path = self.kept.join(id).join(RECORD);
-        let id = id.to_owned();
-        match file::read(&path, limits::RECORD) {
-            Err(error) if error.is_missing() => return None,
-            Err(source) if source.is_refused() => return Some(ContainersError::Unreadable { id, source }),
-            Err(_) => return Some(ContainersError::Damaged(id)),
-            Ok(text) => match serde_json::from_slice::<Versioned>(&text) {
-                Ok(Versioned { version }) if version > VERSION => return Some(ContainersError::Newer(id)),
-                _ => {}
-            },
+    fn damage(&self, id: &str) -> Option<ContainersError> {
+        self.record(Kind::Kept, id).err()
+    }
+
+    /// The record of one, if there is any.
+    ///
+    /// # Errors
+    /// It is there, and of no use: why.
+    pub(super) fn record(&self, kind: Kind, id: &str) -> Result<Option<Record>, ContainersError> {
+        let id = || id.to_owned();
+        let text = match file::read(&self.records(kind).join(id()).join(RECORD), limits::RECORD) {
+            Ok(text) => text,
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(source) if source.is_refused() => {
+                return Err(ContainersError::Unreadable { id: id(), source });
+            }
+            Err(_) => return Err(ContainersError::Damaged(id())),
+        };
+        match serde_json::from_slice::<Record>(&text) {
+            Ok(record) if record.version == VERSION => return Ok(Some(record)),
+            _ => {}
         }
-        match file::read_json::<Record>(&path, limits::RECORD) {
-            Ok(record) if record.version == VERSION => None,
-            Err(error) if error.is_missing() => None,
-            _ => Some(ContainersError::Damaged(id)),
-        }
+        Err(match serde_json::from_slice::<Versioned>(&text) {
+            Ok(Versioned { version }) if version > VERSION => ContainersError::Newer(id()),
+            _ => ContainersError::Damaged(id()),
+        })
     }
 
     /// Removes such a container, in A; `false` is one that somebody holds.

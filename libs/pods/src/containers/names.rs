@@ -107,13 +107,14 @@ impl<'a> Names<'a> {
     }
 
     /// Whether a container has a right to its name: somebody makes or supervises it, or it is kept, be it of use to us or
-    /// not.
+    /// not. The lock is asked first: who makes one lets go of it once the record is there.
     fn is_there(&self, id: &str) -> Result<bool, ContainersError> {
-        if self.kind == Kind::Kept && self.containers.damage(id).is_some() {
-            return Ok(true);
+        let folder = self.containers.records(self.kind).join(id);
+        match Lock::is_held(&folder.join(LOCK)) {
+            Ok(true) => Ok(true),
+            _ if self.kind == Kind::Kept && self.containers.is_wanted(id, &folder) => Ok(true),
+            free => Ok(free?),
         }
-        let held = Lock::is_held(&self.containers.records(self.kind).join(id).join(LOCK))?;
-        Ok(held || (self.kind == Kind::Kept && self.containers.read(self.kind, id)?.is_some()))
     }
 
     /// Gives up the names of containers that are no more.

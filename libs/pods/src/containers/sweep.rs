@@ -2,13 +2,10 @@
 
 use std::path::Path;
 
-use ctr_core::file;
-use ctr_core::limits;
 use ctr_core::lock::{Lock, Mode};
 use ctr_core::rooted::Root;
 
-use super::{Containers, ContainersError, Kind, LOCK, RECORD, STATE, ids_in};
-use crate::record::Record;
+use super::{Containers, ContainersError, Kind, LOCK, STATE, ids_in};
 
 impl Containers {
     /// Removes what killed supervisors left. Only from a process in A: upper folders hold files of every id.
@@ -56,7 +53,7 @@ impl Containers {
         }
         // A layer of another boot has no lock, and needs none: nobody makes folders of an id that is taken.
         let lock = if dir.join(LOCK).exists() { unheld(&dir)? } else { None };
-        if (lock.is_none() && dir.join(LOCK).exists()) || self.is_wanted(&dir) {
+        if (lock.is_none() && dir.join(LOCK).exists()) || self.is_wanted(id, &dir) {
             return Ok(false);
         }
         remove_tree(&dir)?;
@@ -66,16 +63,17 @@ impl Containers {
 
     /// Whether the record of a kept container that nobody holds is still good for something. One that cannot be
     /// understood is: it may be a newer version's.
-    fn is_wanted(&self, dir: &Path) -> bool {
-        match file::read_json::<Record>(&dir.join(RECORD), limits::RECORD) {
-            Ok(record) => !record.auto_remove || !dir.join(STATE).exists(),
-            Err(error) => !error.is_missing(),
+    pub(super) fn is_wanted(&self, id: &str, dir: &Path) -> bool {
+        match self.record(Kind::Kept, id) {
+            Ok(Some(record)) => !record.auto_remove || !dir.join(STATE).exists(),
+            Ok(None) => false,
+            Err(_) => true,
         }
     }
 }
 
 /// Takes the lock of a folder if nobody has it.
-pub(super) fn unheld(dir: &Path) -> Result<Option<Lock>, ContainersError> {
+fn unheld(dir: &Path) -> Result<Option<Lock>, ContainersError> {
     match Lock::try_acquire(&dir.join(LOCK), Mode::Exclusive) {
         Err(error) if error.is_missing() => Ok(None),
         other => Ok(other?),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::record::VERSION;
 use ctr_core::process::Identity;
 use ctr_userns::map::IdMap;
 
@@ -207,8 +208,15 @@ fn a_half_made_kept_container_is_garbage_and_one_of_a_newer_version_is_not() {
     let newer = kept(&place, "newer", false);
     let folder = place.containers.kept.join(newer.as_str());
     std::fs::write(folder.join(RECORD), "{\"version\":99}").unwrap();
+    // One that would be garbage if what its record says meant the same there.
+    let once = place.containers.kept.join(kept(&place, "once", true).as_str());
+    let text = std::fs::read_to_string(once.join(RECORD)).unwrap();
+    let (ours, theirs) = (format!("\"version\":{VERSION}"), "\"version\":99");
+    assert!(text.contains(&ours));
+    std::fs::write(once.join(RECORD), text.replace(&ours, theirs)).unwrap();
+    std::fs::write(once.join(STATE), "{}").unwrap();
     assert_eq!(place.containers.sweep().unwrap().len(), 1);
-    assert!(folder.exists());
+    assert!(folder.exists() && once.exists());
 }
 
 #[test]
