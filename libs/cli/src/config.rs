@@ -62,13 +62,12 @@ impl Settings {
     /// # Errors
     /// A file that must be there is not, or one cannot be read or understood.
     pub(crate) fn read(modules: &[String]) -> Result<Self, ConfigError> {
-        let plain = places(&CONTAINERS);
-        let storage = Places { only: path(STORAGE.variable), last: last(&STORAGE), ..plain.clone() };
-        let with_modules = Places { modules: modules.to_vec(), ..plain };
+        let everywhere = everywhere();
+        let with_modules = Places { modules: modules.to_vec(), ..places(&CONTAINERS, everywhere.clone()) };
         let folders = Folders::of(&with_modules);
         Ok(Self {
             containers: Config::read(&CONTAINERS, &with_modules, &folders)?,
-            storage: Config::read(&STORAGE, &storage, &folders)?,
+            storage: Config::read(&STORAGE, &places(&STORAGE, everywhere), &folders)?,
             folders,
         })
     }
@@ -187,7 +186,7 @@ fn open(error: &FileError) -> String {
 
 /// The names of the modules that are there, the user's first.
 pub(crate) fn modules() -> Vec<String> {
-    let folders = module_folders(&CONTAINERS, &places(&CONTAINERS));
+    let folders = module_folders(&CONTAINERS, &places(&CONTAINERS, everywhere()));
     let names = folders.iter().flat_map(|folder| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let mut names: Vec<_> =
@@ -198,7 +197,8 @@ pub(crate) fn modules() -> Vec<String> {
     names.collect()
 }
 
-fn places(family: &Family) -> Places {
+/// Where files of every family lie.
+fn everywhere() -> Places {
     let home = || path("HOME").map(|home| home.join(".config"));
     let user = path("XDG_CONFIG_HOME").or_else(home).filter(|folder| folder.is_absolute());
     Places {
@@ -206,15 +206,14 @@ fn places(family: &Family) -> Places {
         admin: Path::new("/etc/containers").to_owned(),
         user: user.map(|folder| folder.join("containers")),
         uid: rustix::process::geteuid().as_raw(),
-        only: path(family.variable),
-        last: last(family),
-        modules: Vec::new(),
+        ..Places::default()
     }
 }
 
-/// The file of a family that the environment wants to be read last.
-fn last(family: &Family) -> Option<PathBuf> {
-    path(&format!("{}_OVERRIDE", family.variable))
+/// The same with those that the environment names for this family.
+fn places(family: &Family, everywhere: Places) -> Places {
+    let last = path(&format!("{}_OVERRIDE", family.variable));
+    Places { only: path(family.variable), last, ..everywhere }
 }
 
 fn path(variable: &str) -> Option<PathBuf> {
