@@ -1,6 +1,6 @@
 //! `ctr rm`: containers go away.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
@@ -12,13 +12,14 @@ use ctr_pods::dependencies;
 use ctr_pods::happened::Who;
 use ctr_pods::remove::{Removal, RemoveError, seize};
 use ctr_pods::run::session;
-use ctr_pods::stop::{self, Asked, Stopping};
+use ctr_pods::stop::{Asked, Stopping};
 use ctr_pods::volumes;
 use ctr_store::Store;
 use ctr_userns::level_a::LevelA;
 
 use super::begin::happened;
 use super::select::{self, Rules, Wanted, each, each_begun, grace, wanted};
+use super::stop;
 use crate::error;
 use crate::place::{Place, waits};
 
@@ -75,32 +76,28 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
         call.ui.line(&shown)?;
     }
     // Of several, all are asked to end before the first is waited for.
-    let mut asked = HashSet::new();
     let several = force && wanted.len() > 1;
     let ask = |container: &Container| {
-        let first = several && asked.insert(container.record.id.clone());
-        if first { ask(call, &containers, container) } else { None }
+        if several { ask(call, &containers, container) } else { Asked::default() }
     };
     each_begun(call, wanted, error::of_removed, ask, |container, asked| {
         if remover.gone.contains(container.record.id.as_str()) {
             return Ok(false);
         }
-        if let Some(asked) = asked {
-            asked.wait(&containers, &mut |waiting| waits(waiting, &call.ui)).ok();
-        }
+        stop::wait(call, &containers, asked.unwrap_or_default()).ok();
         remover.remove(container, Removal { force, grace: grace(flags, container) }).map(|()| true)
     })
 }
 
 /// Asks a container to end that nothing keeps from being removed. What goes wrong is said when its turn comes, as then it
 /// is asked again.
-fn ask(call: &Call, containers: &Containers, container: &Container) -> Option<Asked> {
+fn ask(call: &Call, containers: &Containers, container: &Container) -> Asked {
     // One that others need does not end before them, if at all.
-    if !dependencies::dependents(containers, container).ok()?.is_empty() {
-        return None;
+    if !dependencies::dependents(containers, container).is_ok_and(|found| found.is_empty()) {
+        return Asked::default();
     }
     let how = Stopping { grace: grace(&call.flags, container), patient: false };
-    stop::ask(containers, container, how, &mut |waiting| waits(waiting, &call.ui)).ok()
+    stop::ask(call, containers, container, how).unwrap_or_default()
 }
 
 /// The container that is there and cannot be understood.

@@ -1,5 +1,6 @@
 //! Which containers a verb means: names, files with ids, the latest, all, filters.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -194,23 +195,25 @@ pub(super) fn each(
     wanted: Wanted,
     mut act: impl FnMut(&Container) -> Result<bool, CommandError>,
 ) -> Result<Exit, CommandError> {
-    each_begun(call, wanted, error::of_containers, |_| (), |container, ()| act(container))
+    each_begun(call, wanted, error::of_containers, |_| (), |container, _| act(container))
 }
 
-/// The same for what takes time: it is begun for many before the first is waited for. `missing` says what one that is not
-/// there means.
+/// The same for what takes time: it is begun for many before the first is waited for, and only once for one that was named
+/// twice: the second time there is nothing that was begun. `missing` says what one that is not there means.
 pub(super) fn each_begun<T>(
     call: &Call,
     wanted: Wanted,
     missing: fn(ContainersError) -> CommandError,
     mut begin: impl FnMut(&Container) -> T,
-    mut act: impl FnMut(&Container, T) -> Result<bool, CommandError>,
+    mut act: impl FnMut(&Container, Option<T>) -> Result<bool, CommandError>,
 ) -> Result<Exit, CommandError> {
     let mut failed = Vec::new();
     let (mut wanted, absent) = known(call, wanted);
     if let Some(error) = absent {
         return Err(missing(error));
     }
+    let mut seen = HashSet::new();
+    let mut begin = |one: &Container| seen.insert(one.record.id.clone()).then(|| begin(one));
     while !wanted.is_empty() {
         let later = wanted.split_off(wanted.len().min(AT_ONCE));
         let now = std::mem::replace(&mut wanted, later).into_iter();

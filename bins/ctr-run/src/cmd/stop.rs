@@ -1,6 +1,5 @@
 //! `ctr stop`, `ctr kill`, `ctr pause`, `ctr unpause`: signals, and the freezer.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use ctr_cli::app::Call;
@@ -83,19 +82,14 @@ pub fn stop(call: &Call) -> Result<Exit, CommandError> {
     let can = |status: Status| status.runs() || status == Status::Initialized;
     let rules = Rules { ignore: flags.bool("ignore"), all: can, narrows: false };
     let wanted = wanted(call, &containers, rules)?;
-    // One that is named twice is stopped already when its second turn comes.
-    let mut asked = HashSet::new();
-    let ask = |container: &Container| match asked.insert(container.record.id.clone()) {
-        true => {
-            stopped::note(container).ok();
-            ask(call, &containers, container, grace(flags, container))
-        }
-        false => Ok(Asked::default()),
+    let ask = |container: &Container| {
+        stopped::note(container).ok();
+        ask(call, &containers, container, stopping(call, grace(flags, container)))
     };
     each_begun(call, wanted, error::of_containers, ask, |container, asked| {
-        let stopped =
-            asked.and_then(|asked| asked.wait(&containers, &mut |waiting| waits(waiting, &call.ui)));
-        let stopped = stopped.map_err(error::of_stop)?;
+        // One that is named twice is stopped already when its second turn comes.
+        let asked = asked.transpose().map_err(error::of_stop)?.unwrap_or_default();
+        let stopped = wait(call, &containers, asked).map_err(error::of_stop)?;
         say(call, container, stopped, grace(flags, container));
         if stopped != Stopped::Already {
             happened(call, &place, &Who::from(&container.record), &[Event::Stop]);
@@ -121,15 +115,24 @@ fn seen_to_its_end(containers: &Containers, id: &str) -> Result<(), CommandError
     )))
 }
 
+/// How containers are stopped.
+fn stopping(call: &Call, grace: Option<Duration>) -> Stopping {
+    Stopping { grace, patient: call.caller.voice.is_peer() }
+}
+
 /// Asks a container to end.
-fn ask(
+pub(super) fn ask(
     call: &Call,
     containers: &Containers,
     container: &Container,
-    grace: Option<Duration>,
+    how: Stopping,
 ) -> Result<Asked, StopError> {
-    let how = Stopping { grace, patient: call.caller.voice.is_peer() };
     stop::ask(containers, container, how, &mut |waiting| waits(waiting, &call.ui))
+}
+
+/// Waits until one that was asked has ended.
+pub(super) fn wait(call: &Call, containers: &Containers, asked: Asked) -> Result<Stopped, StopError> {
+    asked.wait(containers, &mut |waiting| waits(waiting, &call.ui))
 }
 
 /// Stops one container, and says how if that was not by itself.
@@ -139,8 +142,8 @@ pub(super) fn end(
     container: &Container,
     grace: Option<Duration>,
 ) -> Result<Stopped, CommandError> {
-    let asked = ask(call, containers, container, grace).map_err(error::of_stop)?;
-    let stopped = asked.wait(containers, &mut |waiting| waits(waiting, &call.ui)).map_err(error::of_stop)?;
+    let asked = ask(call, containers, container, stopping(call, grace)).map_err(error::of_stop)?;
+    let stopped = wait(call, containers, asked).map_err(error::of_stop)?;
     say(call, container, stopped, grace);
     Ok(stopped)
 }
