@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::begin::happened;
-use super::start::KEYS;
+use super::run::DETACH_KEYS;
 use crate::error;
 use crate::place::Place;
 
@@ -38,7 +38,7 @@ pub const VERB: Verb =
         .flags(&[
             Flag::path("cidfile", "Read the container's id from a file"),
             Flag::bool("detach", "Run the process in the background").short('d'),
-            KEYS,
+            DETACH_KEYS,
             Flag::array("env", "Set environment variables").short('e'),
             Flag::array("env-file", "Read environment variables from a file"),
             Flag::bool("interactive", "Keep standard input open").short('i'),

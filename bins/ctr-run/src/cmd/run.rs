@@ -30,6 +30,7 @@ use ctr_pods::run::{self, Host, Note};
 use ctr_pods::terminal;
 use ctr_store::Store;
 
+pub(super) use flags::DETACH_KEYS;
 pub use flags::{CREATE, VERB};
 pub(super) use request::preserved;
 

@@ -17,7 +17,7 @@ use ctr_pods::stop::Stopped;
 use ctr_store::Store;
 
 use super::begin;
-use super::run::detach_keys;
+use super::run::{DETACH_KEYS, detach_keys};
 use super::select::{self, Wanted, each, grace, wanted};
 use super::stop::end;
 use crate::error;
@@ -25,11 +25,6 @@ use crate::place::Place;
 
 const ALL: &str = "all";
 const LATEST: Flag = Flag::bool("latest", "Act on the latest container").short('l');
-pub(super) const KEYS: Flag = Flag::string(
-    "detach-keys",
-    "Keys that leave the container alone, such as ctrl-p,ctrl-q; an empty text is none",
-)
-.default("ctrl-p,ctrl-q");
 const PROXY: Flag = Flag::bool("sig-proxy", "Forward signals to the container");
 
 /// `start`.
@@ -39,7 +34,7 @@ pub const START: Verb = Verb::new("[options] CONTAINER [CONTAINER...]", "Start o
     .flags(&[
         Flag::bool(ALL, "Start all containers regardless of their state or configuration"),
         Flag::bool("attach", "Attach container's STDOUT and STDERR").short('a'),
-        KEYS,
+        DETACH_KEYS,
         Flag::array("filter", "Filter output based on conditions given").short('f'),
         Flag::bool("interactive", "Make STDIN available to the contained process").short('i'),
         LATEST,
@@ -66,7 +61,7 @@ pub const ATTACH: Verb = Verb::new("[options] CONTAINER", "Attach to a running c
     .long("Attaches the terminal's standard input, output and error to a running container.")
     .examples(&["attach web", "attach --latest", "attach --no-stdin web"])
     .flags(&[
-        KEYS,
+        DETACH_KEYS,
         LATEST,
         Flag::bool("no-stdin", "Do not attach STDIN. The default is false"),
         PROXY.default("true"),

@@ -1,6 +1,14 @@
 //! The flags of `run`, as they are spelled.
 
 use ctr_cli::usage::{Arity, Flag, Verb};
+use ctr_pods::attach::DetachKeys;
+
+/// Of all verbs that relay a terminal.
+pub(in crate::cmd) const DETACH_KEYS: Flag = Flag::string(
+    "detach-keys",
+    r"Keys that leave the container alone: characters, or ctrl- and one of a-z, @, [, \, ], ^ and _; an empty text is none",
+)
+.default(DetachKeys::DEFAULT);
 
 /// `run`.
 pub const VERB: Verb = Verb::new("[options] IMAGE [COMMAND [ARG...]]", "Run a command in a new container")
@@ -16,8 +24,7 @@ pub const VERB: Verb = Verb::new("[options] IMAGE [COMMAND [ARG...]]", "Run a co
     .flags(&[
         Flag::strings("attach", "Attach to stdin, stdout or stderr").short('a'),
         Flag::bool("detach", "Run the container in the background and print its id").short('d'),
-        Flag::string("detach-keys", "Keys that leave the container alone: `a` to `z`, or `ctrl-` and one of them, @, [, \\\\, ], ^ or _; an empty text is none")
-            .default("ctrl-p,ctrl-q"),
+        DETACH_KEYS,
         Flag::bool("passwd", "Add an entry for the container's user to /etc/passwd and /etc/group")
             .default("true"),
         Flag::strings("preserve-fd", "Pass file descriptors into the container, comma-separated"),
