@@ -118,7 +118,7 @@ fn seize_once(
     if let Some(claim) = containers.hold(container)? {
         // A monitor that was killed has left its group.
         container.group().map_or(Ok(()), cgroup::remove).map_err(StopError::from)?;
-        if let Some(noted) = container.noted_group() {
+        if let Some(noted) = container.noted_group().filter(|noted| container.group() != Some(noted)) {
             // That of a start that wrote nothing down; where somebody lives in it all the same, it is no reason to stay.
             cgroup::remove(&noted).ok();
         }
