@@ -2,11 +2,10 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::process::Stdio;
 
 use ctr_tests::{Env, ability, needs};
 
-use crate::terminal::{shown, terminal};
+use crate::terminal::{shown, start_at, terminal};
 
 const DEBIAN: &str = "localhost/debian:latest";
 
@@ -44,10 +43,8 @@ fn debian_is_at_home_here() {
 
     // A shell at a terminal, and a package with a user of its own.
     let (mut ours, theirs) = terminal(24, 80);
-    let mut shell = env.ctr(["run", "--rm", "-it", "--network", "none", "-v", &bind, DEBIAN]);
-    let copy = theirs.try_clone().expect("a copy");
-    shell.command().stdin(theirs).stdout(Stdio::from(copy)).stderr(Stdio::null());
-    let mut child = shell.args(["bash"]).command().spawn().expect("a program that starts");
+    let shell = env.ctr(["run", "--rm", "-it", "--network", "none", "-v", &bind, DEBIAN, "bash"]);
+    let mut child = start_at(theirs, shell);
     ours.write_all(b"dpkg -i /w/hello.deb && hello-ctr | tr a-z A-Z; exit 7\n").expect("the terminal");
     let text = shown(ours);
     assert!(text.contains("THE PACKAGE RUNS"), "{text}");

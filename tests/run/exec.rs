@@ -1,14 +1,12 @@
 //! `ctr exec`: who runs, with what rights, what it sees, how it ends.
 
-use std::process::Stdio;
-
 use ctr_tests::env::Running;
 use ctr_tests::image::{Image, Layer};
 use ctr_tests::{BUSYBOX, Env, needs};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use crate::kept::wait_until_it_is;
-use crate::terminal::{shown, terminal};
+use crate::terminal::{shown, start_at, terminal};
 
 /// A container `c` that does nothing until it is removed.
 pub(crate) fn idle<'a>(env: &'a Env, flags: &[&str]) -> Running<'a> {
@@ -313,11 +311,7 @@ fn a_terminal_is_the_container_s() {
     let running = idle(&env, &["--cap-add", "sys_admin"]);
     let (ours, theirs) = terminal(33, 77);
     let script = "stty size; test -t 0 && test -t 2 && echo terminal; tty; echo $TERM; ps -o tty= -p $$ 2>/dev/null; exit 3";
-    let mut invocation = env.ctr(["exec", "-it", "c", "sh", "-c", script]);
-    let copy = theirs.try_clone().expect("a copy");
-    invocation.command().stdin(theirs).stdout(Stdio::from(copy)).stderr(Stdio::null());
-    let mut child = invocation.command().spawn().expect("a program that starts");
-    drop(invocation);
+    let mut child = start_at(theirs, env.ctr(["exec", "-it", "c", "sh", "-c", script]));
     let text = shown(ours);
     assert_eq!(child.wait().expect("its end").code(), Some(3), "{text}");
     assert!(text.starts_with("33 77\nterminal\n/dev/pts/0\nxterm\n"), "{text}");

@@ -1,13 +1,11 @@
 //! Containers that outlive the command that starts them: detached, attached to, started again, renamed, waited for.
 
-use std::io::Write as _;
 use std::path::Path;
-use std::process::Stdio;
 
 use ctr_tests::{BUSYBOX, Env, needs};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::terminal::{shown, terminal, wait_until_raw};
+use crate::terminal::typed;
 
 /// Starts a container and waits until its script says that it is `ready`; if it never does, until it has begun.
 pub(crate) fn detached(env: &Env, flags: &[&str], name: &str, script: &str) -> String {
@@ -232,18 +230,7 @@ fn signals_of_an_attached_command_go_to_the_container() {
 fn detach_keys_let_go_of_a_container() {
     needs!(Userns);
     let env = Env::with_busybox();
-    let typed = |args: &[&str], keys: &[u8]| {
-        let (mut ours, theirs) = terminal(24, 80);
-        let mut invocation = env.ctr(args);
-        let copy = theirs.try_clone().expect("a copy");
-        invocation.command().stdin(theirs).stdout(Stdio::from(copy));
-        let mut child = invocation.command().stderr(Stdio::null()).spawn().expect("a program that starts");
-        drop(invocation);
-        wait_until_raw(&ours);
-        ours.write_all(keys).expect("the terminal");
-        let text = shown(ours);
-        (child.wait().expect("its end").code(), text)
-    };
+    let typed = |args: &[&str], keys: &[u8]| typed(env.ctr(args), keys);
     let (code, _) = typed(&["run", "-it", "--name", "one", BUSYBOX, "sh"], b"\x10\x11");
     assert_eq!(code, Some(0));
     assert_eq!(field(&env, "one", "{{.State.Running}}"), "true");

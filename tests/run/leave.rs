@@ -1,25 +1,15 @@
 //! The detach keys of `ctr exec`: a command that goes on without whoever ran it.
 
-use std::io::{Read as _, Write as _};
-use std::process::Stdio;
+use std::io::Read as _;
 
 use ctr_tests::{Env, needs};
 
 use crate::exec::{end, exec, idle};
-use crate::terminal::{shown, terminal, wait_until_raw};
+use crate::terminal::{self, start_at, terminal, wait_until_raw};
 
-/// Types into a command as soon as its terminal takes each key. Its exit code, and what was shown.
+/// Types into a command of `exec`. Its exit code, and what was shown.
 fn typed(env: &Env, args: &[&str], keys: &[u8]) -> (Option<i32>, String) {
-    let (mut ours, theirs) = terminal(24, 80);
-    let mut invocation = env.ctr(["exec", "-it"]);
-    invocation.command().args(args).stdin(theirs.try_clone().expect("a copy"));
-    invocation.command().stdout(Stdio::from(theirs)).stderr(Stdio::null());
-    let mut child = invocation.command().spawn().expect("a program that starts");
-    drop(invocation);
-    wait_until_raw(&ours);
-    ours.write_all(keys).expect("the terminal");
-    let text = shown(ours);
-    (child.wait().expect("its end").code(), text)
+    terminal::typed(env.ctr(["exec", "-it"]).args(args), keys)
 }
 
 #[test]
@@ -71,10 +61,7 @@ fn a_command_hears_that_its_terminal_hung_up() {
     exec(&env, &[], "mkfifo /heard");
     let (ours, theirs) = terminal(24, 80);
     let script = "trap 'echo hung up >/heard' HUP; echo ready; while :; do sleep 0.01; done";
-    let mut invocation = env.ctr(["exec", "-it", "c", "sh", "-c", script]);
-    invocation.command().stdin(theirs.try_clone().expect("a copy")).stdout(Stdio::from(theirs));
-    let mut child = invocation.command().stderr(Stdio::null()).spawn().expect("a program that starts");
-    drop(invocation);
+    let mut child = start_at(theirs, env.ctr(["exec", "-it", "c", "sh", "-c", script]));
     wait_until_raw(&ours);
     let mut first = [0; 5];
     (&ours).read_exact(&mut first).expect("what it shows");

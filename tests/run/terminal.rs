@@ -3,9 +3,9 @@
 use std::io::Read as _;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
-use ctr_tests::{BUSYBOX, Env, needs};
+use ctr_tests::{BUSYBOX, Env, Invocation, needs};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 /// A pair of a terminal of ours, with a size.
@@ -44,22 +44,32 @@ pub(crate) fn shown(mut ours: std::fs::File) -> String {
     String::from_utf8_lossy(&bytes).replace("\r\n", "\n")
 }
 
+/// Starts a command that has the other side of a terminal, and nowhere to complain.
+pub(crate) fn start_at(theirs: OwnedFd, mut invocation: Invocation<'_>) -> Child {
+    let copy = theirs.try_clone().expect("a copy");
+    let command = invocation.command().stdin(theirs).stdout(Stdio::from(copy)).stderr(Stdio::null());
+    command.spawn().expect("a program that starts")
+}
+
+/// Types into a command as soon as its terminal takes each key. Its exit code, and what was shown.
+pub(crate) fn typed(invocation: Invocation<'_>, keys: &[u8]) -> (Option<i32>, String) {
+    let (mut ours, theirs) = terminal(24, 80);
+    let mut child = start_at(theirs, invocation);
+    wait_until_raw(&ours);
+    ours.write_all(keys).expect("the terminal");
+    let text = shown(ours);
+    (child.wait().expect("its end").code(), text)
+}
+
 #[test]
 fn a_terminal_has_the_size_of_ours() {
     needs!(Userns);
     let env = Env::with_busybox();
     let (ours, theirs) = terminal(33, 77);
-    let mut invocation = env.shell(["-it"], "stty size; test -t 0 && test -t 1 && echo terminal; tty");
-    let copy = theirs.try_clone().expect("a copy");
-    invocation.command().stdin(theirs).stdout(Stdio::from(copy));
-    let child = invocation.command().stderr(Stdio::null()).spawn().expect("a program that starts");
-    drop(invocation);
+    let invocation = env.shell(["-it"], "stty size; test -t 0 && test -t 1 && echo terminal; tty");
+    let mut child = start_at(theirs, invocation);
     let text = shown(ours);
-    let status = {
-        let mut child = child;
-        child.wait().expect("its end")
-    };
-    assert!(status.success(), "{text}");
+    assert!(child.wait().expect("its end").success(), "{text}");
     assert_eq!(text, "33 77\nterminal\n/dev/pts/0\n");
 }
 
@@ -68,11 +78,7 @@ fn what_is_typed_reaches_the_shell() {
     needs!(Userns);
     let env = Env::with_busybox();
     let (mut ours, theirs) = terminal(24, 80);
-    let mut invocation = env.ctr(["run", "--rm", "--interactive", "--tty", BUSYBOX, "sh"]);
-    let copy = theirs.try_clone().expect("a copy");
-    invocation.command().stdin(theirs).stdout(Stdio::from(copy));
-    let mut child = invocation.command().stderr(Stdio::null()).spawn().expect("a program that starts");
-    drop(invocation);
+    let mut child = start_at(theirs, env.ctr(["run", "--rm", "--interactive", "--tty", BUSYBOX, "sh"]));
     ours.write_all(b"echo $((6*7))\nexit 5\n").expect("the terminal");
     let text = shown(ours);
     assert!(text.contains("\n42\n"), "{text}");
