@@ -1,6 +1,8 @@
 //! Frames as a container's root may send them: reading one ends, and what is built of it is a packet that can be read.
 #![no_main]
 
+use ctr_net::address::Inner;
+use ctr_net::policy::{Options, Policy, Protocol, Verdict};
 use ctr_net::wire::checksum::Sum;
 use ctr_net::wire::ip::Packet;
 use ctr_net::wire::{Datagram, Echo, Refused, Syn, Trouble, trouble, with_checksums};
@@ -26,6 +28,12 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         assert_eq!(Syn::parse(&whole, true), Ok(syn));
         let reset = syn.reset().expect("a reset");
         assert_eq!(Syn::parse(&reset, true), Err(Refused::Flags));
+        let policy = Policy::new(Inner::default(), Options::default());
+        if let Verdict::Connect(to) = policy.decide(Protocol::Tcp, syn.source, syn.destination) {
+            assert!(policy.inner().container(to.ip()) == Some(syn.source.ip()));
+            let to = to.ip().to_canonical();
+            assert!(!to.is_loopback() && !to.is_unspecified() && !to.is_multicast());
+        }
     }
     if let Ok(datagram) = Datagram::parse(&frame, false) {
         assert_eq!(Datagram::parse(&datagram.build().expect("a packet"), true), Ok(datagram));

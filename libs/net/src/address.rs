@@ -60,13 +60,13 @@ impl Prefix {
     }
 
     /// A prefix that is written in the source.
-    const fn four(address: [u8; 4], length: u8) -> Self {
+    pub(crate) const fn four(address: [u8; 4], length: u8) -> Self {
         let [a, b, c, d] = address;
         Self { address: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), length }
     }
 
     /// The same of IPv6: its first four groups.
-    const fn six(groups: [u16; 4], length: u8) -> Self {
+    pub(crate) const fn six(groups: [u16; 4], length: u8) -> Self {
         let [a, b, c, d] = groups;
         Self { address: IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0)), length }
     }
