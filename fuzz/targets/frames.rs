@@ -14,7 +14,10 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     // Which trouble is told of; the highest bit leaves a wrong sum of an IPv4 header as it is.
     let Some((&choice, frame)) = input.split_first() else { return };
     let mut frame = frame.to_vec();
-    if choice & 0x80 == 0 && let Some(header) = frame.get_mut(..20) && header[0] >> 4 == 4 {
+    if choice & 0x80 == 0
+        && let Some(header) = frame.get_mut(..20)
+        && header[0] >> 4 == 4
+    {
         header[10..12].fill(0);
         let sum = Sum::default().over(header).finish();
         header[10..12].copy_from_slice(&sum.to_be_bytes());

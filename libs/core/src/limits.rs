@@ -76,3 +76,5 @@ pub const SUBSCRIPTION_DEPTH: u32 = 16;
 pub const COMPLETIONS: usize = 4096;
 /// Bytes of one file of configuration: podman's own with all its comments has 30 KiB.
 pub const CONFIG_FILE: u64 = 1 << 20;
+/// Ports that an image and the user expose, each counted as often as it is named: all of every protocol several times.
+pub const EXPOSED_PORTS: usize = 1 << 20;

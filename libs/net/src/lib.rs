@@ -11,4 +11,5 @@
 
 pub mod address;
 pub mod policy;
+pub mod publish;
 pub mod wire;
