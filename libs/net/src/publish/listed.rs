@@ -55,9 +55,7 @@ pub fn listed(mappings: &[Mapping], exposed: &Exposed) -> String {
     let mut runs: Vec<(Carrier, u16, u16)> = Vec::new();
     for (carrier, port) in exposed.iter().filter(|one| !published.contains(one)) {
         match runs.last_mut() {
-            Some((of, first, count)) if *of == carrier && first.checked_add(*count) == Some(port) => {
-                *count += 1
-            }
+            Some(run) if run.0 == carrier && run.1.checked_add(run.2) == Some(port) => run.2 += 1,
             _ => runs.push((carrier, port, 1)),
         }
     }
