@@ -57,7 +57,7 @@ fn what_a_list_remembers_is_checked_each_time() {
     needs!(Userns);
     let env = Env::with_busybox();
     let list = || env.ok(["ps", "-a", "--format", "{{.Names}} {{.State}} {{.ExitCode}}"]);
-    let memory = env.run_dir().join("ctr/overview.2");
+    let memory = env.run_dir().join("ctr/overview.3");
     // What changed a moment ago is not remembered.
     let settled = || {
         std::fs::remove_file(&memory).ok();
@@ -98,7 +98,7 @@ fn of_a_long_list_too_each_is_asked_what_it_does() {
         env.ok(["create", "--name", &format!("one{number}"), BUSYBOX, "sleep", "1000"]);
     }
     env.ok(["start", "one7"]);
-    let memory = env.run_dir().join("ctr/overview.2");
+    let memory = env.run_dir().join("ctr/overview.3");
     let is_remembered = || std::fs::read_to_string(&memory).is_ok_and(|text| text.contains("\"one7\""));
     let list = || env.ok(["ps", "-a", "--format", "{{.Names}} {{.State}}", "--sort", "names"]);
     while !is_remembered() {
@@ -111,6 +111,17 @@ fn of_a_long_list_too_each_is_asked_what_it_does() {
         assert!(text.contains(&format!("one7 {of_seven}\n")), "{text}");
     };
     states("running");
+    let paused = env.ctr(["pause", "one7"]).run();
+    // Without a control group nobody can be frozen.
+    if paused.code() == 0 {
+        states("paused");
+        // The mark alone makes nobody a frozen one.
+        env.ok(["unpause", "one7"]);
+        states("running");
+        env.ok(["pause", "one7"]);
+        assert_eq!(env.ok(["unpause", "--all"]).lines().count(), 1);
+        states("running");
+    }
     rustix::process::kill_process(process(&env, "one7", "ConmonPid"), rustix::process::Signal::KILL)
         .expect("it is ours");
     env.ok(["wait", "one7"]);

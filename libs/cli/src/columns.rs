@@ -12,49 +12,79 @@ const PADDING: usize = 2;
 /// Aligns text whose cells end with tabs.
 #[must_use]
 pub fn align(text: &str) -> String {
-    let lines: Vec<Vec<&str>> = text.split('\n').map(|line| line.split('\t').collect()).collect();
-    let mut widths: Vec<Vec<usize>> =
-        lines.iter().map(|cells| vec![0; cells.len().saturating_sub(1)]).collect();
-    let columns = widths.iter().map(Vec::len).max().unwrap_or(0);
-    for column in 0..columns {
-        measure(&lines, &mut widths, column);
+    let mut widths = Widths::of(text);
+    for column in 0..widths.columns() {
+        widths.widen(column);
     }
     let mut out = String::with_capacity(text.len() * 2);
-    for (index, (cells, widths)) in lines.iter().zip(&widths).enumerate() {
+    for (index, line) in text.split('\n').enumerate() {
         if index > 0 {
             out.push('\n');
         }
-        push_line(&mut out, cells, widths);
+        push_line(&mut out, line, widths.line(index));
     }
     out
 }
 
-/// Gives each run of lines that have this column the width of its widest cell.
-fn measure(lines: &[Vec<&str>], widths: &mut [Vec<usize>], column: usize) {
-    let mut start = 0;
-    while start < lines.len() {
-        let has_column = |line: &Vec<usize>| line.len() > column;
-        let length = widths[start..].iter().take_while(|line| has_column(line)).count();
-        if length == 0 {
-            start += 1;
-            continue;
+/// The width of each cell that ends with a tab: its own letters at first, that of its column in the end.
+///
+/// One list for all lines, as a long table would take a page of memory for every few lines otherwise.
+struct Widths {
+    cells: Vec<usize>,
+    /// Where the cells of each line end in it.
+    ends: Vec<usize>,
+}
+
+impl Widths {
+    fn of(text: &str) -> Self {
+        let (mut cells, mut ends) = (Vec::new(), Vec::new());
+        for line in text.split('\n') {
+            let mut rest = line;
+            while let Some((cell, after)) = rest.split_once('\t') {
+                cells.push(cell.chars().count());
+                rest = after;
+            }
+            ends.push(cells.len());
         }
-        let widest = lines[start..start + length].iter().map(|cells| cells[column].chars().count()).max();
-        let width = (widest.unwrap_or(0) + PADDING).max(MIN_WIDTH);
-        for line in &mut widths[start..start + length] {
-            line[column] = width;
+        Self { cells, ends }
+    }
+
+    fn start(&self, line: usize) -> usize {
+        line.checked_sub(1).map_or(0, |before| self.ends[before])
+    }
+
+    fn line(&self, line: usize) -> &[usize] {
+        &self.cells[self.start(line)..self.ends[line]]
+    }
+
+    fn columns(&self) -> usize {
+        (0..self.ends.len()).map(|line| self.line(line).len()).max().unwrap_or(0)
+    }
+
+    /// Gives each run of lines that have this column the width of its widest cell.
+    fn widen(&mut self, column: usize) {
+        let mut line = 0;
+        while line < self.ends.len() {
+            let run = (line..self.ends.len()).take_while(|line| self.line(*line).len() > column).count();
+            let widest = (line..line + run).map(|line| self.line(line)[column]).max().unwrap_or(0);
+            for line in line..line + run {
+                let cell = self.start(line) + column;
+                self.cells[cell] = (widest + PADDING).max(MIN_WIDTH);
+            }
+            line += run + 1;
         }
-        start += length;
     }
 }
 
-fn push_line(out: &mut String, cells: &[&str], widths: &[usize]) {
-    for (index, cell) in cells.iter().enumerate() {
+fn push_line(out: &mut String, line: &str, widths: &[usize]) {
+    let mut rest = line;
+    for width in widths {
+        let Some((cell, after)) = rest.split_once('\t') else { break };
         out.push_str(cell);
-        if let Some(width) = widths.get(index) {
-            out.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.chars().count())));
-        }
+        out.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.chars().count())));
+        rest = after;
     }
+    out.push_str(rest);
 }
 
 #[cfg(test)]

@@ -52,6 +52,18 @@ pub struct TooLarge {
     pub limit: u64,
 }
 
+/// Opens a file or a folder for reading; `None` is one that is not there.
+///
+/// # Errors
+/// It is, and is not for us.
+pub fn open_existing(path: &Path) -> Result<Option<File>, FileError> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FileError::new("open", path, error)),
+    }
+}
+
 /// Reads a stream to its end, refusing more than `limit` bytes.
 ///
 /// # Errors

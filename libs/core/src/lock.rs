@@ -20,7 +20,7 @@ use rustix::fs::{FlockOperation, fcntl_lock, flock};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
-use crate::file::FileError;
+use crate::file::{FileError, open_existing};
 
 /// How long a wait stays silent.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -265,14 +265,6 @@ fn open(path: &Path) -> Result<File, FileError> {
         .mode(0o600)
         .open(path)
         .map_err(|error| FileError::new("open the lock", path, error))
-}
-
-fn open_existing(path: &Path) -> Result<Option<File>, FileError> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(FileError::new("open", path, error)),
-    }
 }
 
 fn take(file: &File, mode: Mode, path: &Path) -> Result<bool, FileError> {

@@ -8,6 +8,7 @@ use ctr_store::ImageId;
 use serde::{Deserialize, Serialize};
 
 use crate::containers::Container;
+use crate::freezer;
 use crate::record::{Ending, State, Time};
 use crate::status::Evidence;
 
@@ -21,6 +22,7 @@ pub struct Brief {
     /// When it was made.
     pub created: Time,
     /// It goes away when it ends.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub auto_remove: bool,
     /// Its image.
     pub image: Option<ImageId>,
@@ -29,18 +31,27 @@ pub struct Brief {
     /// What runs.
     pub command: Vec<String>,
     /// Metadata.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<(String, String)>,
     /// What is mounted beyond the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<MountBrief>,
     /// Its network.
     pub network: String,
     /// `--cidfile`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cidfile: Option<PathBuf>,
     /// Its last start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
     /// It was started, and what is written of that cannot be read.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub damaged: bool,
-    /// How that ended.
+    /// It was frozen once: it may be now.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub was_frozen: bool,
+    /// How its last start ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
 }
 
@@ -65,9 +76,16 @@ pub struct Start {
     /// When it was started.
     pub at: Time,
     /// Its command is not running yet.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub waiting: bool,
     /// Its control group.
     pub cgroup: Option<PathBuf>,
+}
+
+/// What need not be said.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Brief {
@@ -94,6 +112,7 @@ impl Brief {
             cidfile: record.cidfile.clone(),
             start: state.as_ref().map(Start::of),
             damaged: *damaged,
+            was_frozen: freezer::was_frozen(&container.folder),
             ending: *ending,
         }
     }

@@ -13,6 +13,7 @@ pub mod ended;
 pub mod env;
 pub mod exec;
 pub mod filter;
+pub mod freezer;
 pub mod happened;
 pub mod hello;
 pub mod hosts;

@@ -18,13 +18,14 @@ use std::time::{Duration, Instant};
 
 use ctr_core::file::FileError;
 use ctr_core::lock::{Mark, Waiting};
-use ctr_runtime::cgroup::{self, GroupError};
+use ctr_runtime::cgroup::GroupError;
 use ctr_sys::signals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
 use crate::containers::{Container, Containers, ContainersError, LOCK, STATE};
+use crate::freezer;
 use crate::status::Status;
 
 /// How long a container that cannot hear a signal has to learn it.
@@ -287,7 +288,8 @@ pub fn kill(container: &Container, signal: i32) -> Result<(), StopError> {
 
 /// Lets a frozen container go on.
 fn resume(container: &Container) -> Result<(), StopError> {
-    Ok(container.group().map_or(Ok(()), |group| cgroup::freeze(group, false))?)
+    freezer::thaw(container)?;
+    Ok(())
 }
 
 /// A container's init, if it lives.

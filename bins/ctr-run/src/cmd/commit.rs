@@ -5,7 +5,7 @@
 
 mod config;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
@@ -19,9 +19,9 @@ use ctr_core::file::FileError;
 use ctr_core::oci::media::Family;
 use ctr_core::rooted::Root;
 use ctr_pods::containers::{Container, Containers};
+use ctr_pods::freezer;
 use ctr_pods::happened::Who;
 use ctr_pods::status::Status as Doing;
-use ctr_runtime::cgroup;
 use ctr_store::commit::{About, How, Written, commit};
 use ctr_store::refs::Target;
 use ctr_store::session::Session;
@@ -187,40 +187,39 @@ fn written_at(container: &Container) -> (PathBuf, bool) {
     if copy.is_dir() { (copy, true) } else { (container.layer.join("upper"), false) }
 }
 
-/// A container that is frozen as long as this is there: its control group.
-struct Frozen(Option<PathBuf>);
+/// A container that is frozen as long as this is there.
+struct Frozen<'a>(Option<&'a Container>);
 
-impl Frozen {
+impl<'a> Frozen<'a> {
     /// Freezes a container that runs.
-    fn freeze(call: &Call, container: &Container) -> Result<Self, CommandError> {
+    fn freeze(call: &Call, container: &'a Container) -> Result<Self, CommandError> {
         if container.status().map_err(CommandError::environment)? != Doing::Running {
             return Ok(Self(None));
         }
-        let Some(group) = container.group().map(Path::to_owned) else {
-            call.ui.warn(&format!(
-                "{} is committed while it runs, file by file: it has no control group that could be frozen",
-                container.record.name
-            ));
-            return Ok(Self(None));
-        };
-        cgroup::freeze(&group, true).map_err(CommandError::environment)?;
-        Ok(Self(Some(group)))
+        if freezer::freeze(container).map_err(CommandError::environment)? {
+            return Ok(Self(Some(container)));
+        }
+        call.ui.warn(&format!(
+            "{} is committed while it runs, file by file: it has no control group that could be frozen",
+            container.record.name
+        ));
+        Ok(Self(None))
     }
 
     /// Lets it go on.
     fn thaw(mut self) -> Result<(), CommandError> {
         match self.0.take() {
-            Some(group) => cgroup::freeze(&group, false).map_err(CommandError::environment),
+            Some(container) => freezer::thaw(container).map(drop).map_err(CommandError::environment),
             None => Ok(()),
         }
     }
 }
 
-impl Drop for Frozen {
+impl Drop for Frozen<'_> {
     fn drop(&mut self) {
         // Something else failed, which is told; here there is nothing left to do about it.
-        if let Some(group) = &self.0 {
-            drop(cgroup::freeze(group, false));
+        if let Some(container) = self.0 {
+            drop(freezer::thaw(container));
         }
     }
 }

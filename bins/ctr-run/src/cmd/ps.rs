@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
+use ctr_cli::human::time::Timestamp;
 use ctr_cli::json;
 use ctr_cli::report::CommandError;
 use ctr_cli::template::{Format, Report, headers};
@@ -134,15 +135,16 @@ fn check(flags: &Parsed) -> Result<(), CommandError> {
 fn rows(
     (call, place): (&Call, &Place),
     containers: &Containers,
-    chosen: Vec<(Brief, Status)>,
+    chosen: Vec<(Box<Brief>, Status)>,
     scale: &mut Scale,
 ) -> Result<Vec<Row>, CommandError> {
     let flags = &call.flags;
     let (full, namespaces) = (flags.bool("no-trunc"), flags.bool("namespace"));
-    let row = |(brief, status)| Row::of(brief, status, full, namespaces);
+    let now = Timestamp::now();
+    let row = |(brief, status)| Row::of(brief, status, now, full, namespaces);
     let mut rows: Vec<Row> = chosen.into_iter().map(row).collect();
     if flags.bool("size") && !rows.is_empty() {
-        let find = |row: &Row| containers.by_id(&row.id).map_err(error::of_containers);
+        let find = |row: &Row| containers.by_id(row.id()).map_err(error::of_containers);
         let whole: Vec<Option<Container>> = rows.iter().map(find).collect::<Result<_, _>>()?;
         let sizes = scale.of(call, place, whole.iter().flatten())?;
         // One that went in between has no size.
@@ -156,14 +158,14 @@ fn rows(
 
 fn sort(rows: &mut [Row], by: Option<&str>) {
     match by {
-        Some("command") => rows.sort_by_key(|row| row.command.clone()),
-        Some("id") => rows.sort_by_key(|row| row.id.clone()),
-        Some("image") => rows.sort_by_key(|row| row.image.clone()),
-        Some("names") => rows.sort_by_key(|row| row.name.clone()),
-        Some("runningfor") => rows.sort_by_key(|row| row.started),
+        Some("command") => rows.sort_by(|a, b| a.brief.command.cmp(&b.brief.command)),
+        Some("id") => rows.sort_by(|a, b| a.id().cmp(b.id())),
+        Some("image") => rows.sort_by(|a, b| a.brief.image_name.cmp(&b.brief.image_name)),
+        Some("names") => rows.sort_by(|a, b| a.brief.name.cmp(&b.brief.name)),
+        Some("runningfor") => rows.sort_by_key(|row| row.brief.started()),
         Some("size") => rows.sort_by_key(|row| row.size.map(|size| size.all)),
-        Some("status") => rows.sort_by_key(|row| row.state),
-        Some("created") => rows.sort_by_key(|row| row.created),
+        Some("status") => rows.sort_by_key(|row| row.status.word()),
+        Some("created") => rows.sort_by_key(|row| row.brief.created),
         _ => {}
     }
 }
@@ -183,7 +185,7 @@ fn print(call: &Call, rows: Vec<Row>) -> Result<(), CommandError> {
             }
             Some(Format::Report(report)) => report,
             None if flags.bool("quiet") => {
-                let ids: String = rows.iter().flat_map(|row| [row.shown_id.as_str(), "\n"]).collect();
+                let ids: String = rows.iter().flat_map(|row| [row.shown_id(), "\n"]).collect();
                 call.ui.print(&ids)?;
                 return Ok(());
             }

@@ -23,9 +23,9 @@ use crate::error;
 const AT_ONCE: usize = 128;
 
 /// The conditions of `--filter`; `all` are those that a condition can name.
-pub(super) fn filters(flags: &Parsed, all: &[(Brief, Status)]) -> Result<Filters, CommandError> {
+pub(super) fn filters(flags: &Parsed, all: &[(Box<Brief>, Status)]) -> Result<Filters, CommandError> {
     let values = if flags.knows("filter") { flags.strings("filter") } else { Vec::new() };
-    let made = |text: &str| filter::made(all.iter().map(|(one, _)| one), text);
+    let made = |text: &str| filter::made(all.iter().map(|(one, _)| &**one), text);
     Filters::parse(&values, made, instant).map_err(|error| match &error {
         FilterError::Value { key, value } if key == "status" => {
             let sentence = Sentence::Other(format!("unknown container state: {value}: invalid argument"));

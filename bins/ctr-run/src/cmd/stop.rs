@@ -12,8 +12,7 @@ use ctr_pods::containers::{Container, Containers};
 use ctr_pods::happened::Who;
 use ctr_pods::status::Status;
 use ctr_pods::stop::{self, Asked, StopError, Stopped, Stopping};
-use ctr_pods::{stopped, units};
-use ctr_runtime::cgroup;
+use ctr_pods::{freezer, stopped, units};
 
 use super::begin::happened;
 use super::select::{Rules, each, each_begun, grace, wanted};
@@ -226,8 +225,14 @@ fn freezer(call: &Call, frozen: bool) -> Result<Exit, CommandError> {
                 .peer(Sentence::Other(text)));
             }
         }
-        let Some(group) = container.group() else { return Err(no_group(&container.record.name)) };
-        cgroup::freeze(group, frozen).map_err(CommandError::environment)?;
+        let has_group = if frozen {
+            freezer::freeze(container).map_err(CommandError::environment)?
+        } else {
+            freezer::thaw(container).map_err(CommandError::environment)?
+        };
+        if !has_group {
+            return Err(no_group(&container.record.name));
+        }
         let event = if frozen { Event::Pause } else { Event::Unpause };
         happened(call, &place, &Who::from(&container.record), &[event]);
         Ok(true)

@@ -1,12 +1,14 @@
 //! One container as `ps` shows it: to a template, and in JSON.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
 
 use ctr_cli::human::ago::{ago, span};
 use ctr_cli::human::size;
 use ctr_cli::human::time::Timestamp;
-use ctr_cli::template::{Struct, Time, Value};
+use ctr_cli::template::{Struct, Value};
 use ctr_pods::brief::Brief;
 use ctr_pods::status::{Exit, Status};
 use serde_json::{Value as Json, json};
@@ -87,70 +89,99 @@ const NAMESPACES: [(&str, &str); 7] = [
 /// When nothing has ended: the year 1, in seconds since 1970.
 const NEVER: i64 = -62_135_596_800;
 
-/// One container.
+/// How many letters are shown of an id.
+const SHORT: usize = 12;
+
+/// One container. What is shown of it is made when it is asked for: of a long list, most never is.
 #[derive(Debug)]
 pub(super) struct Row {
-    pub(super) id: String,
-    pub(super) shown_id: String,
-    pub(super) image: String,
-    image_id: String,
-    shown_image_id: String,
-    pub(super) command: Vec<String>,
-    shown_command: String,
-    pub(super) created: u64,
-    pub(super) started: u64,
-    pub(super) state: &'static str,
-    status: String,
-    exit_code: i64,
-    /// When it ended, if it did.
-    exited: Option<u64>,
-    pub(super) name: String,
-    labels: BTreeMap<String, String>,
-    mounts: Vec<String>,
-    networks: Vec<String>,
-    pid: u32,
-    auto_remove: bool,
-    cidfile: String,
+    pub(super) brief: Box<Brief>,
+    pub(super) status: Status,
+    now: Timestamp,
+    /// Nothing is cut short.
+    full: bool,
     namespaces: BTreeMap<&'static str, String>,
     /// Of its own, and with the image.
     pub(super) size: Option<Size>,
-    human: String,
 }
 
 impl Row {
-    pub(super) fn of(brief: Brief, status: Status, full: bool, namespaces: bool) -> Self {
-        let now = Timestamp::now();
-        let started = brief.started();
-        let Brief { id, name, created, auto_remove, image, image_name, command, labels, mounts, .. } = brief;
-        let (id, image_id) = (id.to_string(), image.map(|id| id.to_string()).unwrap_or_default());
-        let short = |text: &str| if full { text.to_owned() } else { text.chars().take(12).collect() };
-        let pid = brief.start.filter(|_| status.is_alive()).map_or(0, |start| start.init.pid);
-        let exit = status.exit();
-        Self {
-            shown_id: short(&id),
-            id,
-            image: image_name,
-            shown_image_id: short(&image_id),
-            image_id,
-            shown_command: shown_command(&command, full),
-            command,
-            created,
-            started,
-            state: status.word(),
-            status: shown_status(status, started, now),
-            exit_code: exit.map_or(0, Exit::shown),
-            exited: exit.map(|exit| exit.finished.unwrap_or(started)),
-            name,
-            labels: labels.into_iter().collect(),
-            mounts: mounts.into_iter().map(|mount| mount.destination).collect(),
-            networks: Vec::new(),
-            pid,
-            auto_remove,
-            cidfile: brief.cidfile.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
-            namespaces: if namespaces { of_process(pid) } else { BTreeMap::new() },
-            size: None,
-            human: ago(select::moment(created), now),
+    pub(super) fn of(
+        brief: Box<Brief>,
+        status: Status,
+        now: Timestamp,
+        full: bool,
+        namespaces: bool,
+    ) -> Self {
+        let mut row = Self { brief, status, now, full, namespaces: BTreeMap::new(), size: None };
+        if namespaces {
+            row.namespaces = of_process(row.pid());
         }
+        row
+    }
+
+    pub(super) fn id(&self) -> &str {
+        self.brief.id.as_str()
+    }
+
+    pub(super) fn shown_id(&self) -> &str {
+        self.cut(self.id())
+    }
+
+    /// An id as it is shown.
+    fn cut<'a>(&self, id: &'a str) -> &'a str {
+        if self.full { id } else { id.get(..SHORT).unwrap_or(id) }
+    }
+
+    fn image_id(&self) -> String {
+        self.brief.image.map(|id| id.to_string()).unwrap_or_default()
+    }
+
+    fn pid(&self) -> u32 {
+        let start = self.brief.start.as_ref().filter(|_| self.status.is_alive());
+        start.map_or(0, |start| start.init.pid)
+    }
+
+    fn exit_code(&self) -> i64 {
+        self.status.exit().map_or(0, Exit::shown)
+    }
+
+    /// When it ended, if it did.
+    fn exited(&self) -> Option<u64> {
+        self.status.exit().map(|exit| exit.finished.unwrap_or(self.brief.started()))
+    }
+
+    /// The same in seconds, or when nothing ends.
+    fn exited_at(&self) -> i64 {
+        self.exited().map_or(NEVER, seconds)
+    }
+
+    fn started_at(&self) -> i64 {
+        match self.brief.started() {
+            0 => NEVER,
+            started => seconds(started),
+        }
+    }
+
+    fn age(&self) -> String {
+        ago(select::moment(self.brief.created), self.now)
+    }
+
+    fn status(&self) -> String {
+        shown_status(self.status, self.brief.started(), self.now)
+    }
+
+    /// Its labels by their keys, of which the last one counts.
+    fn labels(&self) -> BTreeMap<&str, &str> {
+        self.brief.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+    }
+
+    fn mounts(&self) -> Vec<String> {
+        self.brief.mounts.iter().map(|mount| mount.destination.clone()).collect()
+    }
+
+    fn cidfile(&self) -> Cow<'_, str> {
+        self.brief.cidfile.as_deref().map(Path::to_string_lossy).unwrap_or_default()
     }
 
     /// What a template sees.
@@ -159,7 +190,7 @@ impl Row {
         let labelled = Rc::clone(&row);
         let label = move |arguments: &[Value]| {
             let key = arguments.first().map(Value::display).unwrap_or_default();
-            Ok(labelled.labels.get(&key).cloned().unwrap_or_default().into())
+            Ok(labelled.labels().get(key.as_str()).copied().unwrap_or_default().into())
         };
         Struct::lazy("containers.psReporter", FIELDS, move |name| row.field(name))
             .method("Label", 1, label)
@@ -167,39 +198,37 @@ impl Row {
     }
 
     fn field(&self, name: &str) -> Value {
-        let seconds = |nanos: u64| i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
-        let created =
-            Time::new(seconds(self.created), u32::try_from(self.created % 1_000_000_000).unwrap_or(0));
+        let created = select::moment(self.brief.created);
         match name {
-            "AutoRemove" => self.auto_remove.into(),
-            "CIDFile" => self.cidfile.as_str().into(),
-            "Command" => self.shown_command.as_str().into(),
+            "AutoRemove" => self.brief.auto_remove.into(),
+            "CIDFile" => self.cidfile().as_ref().into(),
+            "Command" => shown_command(&self.brief.command, self.full).into(),
             "Created" => created.into(),
             "CreatedAt" => Value::from(created).display().into(),
-            "CreatedHuman" | "RunningFor" => self.human.as_str().into(),
-            "ExitCode" => self.exit_code.into(),
-            "Exited" => self.exited.is_some().into(),
-            "ExitedAt" => self.exited.map_or(NEVER, seconds).into(),
+            "CreatedHuman" | "RunningFor" => self.age().into(),
+            "ExitCode" => self.exit_code().into(),
+            "Exited" => self.exited().is_some().into(),
+            "ExitedAt" => self.exited_at().into(),
             "ExposedPorts" => BTreeMap::<String, String>::new().into(),
-            "ID" => self.shown_id.as_str().into(),
-            "Image" => self.image.as_str().into(),
-            "ImageID" => self.shown_image_id.as_str().into(),
+            "ID" => self.shown_id().into(),
+            "Image" => self.brief.image_name.as_str().into(),
+            "ImageID" => self.cut(&self.image_id()).into(),
             "IsInfra" => false.into(),
             "Labels" => {
-                let labels = self.labels.iter().map(|(key, value)| format!("{key}={value}"));
+                let labels = self.labels();
+                let labels = labels.iter().map(|(key, value)| format!("{key}={value}"));
                 labels.collect::<Vec<_>>().join(",").into()
             }
-            "Mounts" => self.mounts.clone().into(),
-            "Names" => self.name.as_str().into(),
+            "Mounts" => self.mounts().into(),
+            "Names" => self.brief.name.as_str().into(),
             "Namespaces" => self.all_namespaces().into(),
-            "Networks" => self.networks.join(",").into(),
-            "Pid" => self.pid.into(),
-            "Pod" | "PodName" | "Ports" => "".into(),
+            "Pid" => self.pid().into(),
+            "Networks" | "Pod" | "PodName" | "Ports" => "".into(),
             "Restarts" => "0".into(),
             "Size" => self.shown_size().into(),
-            "StartedAt" => if self.started == 0 { NEVER } else { seconds(self.started) }.into(),
-            "State" => self.state.into(),
-            "Status" => self.status.as_str().into(),
+            "StartedAt" => self.started_at().into(),
+            "State" => self.status.word().into(),
+            "Status" => self.status().into(),
             namespace => self.namespaces.get(namespace).cloned().unwrap_or_default().into(),
         }
     }
@@ -219,39 +248,44 @@ impl Row {
 
     /// The container in JSON, with Podman's keys.
     pub(super) fn json(&self) -> Json {
-        let seconds = |nanos: u64| nanos / 1_000_000_000;
         let namespaces: serde_json::Map<String, Json> =
             self.namespaces.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
+        let labels = self.labels();
         json!({
-            "AutoRemove": self.auto_remove,
-            "Command": self.command,
-            "CreatedAt": self.human,
-            "CIDFile": self.cidfile,
-            "Exited": self.exited.is_some(),
-            "ExitedAt": self.exited.map_or(NEVER, |nanos| i64::try_from(seconds(nanos)).unwrap_or(0)),
-            "ExitCode": self.exit_code,
+            "AutoRemove": self.brief.auto_remove,
+            "Command": self.brief.command,
+            "CreatedAt": self.age(),
+            "CIDFile": self.cidfile(),
+            "Exited": self.exited().is_some(),
+            "ExitedAt": self.exited_at(),
+            "ExitCode": self.exit_code(),
             "ExposedPorts": null,
-            "Id": self.id,
-            "Image": self.image,
-            "ImageID": self.image_id,
+            "Id": self.id(),
+            "Image": self.brief.image_name,
+            "ImageID": self.image_id(),
             "IsInfra": false,
-            "Labels": if self.labels.is_empty() { Json::Null } else { json!(self.labels) },
-            "Mounts": self.mounts,
-            "Names": [self.name],
+            "Labels": if labels.is_empty() { Json::Null } else { json!(labels) },
+            "Mounts": self.mounts(),
+            "Names": [self.brief.name],
             "Namespaces": namespaces,
-            "Networks": self.networks,
-            "Pid": self.pid,
+            "Networks": [],
+            "Pid": self.pid(),
             "Pod": "",
             "PodName": "",
             "Ports": null,
             "Restarts": 0,
             "Size": self.size.map(|Size { own, all }| json!({ "rootFsSize": all, "rwSize": own })),
-            "StartedAt": if self.started == 0 { NEVER } else { i64::try_from(seconds(self.started)).unwrap_or(0) },
-            "State": self.state,
-            "Status": self.status,
-            "Created": seconds(self.created),
+            "StartedAt": self.started_at(),
+            "State": self.status.word(),
+            "Status": self.status(),
+            "Created": seconds(self.brief.created),
         })
     }
+}
+
+/// Nanoseconds since 1970 in seconds.
+fn seconds(nanos: u64) -> i64 {
+    i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX)
 }
 
 /// What a container is doing, and since when.
