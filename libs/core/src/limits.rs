@@ -78,3 +78,11 @@ pub const COMPLETIONS: usize = 4096;
 pub const CONFIG_FILE: u64 = 1 << 20;
 /// Ports that an image and the user expose, each counted as often as it is named: all of every protocol several times.
 pub const EXPOSED_PORTS: usize = 1 << 20;
+/// Bytes of a resolv.conf: libc reads three resolvers of it.
+pub const RESOLV_CONF: usize = 64 << 10;
+/// Bytes of a question about a name: one with many options has some hundred.
+pub const DNS_QUESTION: usize = 4096;
+/// Questions of all containers of a network that others are asked at one time: each is a socket, or as many as resolvers.
+pub const DNS_PENDING: usize = 256;
+/// The same of one container.
+pub const DNS_PENDING_OF_ONE: usize = 128;

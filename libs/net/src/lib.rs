@@ -6,10 +6,12 @@
 //!
 //! The router's kernel ends the container's connections; `netd` decides each new one, makes it on the host, and moves
 //! bytes. What it reads was written by a container's root, who may send any frame, so reading and deciding are apart
-//! from sockets and can be tested alone: [`wire`] says what a frame is, [`policy`] whether it may become a flow.
+//! from sockets and can be tested alone: [`wire`] says what a frame is, [`policy`] whether it may become a flow, [`dns`]
+//! what is said about a name, and [`publish`] which ports lead inside.
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod dns;
 pub mod policy;
 pub mod publish;
 pub mod wire;
