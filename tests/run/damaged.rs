@@ -144,6 +144,28 @@ fn a_running_container_whose_start_cannot_be_read_is_ended_by_force_only() {
 }
 
 #[test]
+fn a_running_container_of_which_nothing_is_known_ends_by_force_and_leaves_no_group() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    for file in ["record.json", "state.json"] {
+        let id = detached(&env, &[], "web", "exec sleep 1000");
+        let group = field(&env, "web", "{{.State.CgroupPath}}");
+        let init = process(&env, "web", "Pid");
+        let init = rustix::process::pidfd_open(init, rustix::process::PidfdFlags::empty()).expect("it runs");
+        std::fs::write(folder(&env, &id).join(file), "noise").expect("a file");
+        assert_ne!(env.ctr(["rm", "web"]).run().code(), 0, "{file}");
+        assert_eq!(env.ok(["rm", "-f", "-t", "0", "web"]), "web", "{file}");
+        let mut ended = [rustix::event::PollFd::new(&init, rustix::event::PollFlags::IN)];
+        let limit = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
+        assert_eq!(rustix::event::poll(&mut ended, Some(&limit)), Ok(1), "{file}: it outlives its removal");
+        assert!(!folder(&env, &id).exists(), "{file}");
+        // Where nobody may make groups it had none.
+        assert!(group.is_empty() || !Path::new(&group).exists(), "{file}: {group}");
+        std::fs::remove_file(env.path("web-ready")).expect("the file");
+    }
+}
+
+#[test]
 fn another_process_with_the_number_of_init_is_not_init() {
     needs!(Userns);
     let env = Env::with_busybox();

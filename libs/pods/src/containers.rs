@@ -279,6 +279,11 @@ impl Containers {
         }
     }
 
+    /// Where all there is of a kept one is, if it is there.
+    pub(crate) fn kept_folder(&self, id: &str) -> PathBuf {
+        self.kept.join(id)
+    }
+
     fn names(&self, kind: Kind) -> Names<'_> {
         let home = match kind {
             Kind::Fleeting => &self.run,

@@ -61,6 +61,22 @@ pub struct Removal {
     pub grace: Option<Duration>,
 }
 
+/// How long a container's processes have to follow its monitor.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Removes a container whose record is of no use, in A; if it runs, it ends with its monitor.
+///
+/// # Errors
+/// Somebody else holds it, or something cannot be removed.
+pub fn remove_damaged(containers: &Containers, id: &str) -> Result<(), RemoveError> {
+    let killed = kill_monitor(&containers.kept_folder(id));
+    if containers.remove_damaged(id)? {
+        return Ok(());
+    }
+    killed?;
+    Err(RemoveError::Held(id.to_owned()))
+}
+
 /// How often a container is ended that somebody starts again in the same moment.
 const TURNS: u32 = 10;
 
@@ -120,7 +136,7 @@ fn seize_once(
         container.group().map_or(Ok(()), cgroup::remove).map_err(StopError::from)?;
         if let Some(noted) = container.noted_group().filter(|noted| container.group() != Some(noted)) {
             // That of a start that wrote nothing down; where somebody lives in it all the same, it is no reason to stay.
-            cgroup::remove(&noted).ok();
+            cgroup::remove_once_empty(&noted, PATIENCE).ok();
         }
         return Ok(Seized::Claim(claim));
     }

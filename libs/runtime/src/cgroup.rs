@@ -9,6 +9,7 @@
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -109,12 +110,21 @@ fn own() -> Option<PathBuf> {
 pub fn freeze(path: &Path, frozen: bool) -> Result<(), GroupError> {
     let file = path.join("cgroup.freeze");
     std::fs::write(&file, if frozen { "1" } else { "0" }).map_err(failed("freeze", path))?;
+    wait_for(path, if frozen { "frozen 1" } else { "frozen 0" }, None).map(drop)
+}
+
+/// Waits until the kernel says something of a group; `false`: the time was up.
+fn wait_for(path: &Path, said: &str, within: Option<Duration>) -> Result<bool, GroupError> {
     let events = path.join("cgroup.events");
     let told = std::fs::File::open(&events).map_err(failed("read", path))?;
+    let start = Instant::now();
     loop {
         let text = std::fs::read_to_string(&events).map_err(failed("read", path))?;
-        if text.lines().any(|line| line == if frozen { "frozen 1" } else { "frozen 0" }) {
-            return Ok(());
+        if text.lines().any(|line| line == said) {
+            return Ok(true);
+        }
+        if within.is_some_and(|within| start.elapsed() >= within) {
+            return Ok(false);
         }
         // The kernel wakes us at each change of the file.
         let mut watched = [rustix::event::PollFd::new(&told, rustix::event::PollFlags::PRI)];
@@ -124,6 +134,16 @@ pub fn freeze(path: &Path, frozen: bool) -> Result<(), GroupError> {
             Err(errno) => return Err(failed("wait for", path)(errno.into())),
         }
     }
+}
+
+/// Removes a group whose last inhabitants are about to end: a container's init takes a moment to follow its monitor.
+///
+/// # Errors
+/// Somebody still lives in it when the time is up.
+pub fn remove_once_empty(path: &Path, within: Duration) -> Result<(), GroupError> {
+    // One that is gone cannot be asked, and there is nothing to wait for.
+    wait_for(path, "populated 0", Some(within)).ok();
+    remove(path)
 }
 
 /// Removes a group in which nobody lives any more, with those that a container made below; one that is not there is fine.

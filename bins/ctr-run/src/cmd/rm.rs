@@ -10,7 +10,7 @@ use ctr_core::events::Status as Event;
 use ctr_pods::containers::{Claim, Container, Containers, ContainersError};
 use ctr_pods::dependencies;
 use ctr_pods::happened::Who;
-use ctr_pods::remove::{Removal, RemoveError, seize};
+use ctr_pods::remove::{Removal, RemoveError, remove_damaged, seize};
 use ctr_pods::run::session;
 use ctr_pods::stop::{Asked, Stopping};
 use ctr_pods::volumes;
@@ -170,10 +170,7 @@ impl<'a> Remover<'a> {
     /// Removes one of which nothing is known.
     fn remove_damaged(&mut self, id: &str) -> Result<(), CommandError> {
         self.enter()?;
-        if self.containers.remove_damaged(id).map_err(error::of_containers)? {
-            return Ok(());
-        }
-        Err(error::of_remove(RemoveError::Held(id.to_owned())))
+        remove_damaged(self.containers, id).map_err(error::of_remove)
     }
 
     /// Removes those that need this one, or says that there are some.

@@ -6,12 +6,14 @@ use std::time::Duration;
 use ctr_core::file;
 use ctr_core::limits;
 use ctr_core::lock::{Lock, Mode};
+use ctr_runtime::cgroup;
 
+use super::claim::noted_group;
 use super::sweep::remove_tree;
 use super::{Containers, ContainersError, Kind, LOCK, RECORD, ids_in};
 use crate::record::{Record, VERSION};
 
-/// How long one is waited for whose monitor is about to go.
+/// How long one is waited for whose monitor is about to go, or whose processes are about to follow it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What all versions of a record have.
@@ -71,7 +73,7 @@ impl Containers {
         })
     }
 
-    /// Removes such a container, in A; `false` is one that somebody holds.
+    /// Removes such a container with the control group that its killed monitor left, in A; `false` is one that somebody holds.
     ///
     /// # Errors
     /// Something cannot be removed.
@@ -83,6 +85,10 @@ impl Containers {
             Err(error) if error.is_missing() => return Ok(true),
             Err(error) => return Err(error.into()),
         };
+        if let Some(group) = noted_group(&dir) {
+            // Where somebody lives in it all the same, it is no reason to stay.
+            cgroup::remove_once_empty(&group, PATIENCE).ok();
+        }
         remove_tree(&dir)?;
         drop(lock);
         self.names(Kind::Kept).sweep()?;
