@@ -15,6 +15,7 @@ pub mod decimal;
 pub mod memory;
 pub mod monitor;
 pub mod mount;
+pub mod net;
 mod raw;
 pub mod rooted;
 pub mod signals;

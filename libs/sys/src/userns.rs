@@ -51,6 +51,14 @@ pub fn move_into_new_mounts() -> Result<()> {
     unshare(libc::CLONE_NEWNS)
 }
 
+/// Moves the calling thread into a new network namespace, owned by its user namespace.
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN there, ENOSPC at a limit.
+pub fn move_into_new_network() -> Result<()> {
+    unshare(libc::CLONE_NEWNET)
+}
+
 fn unshare(flags: c_int) -> Result<()> {
     // SAFETY: neither flag separates what the program's memory safety rests on (no CLONE_FILES: descriptors stay valid).
     let done = unsafe { libc::unshare(flags) };
@@ -190,7 +198,8 @@ fn checked(result: c_int) -> Result<c_int> {
     Err(last_errno())
 }
 
-fn last_errno() -> Errno {
+/// The error that this thread's last call of the C library left.
+pub(crate) fn last_errno() -> Errno {
     // SAFETY: takes nothing and returns the address of this thread's errno.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: that address is valid for as long as the thread lives.

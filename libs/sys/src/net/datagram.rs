@@ -1,0 +1,247 @@
+//! Datagrams, many by one call, with what the kernel tells beside each.
+
+#![expect(
+    unsafe_code,
+    reason = "recvmmsg, recvmsg and sendmsg with control messages that rustix does not know"
+)]
+
+use core::mem::{MaybeUninit, size_of};
+use core::net::SocketAddr;
+use core::ptr;
+
+use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::io::{Errno, Result};
+
+use super::address::{ROOM, decode, encode, field};
+use crate::userns::last_errno;
+
+/// The most datagrams that one call receives.
+pub const BATCH: usize = 32;
+
+/// `SOL_UDP`.
+const SOL_UDP: i32 = 17;
+/// `UDP_SEGMENT`.
+const UDP_SEGMENT: i32 = 103;
+/// `UDP_GRO`.
+const UDP_GRO: i32 = 104;
+/// `TP_STATUS_CSUMNOTREADY`.
+const CHECKSUM_NOT_READY: u32 = 1 << 3;
+
+/// Room for the control messages of one datagram: the largest are an error of IPv6 with two addresses.
+const CONTROL: usize = 160;
+
+/// What came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// How many bytes.
+    pub length: usize,
+    /// Who sent it; of a tap nobody.
+    pub from: Option<SocketAddr>,
+    /// Whom it was sent to, where that is told.
+    pub to: Option<SocketAddr>,
+    /// It is several datagrams of this length, but for the last.
+    pub segment: Option<u16>,
+    /// The checksum of its transport is filled in: not so of what never left this machine.
+    pub checksum_ready: bool,
+    /// There was more of it.
+    pub cut: bool,
+}
+
+/// A datagram that could not be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// Whom it was sent to.
+    pub to: SocketAddr,
+    /// Why not.
+    pub errno: Errno,
+    /// The greatest length that gets through, where that is why.
+    pub mtu: Option<u32>,
+}
+
+/// Control messages, aligned as the kernel writes them.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Control([u8; CONTROL]);
+
+/// Receives what is there, without waiting: each into `size` bytes of its own of the buffer.
+///
+/// # Errors
+/// EAGAIN if nothing is there; an error that the socket was left with.
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    size: usize,
+    arrivals: &mut [Option<Arrival>; BATCH],
+) -> Result<usize> {
+    let mut names = [[0_u8; ROOM]; BATCH];
+    let mut controls = [Control([0; CONTROL]); BATCH];
+    let mut pieces = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; BATCH];
+    // SAFETY: a `mmsghdr` is numbers and pointers, for which zero is a value.
+    let mut messages: [libc::mmsghdr; BATCH] = unsafe { MaybeUninit::zeroed().assume_init() };
+    let mut asked: u32 = 0;
+    let slots = buffer.chunks_exact_mut(size.max(1)).zip(&mut names).zip(&mut controls);
+    for (((slot, name), control), (piece, message)) in slots.zip(pieces.iter_mut().zip(&mut messages)) {
+        *piece = libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: slot.len() };
+        let header = &mut message.msg_hdr;
+        header.msg_name = name.as_mut_ptr().cast();
+        header.msg_namelen = libc::socklen_t::try_from(ROOM).unwrap_or_default();
+        header.msg_iov = ptr::from_mut(piece);
+        header.msg_iovlen = 1;
+        header.msg_control = control.0.as_mut_ptr().cast();
+        header.msg_controllen = CONTROL;
+        asked += 1;
+    }
+    // SAFETY: each of the first `asked` messages points to a piece of the buffer, a name and a control area of its own, with
+    // their sizes; all of them live until the call is over.
+    let count = unsafe {
+        libc::recvmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), asked, libc::MSG_DONTWAIT, ptr::null_mut())
+    };
+    let count = usize::try_from(count).map_err(|_negative| last_errno())?;
+    for (at, arrival) in arrivals.iter_mut().enumerate() {
+        *arrival = match (messages.get(at), names.get(at), controls.get(at)) {
+            (Some(message), Some(name), Some(control)) if at < count => Some(arrived(message, name, control)),
+            _ => None,
+        };
+    }
+    Ok(count)
+}
+
+fn arrived(message: &libc::mmsghdr, name: &[u8; ROOM], control: &Control) -> Arrival {
+    let header = &message.msg_hdr;
+    let mut arrival = Arrival {
+        length: usize::try_from(message.msg_len).unwrap_or_default(),
+        from: decode(cut(name, header.msg_namelen)),
+        to: None,
+        segment: None,
+        checksum_ready: true,
+        cut: header.msg_flags & libc::MSG_TRUNC != 0,
+    };
+    for (level, kind, data) in Messages(control.0.get(..header.msg_controllen).unwrap_or_default()) {
+        match (level, kind) {
+            (libc::SOL_IP, libc::IP_RECVORIGDSTADDR) | (libc::SOL_IPV6, libc::IPV6_RECVORIGDSTADDR) => {
+                arrival.to = decode(data);
+            }
+            (SOL_UDP, UDP_GRO) => {
+                let length = field(data, 0).map_or(0, i32::from_ne_bytes);
+                arrival.segment = u16::try_from(length).ok().filter(|length| *length > 0);
+            }
+            (libc::SOL_PACKET, libc::PACKET_AUXDATA) => {
+                let status = field(data, 0).map_or(0, u32::from_ne_bytes);
+                arrival.checksum_ready = status & CHECKSUM_NOT_READY == 0;
+            }
+            _ => {}
+        }
+    }
+    arrival
+}
+
+/// Sends a datagram, or several of a length in one piece, without waiting.
+///
+/// # Errors
+/// EAGAIN if there is no room; whatever the network says.
+pub fn send(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    to: Option<&SocketAddr>,
+    segment: Option<u16>,
+) -> Result<()> {
+    let (mut name, length) = to.map_or(([0; ROOM], 0), encode);
+    let mut piece = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut control = Control([0; CONTROL]);
+    // SAFETY: a `msghdr` is numbers and pointers, for which zero is a value.
+    let mut header: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    if length > 0 {
+        header.msg_name = name.as_mut_ptr().cast();
+        header.msg_namelen = libc::socklen_t::try_from(length).map_err(|_large| Errno::INVAL)?;
+    }
+    header.msg_iov = &raw mut piece;
+    header.msg_iovlen = 1;
+    if let Some(segment) = segment {
+        header.msg_controllen = put_segment(&mut control, segment);
+        header.msg_control = control.0.as_mut_ptr().cast();
+    }
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the message points to the bytes, which are only read, to the name and to the control area, with their sizes.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags) };
+    if sent >= 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+/// Writes the one control message that is ever sent; how long it is.
+fn put_segment(control: &mut Control, segment: u16) -> usize {
+    let length = HEADER + size_of::<u16>();
+    let fields: [&[u8]; 4] =
+        [&length.to_ne_bytes(), &SOL_UDP.to_ne_bytes(), &UDP_SEGMENT.to_ne_bytes(), &segment.to_ne_bytes()];
+    for (into, byte) in control.0.iter_mut().zip(fields.into_iter().flatten()) {
+        *into = *byte;
+    }
+    aligned(length)
+}
+
+/// Takes the oldest of what [`super::options::keep_refusals`] keeps.
+///
+/// # Errors
+/// The kernel's, but that there is none.
+pub fn next_refusal(socket: BorrowedFd<'_>) -> Result<Option<Refusal>> {
+    let mut name = [0_u8; ROOM];
+    let mut control = Control([0; CONTROL]);
+    // Of the datagram itself nothing is wanted.
+    let mut piece = libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 };
+    // SAFETY: a `msghdr` is numbers and pointers, for which zero is a value.
+    let mut header: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    header.msg_name = name.as_mut_ptr().cast();
+    header.msg_namelen = libc::socklen_t::try_from(ROOM).map_err(|_large| Errno::INVAL)?;
+    header.msg_iov = &raw mut piece;
+    header.msg_iovlen = 1;
+    header.msg_control = control.0.as_mut_ptr().cast();
+    header.msg_controllen = CONTROL;
+    let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+    // SAFETY: the message points to a name and a control area that are written to, with their sizes, and to no bytes.
+    let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+    if received < 0 {
+        return match last_errno() {
+            Errno::AGAIN => Ok(None),
+            errno => Err(errno),
+        };
+    }
+    let Some(to) = decode(cut(&name, header.msg_namelen)) else { return Ok(None) };
+    let controls = Messages(control.0.get(..header.msg_controllen).unwrap_or_default());
+    let told = controls.into_iter().find(|(level, kind, _)| {
+        matches!((*level, *kind), (libc::SOL_IP, libc::IP_RECVERR) | (libc::SOL_IPV6, libc::IPV6_RECVERR))
+    });
+    Ok(told.and_then(|(_, _, data)| refusal(to, data)))
+}
+
+/// Reads a `struct sock_extended_err`: the number, four bytes of who says so, and what it adds.
+fn refusal(to: SocketAddr, data: &[u8]) -> Option<Refusal> {
+    let number = u32::from_ne_bytes(field(data, 0)?);
+    let errno = Errno::from_raw_os_error(i32::try_from(number).ok()?);
+    let added = u32::from_ne_bytes(field(data, 8)?);
+    Some(Refusal { to, errno, mtu: (errno == Errno::MSGSIZE).then_some(added) })
+}
+
+/// The control messages of one datagram: level, kind and data of each.
+struct Messages<'a>(&'a [u8]);
+
+/// `struct cmsghdr`: a length and two numbers.
+const HEADER: usize = size_of::<usize>() + 2 * size_of::<i32>();
+
+const fn aligned(length: usize) -> usize {
+    length.next_multiple_of(size_of::<usize>())
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = (i32, i32, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let length = usize::from_ne_bytes(field(self.0, 0)?);
+        let level = i32::from_ne_bytes(field(self.0, size_of::<usize>())?);
+        let kind = i32::from_ne_bytes(field(self.0, size_of::<usize>() + size_of::<i32>())?);
+        let data = self.0.get(HEADER..length)?;
+        self.0 = self.0.get(aligned(length)..).unwrap_or_default();
+        Some((level, kind, data))
+    }
+}
+
+fn cut(name: &[u8; ROOM], length: libc::socklen_t) -> &[u8] {
+    usize::try_from(length).ok().and_then(|length| name.get(..length)).unwrap_or_default()
+}

@@ -1,0 +1,155 @@
+//! What is set on a socket once.
+
+#![expect(unsafe_code, reason = "setsockopt and bind with what rustix has no type for")]
+
+use core::ffi::c_int;
+
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::io::{Errno, Result};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+
+use super::filter::{self, Instruction};
+use crate::userns::last_errno;
+
+/// `PACKET_IGNORE_OUTGOING`.
+const PACKET_IGNORE_OUTGOING: c_int = 23;
+/// `SOL_UDP`.
+const SOL_UDP: c_int = 17;
+/// `UDP_GRO`.
+const UDP_GRO: c_int = 104;
+
+/// Which of the two protocols a socket speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// That of an address.
+    #[must_use]
+    pub const fn of(address: &core::net::SocketAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    /// As the kernel's number.
+    #[must_use]
+    pub const fn domain(self) -> AddressFamily {
+        match self {
+            Self::V4 => AddressFamily::INET,
+            Self::V6 => AddressFamily::INET6,
+        }
+    }
+
+    const fn choose(self, v4: (c_int, c_int), v6: (c_int, c_int)) -> (c_int, c_int) {
+        match self {
+            Self::V4 => v4,
+            Self::V6 => v6,
+        }
+    }
+}
+
+/// Lets a socket have, and accept connections to, addresses that are not the machine's.
+///
+/// # Errors
+/// EPERM without CAP_NET_ADMIN or CAP_NET_RAW over the socket's network namespace.
+pub fn set_transparent(socket: BorrowedFd<'_>, family: Family) -> Result<()> {
+    let (level, option) =
+        family.choose((libc::SOL_IP, libc::IP_TRANSPARENT), (libc::SOL_IPV6, libc::IPV6_TRANSPARENT));
+    set(socket, level, option, &1_i32)
+}
+
+/// Each datagram comes with the address that it was sent to.
+///
+/// # Errors
+/// The kernel's.
+pub fn tell_destinations(socket: BorrowedFd<'_>, family: Family) -> Result<()> {
+    let (level, option) =
+        family.choose((libc::SOL_IP, libc::IP_RECVORIGDSTADDR), (libc::SOL_IPV6, libc::IPV6_RECVORIGDSTADDR));
+    set(socket, level, option, &1_i32)
+}
+
+/// What the network says of datagrams that could not be delivered is kept, for [`super::datagram::next_refusal`].
+///
+/// # Errors
+/// The kernel's.
+pub fn keep_refusals(socket: BorrowedFd<'_>, family: Family) -> Result<()> {
+    let (level, option) =
+        family.choose((libc::SOL_IP, libc::IP_RECVERR), (libc::SOL_IPV6, libc::IPV6_RECVERR));
+    set(socket, level, option, &1_i32)
+}
+
+/// Datagrams of equal length may come in one piece.
+///
+/// # Errors
+/// ENOPROTOOPT before Linux 5.0.
+pub fn join_datagrams(socket: BorrowedFd<'_>) -> Result<()> {
+    set(socket, SOL_UDP, UDP_GRO, &1_i32)
+}
+
+/// The mark of what is sent, which routing rules see.
+///
+/// # Errors
+/// EPERM without CAP_NET_ADMIN or CAP_NET_RAW over the socket's network namespace.
+pub fn set_mark(socket: BorrowedFd<'_>, mark: u32) -> Result<()> {
+    set(socket, libc::SOL_SOCKET, libc::SO_MARK, &mark)
+}
+
+/// A descriptor as a message of netlink names it.
+#[must_use]
+pub fn as_in_netlink(descriptor: BorrowedFd<'_>) -> [u8; 4] {
+    descriptor.as_raw_fd().to_ne_bytes()
+}
+
+/// A socket that is given a copy of each frame that comes in by an interface and that a program chooses, beginning with
+/// the header of IP.
+///
+/// # Errors
+/// EPERM without CAP_NET_RAW over the network namespace; ENODEV if there is no such interface.
+pub fn tap(interface: u32, program: &[Instruction]) -> Result<OwnedFd> {
+    // With no protocol it hears nothing until it has its program.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::PACKET, SocketType::DGRAM, flags, None)?;
+    filter::attach(socket.as_fd(), program)?;
+    set(socket.as_fd(), libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
+    set(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_AUXDATA, &1_i32)?;
+    let family = u16::try_from(libc::AF_PACKET).map_err(|_never| Errno::INVAL)?;
+    let every = u16::try_from(libc::ETH_P_ALL).map_err(|_never| Errno::INVAL)?;
+    let place = libc::sockaddr_ll {
+        sll_family: family,
+        sll_protocol: every.to_be(),
+        sll_ifindex: i32::try_from(interface).map_err(|_large| Errno::NODEV)?,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let length = length_of(&place)?;
+    // SAFETY: the kernel reads `length` bytes, the size of the structure, at its address.
+    let done = unsafe { libc::bind(socket.as_raw_fd(), (&raw const place).cast(), length) };
+    checked(done)?;
+    Ok(socket)
+}
+
+/// Sets an option whose value is plain numbers.
+fn set<T: Copy>(socket: BorrowedFd<'_>, level: c_int, option: c_int, value: &T) -> Result<()> {
+    let length = length_of(value)?;
+    // SAFETY: the kernel reads `length` bytes, the size of the value, at its address.
+    let done = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, option, core::ptr::from_ref(value).cast(), length)
+    };
+    checked(done)
+}
+
+fn length_of<T>(value: &T) -> Result<libc::socklen_t> {
+    libc::socklen_t::try_from(size_of_val(value)).map_err(|_large| Errno::INVAL)
+}
+
+fn checked(result: c_int) -> Result<()> {
+    if result >= 0 { Ok(()) } else { Err(last_errno()) }
+}
