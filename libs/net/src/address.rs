@@ -13,6 +13,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A text or a number that is no prefix, or one that a network cannot have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
@@ -41,7 +43,7 @@ pub enum AddressError {
 }
 
 /// An address with its insignificant bits zero, and how many of them are significant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Prefix {
     address: IpAddr,
     length: u8,
@@ -147,7 +149,7 @@ impl FromStr for Prefix {
 }
 
 /// One family's addresses in a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Family<A> {
     /// All of the network's own.
     pub network: Prefix,
@@ -160,7 +162,7 @@ pub struct Family<A> {
 }
 
 /// The addresses of a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inner {
     /// Those of IPv4.
     pub v4: Family<Ipv4Addr>,

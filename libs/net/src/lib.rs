@@ -11,7 +11,12 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod control;
 pub mod dns;
+pub mod netd;
+mod netlink;
 pub mod policy;
 pub mod publish;
+mod router;
+mod tap;
 pub mod wire;

@@ -15,6 +15,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::address::{Inner, Prefix};
 use crate::wire::Trouble;
 
@@ -105,7 +107,7 @@ impl Why {
 }
 
 /// What a user may decide.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// What of the host's loopback is there for the container.
     pub host_access: HostAccess,
@@ -117,7 +119,7 @@ pub struct Options {
 }
 
 /// The host's own addresses, as far as it has any.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostAddresses {
     /// Of IPv4.
     pub v4: Option<Ipv4Addr>,

@@ -4,11 +4,13 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// Ranges in one list: nobody types more.
 const RANGES: usize = 256;
 
 /// What of the host's loopback is there for a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HostAccess {
     /// Nothing.
     #[default]
@@ -18,7 +20,7 @@ pub enum HostAccess {
 }
 
 /// Ports of one machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ports {
     /// Every one.
     All,

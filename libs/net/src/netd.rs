@@ -1,0 +1,414 @@
+//! The process that serves a router: one for each network.
+//!
+//! It is started by whoever supervises the container, in A and in the host's network namespace, and told over its control socket
+//! which network namespace is the container's. A second thread makes the router and stays in it ([`pool`]); this one stays on
+//! the host's side, gives up every capability, and from then on opens nothing but sockets.
+//!
+//! ```text
+//! tap ──▶ tcp, echo      listeners ──▶ tcp      catchers ──▶ udp      control: its end is ours
+//! ```
+//! One thread, one epoll. Sockets of connections tell each change once (edges), all else as long as it is so (levels). A token names
+//! what is ready: its kind in the uppermost byte, and below the key of a flow.
+//!
+//! # Mustn't
+//! trust a frame: the tap sees them before the kernel has checked anything. What is read is read by [`crate::wire`], and what may
+//! become a flow is decided by [`crate::policy`], both without a socket in sight.
+
+mod echo;
+mod pipes;
+mod pool;
+mod pump;
+mod sandbox;
+mod slab;
+mod tcp;
+mod timers;
+mod udp;
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+
+use ctr_sys::net::datagram::{BATCH, receive};
+use ctr_sys::net::options::Family;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, sendto};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use self::echo::Echoes;
+use self::pool::Pool;
+use self::pump::{End, Ready, Tools};
+use self::slab::Key;
+use self::tcp::Streams;
+use self::timers::{Due, Timers};
+use self::udp::Datagrams;
+use crate::address::Inner;
+use crate::control::{self, Begin};
+use crate::policy::Policy;
+use crate::router::{self, Doing, Ports, Router, RouterError};
+
+/// How many events are taken at a time.
+const EVENTS: usize = 128;
+/// How much of a packet the tap reads: no first packet is longer, and an echo request may be.
+const FRAME: usize = 66 << 10;
+/// How many turns the tap gets before the others get theirs.
+const TAP_TURNS: usize = 2;
+/// Descriptors that are not flows'.
+const OWN_DESCRIPTORS: u64 = 256;
+
+/// What is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Control,
+    Tap,
+    /// Connections to accept.
+    Streams(Family),
+    /// The catcher.
+    Datagrams(Family),
+    Stream(End, Key),
+    Near(Key),
+    Far(Key),
+    Echo(Key),
+}
+
+impl Source {
+    const fn kind(self) -> u64 {
+        match self {
+            Self::Control => 0,
+            Self::Tap => 1,
+            Self::Streams(Family::V4) => 2,
+            Self::Streams(Family::V6) => 3,
+            Self::Datagrams(Family::V4) => 4,
+            Self::Datagrams(Family::V6) => 5,
+            Self::Stream(End::Outer, _) => 6,
+            Self::Stream(End::Inner, _) => 7,
+            Self::Near(_) => 8,
+            Self::Far(_) => 9,
+            Self::Echo(_) => 10,
+        }
+    }
+
+    fn token(self) -> u64 {
+        let key = match self {
+            Self::Stream(_, key) | Self::Near(key) | Self::Far(key) | Self::Echo(key) => key.to_bits(),
+            Self::Control | Self::Tap | Self::Streams(_) | Self::Datagrams(_) => 0,
+        };
+        self.kind() << 56 | key
+    }
+
+    fn of(token: u64) -> Option<Self> {
+        let key = Key::from_bits(token);
+        Some(match token >> 56 {
+            0 => Self::Control,
+            1 => Self::Tap,
+            2 => Self::Streams(Family::V4),
+            3 => Self::Streams(Family::V6),
+            4 => Self::Datagrams(Family::V4),
+            5 => Self::Datagrams(Family::V6),
+            6 => Self::Stream(End::Outer, key),
+            7 => Self::Stream(End::Inner, key),
+            8 => Self::Near(key),
+            9 => Self::Far(key),
+            10 => Self::Echo(key),
+            _ => return None,
+        })
+    }
+}
+
+/// The network as this process serves it.
+#[derive(Debug)]
+struct Netd {
+    epoll: OwnedFd,
+    control: OwnedFd,
+    router: Router,
+    pool: Arc<Pool>,
+    inner: Inner,
+    policy: Policy,
+    tools: Tools,
+    frames: Vec<u8>,
+    timers: Timers,
+    streams: Streams,
+    datagrams: Datagrams,
+    echoes: Echoes,
+    /// What the limit of descriptors allows.
+    most_flows: usize,
+    /// When this turn began.
+    now: Instant,
+}
+
+/// Serves the network that the other end of a socket asks for, until that is closed.
+///
+/// # Errors
+/// The router could not be made: the other end was told.
+pub fn serve(control: OwnedFd) -> Result<(), RouterError> {
+    let Some(Begin { container, settings }) = control::begin(&control).doing("hear what is asked for")?
+    else {
+        return Ok(());
+    };
+    raise_limits();
+    match Netd::start(
+        control.try_clone().map_err(|_full| Errno::MFILE).doing("copy a descriptor")?,
+        &container,
+        settings,
+    ) {
+        Ok(mut netd) => {
+            drop(container);
+            control::ready(&control, netd.router.namespace.as_fd(), &netd.inner)
+                .doing("say that all is ready")?;
+            drop(control);
+            netd.run().doing("wait for packets")
+        }
+        Err(error) => {
+            // Who does not listen will see that we are gone.
+            control::failed(&control, &error).ok();
+            Err(error)
+        }
+    }
+}
+
+/// A flow takes two descriptors: as many as the user may have.
+fn raise_limits() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // What is not raised is a limit to the number of flows.
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).ok();
+}
+
+fn most_flows() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20);
+    usize::try_from(limit.saturating_sub(OWN_DESCRIPTORS) / 2).unwrap_or(usize::MAX)
+}
+
+impl Netd {
+    fn start(
+        control: OwnedFd,
+        container: &OwnedFd,
+        settings: control::Settings,
+    ) -> Result<Self, RouterError> {
+        let pool = Arc::new(Pool::default());
+        let (router, inner) = route(&pool, container, settings.inner)?;
+        let epoll = epoll::create(CreateFlags::CLOEXEC).doing("wait for packets")?;
+        let policy = Policy::new(inner, settings.options);
+        let netd = Self {
+            epoll,
+            control,
+            router,
+            pool,
+            inner,
+            policy,
+            tools: Tools::default(),
+            frames: vec![0; BATCH * FRAME],
+            timers: Timers::default(),
+            streams: Streams::default(),
+            datagrams: Datagrams::default(),
+            echoes: Echoes::default(),
+            most_flows: most_flows(),
+            now: Instant::now(),
+        };
+        netd.watch_all().doing("wait for packets")?;
+        sandbox::enter().doing("give up what is not needed any more")?;
+        Ok(netd)
+    }
+
+    fn watch_all(&self) -> Result<(), Errno> {
+        self.watch(self.control.as_fd(), Source::Control)?;
+        self.watch(self.router.tap.as_fd(), Source::Tap)?;
+        for ports in &self.router.ports {
+            self.watch(ports.streams.as_fd(), Source::Streams(ports.family))?;
+            self.watch(ports.datagrams.as_fd(), Source::Datagrams(ports.family))?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self) -> Result<(), Errno> {
+        let mut events = Vec::with_capacity(EVENTS);
+        loop {
+            let rest = if self.streams.has_more() {
+                Some(rustix::event::Timespec::default())
+            } else {
+                self.timers.rest(Instant::now())
+            };
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), rest.as_ref()) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(errno),
+            }
+            self.now = Instant::now();
+            for event in events.drain(..) {
+                let (data, flags) = (event.data, event.flags);
+                match Source::of(data.u64()) {
+                    Some(Source::Control) if self.is_over() => return Ok(()),
+                    Some(source) => self.take(source, flags),
+                    None => {}
+                }
+            }
+            self.streams_take_more();
+            while let Some(due) = self.timers.pop(self.now) {
+                match due {
+                    Due::Stream(key) => self.stream_is_due(key),
+                    Due::Datagrams(key) => self.pair_is_due(key),
+                    Due::Echo(key) => self.echo_is_due(key),
+                }
+            }
+        }
+    }
+
+    /// Something is ready.
+    fn take(&mut self, source: Source, flags: EventFlags) {
+        match source {
+            // Whoever holds the other end says nothing yet but that it is over.
+            Source::Control => {}
+            Source::Tap => self.read_tap(),
+            Source::Streams(family) => self.accept_streams(family),
+            Source::Datagrams(family) => self.catch_datagrams(family),
+            Source::Stream(end, key) => self.stream_is_ready(end, key, told(flags)),
+            Source::Near(key) => self.near_is_ready(key),
+            Source::Far(key) => self.far_is_ready(key),
+            Source::Echo(key) => self.echo_is_ready(key),
+        }
+    }
+
+    fn streams_take_more(&mut self) {
+        if self.streams.has_more() {
+            self.pump_more();
+        }
+    }
+
+    /// First packets, and requests for an echo.
+    fn read_tap(&mut self) {
+        let mut frames = std::mem::take(&mut self.frames);
+        for _ in 0..TAP_TURNS {
+            let mut arrivals = [None; BATCH];
+            let Ok(count) = receive(self.router.tap.as_fd(), &mut frames, FRAME, &mut arrivals) else {
+                break;
+            };
+            for (arrival, room) in arrivals.iter().flatten().zip(frames.chunks_exact(FRAME)) {
+                if let Some(frame) = room.get(..arrival.length).filter(|_| !arrival.cut) {
+                    self.first_packet(frame, arrival.checksum_ready);
+                }
+            }
+            if count < BATCH {
+                break;
+            }
+        }
+        self.frames = frames;
+    }
+
+    fn first_packet(&mut self, frame: &[u8], checksum_ready: bool) {
+        // Which of the two it is decides who reads it; either finds out what else is wrong with it.
+        match crate::wire::Echo::parse(frame, checksum_ready) {
+            Ok(echo) => self.ask_for_echo(&echo, frame),
+            Err(_) => self.begin_stream(frame, checksum_ready),
+        }
+    }
+
+    /// There is no descriptor for one more connection: they wait in the kernel, where they were accepted.
+    fn stop_accepting(&mut self) {
+        self.streams.is_full = true;
+        for ports in &self.router.ports {
+            // What is not watched is not forgotten.
+            epoll::delete(&self.epoll, &ports.streams).ok();
+        }
+    }
+
+    fn accept_again(&self) {
+        for ports in &self.router.ports {
+            // It fails where it is watched still.
+            self.watch(ports.streams.as_fd(), Source::Streams(ports.family)).ok();
+        }
+    }
+
+    /// Whether the one who started us is gone: that is all the control socket ever says after the beginning.
+    fn is_over(&self) -> bool {
+        let mut byte = [0_u8];
+        let heard = rustix::net::recv(&self.control, &mut byte, rustix::net::RecvFlags::DONTWAIT);
+        !matches!(heard, Err(Errno::AGAIN | Errno::INTR))
+    }
+
+    /// Has a socket tell as long as there is something to read.
+    fn watch(&self, socket: BorrowedFd<'_>, source: Source) -> Result<(), Errno> {
+        epoll::add(&self.epoll, socket, EventData::new_u64(source.token()), EventFlags::IN)
+    }
+
+    /// Has a socket tell each change.
+    fn watch_edges(&self, socket: BorrowedFd<'_>, source: Source) -> Result<(), Errno> {
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        epoll::add(&self.epoll, socket, EventData::new_u64(source.token()), flags)
+    }
+
+    fn ports(&self, family: Family) -> Option<&Ports> {
+        self.router.ports.iter().find(|ports| ports.family == family)
+    }
+
+    /// Who tells the container what its router has to tell.
+    fn gateway_of(&self, address: IpAddr) -> IpAddr {
+        match (address, self.inner.v6) {
+            (IpAddr::V6(_), Some(v6)) => v6.gateway.into(),
+            _ => self.inner.v4.gateway.into(),
+        }
+    }
+
+    /// Sends a whole packet to an address inside. One that is lost is asked for again.
+    fn send_inside(&self, to: IpAddr, packet: &[u8]) {
+        let to = SocketAddr::new(to, 0);
+        if let Some(ports) = self.ports(Family::of(&to)) {
+            sendto(&ports.answers, packet, SendFlags::DONTWAIT, &to).ok();
+        }
+    }
+}
+
+/// Has a thread make the router, which then stays there to make sockets.
+fn route(pool: &Arc<Pool>, container: &OwnedFd, inner: Inner) -> Result<(Router, Inner), RouterError> {
+    let (says, hears) = mpsc::sync_channel(1);
+    let pool = Arc::clone(pool);
+    let container = container.try_clone().map_err(|_full| Errno::MFILE).doing("copy a descriptor")?;
+    let thread = std::thread::Builder::new().name("router".to_owned()).spawn(move || {
+        let built = router::build(container.as_fd(), &inner);
+        let works = built.is_ok();
+        drop(container);
+        // Nobody listens only where the process ends.
+        if says.send(built).is_ok() && works && sandbox::enter_router().is_ok() {
+            pool.serve();
+        }
+    });
+    thread.map_err(|_limit| Errno::AGAIN).doing("start a thread")?;
+    hears.recv().map_err(|_gone| Errno::PIPE).doing("make a router")?
+}
+
+/// What the kernel tells of a socket of a connection.
+fn told(flags: EventFlags) -> Ready {
+    let broken = flags.intersects(EventFlags::ERR | EventFlags::HUP);
+    Ready {
+        readable: broken || flags.intersects(EventFlags::IN | EventFlags::RDHUP),
+        writable: broken || flags.contains(EventFlags::OUT),
+        hung_up: broken || flags.contains(EventFlags::RDHUP),
+    }
+}
+
+/// An address without what only this machine's interfaces mean.
+const fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_read_as_they_were_written() {
+        let key = Key::from_bits(0x00ab_cdef_1234_5678);
+        let flows = [
+            Source::Stream(End::Outer, key),
+            Source::Stream(End::Inner, key),
+            Source::Near(key),
+            Source::Far(key),
+            Source::Echo(key),
+        ];
+        let sockets =
+            Family::BOTH.into_iter().flat_map(|family| [Source::Streams(family), Source::Datagrams(family)]);
+        for source in flows.into_iter().chain(sockets).chain([Source::Control, Source::Tap]) {
+            assert_eq!(Source::of(source.token()), Some(source));
+        }
+        assert_eq!(Source::of(u64::MAX), None);
+    }
+}

@@ -1,0 +1,132 @@
+//! Sockets of the router, for a process that is not in it.
+//!
+//! A second thread stays in the router's namespace and keeps a few of each kind ready: making one takes a right over that
+//! namespace, which the thread that meets the container's packets does not have.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use ctr_sys::net::options::Family;
+use rustix::io::Errno;
+use rustix::net::SocketType;
+
+use crate::router;
+
+/// How many of a kind are kept.
+const KEPT: usize = 16;
+
+/// A kind of socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind {
+    pub(super) family: Family,
+    pub(super) is_stream: bool,
+}
+
+impl Kind {
+    const fn index(self) -> usize {
+        (matches!(self.family, Family::V6) as usize) << 1 | self.is_stream as usize
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        Family::BOTH.into_iter().flat_map(|family| [false, true].map(|is_stream| Self { family, is_stream }))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shelves {
+    ready: [VecDeque<OwnedFd>; 4],
+    /// Why the last could not be made: whoever waits for it hears it.
+    failed: [Option<Errno>; 4],
+    wanted: [bool; 4],
+}
+
+/// What the two threads share.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    shelves: Mutex<Shelves>,
+    changed: Condvar,
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, Shelves> {
+        // Who panics takes the process along.
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a socket; where there is none ready, it takes as long as making one.
+    ///
+    /// # Errors
+    /// There can be no more.
+    pub(super) fn take(&self, kind: Kind) -> Result<OwnedFd, Errno> {
+        let at = kind.index();
+        let mut shelves = self.lock();
+        loop {
+            let Some(shelf) = shelves.ready.get_mut(at) else { return Err(Errno::INVAL) };
+            if let Some(socket) = shelf.pop_front() {
+                if shelf.len() < KEPT / 2 {
+                    want(&mut shelves, at);
+                    self.changed.notify_all();
+                }
+                return Ok(socket);
+            }
+            if let Some(errno) = shelves.failed.get_mut(at).and_then(Option::take) {
+                return Err(errno);
+            }
+            want(&mut shelves, at);
+            self.changed.notify_all();
+            shelves = self.changed.wait(shelves).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// In the router: makes what is wanted, until the process ends.
+    pub(super) fn serve(&self) -> ! {
+        let mut shelves = self.lock();
+        loop {
+            for kind in Kind::all() {
+                let at = kind.index();
+                if shelves.wanted.get_mut(at).is_some_and(std::mem::take) {
+                    drop(shelves);
+                    self.stock(kind);
+                    shelves = self.lock();
+                }
+            }
+            if !shelves.wanted.contains(&true) {
+                shelves = self.changed.wait(shelves).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    fn stock(&self, kind: Kind) {
+        let at = kind.index();
+        let socket_type = if kind.is_stream { SocketType::STREAM } else { SocketType::DGRAM };
+        loop {
+            let made = router::transparent(kind.family, socket_type);
+            let mut shelves = self.lock();
+            match made {
+                Ok(socket) => {
+                    let Some(shelf) = shelves.ready.get_mut(at) else { return };
+                    shelf.push_back(socket);
+                    let is_full = shelf.len() >= KEPT;
+                    self.changed.notify_all();
+                    if is_full {
+                        return;
+                    }
+                }
+                Err(errno) => {
+                    if let Some(failed) = shelves.failed.get_mut(at) {
+                        *failed = Some(errno);
+                    }
+                    self.changed.notify_all();
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn want(shelves: &mut Shelves, at: usize) {
+    if let Some(wanted) = shelves.wanted.get_mut(at) {
+        *wanted = true;
+    }
+}

@@ -1,0 +1,111 @@
+//! What is given up once the router stands: capabilities, and every system call but those that move bytes.
+//!
+//! Two threads, two filters' worth of need, one list: the one in the router only makes sockets, and its two capabilities are what
+//! "transparent" takes. A call that is not listed ends the process, which the supervisor sees.
+
+use ctr_sys::cred;
+use ctr_sys::net::filter::{Instruction, Width};
+use rustix::io::Result;
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+
+/// What this process calls once it serves.
+const CALLS: [libc::c_long; 42] = [
+    // Waiting.
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_ctl,
+    libc::SYS_futex,
+    libc::SYS_clock_gettime,
+    libc::SYS_restart_syscall,
+    // Sockets; of what kind is asked separately.
+    libc::SYS_accept4,
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+    libc::SYS_getsockopt,
+    libc::SYS_setsockopt,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_recvmmsg,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_shutdown,
+    libc::SYS_close,
+    // Pipes.
+    libc::SYS_pipe2,
+    libc::SYS_splice,
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_fcntl,
+    // Memory.
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_mprotect,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    // A map's seeds.
+    libc::SYS_getrandom,
+    // The end, of a thread and of all.
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_sigaltstack,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
+    libc::SYS_tgkill,
+    libc::SYS_sched_yield,
+];
+
+/// The thread that meets packets.
+pub(super) fn enter() -> Result<()> {
+    restrict(CapabilitySet::empty())
+}
+
+/// The thread in the router.
+pub(super) fn enter_router() -> Result<()> {
+    restrict(CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW)
+}
+
+fn restrict(kept: CapabilitySet) -> Result<()> {
+    cred::forbid_new_privileges()?;
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable: none })?;
+    let program: Vec<u8> = program().into_iter().flat_map(Instruction::bytes).collect();
+    cred::filter(&program, 0).map(drop)
+}
+
+/// Answers to a system call.
+const ALLOW: u32 = 0x7fff_0000;
+const KILL: u32 = 0x8000_0000;
+
+/// Where `struct seccomp_data` has what.
+const NUMBER: u32 = 0;
+const MACHINE: u32 = 4;
+/// The first argument; those after it are eight bytes further each, the lower half first on the machines that we know.
+const ARGUMENTS: u32 = 16;
+
+#[cfg(target_arch = "x86_64")]
+const THIS_MACHINE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const THIS_MACHINE: u32 = 0xc000_00b7;
+
+fn program() -> Vec<Instruction> {
+    let (load, equal, answer) = (Instruction::load, Instruction::jump_equal, Instruction::answer);
+    let word = Width::Word;
+    // The other set of numbers of this machine is beyond those that are listed.
+    let mut program = vec![load(word, MACHINE), equal(THIS_MACHINE, 1, 0), answer(KILL), load(word, NUMBER)];
+    for call in CALLS {
+        program.extend([equal(u32::try_from(call).unwrap_or(u32::MAX), 0, 1), answer(ALLOW)]);
+    }
+    let socket = u32::try_from(libc::SYS_socket).unwrap_or(u32::MAX);
+    program.extend([equal(socket, 1, 0), answer(KILL)]);
+    // IPv4 or IPv6, streams or datagrams.
+    program.extend([load(word, ARGUMENTS), equal(2, 2, 0), equal(10, 1, 0), answer(KILL)]);
+    program.extend([load(word, ARGUMENTS + 8), Instruction::and(0xf), equal(1, 1, 0), equal(2, 0, 1)]);
+    program.extend([answer(ALLOW), answer(KILL)]);
+    program
+}

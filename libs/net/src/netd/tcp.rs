@@ -1,0 +1,332 @@
+//! Connections.
+//!
+//! ```text
+//! first packet on the tap ──▶ held ──host's side answers──▶ entering ──accepted──▶ open ──both ended──▶ gone
+//!                               │ refused: the container       │ never accepted:
+//!                               ▼ gets the same answer         ▼ the host's side is reset
+//! ```
+//! The container's first packet is held until the host's side has an answer, so that a refusal inside is what it is outside, and
+//! a connection inside means that there is one outside. Then the packet is sent in again, and the kernel does the rest.
+//!
+//! # Failure
+//! Every socket is set to end with a reset, and told otherwise only when both ends have said goodbye: if we are killed, nobody
+//! takes half of something for all of it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use ctr_sys::net::options::Family;
+use rustix::io::Errno;
+use rustix::net::{
+    SendFlags, SocketFlags, SocketType, acceptfrom_with, connect, getsockname, sendto, socket_with, sockopt,
+};
+
+use super::pump::{End, Open, Pumped, Ready};
+use super::slab::{Key, Slab};
+use super::timers::Due;
+use super::{Netd, Source, plain};
+use crate::policy::{Protocol, Verdict};
+use crate::wire::{Syn, Trouble, trouble, with_checksums};
+
+/// How long a first packet that was sent in again may take to become a connection.
+const ENTERING: Duration = Duration::from_secs(10);
+/// How many connections to the host's side may be on their way.
+const CONNECTING: usize = 512;
+/// How many connections are accepted before others get their turn.
+const TURN: usize = 64;
+/// After so long without a word we ask whether the host's peer is still there, as the container's own question would.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Who speaks to whom, as the container sees it.
+pub(super) type Pair = (SocketAddr, SocketAddr);
+
+/// One connection.
+#[derive(Debug)]
+struct Flow {
+    pair: Pair,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The container waits.
+    Held(Held),
+    /// Bytes flow.
+    Open(Box<Open>),
+}
+
+/// A connection to the host's side that has none inside yet.
+#[derive(Debug)]
+struct Held {
+    outer: OwnedFd,
+    told: Ready,
+    /// The container's first packet.
+    first: Box<[u8]>,
+    /// It was sent in again.
+    is_entering: bool,
+}
+
+/// All connections.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    flows: Slab<Flow>,
+    known: HashMap<Pair, Key>,
+    /// How many are not open yet.
+    on_their_way: usize,
+    /// Have more to do than one turn allows.
+    more: Vec<Key>,
+    /// There is no descriptor for one more: nobody is accepted until there is.
+    pub(super) is_full: bool,
+}
+
+impl Streams {
+    pub(super) const fn has_more(&self) -> bool {
+        !self.more.is_empty()
+    }
+}
+
+/// What the container hears when the host's side cannot be had.
+enum Answer {
+    Reset,
+    Tell(Trouble),
+    /// Its own clock tells it.
+    Silence,
+}
+
+impl Answer {
+    /// What may not be, as it is told where it cannot be.
+    const fn forbidden(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Port => Self::Reset,
+            other => Self::Tell(other),
+        }
+    }
+
+    const fn to(errno: Errno) -> Self {
+        match errno {
+            Errno::CONNREFUSED | Errno::CONNRESET => Self::Reset,
+            Errno::NETUNREACH | Errno::NETDOWN => Self::Tell(Trouble::Network),
+            Errno::ACCESS | Errno::PERM => Self::Tell(Trouble::Prohibited),
+            Errno::TIMEDOUT => Self::Silence,
+            // No way to the host, and what the host has run out of: descriptors, ports, memory.
+            _ => Self::Tell(Trouble::Host),
+        }
+    }
+}
+
+impl Netd {
+    /// The tap has a first packet.
+    pub(super) fn begin_stream(&mut self, frame: &[u8], checksum_ready: bool) {
+        let Ok(syn) = Syn::parse(frame, checksum_ready) else { return };
+        let pair = (plain(syn.source), plain(syn.destination));
+        if let Some(key) = self.streams.known.get(&pair).copied() {
+            match self.streams.flows.get(key).map(|flow| &flow.state) {
+                Some(State::Held(held)) if held.is_entering => return self.enter_again(pair, frame),
+                Some(State::Held(_)) => return,
+                // The kernel answers for a connection that it has.
+                Some(State::Open(open)) if !open.is_ending() => return self.enter_again(pair, frame),
+                // The old one ends by itself; its addresses are the new one's.
+                Some(State::Open(_)) | None => drop(self.streams.known.remove(&pair)),
+            }
+        }
+        let to = match self.policy.decide(Protocol::Tcp, pair.0, pair.1) {
+            Verdict::Connect(to) => to,
+            Verdict::Reject(why) => return self.answer(&syn, frame, &Answer::forbidden(why.trouble())),
+            Verdict::Router | Verdict::Drop(_) => return,
+        };
+        if self.streams.on_their_way >= CONNECTING || self.streams.flows.len() >= self.most_flows {
+            // Its clock brings it back.
+            return;
+        }
+        match connecting(to) {
+            Ok(outer) => self.wait_for_host(pair, outer, frame),
+            Err(errno) => self.answer(&syn, frame, &Answer::to(errno)),
+        }
+    }
+
+    fn wait_for_host(&mut self, pair: Pair, outer: OwnedFd, frame: &[u8]) {
+        let held = Held { outer, told: Ready::default(), first: frame.into(), is_entering: false };
+        let key = self.streams.flows.insert(Flow { pair, state: State::Held(held) });
+        self.streams.known.insert(pair, key);
+        self.streams.on_their_way += 1;
+        let watched = match self.streams.flows.get(key).map(|flow| &flow.state) {
+            Some(State::Held(held)) => self.watch_edges(held.outer.as_fd(), Source::Stream(End::Outer, key)),
+            _ => Ok(()),
+        };
+        if watched.is_err() {
+            self.drop_stream(key);
+        }
+    }
+
+    /// Tells the container why there is no connection.
+    fn answer(&self, syn: &Syn, frame: &[u8], answer: &Answer) {
+        let packet = match answer {
+            Answer::Reset => syn.reset(),
+            Answer::Tell(what) => trouble(self.gateway_of(syn.source.ip()), *what, frame),
+            Answer::Silence => return,
+        };
+        if let Ok(packet) = packet {
+            self.send_inside(syn.source.ip(), &packet);
+        }
+    }
+
+    /// Sends a first packet in again, where the kernel takes it.
+    fn enter_again(&self, pair: Pair, frame: &[u8]) {
+        let Ok(packet) = with_checksums(frame) else { return };
+        let to = SocketAddr::new(pair.1.ip(), 0);
+        // One that is lost comes again.
+        if let Some(ports) = self.ports(Family::of(&to)) {
+            sendto(&ports.again, &packet, SendFlags::DONTWAIT, &to).ok();
+        }
+    }
+
+    /// The kernel tells of one side of a connection.
+    pub(super) fn stream_is_ready(&mut self, end: End, key: Key, ready: Ready) {
+        match self.streams.flows.get_mut(key).map(|flow| &mut flow.state) {
+            Some(State::Held(held)) => {
+                held.told.add(ready);
+                if !held.is_entering {
+                    self.host_answered(key);
+                }
+            }
+            Some(State::Open(open)) => {
+                open.tell(end, ready);
+                self.pump(key);
+            }
+            None => {}
+        }
+    }
+
+    fn host_answered(&mut self, key: Key) {
+        let Some(Flow { pair, state: State::Held(held) }) = self.streams.flows.get_mut(key) else { return };
+        match sockopt::socket_error(&held.outer) {
+            Ok(Ok(())) if held.told.writable => {}
+            Ok(Ok(())) => return,
+            Ok(Err(errno)) | Err(errno) => return self.host_refused(key, errno),
+        }
+        // Both are what every connection of ours has; without them it is still one.
+        sockopt::set_socket_keepalive(&held.outer, true).ok();
+        sockopt::set_tcp_keepidle(&held.outer, KEEPALIVE).ok();
+        held.is_entering = true;
+        let (pair, first) = (*pair, held.first.clone());
+        self.enter_again(pair, &first);
+        self.timers.set(self.now, ENTERING, Due::Stream(key));
+    }
+
+    fn host_refused(&mut self, key: Key, errno: Errno) {
+        let Some(flow) = self.drop_stream(key) else { return };
+        let State::Held(held) = &flow.state else { return };
+        // It was parsed once; its checksum is of no matter any more.
+        if let Ok(syn) = Syn::parse(&held.first, false) {
+            self.answer(&syn, &held.first, &Answer::to(errno));
+        }
+    }
+
+    /// Takes what the kernel has made of packets that were sent in again.
+    pub(super) fn accept_streams(&mut self, family: Family) {
+        for _ in 0..TURN {
+            let Some(ports) = self.ports(family) else { return };
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let accepted = match acceptfrom_with(&ports.streams, flags) {
+                Ok((inner, Some(peer))) => {
+                    let here = getsockname(&inner).and_then(SocketAddr::try_from);
+                    here.and_then(|here| Ok((inner, (plain(SocketAddr::try_from(peer)?), plain(here)))))
+                }
+                Ok((_, None)) => continue,
+                Err(Errno::AGAIN) => return,
+                Err(Errno::MFILE | Errno::NFILE) => return self.stop_accepting(),
+                // It was gone before we came.
+                Err(_) => continue,
+            };
+            if let Ok((inner, pair)) = accepted {
+                self.open_stream(pair, inner);
+            }
+        }
+    }
+
+    fn open_stream(&mut self, pair: Pair, inner: OwnedFd) {
+        let Some(key) = self.streams.known.get(&pair).copied() else { return };
+        match self.streams.flows.get(key).map(|flow| &flow.state) {
+            Some(State::Held(held)) if held.is_entering => {}
+            // There was one with these addresses, which the container has forgotten.
+            Some(State::Open(_)) => return drop(self.drop_stream(key)),
+            Some(State::Held(_)) | None => return,
+        }
+        let watched = self.watch_edges(inner.as_fd(), Source::Stream(End::Inner, key));
+        self.streams.on_their_way -= 1;
+        self.streams.flows.change(key, |flow| Flow {
+            pair,
+            state: match flow.state {
+                State::Held(held) => State::Open(Box::new(Open::new((held.outer, held.told), inner))),
+                open @ State::Open(_) => open,
+            },
+        });
+        match watched {
+            Ok(()) => self.pump(key),
+            Err(_) => drop(self.drop_stream(key)),
+        }
+    }
+
+    /// Moves what one connection has to move.
+    fn pump(&mut self, key: Key) {
+        let Some(Flow { state: State::Open(open), .. }) = self.streams.flows.get_mut(key) else { return };
+        match open.pump(&mut self.tools) {
+            Ok(Pumped::Waiting) => {}
+            Ok(Pumped::More) => self.streams.more.push(key),
+            Ok(Pumped::Done) => self.part_in_peace(key),
+            // Both ends hear of it by a reset.
+            Err(_) => drop(self.drop_stream(key)),
+        }
+    }
+
+    /// Gives those a turn who had more to move.
+    pub(super) fn pump_more(&mut self) {
+        for key in std::mem::take(&mut self.streams.more) {
+            self.pump(key);
+        }
+    }
+
+    fn part_in_peace(&mut self, key: Key) {
+        let Some(Flow { state: State::Open(open), .. }) = self.drop_stream(key) else { return };
+        for socket in open.dissolve(&mut self.tools.pipes) {
+            // What is still to be sent is sent.
+            sockopt::set_socket_linger(&socket, None).ok();
+        }
+    }
+
+    /// Forgets a connection; whoever drops what comes back resets both sides.
+    fn drop_stream(&mut self, key: Key) -> Option<Flow> {
+        let flow = self.streams.flows.remove(key)?;
+        if self.streams.known.get(&flow.pair) == Some(&key) {
+            self.streams.known.remove(&flow.pair);
+        }
+        if !matches!(flow.state, State::Open(_)) {
+            self.streams.on_their_way -= 1;
+        }
+        if std::mem::take(&mut self.streams.is_full) {
+            self.accept_again();
+        }
+        Some(flow)
+    }
+
+    /// A packet that was sent in again has had its time.
+    pub(super) fn stream_is_due(&mut self, key: Key) {
+        if let Some(State::Held(_)) = self.streams.flows.get(key).map(|flow| &flow.state) {
+            drop(self.drop_stream(key));
+        }
+    }
+}
+
+/// A connection to the host's side, on its way.
+fn connecting(to: SocketAddr) -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(Family::of(&to).domain(), SocketType::STREAM, flags, None)?;
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
+    match connect(&socket, &to) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+        Err(errno) => Err(errno),
+    }
+}

@@ -1,0 +1,135 @@
+//! Interfaces, addresses, routes and rules, as messages.
+
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+
+use ctr_sys::net::options::as_in_netlink;
+
+use super::{Attributes, Batch, CREATE, EXCL};
+use crate::address::Prefix;
+
+/// The loopback interface is the first of every network namespace.
+pub(crate) const LOOPBACK: u32 = 1;
+
+/// One end of a pair of interfaces.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct End<'a> {
+    /// What it is called.
+    pub(crate) name: &'a str,
+    /// Its number, in its own namespace.
+    pub(crate) index: u32,
+}
+
+/// Which packets a rule is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum About<'a> {
+    /// What comes in by an interface, for addresses of a network.
+    From(&'a str, Prefix),
+    /// What comes in by an interface.
+    FromAny(&'a str),
+    /// What has a mark.
+    Marked(u32),
+}
+
+/// `RT_TABLE_MAIN`.
+pub(crate) const MAIN: u8 = 254;
+
+// Kinds of messages.
+const NEW_LINK: u16 = 16;
+const NEW_ADDRESS: u16 = 20;
+const NEW_ROUTE: u16 = 24;
+const NEW_RULE: u16 = 32;
+
+impl Batch {
+    /// Makes a pair of interfaces, the second in another network namespace.
+    pub(crate) fn pair(&mut self, here: End<'_>, there: End<'_>, namespace: BorrowedFd<'_>, mtu: u32) {
+        self.ask("make a pair of interfaces", NEW_LINK, CREATE | EXCL, &link(here.index, false), |with| {
+            with.put_text(3, here.name).put(4, &mtu.to_ne_bytes()).nest(18, |kind| {
+                kind.put_text(1, "veth").nest(2, |data| {
+                    data.nest_after(1, &link(there.index, false), |peer| {
+                        let fd = as_in_netlink(namespace);
+                        peer.put_text(3, there.name).put(4, &mtu.to_ne_bytes()).put(28, &fd);
+                    });
+                });
+            });
+        });
+    }
+
+    /// Has an interface carry packets.
+    pub(crate) fn up(&mut self, index: u32) {
+        self.ask("bring an interface up", NEW_LINK, 0, &link(index, true), |_| {});
+    }
+
+    /// Gives an interface an address, at once usable.
+    pub(crate) fn address(&mut self, index: u32, address: IpAddr, prefix: u8) {
+        /// `IFA_F_NODAD`: nobody else can have it.
+        const NO_DETECTION: u32 = 0x02;
+        let [a, b, c, d] = index.to_ne_bytes();
+        let header = [family(address), prefix, 0, 0, a, b, c, d];
+        self.ask("give an interface its address", NEW_ADDRESS, CREATE | EXCL, &header, |with| {
+            put_address(put_address(with, 2, address), 1, address);
+            if address.is_ipv6() {
+                with.put(8, &NO_DETECTION.to_ne_bytes());
+            }
+        });
+    }
+
+    /// Sends what goes nowhere else to a gateway.
+    pub(crate) fn default_route(&mut self, gateway: IpAddr) {
+        // Unicast, anywhere, by us.
+        let header = [family(gateway), 0, 0, 0, MAIN, 4, 0, 1, 0, 0, 0, 0];
+        self.ask("set the default route", NEW_ROUTE, CREATE | EXCL, &header, |with| {
+            put_address(with, 5, gateway);
+        });
+    }
+
+    /// Takes everything for this machine's own that a table is asked about.
+    pub(crate) fn everything_is_local(&mut self, family_of: IpAddr, table: u8) {
+        // Local, on this host, by us.
+        let header = [family(family_of), 0, 0, 0, table, 4, 254, 2, 0, 0, 0, 0];
+        self.ask("take every address for its own", NEW_ROUTE, CREATE | EXCL, &header, |with| {
+            with.put(4, &LOOPBACK.to_ne_bytes());
+        });
+    }
+
+    /// Has some packets ask a table.
+    pub(crate) fn rule(&mut self, family_of: IpAddr, priority: u32, about: About<'_>, table: u8) {
+        let length = if let About::From(_, network) = about { network.length() } else { 0 };
+        // FR_ACT_TO_TBL.
+        let header = [family(family_of), length, 0, 0, table, 0, 0, 1, 0, 0, 0, 0];
+        self.ask("add a rule for routes", NEW_RULE, CREATE | EXCL, &header, |with| {
+            with.put(6, &priority.to_ne_bytes());
+            match about {
+                About::From(interface, network) => {
+                    put_address(with, 1, network.address()).put_text(3, interface);
+                }
+                About::FromAny(interface) => {
+                    with.put_text(3, interface);
+                }
+                About::Marked(mark) => {
+                    with.put(10, &mark.to_ne_bytes());
+                }
+            }
+        });
+    }
+}
+
+/// A `struct ifinfomsg`.
+fn link(index: u32, up: bool) -> [u8; 16] {
+    let [a, b, c, d] = index.to_ne_bytes();
+    // IFF_UP, and that it is this flag which changes.
+    let [e, f, g, h] = u32::from(up).to_ne_bytes();
+    [0, 0, 0, 0, a, b, c, d, e, f, g, h, e, f, g, h]
+}
+
+fn put_address<'a, 'b>(with: &'a mut Attributes<'b>, kind: u16, address: IpAddr) -> &'a mut Attributes<'b> {
+    match address {
+        IpAddr::V4(v4) => with.put(kind, &v4.octets()),
+        IpAddr::V6(v6) => with.put(kind, &v6.octets()),
+    }
+}
+
+/// `AF_INET` or `AF_INET6`.
+const fn family(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 2 } else { 10 }
+}

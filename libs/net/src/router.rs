@@ -1,0 +1,388 @@
+//! The router's kernel: a network namespace of its own, one end of a pair of interfaces in it, the other in the container.
+//!
+//! ```text
+//! container C                     router N
+//!   eth0 10.0.2.100 ───────────── c0 10.0.2.1      whatever comes in by c0 is taken for N's own
+//!   default via 10.0.2.1
+//! ```
+//! What the container sends to the world meets N's own TCP: every address is local there (table 100), and sockets that are
+//! "transparent" answer for all of them. Nothing is forwarded, and no connection is tracked.
+//!
+//! - A **SYN** is thrown away by the filter, once the tap has a copy. When `netd` has a connection to the host's side, it sends
+//!   the SYN in again, marked, by the loopback: only that one reaches the listener.
+//! - A **datagram** goes to the catcher, until a socket that is connected to its sender stands nearer.
+//! - An **echo request** is thrown away, too: N would answer for the whole world. `netd` has a copy.
+//!
+//! # Process context
+//! A socket belongs to the namespace that it was made in. So a thread goes into N, makes what is needed there, and all of it is
+//! used from the host's namespace. [`build`] leaves its thread in N.
+//!
+//! # Failure
+//! N, and the container's interface with it, is gone when nobody has a descriptor of it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use ctr_sys::net::options::{self, Family};
+use ctr_sys::userns::move_into_new_network;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::address::{Inner, Prefix};
+use crate::netlink::nft::{self, If, Rule, Then, Version, Within};
+use crate::netlink::route::{About, End, LOOPBACK, MAIN};
+use crate::netlink::{Batch, Netlink, NetlinkError};
+use crate::tap;
+
+/// Where diverted connections are accepted.
+const STREAMS: u16 = 1;
+/// Where diverted datagrams arrive.
+const DATAGRAMS: u16 = 2;
+/// Where the resolver listens.
+pub(crate) const RESOLVER: u16 = 53;
+/// Of what is sent in again.
+const MARK: u32 = 1;
+/// The table of routes that knows nothing but "here".
+const TABLE: u8 = 100;
+/// The largest packets of the pair: what is longer is cut anyway, and a byte costs less in a longer packet.
+const MTU: u32 = 65520;
+
+/// The router's end of the pair. Its number is our choice in a namespace that is new.
+const OWN: End<'_> = End { name: "c0", index: 2 };
+/// The container's.
+const THEIRS: End<'_> = End { name: "eth0", index: 2 };
+
+/// A part of a router could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RouterError {
+    /// Something the kernel was asked for by netlink.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// Anything else.
+    #[error("cannot {doing}")]
+    Call {
+        /// What.
+        doing: &'static str,
+        /// Why not.
+        #[source]
+        source: Errno,
+    },
+}
+
+/// Puts what fails into words.
+pub(crate) trait Doing<T> {
+    fn doing(self, doing: &'static str) -> Result<T, RouterError>;
+}
+
+impl<T> Doing<T> for Result<T, Errno> {
+    fn doing(self, doing: &'static str) -> Result<T, RouterError> {
+        self.map_err(|source| RouterError::Call { doing, source })
+    }
+}
+
+/// What of a router is open.
+#[derive(Debug)]
+pub(crate) struct Router {
+    /// N itself.
+    pub(crate) namespace: OwnedFd,
+    /// Sees first packets.
+    pub(crate) tap: OwnedFd,
+    /// What there is for each protocol.
+    pub(crate) ports: Vec<Ports>,
+}
+
+/// The sockets of one protocol.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    pub(crate) family: Family,
+    /// Accepts what was sent in again.
+    pub(crate) streams: OwnedFd,
+    /// Gets datagrams that are nobody else's.
+    pub(crate) datagrams: OwnedFd,
+    /// Sends packets in again.
+    pub(crate) again: OwnedFd,
+    /// Sends packets to the container.
+    pub(crate) answers: OwnedFd,
+}
+
+/// Makes a router for the container in a network namespace. The calling thread is in the router's from then on.
+pub(crate) fn build(container: BorrowedFd<'_>, inner: &Inner) -> Result<(Router, Inner), RouterError> {
+    move_into_new_network().doing("make a network namespace")?;
+    let namespace = own_namespace()?;
+    let kernel = Netlink::route()?;
+    let mut batch = Batch::default();
+    batch.pair(OWN, THEIRS, container, MTU);
+    batch.up(LOOPBACK);
+    batch.up(OWN.index);
+    kernel.perform(&batch)?;
+    let inner = with_addresses(&kernel, inner)?;
+    do_not_check_ways_back()?;
+    Netlink::netfilter()?.perform(&nft::table(&rules(&inner)))?;
+    let tap = options::tap(OWN.index, &tap::program()).doing("watch for first packets")?;
+    let ports = networks(&inner).map(Ports::open).collect::<Result<_, _>>()?;
+    enter(container)?;
+    let reached = reach_out(&inner);
+    enter(namespace.as_fd())?;
+    reached?;
+    Ok((Router { namespace, tap, ports }, inner))
+}
+
+/// The namespace that this thread is in.
+fn own_namespace() -> Result<OwnedFd, RouterError> {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    openat(CWD, c"/proc/thread-self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .doing("open a network namespace")
+}
+
+fn enter(namespace: BorrowedFd<'_>) -> Result<(), RouterError> {
+    move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network)).doing("enter a network namespace")
+}
+
+/// One protocol's addresses.
+#[derive(Debug, Clone, Copy)]
+struct Network {
+    prefix: Prefix,
+    gateway: IpAddr,
+    container: IpAddr,
+}
+
+fn networks(inner: &Inner) -> impl Iterator<Item = Network> {
+    let v4 = &inner.v4;
+    let four = Network { prefix: v4.network, gateway: v4.gateway.into(), container: v4.container.into() };
+    let six = inner.v6.as_ref().map(|v6| Network {
+        prefix: v6.network,
+        gateway: v6.gateway.into(),
+        container: v6.container.into(),
+    });
+    std::iter::once(four).chain(six)
+}
+
+impl Network {
+    /// The router's addresses, and that everything else is its own, too.
+    fn describe(&self, batch: &mut Batch) {
+        batch.address(OWN.index, self.gateway, self.prefix.length());
+        batch.rule(self.gateway, 50, About::From(OWN.name, self.prefix), MAIN);
+        batch.rule(self.gateway, 60, About::Marked(MARK), TABLE);
+        batch.rule(self.gateway, 61, About::FromAny(OWN.name), TABLE);
+        batch.everything_is_local(self.gateway, TABLE);
+    }
+
+    const fn family(&self) -> Family {
+        if self.gateway.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+}
+
+/// Gives the router its addresses; without those of IPv6 where this kernel has none of it.
+fn with_addresses(kernel: &Netlink, inner: &Inner) -> Result<Inner, RouterError> {
+    let mut kept = *inner;
+    for network in networks(inner) {
+        let mut batch = Batch::default();
+        network.describe(&mut batch);
+        match kernel.perform(&batch) {
+            Ok(()) => {}
+            Err(NetlinkError { source: Errno::AFNOSUPPORT | Errno::OPNOTSUPP | Errno::ACCESS, .. })
+                if network.family() == Family::V6 =>
+            {
+                kept.v6 = None;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(kept)
+}
+
+/// In the container: its addresses, and the way out.
+fn reach_out(inner: &Inner) -> Result<(), RouterError> {
+    let mut batch = Batch::default();
+    batch.up(THEIRS.index);
+    for network in networks(inner) {
+        batch.address(THEIRS.index, network.container, network.prefix.length());
+        batch.default_route(network.gateway);
+    }
+    Ok(Netlink::route()?.perform(&batch)?)
+}
+
+/// A packet that is sent in again comes by the loopback, where its sender is not to be expected. A new namespace takes the
+/// host's setting over.
+fn do_not_check_ways_back() -> Result<(), RouterError> {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    for name in ["all", "lo", OWN.name] {
+        let path = format!("/proc/sys/net/ipv4/conf/{name}/rp_filter");
+        let doing = "turn off the check of ways back (rp_filter)";
+        let file = openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).doing(doing)?;
+        let mut now = [0];
+        if rustix::io::read(&file, &mut now).doing(doing)? == 1 && now == *b"0" {
+            continue;
+        }
+        let file = openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).doing(doing)?;
+        rustix::io::write(&file, b"0").doing(doing)?;
+    }
+    Ok(())
+}
+
+/// `IPPROTO_TCP` and its like.
+mod transport {
+    pub(super) const ICMP: u8 = 1;
+    pub(super) const TCP: u8 = 6;
+    pub(super) const UDP: u8 = 17;
+    pub(super) const ICMP6: u8 = 58;
+}
+
+/// A packet that begins a connection: SYN, and neither ACK nor RST.
+const BEGINS: If = If::Byte { at: 13, mask: 0x16, is: 0x02 };
+
+/// Which packets go where. What may become a connection is decided by `netd`, which sees what is below here too.
+fn rules(inner: &Inner) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let by_container = If::CameBy(OWN.index);
+    let mut add = |conditions: &[If], then| rules.push(Rule { conditions: conditions.to_vec(), then });
+    for network in networks(inner) {
+        add_of(&network, by_container, &mut add);
+    }
+    add(&[by_container, If::Transport(transport::TCP), BEGINS], Then::Drop);
+    for network in networks(inner) {
+        let version = network.version();
+        let again = [If::CameBy(LOOPBACK), If::Marked(MARK), If::Version(version)];
+        let diverted = [&again[..], &[If::Transport(transport::TCP), BEGINS]].concat();
+        add(&diverted, Then::Divert(version, STREAMS));
+    }
+    rules
+}
+
+fn add_of(network: &Network, by_container: If, add: &mut impl FnMut(&[If], Then)) {
+    let version = network.version();
+    let own = [by_container, If::Version(version)];
+    let mut when = |more: &[If], then| add(&[&own[..], more].concat(), then);
+    // Neighbours find each other by addresses of the link, and look for doubles with none at all.
+    let elsewhere = |prefix: &str| prefix.parse::<Prefix>().ok().map(Within::Outside);
+    let found: &[&str] = if version == Version::V6 { &["fe80::/10", "::/128"] } else { &[] };
+    let strangers: Vec<If> = std::iter::once(Within::Outside(network.prefix))
+        .chain(found.iter().copied().filter_map(elsewhere))
+        .map(If::Source)
+        .collect();
+    when(&strangers, Then::Drop);
+    let nowhere: &[&str] = match version {
+        Version::V4 => &["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3"],
+        Version::V6 => &["::/64", "ff00::/8"],
+    };
+    for prefix in nowhere.iter().filter_map(|prefix| prefix.parse::<Prefix>().ok()) {
+        for number in [transport::TCP, transport::UDP] {
+            when(&[If::Destination(Within::Inside(prefix)), If::Transport(number)], Then::Drop);
+        }
+    }
+    let others: Vec<If> = std::iter::once(Within::Outside(network.prefix))
+        .chain(if version == Version::V6 { elsewhere("fe80::/10") } else { None })
+        .map(If::Destination)
+        .collect();
+    let mut when_others = |more: &[If], then| when(&[&others[..], more].concat(), then);
+    let (number, request) = match version {
+        Version::V4 => (transport::ICMP, 8),
+        Version::V6 => (transport::ICMP6, 128),
+    };
+    let asks = If::Byte { at: 0, mask: 0xff, is: request };
+    when_others(&[If::Transport(number), asks], Then::Drop);
+    when_others(&[If::Transport(transport::UDP)], Then::Divert(version, DATAGRAMS));
+    let gateway = Prefix::new(network.gateway, if network.gateway.is_ipv4() { 32 } else { 128 });
+    if let Ok(gateway) = gateway.map(Within::Inside) {
+        let to_gateway = If::Destination(gateway);
+        when(&[to_gateway, If::Transport(transport::TCP), If::Port(RESOLVER)], Then::Accept);
+        // What is diverted to is no service.
+        when(&[to_gateway, If::Transport(transport::UDP), If::Port(DATAGRAMS)], Then::Drop);
+    }
+}
+
+impl Network {
+    const fn version(&self) -> Version {
+        if self.gateway.is_ipv4() { Version::V4 } else { Version::V6 }
+    }
+
+    /// An address of ours that stands for all.
+    const fn any(&self) -> IpAddr {
+        match self.family() {
+            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        }
+    }
+}
+
+/// The longest queue of what waits to be accepted.
+const QUEUE: i32 = 4096;
+/// Room for a burst of first packets.
+const BURST: usize = 4 << 20;
+
+impl Ports {
+    fn open(network: Network) -> Result<Self, RouterError> {
+        let family = network.family();
+        let everywhere = |port| SocketAddr::new(network.any(), port);
+        Ok(Self {
+            family,
+            streams: listener(family, everywhere(STREAMS)).doing("listen for the container's connections")?,
+            datagrams: catcher(family, everywhere(DATAGRAMS))
+                .doing("listen for the container's datagrams")?,
+            again: sender(family, Some(MARK)).doing("send packets in again")?,
+            answers: sender(family, None).doing("send packets to the container")?,
+        })
+    }
+}
+
+fn plain(family: Family, kind: SocketType) -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family.domain(), kind, flags, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if family == Family::V6 {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    Ok(socket)
+}
+
+/// A socket of the router's that may have any address, for [`crate::netd`]'s pool too.
+pub(crate) fn transparent(family: Family, kind: SocketType) -> Result<OwnedFd, Errno> {
+    let socket = plain(family, kind)?;
+    options::set_transparent(socket.as_fd(), family)?;
+    if kind == SocketType::STREAM {
+        settle(&socket)?;
+    } else {
+        // Where it is not known each datagram comes alone.
+        options::join_datagrams(socket.as_fd()).ok();
+    }
+    Ok(socket)
+}
+
+/// What each connection inside has: it ends with a reset if we are killed, and the way between two sockets of one machine is no
+/// matter for clever control of congestion.
+fn settle(socket: &OwnedFd) -> Result<(), Errno> {
+    sockopt::set_tcp_nodelay(socket, true)?;
+    sockopt::set_socket_linger(socket, Some(std::time::Duration::ZERO))?;
+    match sockopt::set_tcp_congestion(socket, "cubic") {
+        // A kernel without it has something else.
+        Err(Errno::NOENT) | Ok(()) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn listener(family: Family, at: SocketAddr) -> Result<OwnedFd, Errno> {
+    let socket = transparent(family, SocketType::STREAM)?;
+    bind(&socket, &at)?;
+    listen(&socket, QUEUE)?;
+    Ok(socket)
+}
+
+fn catcher(family: Family, at: SocketAddr) -> Result<OwnedFd, Errno> {
+    let socket = transparent(family, SocketType::DGRAM)?;
+    options::tell_destinations(socket.as_fd(), family)?;
+    sockopt::set_socket_recv_buffer_size(&socket, BURST)?;
+    bind(&socket, &at)?;
+    Ok(socket)
+}
+
+/// A socket that sends packets as they are.
+fn sender(family: Family, mark: Option<u32>) -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let domain: AddressFamily = family.domain();
+    let socket = socket_with(domain, SocketType::RAW, flags, Some(ipproto::RAW))?;
+    if let Some(mark) = mark {
+        options::set_mark(socket.as_fd(), mark)?;
+    }
+    Ok(socket)
+}
