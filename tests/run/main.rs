@@ -25,6 +25,7 @@ mod mount;
 mod mounts;
 mod named;
 mod namespaces;
+mod network;
 mod newcomer;
 mod program;
 mod refused;

@@ -18,6 +18,7 @@ pub mod init;
 pub mod inspect;
 pub mod logs;
 pub mod mount;
+pub mod netd;
 pub mod port;
 pub mod prune;
 pub mod ps;

@@ -148,6 +148,7 @@ pub fn internal(argv: &[OsString]) -> Option<ExitCode> {
     let (verb, arguments) = argv.get(1..)?.split_first()?;
     match verb.to_str()? {
         cmd::begin::ENDED => Some(cmd::begin::ended(arguments)),
+        cmd::netd::VERB => Some(cmd::netd::serve()),
         cmd::doctor::TRIAL => Some(cmd::doctor::trial(arguments)),
         _ => None,
     }

@@ -72,10 +72,25 @@ pub fn check_hostname(name: &str) -> Result<(), HostsError> {
     Ok(())
 }
 
+/// What `/etc/hosts` says of the container and of its host.
+#[derive(Debug, Clone, Copy)]
+pub struct Here<'a> {
+    /// Its own names.
+    pub names: &'a [&'a str],
+    /// Its own address.
+    pub address: IpAddr,
+    /// The address by which it reaches its host, if it does.
+    pub host: Option<IpAddr>,
+}
+
+/// The names of the host, inside.
+const HOST: [&str; 2] = ["host.containers.internal", "host.docker.internal"];
+
 /// The text of `/etc/hosts`: the user's entries first, then the host's own that they do not replace, then the names of
-/// the container itself.
+/// the host's address and of the container itself.
 #[must_use]
-pub fn hosts_file(host: &str, extra: &[HostEntry], own_names: &[&str]) -> String {
+pub fn hosts_file(host: &str, extra: &[HostEntry], here: Here<'_>) -> String {
+    let own_names = here.names;
     let mut text = String::with_capacity(host.len() + 256);
     for entry in extra {
         push(&mut text, &entry.address.to_string(), entry.names.iter().map(String::as_str));
@@ -85,8 +100,7 @@ pub fn hosts_file(host: &str, extra: &[HostEntry], own_names: &[&str]) -> String
     for line in host.lines() {
         let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
         let Some(address) = words.next().filter(|word| word.parse::<IpAddr>().is_ok()) else { continue };
-        let names: Vec<&str> =
-            words.filter(|name| !replaced.contains(name) && !own_names.contains(name)).collect();
+        let names: Vec<&str> = words.filter(|name| !replaced.contains(name) && !here.claims(name)).collect();
         localhost |= names.contains(&"localhost");
         if !names.is_empty() {
             push(&mut text, address, names.into_iter());
@@ -96,11 +110,26 @@ pub fn hosts_file(host: &str, extra: &[HostEntry], own_names: &[&str]) -> String
         push(&mut text, "127.0.0.1", ["localhost"].into_iter());
         push(&mut text, "::1", ["localhost"].into_iter());
     }
+    let free = |names: &[&'static str]| -> Vec<&'static str> {
+        names.iter().copied().filter(|name| !replaced.contains(name)).collect()
+    };
+    if let Some(address) = here.host
+        && let names @ [_, ..] = &*free(&HOST)
+    {
+        push(&mut text, &address.to_string(), names.iter().copied());
+    }
     let own: Vec<&str> = own_names.iter().copied().filter(|name| !replaced.contains(name)).collect();
     if !own.is_empty() {
-        push(&mut text, "127.0.0.1", own.into_iter());
+        push(&mut text, &here.address.to_string(), own.into_iter());
     }
     text
+}
+
+impl Here<'_> {
+    /// Whether a name is not what the host's own file says that it is.
+    fn claims(&self, name: &str) -> bool {
+        self.names.contains(&name) || self.host.is_some() && HOST.contains(&name)
+    }
 }
 
 fn push<'a>(text: &mut String, address: &str, names: impl Iterator<Item = &'a str>) {
@@ -113,6 +142,20 @@ fn push<'a>(text: &mut String, address: &str, names: impl Iterator<Item = &'a st
         text.push_str(name);
     }
     text.push('\n');
+}
+
+/// The lines of a `resolv.conf` but for those that name a resolver on the loopback, where somebody else may look for it.
+#[must_use]
+pub fn resolvers_elsewhere(of_host: &[u8]) -> Vec<u8> {
+    let is_here = |line: &[u8]| {
+        let line = String::from_utf8_lossy(line);
+        let mut words = line.split_whitespace();
+        let address = words.next().filter(|key| *key == "nameserver").and(words.next());
+        address
+            .and_then(|address| address.parse::<IpAddr>().ok())
+            .is_some_and(|address| address.is_loopback())
+    };
+    of_host.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_here(line)).flatten().copied().collect()
 }
 
 /// What `/run/.containerenv` says to a privileged container; any other gets an empty file.
@@ -158,9 +201,34 @@ mod tests {
     fn the_file_keeps_what_is_not_replaced() {
         let host = "127.0.0.1 localhost # loopback\n# comment\n::1 localhost ip6-localhost\n10.1.1.1 db cache me\nnonsense x\n";
         let extra = [parse_entry("db:10.2.2.2").unwrap()];
-        let text = hosts_file(host, &extra, &["me", "name"]);
+        let here = |names| Here { names, address: "127.0.0.1".parse().unwrap(), host: None };
+        let text = hosts_file(host, &extra, here(&["me", "name"]));
         let want = "10.2.2.2\tdb\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n10.1.1.1\tcache\n127.0.0.1\tme name\n";
         assert_eq!(text, want);
-        assert_eq!(hosts_file("", &[], &["me"]), "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.0.1\tme\n");
+        assert_eq!(
+            hosts_file("", &[], here(&["me"])),
+            "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.0.1\tme\n"
+        );
+    }
+
+    #[test]
+    fn the_host_has_names_where_it_has_an_address() {
+        let (address, host) = ("10.0.2.100".parse().unwrap(), "169.254.1.2".parse().ok());
+        let here = Here { names: &["me"], address, host };
+        let of_host = "127.0.0.1 localhost\n192.168.1.1 host.docker.internal router\n";
+        let text = hosts_file(of_host, &[], here);
+        let want = "127.0.0.1\tlocalhost\n192.168.1.1\trouter\n169.254.1.2\thost.containers.internal host.docker.internal\n10.0.2.100\tme\n";
+        assert_eq!(text, want);
+        let replaced = [parse_entry("host.docker.internal:10.1.1.1").unwrap()];
+        let text = hosts_file("127.0.0.1 localhost\n", &replaced, here);
+        let want = "10.1.1.1\thost.docker.internal\n127.0.0.1\tlocalhost\n169.254.1.2\thost.containers.internal\n10.0.2.100\tme\n";
+        assert_eq!(text, want);
+    }
+
+    #[test]
+    fn a_resolver_on_the_loopback_is_left_out() {
+        let of_host = b"search a.b\nnameserver 127.0.0.53\nnameserver ::1\nnameserver 9.9.9.9\n# nameserver 127.0.0.1\noptions x";
+        let kept = b"search a.b\nnameserver 9.9.9.9\n# nameserver 127.0.0.1\noptions x";
+        assert_eq!(resolvers_elsewhere(of_host), kept);
     }
 }

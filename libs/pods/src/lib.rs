@@ -22,6 +22,7 @@ pub mod layers;
 pub mod logs;
 pub mod mounts;
 pub mod namespaces;
+pub mod network;
 pub mod record;
 pub mod remove;
 pub mod request;

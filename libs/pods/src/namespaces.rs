@@ -3,6 +3,8 @@
 use ctr_runtime::spec::NamespaceKind;
 use serde::{Deserialize, Serialize};
 
+use crate::network::UserNetwork;
+
 /// A mode cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModeError {
@@ -74,8 +76,11 @@ pub struct Namespaces {
     pub uts: Mode,
     /// View of the control groups.
     pub cgroup: Mode,
-    /// Interfaces; `Private` is a loopback alone (`--network none`).
+    /// Interfaces; `Private` is a loopback alone (`--network none`), or with it what is in `user_network`.
     pub network: Mode,
+    /// What serves a network of the container's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_network: Option<UserNetwork>,
 }
 
 impl Namespaces {
@@ -89,6 +94,16 @@ impl Namespaces {
             (NamespaceKind::Network, "net", &mut self.network),
         ];
         all.into_iter().filter(|(.., mode)| matches!(mode, Mode::Container(_)))
+    }
+
+    /// The network as `inspect` has it.
+    #[must_use]
+    pub fn shown_network(&self) -> String {
+        match (&self.network, &self.user_network) {
+            (Mode::Private, Some(user)) => user.word.clone(),
+            (Mode::Private, None) => "none".to_owned(),
+            (mode, _) => mode.shown(),
+        }
     }
 
     /// The containers whose they are.
@@ -135,21 +150,7 @@ pub fn parse_ipc(value: &str) -> Result<(Mode, Shm), ModeError> {
     }
 }
 
-/// Parses `--network`. What is private is what a container has without the flag: nothing but its loopback so far.
-///
-/// # Errors
-/// Refuses every network that is not built yet.
-pub fn parse_network(value: &str) -> Result<Mode, ModeError> {
-    match value {
-        "none" | "private" => Ok(Mode::Private),
-        "host" => Ok(Mode::Host),
-        _ => {
-            of_container(value).ok_or_else(|| ModeError::NotYet { flag: "network", value: value.to_owned() })
-        }
-    }
-}
-
-fn of_container(value: &str) -> Option<Mode> {
+pub(crate) fn of_container(value: &str) -> Option<Mode> {
     let name = value.strip_prefix("container:").filter(|name| !name.is_empty())?;
     Some(Mode::Container(name.to_owned()))
 }
@@ -168,17 +169,14 @@ mod tests {
     fn private_and_host_are_known_and_the_rest_has_a_name() {
         assert_eq!(parse_mode("pid", ""), Ok(Mode::Private));
         assert_eq!(parse_mode("pid", "host"), Ok(Mode::Host));
-        assert_eq!(parse_network("none"), Ok(Mode::Private));
         let other = Mode::Container("x".to_owned());
         assert_eq!(parse_mode("pid", "container:x"), Ok(other.clone()));
-        assert_eq!(parse_network("container:x"), Ok(other.clone()));
         assert_eq!(parse_ipc("container:x"), Ok((other, Shm::Private)));
         assert_eq!(parse_ipc(""), Ok((Mode::Private, Shm::Shareable)));
         for (error, text) in [
             (parse_mode("pid", "container:"), "invalid --pid mode \"container:\""),
             (parse_mode("uts", "ns:/x"), "--uts ns:/x is not supported yet"),
             (parse_ipc("pod").map(|(mode, _)| mode), "--ipc pod is not supported yet"),
-            (parse_network("bridge"), "--network bridge is not supported yet"),
             (parse_mode("uts", "nope"), "invalid --uts mode \"nope\""),
         ] {
             assert_eq!(error.unwrap_err().to_string(), text);

@@ -279,6 +279,17 @@ impl Begun {
         self.agent = Some(agent);
     }
 
+    /// Waits until the first half is done: the container's namespaces are there.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub fn staged(&mut self) -> Result<(), LaunchError> {
+        while self.handshake.phase() < Phase::Entering {
+            self.listen(&[])?;
+        }
+        Ok(())
+    }
+
     /// Hands over the root, a detached mount, and a detached mount for each of [`Main::given`]; returns when the command
     /// was exec'd, or could be.
     ///

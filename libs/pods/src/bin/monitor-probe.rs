@@ -128,6 +128,8 @@ fn run(path: &Path, request: &str) -> Outcome {
         ready: Some(stdout),
         memory_events: memory_events.as_ref().map(AsFd::as_fd),
         gate: None,
+        netd: None,
+        router: None,
         timeout: request.timeout,
         trusted: [own, own],
     };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use ctr_core::file::FileError;
 use ctr_core::platform::PlatformError;
 use ctr_core::rooted::TreeError;
+use ctr_net::control::ControlError;
 use ctr_runtime::agent::AgentError;
 use ctr_runtime::cgroup::GroupError;
 use ctr_runtime::launch::LaunchError;
@@ -55,6 +56,9 @@ pub enum RunError {
     /// The lines of that map.
     #[error("cannot write the container's id map")]
     Lines(#[from] MapError),
+    /// The process that serves its network.
+    #[error(transparent)]
+    Network(#[from] ControlError),
     /// Records and names.
     #[error(transparent)]
     Containers(#[from] ContainersError),

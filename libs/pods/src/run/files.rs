@@ -3,6 +3,7 @@
 //! They are made in the container's own folder of the run directory and bound from there, so that a container can change
 //! them and nobody else sees it.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use ctr_core::file::{self, FileError};
@@ -12,9 +13,10 @@ use ctr_core::{atomic, limits};
 use super::{Note, RunError, zone};
 use crate::containers::Claim;
 use crate::create::OwnFile;
-use crate::hosts;
+use crate::hosts::{self, Here};
 use crate::mounts::Mount;
 use crate::namespaces::Mode;
+use crate::network::UserNetwork;
 use crate::request::{HostsBase, Request};
 use crate::subscriptions::{self, Subscription};
 
@@ -122,14 +124,24 @@ fn hosts_file(request: &Request, who: Who<'_>) -> Result<String, RunError> {
         HostsBase::File(path) => file::read_text(path, limits::SYSTEM_FILE)?,
     };
     let names: &[&str] = if who.hostname == who.name { &[who.hostname] } else { &[who.hostname, who.name] };
-    Ok(hosts::hosts_file(&host, &request.hosts.add, names))
+    let inner = request.namespaces.user_network.as_ref().map(UserNetwork::inner);
+    let here = Here {
+        names,
+        address: inner.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |inner| inner.v4.container.into()),
+        host: inner.map(|inner| inner.v4.host.into()),
+    };
+    Ok(hosts::hosts_file(&host, &request.hosts.add, here))
 }
 
-/// The host's resolver where its network is the container's; without a network there is nobody to ask.
+/// The host's resolvers where its network is the container's, and those that a network of the container's reaches: not one on
+/// the host's loopback. Without a network there is nobody to ask.
 fn resolver(request: &Request) -> Vec<u8> {
-    match &request.namespaces.network {
-        Mode::Host => file::read(Path::new("/etc/resolv.conf"), limits::SYSTEM_FILE).unwrap_or_default(),
-        Mode::Private | Mode::Container(_) => Vec::new(),
+    let modes = &request.namespaces;
+    let of_host = || file::read(Path::new("/etc/resolv.conf"), limits::SYSTEM_FILE).unwrap_or_default();
+    match (&modes.network, &modes.user_network) {
+        (Mode::Host, _) => of_host(),
+        (Mode::Private, Some(_)) => hosts::resolvers_elsewhere(&of_host()),
+        (Mode::Private, None) | (Mode::Container(_), _) => Vec::new(),
     }
 }
 

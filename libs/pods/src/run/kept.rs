@@ -437,6 +437,8 @@ impl Held {
             ready: Some(link.ready.as_fd()),
             memory_events: events.as_ref().map(AsFd::as_fd),
             gate: started.running.gate.as_ref().map(AsFd::as_fd),
+            netd: started.network.as_ref().map(|network| network.control.as_fd()),
+            router: started.network.as_ref().map(|network| network.router.as_fd()),
             timeout: self.request.timeout.map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
             trusted: [own_user, namespace_of_this_process()?],
         };

@@ -12,7 +12,6 @@ use crate::create::{self, CreateError};
 use crate::dependencies;
 use crate::happened;
 use crate::mounts::{Access, Mount, Overlay, What};
-use crate::namespaces::Mode;
 use crate::record::{HostRecord, MountRecord, ProcessRecord, Record, UlimitRecord, VERSION};
 use crate::request::{ProcessRequest, Request, Source};
 use crate::units;
@@ -137,7 +136,7 @@ fn host(request: &Request, maps: Option<&IdMaps>) -> HostRecord {
         ipc: modes.shown_ipc(),
         uts: modes.uts.shown(),
         cgroup: modes.cgroup.shown(),
-        network: if modes.network == Mode::Private { "none".to_owned() } else { modes.network.shown() },
+        network: modes.shown_network(),
         userns: request.userns.mode.clone().unwrap_or_default(),
         maps: maps.cloned(),
         cap_add: privileges.cap_add.clone(),

@@ -23,6 +23,7 @@ use super::calls::program;
 use super::files::{self, Who};
 use super::join::Joined;
 use super::labels::{self, Labels};
+use super::network::{Arriving, Network};
 use super::streams::Streams;
 use super::volumes::{self, Place};
 use super::{Container, Note, OwnPaths, RunError, now, record, zone};
@@ -49,6 +50,7 @@ pub(super) struct Started {
     pub(super) running: Running,
     pub(super) streams: Streams,
     pub(super) group: Option<Group>,
+    pub(super) network: Option<Network>,
 }
 
 /// A container whose first process is at work.
@@ -64,6 +66,7 @@ pub(super) struct Start<'a> {
     facts: PlanFacts,
     /// Another container's `/dev/shm`.
     shm: Option<&'a OwnedFd>,
+    network: Option<Arriving>,
 }
 
 /// Makes a control group for this start, where the user may.
@@ -128,8 +131,9 @@ impl<'a> Start<'a> {
         let cgroup = group.as_ref().map(|group| group.folder.as_fd());
         let begun = streams
             .lend(|| launch::begin(&proof, &stage, Surroundings { joined: &namespaces, cgroup }))??;
+        let network = request.namespaces.user_network.as_ref().map(Arriving::begin).transpose()?;
         let shm = joined.and_then(|joined| joined.shm.as_ref());
-        Ok((Self { container, plan, given, streams, group, stage, begun, facts, shm }, before))
+        Ok((Self { container, plan, given, streams, group, stage, begun, facts, shm, network }, before))
     }
 
     /// Hands over the root and what is bound; returns when the command runs.
@@ -184,12 +188,16 @@ impl<'a> Start<'a> {
                 waiting: container.waits,
             })?;
         }
+        let network = match self.network.take() {
+            Some(arriving) => Some(arriving.arrive(&mut self.begun)?),
+            None => None,
+        };
         let running =
             self.begun.finish(&main, root.as_fd(), &mounts).map_err(|error| told(error, &spec, container))?;
         for notice in &running.notices {
             note(Note::Start(notice.clone()));
         }
-        Ok(Started { running, streams: self.streams, group: self.group.map(Group::keep) })
+        Ok(Started { running, streams: self.streams, group: self.group.map(Group::keep), network })
     }
 
     /// Opens what is bound: a detached mount for each that the plan asks for.

@@ -69,6 +69,10 @@ pub struct Task<'a, F> {
     pub memory_events: Option<F>,
     /// The socket to an init whose command waits for a client that says [`START`](super::kind::START).
     pub gate: Option<F>,
+    /// The socket to the process that serves the network, which ends when nobody has it.
+    pub netd: Option<F>,
+    /// The namespace between the container's network and the host's, which goes when nobody has it.
+    pub router: Option<F>,
     /// How long the container may run, in milliseconds; 0 is for ever.
     pub timeout: u64,
     /// The user namespaces whose processes may be clients: U and A.
@@ -108,6 +112,8 @@ impl<'a, F> Task<'a, F> {
             ready: self.ready.map(&mut hold),
             memory_events: self.memory_events.map(&mut hold),
             gate: self.gate.map(&mut hold),
+            netd: self.netd.map(&mut hold),
+            router: self.router.map(&mut hold),
             timeout: self.timeout,
             trusted: self.trusted,
         }
@@ -122,8 +128,8 @@ impl<'a, F> Task<'a, F> {
             Output::Terminal(_) => TERMINAL,
         }
         .put(sink);
-        for there in [&self.input, &self.listener, &self.client, &self.ready, &self.memory_events, &self.gate]
-        {
+        let maybe = [&self.input, &self.listener, &self.client, &self.ready, &self.memory_events, &self.gate];
+        for there in maybe.into_iter().chain([&self.netd, &self.router]) {
             there.is_some().put(sink);
         }
         self.log.is_some().put(sink);
@@ -156,6 +162,7 @@ impl<'a> Task<'a, ()> {
         let mut there = || bool::take(from).map(|there| there.then_some(()));
         let [input, listener, client, ready, memory_events, gate] =
             [there()?, there()?, there()?, there()?, there()?, there()?];
+        let [netd, router] = [there()?, there()?];
         let log = match there()? {
             None => None,
             Some(folder) => Some(Log {
@@ -182,6 +189,8 @@ impl<'a> Task<'a, ()> {
             ready,
             memory_events,
             gate,
+            netd,
+            router,
             timeout,
             trusted,
         };
@@ -220,6 +229,8 @@ mod tests {
             ready: Some(()),
             memory_events: None,
             gate: None,
+            netd: None,
+            router: None,
             timeout: 7,
             trusted: [FileId { dev: 1, ino: 2 }, FileId { dev: 3, ino: 4 }],
         }
@@ -230,7 +241,7 @@ mod tests {
         let mut expected = Vec::new();
         expected.extend_from_slice(&16_u32.to_ne_bytes());
         expected.extend_from_slice(b"ctr-run\0__ended\0");
-        expected.extend_from_slice(&[PIPES, 0, 1, 0, 1, 0, 0, 1]);
+        expected.extend_from_slice(&[PIPES, 0, 1, 0, 1, 0, 0, 0, 0, 1]);
         expected.extend_from_slice(&7_u32.to_ne_bytes());
         expected.extend_from_slice(b"ctr.log");
         expected.extend_from_slice(&10_u64.to_ne_bytes());

@@ -55,6 +55,8 @@ pub(crate) struct Monitor<'a> {
     ready: Option<OwnedFd>,
     /// Behind which the command waits for its start.
     gate: Gate,
+    /// What keeps the container's network alive: nothing is said to it.
+    _network: [Option<OwnedFd>; 2],
     /// How long the container may run; 0 is for ever.
     time: u64,
     /// When its time is up.
@@ -109,6 +111,7 @@ impl<'a> Monitor<'a> {
             length: 0,
             ready: task.ready,
             gate: Gate::new(task.gate),
+            _network: [task.netd, task.router],
             time: task.timeout.saturating_mul(1_000_000),
             deadline: None,
             timed_out: false,

@@ -13,8 +13,8 @@ pub(in crate::cmd) const DETACH_KEYS: Flag = Flag::string(
 /// `run`.
 pub const VERB: Verb = Verb::new("[options] IMAGE [COMMAND [ARG...]]", "Run a command in a new container")
     .long(
-        "Run a command in a new container. Until networks are built, a container has none but its loopback unless \
-         --network host is given.",
+        "Run a command in a new container. A container has no network but its loopback unless --network asks for \
+         one.",
     )
     .examples(&[
         "run --rm localhost/hello",
@@ -89,7 +89,8 @@ const FLAGS: &[Flag] = &[
     Flag::string("name", "Assign a name to the container"),
     Flag::string(
         "network",
-        "Connect the container to a network: none (the default for now), host or container:NAME",
+        "Connect the container to a network: none (the default for now), user, host or container:NAME; user \
+         takes options: cidr=NETWORK, ipv6=false, host-access=loopback[:PORT[-PORT]], metadata=true",
     )
     .default("none"),
     Flag::string("net", "Connect the container to a network").alias_of("network"),

@@ -7,7 +7,8 @@ use ctr_cli::usage::Parsed;
 use ctr_core::{file, limits};
 use ctr_pods::env::{EnvError, EnvRequest, HostEnv};
 use ctr_pods::mounts::{self, Mount, MountError};
-use ctr_pods::namespaces::{Mode, ModeError, Namespaces, parse_ipc, parse_mode, parse_network};
+use ctr_pods::namespaces::{Mode, ModeError, Namespaces, parse_ipc, parse_mode};
+use ctr_pods::network::{self, NetworkError};
 use ctr_pods::request::{
     HostsBase, HostsRequest, LogDriver, LogRequest, PasswdRequest, Privileges, ProcessRequest, Request,
     Source, Storage, UsernsRequest,
@@ -37,6 +38,9 @@ pub(crate) enum FlagError {
     /// A namespace.
     #[error(transparent)]
     Mode(#[from] ModeError),
+    /// `--network`.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// A security option.
     #[error(transparent)]
     Security(#[from] SecurityError),
@@ -394,15 +398,17 @@ fn sysctls(args: Asked<'_>, namespaces: &Namespaces) -> Result<Vec<String>, Flag
     Ok(all)
 }
 
-fn namespaces(args: Asked<'_>) -> Result<Namespaces, ModeError> {
+fn namespaces(args: Asked<'_>) -> Result<Namespaces, NetworkError> {
     let mode = |flag: &'static str| args.get(flag).map_or(Ok(Mode::Private), |text| parse_mode(flag, text));
     let (ipc, shm) = args.get("ipc").map_or(Ok(Default::default()), parse_ipc)?;
+    let (network, user_network) = args.get("network").map_or(Ok((Mode::Private, None)), network::parse)?;
     Ok(Namespaces {
         pid: mode("pid")?,
         ipc,
         shm,
         uts: mode("uts")?,
         cgroup: mode("cgroupns")?,
-        network: args.get("network").map_or(Ok(Mode::Private), parse_network)?,
+        network,
+        user_network,
     })
 }

@@ -1,0 +1,197 @@
+//! `--network`: what of the world a container reaches, and how the words of podman's two helper programs are understood.
+
+use ctr_net::address::{AddressError, Inner, Prefix};
+use ctr_net::control::Settings;
+pub use ctr_net::netd::serve;
+use ctr_net::policy::{HostAccess, HostAccessError, Options};
+use serde::{Deserialize, Serialize};
+
+use crate::namespaces::{Mode, ModeError, of_container};
+
+/// The verb of the process that serves a network: it calls [`serve`].
+pub const VERB: &str = "__netd";
+
+/// A network of the user's: what a container reaches by a process of the same user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserNetwork {
+    /// The word that asked for it.
+    pub word: String,
+    /// Another IPv4 network inside than the usual one.
+    pub v4: Option<Prefix>,
+    /// Whether there is IPv6.
+    pub v6: bool,
+    /// What of the host's loopback there is.
+    pub host_access: HostAccess,
+    /// Whether the addresses where clouds hand out credentials are reached.
+    pub metadata: bool,
+}
+
+/// A value of `--network` cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// What it names is not built yet, or not known.
+    #[error(transparent)]
+    Mode(#[from] ModeError),
+    /// An option of the network.
+    #[error("--network {word}: option {option:?} is not supported yet")]
+    Option {
+        /// The network.
+        word: String,
+        /// The option.
+        option: String,
+    },
+    /// An option without a value, or with one that means nothing.
+    #[error("--network {word}: {option:?} is not one of {known}")]
+    Value {
+        /// The network.
+        word: String,
+        /// The option with its value.
+        option: String,
+        /// What it may be.
+        known: &'static str,
+    },
+    /// Its addresses.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// What of the host is reached.
+    #[error("--network: host-access: {0}")]
+    HostAccess(#[from] HostAccessError),
+}
+
+/// Parses `--network`: whose namespace it is, and what serves it where it is the container's own.
+///
+/// # Errors
+/// Refuses every network that is not built yet, and every option.
+pub fn parse(value: &str) -> Result<(Mode, Option<UserNetwork>), NetworkError> {
+    let word_ends = value.find([',', ':']).unwrap_or(value.len());
+    let (word, rest) = value.split_at(word_ends);
+    match (word, rest.chars().next()) {
+        ("none" | "private", None) => Ok((Mode::Private, None)),
+        ("host", None) => Ok((Mode::Host, None)),
+        ("user", None | Some(',')) | ("slirp4netns" | "pasta", None | Some(':')) => {
+            let mut network = UserNetwork::new(word);
+            let options = rest.get(1..).unwrap_or_default();
+            options
+                .split(',')
+                .filter(|option| !option.is_empty())
+                .try_for_each(|option| network.set(option))?;
+            Ok((Mode::Private, Some(network)))
+        }
+        _ => {
+            let unbuilt = || ModeError::NotYet { flag: "network", value: value.to_owned() };
+            Ok((of_container(value).ok_or_else(unbuilt)?, None))
+        }
+    }
+}
+
+impl UserNetwork {
+    fn new(word: &str) -> Self {
+        Self { word: word.to_owned(), v4: None, v6: true, host_access: HostAccess::None, metadata: false }
+    }
+
+    fn set(&mut self, option: &str) -> Result<(), NetworkError> {
+        let unknown = || NetworkError::Option { word: self.word.clone(), option: option.to_owned() };
+        let (key, value) = option.split_once('=').ok_or_else(unknown)?;
+        let yes = |known| match value {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(NetworkError::Value { word: self.word.clone(), option: option.to_owned(), known }),
+        };
+        match (self.word.as_str(), key) {
+            ("user" | "slirp4netns", "cidr") => {
+                let network = value.parse()?;
+                // Whether a container has room in it is known here, not first when it starts.
+                Inner::default().with_v4(network)?;
+                self.v4 = Some(network);
+            }
+            ("user", "ipv6") => self.v6 = yes("ipv6=true, ipv6=false")?,
+            ("slirp4netns", "enable_ipv6") => self.v6 = yes("enable_ipv6=true, enable_ipv6=false")?,
+            ("user", "host-access") => self.host_access = value.parse()?,
+            ("slirp4netns", "allow_host_loopback") => {
+                let known = "allow_host_loopback=true, allow_host_loopback=false";
+                let words = if yes(known)? { "loopback" } else { "none" };
+                self.host_access = words.parse()?;
+            }
+            ("user", "metadata") => self.metadata = yes("metadata=true, metadata=false")?,
+            _ => return Err(unknown()),
+        }
+        Ok(())
+    }
+
+    /// What serves it is told.
+    ///
+    /// # Errors
+    /// Its addresses are none.
+    pub fn settings(&self) -> Result<Settings, AddressError> {
+        let mut inner = Inner::default();
+        if let Some(network) = self.v4 {
+            inner = inner.with_v4(network)?;
+        }
+        if !self.v6 {
+            inner.v6 = None;
+        }
+        let options =
+            Options { host_access: self.host_access.clone(), metadata: self.metadata, ..Options::default() };
+        Ok(Settings { inner, options })
+    }
+
+    /// Its addresses, as far as this machine has both protocols.
+    #[must_use]
+    pub fn inner(&self) -> Inner {
+        // The network was checked when it was asked for.
+        self.settings().map_or_else(|_checked| Inner::default(), |settings| settings.inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(value: &str) -> UserNetwork {
+        parse(value).unwrap().1.unwrap()
+    }
+
+    #[test]
+    fn the_words_of_all_programs_mean_the_same() {
+        for word in ["user", "slirp4netns", "pasta"] {
+            assert_eq!(user(word), UserNetwork::new(word));
+        }
+        for open in ["user,host-access=loopback", "slirp4netns:allow_host_loopback=true"] {
+            assert_eq!(user(open).host_access, "loopback".parse().unwrap(), "{open}");
+        }
+        for four in ["user,ipv6=false", "slirp4netns:enable_ipv6=false"] {
+            assert_eq!(user(four).settings().unwrap().inner.v6, None, "{four}");
+        }
+        let other = user("user,cidr=10.9.0.0/16,metadata=true");
+        assert_eq!((other.inner().v4.gateway, other.metadata), ("10.9.0.1".parse().unwrap(), true));
+    }
+
+    #[test]
+    fn what_is_shared_or_not_there_needs_nobody() {
+        assert_eq!(parse("none"), Ok((Mode::Private, None)));
+        assert_eq!(parse("host"), Ok((Mode::Host, None)));
+        assert_eq!(parse("container:x"), Ok((Mode::Container("x".to_owned()), None)));
+    }
+
+    #[test]
+    fn what_is_not_known_has_a_name() {
+        for (value, said) in [
+            ("bridge", "--network bridge is not supported yet"),
+            ("ns:/proc/1/ns/net", "--network ns:/proc/1/ns/net is not supported yet"),
+            ("none,x", "--network none,x is not supported yet"),
+            ("user:ipv6=false", "--network user:ipv6=false is not supported yet"),
+            ("user,pcap=x", "--network user: option \"pcap=x\" is not supported yet"),
+            ("pasta:--map-gw", "--network pasta: option \"--map-gw\" is not supported yet"),
+            ("slirp4netns:mtu=1500", "--network slirp4netns: option \"mtu=1500\" is not supported yet"),
+            ("user,ipv6=maybe", "--network user: \"ipv6=maybe\" is not one of ipv6=true, ipv6=false"),
+            ("user,cidr=127.0.0.0/8", "127.0.0.0/8 is not a network for containers"),
+            ("user,cidr=x", "\"x\" is not a network like 10.0.2.0/24"),
+            (
+                "user,host-access=all",
+                "--network: host-access: \"all\" is neither none nor loopback nor loopback:PORT[-PORT][,…]",
+            ),
+        ] {
+            assert_eq!(parse(value).unwrap_err().to_string(), said, "{value}");
+        }
+    }
+}
