@@ -205,3 +205,26 @@ fn a_kept_container_has_its_network_at_each_start() {
     running.finish().success();
     env.ok(["rm", "-f", "c"]);
 }
+
+/// A question over TCP: for the address of `host.containers.internal`.
+const QUESTION: &str = r"\000\052\022\064\001\000\000\001\000\000\000\000\000\000\004host\012containers\010internal\000\000\001\000\001";
+
+#[test]
+fn the_gateway_knows_the_names_of_the_network() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let user = ["--network=user", "--no-hosts"];
+    let said = env.sh(user, "cat /etc/resolv.conf");
+    assert!(said.starts_with("search dns.podman") && said.contains("\nnameserver 10.0.2.1"), "{said}");
+    let said = env.sh(user, "nslookup host.containers.internal");
+    assert!(said.contains("Address: 169.254.1.2") && said.contains("Address: fd00:0:0:1::2"), "{said}");
+    // What is in a domain of ours and is not there is asked of nobody.
+    let said = env.shell(user, "nslookup nobody.dns.podman 2>&1").run();
+    assert!(said.exits(1).contains("NXDOMAIN"));
+    let script = format!("printf '{QUESTION}' | nc -w 5 10.0.2.1 53 | xxd -p | tr -d '\\n'");
+    let said = env.sh(user, &script);
+    assert!(said.contains("12348580") && said.ends_with("a9fe0102"), "{said}");
+    // Somebody who begins to ask and does not go on keeps nobody waiting.
+    let script = "(printf '\\000'; sleep 100) | nc 10.0.2.1 53 & nslookup host.docker.internal; kill $!";
+    assert!(env.sh(user, script).contains("Address: 169.254.1.2"));
+}

@@ -23,6 +23,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 
 use crate::address::Inner;
+use crate::dns::resolv_conf::ResolvConf;
 use crate::policy::Options;
 
 /// The longest message.
@@ -35,6 +36,8 @@ pub struct Settings {
     pub inner: Inner,
     /// What may be reached.
     pub options: Options,
+    /// Who is asked for names.
+    pub resolvers: ResolvConf,
 }
 
 /// What comes of it.

@@ -15,6 +15,7 @@
 //! become a flow is decided by [`crate::policy`], both without a socket in sight.
 
 mod echo;
+mod names;
 mod pipes;
 mod pool;
 mod pump;
@@ -37,6 +38,7 @@ use rustix::net::{SendFlags, sendto};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::echo::Echoes;
+use self::names::Questions;
 use self::pool::Pool;
 use self::pump::{End, Ready, Tools};
 use self::slab::Key;
@@ -45,6 +47,8 @@ use self::timers::{Due, Timers};
 use self::udp::Datagrams;
 use crate::address::Inner;
 use crate::control::{self, Begin};
+use crate::dns::names::Names;
+use crate::dns::resolv_conf::ResolvConf;
 use crate::policy::Policy;
 use crate::router::{self, Doing, Ports, Router, RouterError};
 
@@ -70,6 +74,12 @@ enum Source {
     Near(Key),
     Far(Key),
     Echo(Key),
+    /// Datagrams that ask for names.
+    Questions(Family),
+    /// Connections that ask for names, to be accepted.
+    LongQuestions(Family),
+    Asker(Key),
+    Attempt(Key),
 }
 
 impl Source {
@@ -86,13 +96,24 @@ impl Source {
             Self::Near(_) => 8,
             Self::Far(_) => 9,
             Self::Echo(_) => 10,
+            Self::Questions(Family::V4) => 11,
+            Self::Questions(Family::V6) => 12,
+            Self::LongQuestions(Family::V4) => 13,
+            Self::LongQuestions(Family::V6) => 14,
+            Self::Asker(_) => 15,
+            Self::Attempt(_) => 16,
         }
     }
 
     fn token(self) -> u64 {
         let key = match self {
-            Self::Stream(_, key) | Self::Near(key) | Self::Far(key) | Self::Echo(key) => key.to_bits(),
-            Self::Control | Self::Tap | Self::Streams(_) | Self::Datagrams(_) => 0,
+            Self::Stream(_, key)
+            | Self::Near(key)
+            | Self::Far(key)
+            | Self::Echo(key)
+            | Self::Asker(key)
+            | Self::Attempt(key) => key.to_bits(),
+            _ => 0,
         };
         self.kind() << 56 | key
     }
@@ -111,6 +132,12 @@ impl Source {
             8 => Self::Near(key),
             9 => Self::Far(key),
             10 => Self::Echo(key),
+            11 => Self::Questions(Family::V4),
+            12 => Self::Questions(Family::V6),
+            13 => Self::LongQuestions(Family::V4),
+            14 => Self::LongQuestions(Family::V6),
+            15 => Self::Asker(key),
+            16 => Self::Attempt(key),
             _ => return None,
         })
     }
@@ -131,6 +158,7 @@ struct Netd {
     streams: Streams,
     datagrams: Datagrams,
     echoes: Echoes,
+    questions: Questions,
     /// What the limit of descriptors allows.
     most_flows: usize,
     /// When this turn began.
@@ -202,6 +230,7 @@ impl Netd {
             streams: Streams::default(),
             datagrams: Datagrams::default(),
             echoes: Echoes::default(),
+            questions: Questions::new(Names::new(inner), with_interfaces(settings.resolvers), Instant::now()),
             most_flows: most_flows(),
             now: Instant::now(),
         };
@@ -216,6 +245,8 @@ impl Netd {
         for ports in &self.router.ports {
             self.watch(ports.streams.as_fd(), Source::Streams(ports.family))?;
             self.watch(ports.datagrams.as_fd(), Source::Datagrams(ports.family))?;
+            self.watch(ports.questions.as_fd(), Source::Questions(ports.family))?;
+            self.watch(ports.long_questions.as_fd(), Source::LongQuestions(ports.family))?;
         }
         Ok(())
     }
@@ -248,6 +279,8 @@ impl Netd {
                     Due::Stream(key) => self.stream_is_due(key),
                     Due::Datagrams(key) => self.pair_is_due(key),
                     Due::Echo(key) => self.echo_is_due(key),
+                    Due::Questions => self.questions_are_due(),
+                    Due::Asker(key) => self.asker_is_due(key),
                 }
             }
         }
@@ -265,6 +298,10 @@ impl Netd {
             Source::Near(key) => self.near_is_ready(key),
             Source::Far(key) => self.far_is_ready(key),
             Source::Echo(key) => self.echo_is_ready(key),
+            Source::Questions(family) => self.hear_questions(family),
+            Source::LongQuestions(family) => self.accept_askers(family),
+            Source::Asker(key) => self.asker_is_ready(key),
+            Source::Attempt(key) => self.attempt_is_ready(key),
         }
     }
 
@@ -375,6 +412,18 @@ fn route(pool: &Arc<Pool>, container: &OwnedFd, inner: Inner) -> Result<(Router,
     hears.recv().map_err(|_gone| Errno::PIPE).doing("make a router")?
 }
 
+/// The host's resolvers. The interface that one is behind is looked up here: later no file is opened.
+fn with_interfaces(mut conf: ResolvConf) -> ResolvConf {
+    for scope in conf.servers.iter_mut().filter_map(|server| server.scope.as_mut()) {
+        if scope.parse::<u32>().is_err() && !scope.contains('/') {
+            let index = std::fs::read_to_string(format!("/sys/class/net/{scope}/ifindex"));
+            // One that is not there stays a name, which is no number to connect to.
+            index.unwrap_or_default().trim().clone_into(scope);
+        }
+    }
+    conf
+}
+
 /// What the kernel tells of a socket of a connection.
 fn told(flags: EventFlags) -> Ready {
     let broken = flags.intersects(EventFlags::ERR | EventFlags::HUP);
@@ -403,9 +452,17 @@ mod tests {
             Source::Near(key),
             Source::Far(key),
             Source::Echo(key),
+            Source::Asker(key),
+            Source::Attempt(key),
         ];
-        let sockets =
-            Family::BOTH.into_iter().flat_map(|family| [Source::Streams(family), Source::Datagrams(family)]);
+        let sockets = Family::BOTH.into_iter().flat_map(|family| {
+            [
+                Source::Streams(family),
+                Source::Datagrams(family),
+                Source::Questions(family),
+                Source::LongQuestions(family),
+            ]
+        });
         for source in flows.into_iter().chain(sockets).chain([Source::Control, Source::Tap]) {
             assert_eq!(Source::of(source.token()), Some(source));
         }

@@ -104,6 +104,10 @@ pub(crate) struct Ports {
     pub(crate) again: OwnedFd,
     /// Sends packets to the container.
     pub(crate) answers: OwnedFd,
+    /// The resolver's.
+    pub(crate) questions: OwnedFd,
+    /// The resolver's, for what is too long for a datagram.
+    pub(crate) long_questions: OwnedFd,
 }
 
 /// Makes a router for the container in a network namespace. The calling thread is in the router's from then on.
@@ -315,8 +319,15 @@ impl Ports {
     fn open(network: Network) -> Result<Self, RouterError> {
         let family = network.family();
         let everywhere = |port| SocketAddr::new(network.any(), port);
+        let gateway = SocketAddr::new(network.gateway, RESOLVER);
         Ok(Self {
             family,
+            questions: plain(family, SocketType::DGRAM)
+                .and_then(|socket| bind(&socket, &gateway).map(|()| socket))
+                .doing("listen for questions of names")?,
+            long_questions: plain(family, SocketType::STREAM)
+                .and_then(|socket| listening(socket, &gateway))
+                .doing("listen for questions of names")?,
             streams: listener(family, everywhere(STREAMS)).doing("listen for the container's connections")?,
             datagrams: catcher(family, everywhere(DATAGRAMS))
                 .doing("listen for the container's datagrams")?,
@@ -362,8 +373,11 @@ fn settle(socket: &OwnedFd) -> Result<(), Errno> {
 }
 
 fn listener(family: Family, at: SocketAddr) -> Result<OwnedFd, Errno> {
-    let socket = transparent(family, SocketType::STREAM)?;
-    bind(&socket, &at)?;
+    listening(transparent(family, SocketType::STREAM)?, &at)
+}
+
+fn listening(socket: OwnedFd, at: &SocketAddr) -> Result<OwnedFd, Errno> {
+    bind(&socket, at)?;
     listen(&socket, QUEUE)?;
     Ok(socket)
 }

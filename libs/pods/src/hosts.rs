@@ -144,20 +144,6 @@ fn push<'a>(text: &mut String, address: &str, names: impl Iterator<Item = &'a st
     text.push('\n');
 }
 
-/// The lines of a `resolv.conf` but for those that name a resolver on the loopback, where somebody else may look for it.
-#[must_use]
-pub fn resolvers_elsewhere(of_host: &[u8]) -> Vec<u8> {
-    let is_here = |line: &[u8]| {
-        let line = String::from_utf8_lossy(line);
-        let mut words = line.split_whitespace();
-        let address = words.next().filter(|key| *key == "nameserver").and(words.next());
-        address
-            .and_then(|address| address.parse::<IpAddr>().ok())
-            .is_some_and(|address| address.is_loopback())
-    };
-    of_host.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_here(line)).flatten().copied().collect()
-}
-
 /// What `/run/.containerenv` says to a privileged container; any other gets an empty file.
 #[must_use]
 pub fn containerenv(version: &str, name: &str, id: &str, image: &str, image_id: &str) -> String {
@@ -223,12 +209,5 @@ mod tests {
         let text = hosts_file("127.0.0.1 localhost\n", &replaced, here);
         let want = "10.1.1.1\thost.docker.internal\n127.0.0.1\tlocalhost\n169.254.1.2\thost.containers.internal\n10.0.2.100\tme\n";
         assert_eq!(text, want);
-    }
-
-    #[test]
-    fn a_resolver_on_the_loopback_is_left_out() {
-        let of_host = b"search a.b\nnameserver 127.0.0.53\nnameserver ::1\nnameserver 9.9.9.9\n# nameserver 127.0.0.1\noptions x";
-        let kept = b"search a.b\nnameserver 9.9.9.9\n# nameserver 127.0.0.1\noptions x";
-        assert_eq!(resolvers_elsewhere(of_host), kept);
     }
 }

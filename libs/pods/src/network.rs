@@ -2,6 +2,7 @@
 
 use ctr_net::address::{AddressError, Inner, Prefix};
 use ctr_net::control::Settings;
+use ctr_net::dns::resolv_conf::ResolvConf;
 pub use ctr_net::netd::serve;
 use ctr_net::policy::{HostAccess, HostAccessError, Options};
 use serde::{Deserialize, Serialize};
@@ -118,11 +119,17 @@ impl UserNetwork {
         Ok(())
     }
 
-    /// What serves it is told.
+    /// What serves it is told, with what the host's `resolv.conf` says.
     ///
     /// # Errors
     /// Its addresses are none.
-    pub fn settings(&self) -> Result<Settings, AddressError> {
+    pub fn settings(&self, resolvers: ResolvConf) -> Result<Settings, AddressError> {
+        let options =
+            Options { host_access: self.host_access.clone(), metadata: self.metadata, ..Options::default() };
+        Ok(Settings { inner: self.try_inner()?, options, resolvers })
+    }
+
+    fn try_inner(&self) -> Result<Inner, AddressError> {
         let mut inner = Inner::default();
         if let Some(network) = self.v4 {
             inner = inner.with_v4(network)?;
@@ -130,16 +137,14 @@ impl UserNetwork {
         if !self.v6 {
             inner.v6 = None;
         }
-        let options =
-            Options { host_access: self.host_access.clone(), metadata: self.metadata, ..Options::default() };
-        Ok(Settings { inner, options })
+        Ok(inner)
     }
 
     /// Its addresses, as far as this machine has both protocols.
     #[must_use]
     pub fn inner(&self) -> Inner {
         // The network was checked when it was asked for.
-        self.settings().map_or_else(|_checked| Inner::default(), |settings| settings.inner)
+        self.try_inner().unwrap_or_default()
     }
 }
 
@@ -160,7 +165,7 @@ mod tests {
             assert_eq!(user(open).host_access, "loopback".parse().unwrap(), "{open}");
         }
         for four in ["user,ipv6=false", "slirp4netns:enable_ipv6=false"] {
-            assert_eq!(user(four).settings().unwrap().inner.v6, None, "{four}");
+            assert_eq!(user(four).inner().v6, None, "{four}");
         }
         let other = user("user,cidr=10.9.0.0/16,metadata=true");
         assert_eq!((other.inner().v4.gateway, other.metadata), ("10.9.0.1".parse().unwrap(), true));

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ctr_core::limits;
+use serde::{Deserialize, Serialize};
 
 use super::Name;
 
@@ -19,7 +20,7 @@ const SEARCH: usize = 32;
 const WORDS: usize = 32;
 
 /// A resolver.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Server {
     /// Its address.
     pub address: IpAddr,
@@ -48,7 +49,7 @@ impl Server {
 }
 
 /// What is in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolvConf {
     /// Who is asked. Where none is named it is the machine itself, as for libc.
     pub servers: Vec<Server>,

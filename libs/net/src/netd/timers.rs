@@ -14,6 +14,10 @@ pub(super) enum Due {
     Stream(Key),
     /// A pair of addresses that exchanges datagrams.
     Datagrams(Key),
+    /// What the host's resolvers were asked.
+    Questions,
+    /// A connection that asks for names.
+    Asker(Key),
     /// A series of echo requests.
     Echo(Key),
 }

@@ -9,8 +9,10 @@ use std::path::Path;
 use ctr_core::file::{self, FileError};
 use ctr_core::rooted::Root;
 use ctr_core::{atomic, limits};
+use ctr_net::dns::names::DOMAIN;
+use ctr_net::dns::resolv_conf;
 
-use super::{Note, RunError, zone};
+use super::{Note, RunError, network, zone};
 use crate::containers::Claim;
 use crate::create::OwnFile;
 use crate::hosts::{self, Here};
@@ -133,16 +135,22 @@ fn hosts_file(request: &Request, who: Who<'_>) -> Result<String, RunError> {
     Ok(hosts::hosts_file(&host, &request.hosts.add, here))
 }
 
-/// The host's resolvers where its network is the container's, and those that a network of the container's reaches: not one on
-/// the host's loopback. Without a network there is nobody to ask.
+/// The host's resolver where its network is the container's, and the gateway where there is one. Without a network there is nobody to
+/// ask.
 fn resolver(request: &Request) -> Vec<u8> {
     let modes = &request.namespaces;
-    let of_host = || file::read(Path::new("/etc/resolv.conf"), limits::SYSTEM_FILE).unwrap_or_default();
     match (&modes.network, &modes.user_network) {
-        (Mode::Host, _) => of_host(),
-        (Mode::Private, Some(_)) => hosts::resolvers_elsewhere(&of_host()),
+        (Mode::Host, _) => file::read(Path::new("/etc/resolv.conf"), limits::SYSTEM_FILE).unwrap_or_default(),
+        (Mode::Private, Some(user)) => of_gateway(user),
         (Mode::Private, None) | (Mode::Container(_), _) => Vec::new(),
     }
+}
+
+/// Questions go to the gateway, which asks the host's resolvers: first for the network's own names, then as the host would.
+fn of_gateway(user: &UserNetwork) -> Vec<u8> {
+    let host = network::of_host();
+    let search: Vec<String> = std::iter::once(DOMAIN.to_owned()).chain(host.search).collect();
+    resolv_conf::render(&[user.inner().v4.gateway.into()], &search, &host.options).into_bytes()
 }
 
 fn marker(request: &Request, who: Who<'_>) -> String {

@@ -1,8 +1,11 @@
 //! The process that serves a container's network, from its start to its being kept.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
+use ctr_core::{file, limits};
 use ctr_net::control::{ControlError, Netd};
+use ctr_net::dns::resolv_conf::ResolvConf;
 use ctr_runtime::launch::Begun;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Pid;
@@ -17,6 +20,12 @@ pub(super) struct Network {
     pub(super) control: OwnedFd,
     /// The router's namespace: it outlives that process with us, and the container's interface with it.
     pub(super) router: OwnedFd,
+}
+
+/// What is understood of the host's `resolv.conf`; without one it is the host itself that is asked.
+pub(super) fn of_host() -> ResolvConf {
+    let text = file::read(Path::new("/etc/resolv.conf"), limits::SYSTEM_FILE).unwrap_or_default();
+    ResolvConf::parse(&text)
 }
 
 /// A network whose container is on its way.
@@ -39,7 +48,8 @@ impl Arriving {
         let path = format!("/proc/{pid}/ns/net");
         let namespace =
             openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(ControlError::Talk)?;
-        let settings = self.asked.settings().map_err(|error| ControlError::Failed(error.to_string()))?;
+        let settings =
+            self.asked.settings(of_host()).map_err(|error| ControlError::Failed(error.to_string()))?;
         let (_inner, router) = self.netd.serve(&settings, namespace.as_fd())?;
         Ok(Network { control: self.netd.into_control(), router })
     }

@@ -1,0 +1,348 @@
+//! The resolver's sockets: what [`crate::dns::resolver`] decides is done here.
+//!
+//! Who asks is in the router: datagrams and connections at the gateway's port 53. Who is asked is the host's resolvers, by a socket of
+//! its own for each attempt. Nothing here waits for anybody: what cannot be written yet stays with its connection, and whoever is
+//! slow is given up.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, SocketAddrV6};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use ctr_sys::net::datagram::{BATCH, receive, send};
+use ctr_sys::net::options::Family;
+use rustix::io::Errno;
+use rustix::net::{
+    RecvFlags, SendFlags, SocketFlags, SocketType, acceptfrom_with, connect, recv, send as write, socket_with,
+};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::slab::{Key, Slab};
+use super::timers::Due;
+use super::{Netd, Source, plain};
+use crate::dns::names::Names;
+use crate::dns::resolv_conf::{ResolvConf, Server};
+use crate::dns::resolver::{Action, Client, Over, PORT, Resolver};
+use crate::dns::stream::{ANSWER, QUESTION, Stream, framed};
+
+/// How many connections there may be that ask.
+const ASKERS: usize = 64;
+/// How much is read at a time.
+const PIECE: usize = 4096;
+
+/// A connection inside that asks.
+#[derive(Debug)]
+struct Asker {
+    socket: OwnedFd,
+    address: SocketAddr,
+    stream: Stream,
+    unsent: Vec<u8>,
+    /// How many of its questions have no answer yet.
+    waiting: usize,
+    /// It has no more to ask.
+    has_ended: bool,
+}
+
+impl Asker {
+    /// It has asked its last, and heard everything.
+    const fn is_done(&self) -> bool {
+        self.has_ended && self.waiting == 0 && self.unsent.is_empty()
+    }
+}
+
+/// A question to one of the host's resolvers.
+#[derive(Debug)]
+struct Attempt {
+    socket: OwnedFd,
+    number: u64,
+    /// Over TCP: what was read, and what is not sent yet.
+    stream: Option<(Stream, Vec<u8>)>,
+}
+
+/// All questions.
+#[derive(Debug)]
+pub(super) struct Questions {
+    resolver: Resolver,
+    askers: Slab<Asker>,
+    attempts: Slab<Attempt>,
+    by_number: HashMap<u64, Key>,
+    /// The resolver counts time from here.
+    start: Instant,
+}
+
+impl Questions {
+    pub(super) fn new(names: Names, conf: ResolvConf, start: Instant) -> Self {
+        Self {
+            resolver: Resolver::new(names, conf),
+            askers: Slab::default(),
+            attempts: Slab::default(),
+            by_number: HashMap::new(),
+            start,
+        }
+    }
+}
+
+/// Sixteen bits that nobody can guess. Without them there would be no question that counts.
+fn chance() -> u16 {
+    let mut bytes = [0; 2];
+    // The kernel has as many as anybody wants once it has booted.
+    while !matches!(getrandom(&mut bytes, GetRandomFlags::empty()), Ok(2)) {}
+    u16::from_ne_bytes(bytes)
+}
+
+impl Netd {
+    fn since_start(&self) -> Duration {
+        self.now.saturating_duration_since(self.questions.start)
+    }
+
+    /// Datagrams that ask.
+    pub(super) fn hear_questions(&mut self, family: Family) {
+        let Some(ports) = self.ports(family) else { return };
+        let mut arrivals = [None; BATCH];
+        let mut room = vec![0; BATCH * QUESTION];
+        if receive(ports.questions.as_fd(), &mut room, QUESTION, &mut arrivals).is_err() {
+            return;
+        }
+        for (arrival, bytes) in arrivals.iter().flatten().zip(room.chunks_exact(QUESTION)) {
+            if let (Some(from), Some(bytes)) = (arrival.from, bytes.get(..arrival.length)) {
+                self.ask(Client { address: plain(from), stream: None }, bytes);
+            }
+        }
+    }
+
+    fn ask(&mut self, client: Client, bytes: &[u8]) {
+        let now = self.since_start();
+        let actions = self.questions.resolver.query(client, bytes, now, &mut chance);
+        self.act(actions);
+    }
+
+    /// Does what the resolver wants done.
+    fn act(&mut self, actions: Vec<Action>) {
+        let mut todo = std::collections::VecDeque::from(actions);
+        while let Some(action) = todo.pop_front() {
+            match action {
+                Action::Answer { client, bytes } => self.tell_asker(client, &bytes),
+                Action::Ask { attempt, server, over, bytes } => {
+                    if self.attempt(attempt, &server, over, &bytes).is_err() {
+                        todo.extend(self.questions.resolver.failed(attempt, &mut chance));
+                    }
+                }
+                Action::Close { attempt } => drop(self.close_attempt(attempt)),
+            }
+        }
+        if let Some(deadline) = self.questions.resolver.deadline() {
+            let rest = deadline.saturating_sub(self.since_start());
+            self.timers.set(self.now, rest, Due::Questions);
+        }
+    }
+
+    fn tell_asker(&mut self, client: Client, bytes: &[u8]) {
+        let Some(stream) = client.stream else {
+            if let Some(ports) = self.ports(Family::of(&client.address)) {
+                // One that is lost is asked for again.
+                send(ports.questions.as_fd(), bytes, Some(&client.address), None).ok();
+            }
+            return;
+        };
+        let key = Key::from_bits(stream);
+        let Some(asker) = self.questions.askers.get_mut(key) else { return };
+        asker.unsent.extend_from_slice(&framed(bytes));
+        asker.waiting = asker.waiting.saturating_sub(1);
+        if flush(&asker.socket, &mut asker.unsent).is_err() || asker.is_done() {
+            self.drop_asker(key);
+        }
+    }
+
+    /// Sends a question to one of the host's resolvers.
+    fn attempt(&mut self, number: u64, server: &Server, over: Over, bytes: &[u8]) -> Result<(), Errno> {
+        let to = address_of(server).ok_or(Errno::NODEV)?;
+        let kind = if over == Over::Tcp { SocketType::STREAM } else { SocketType::DGRAM };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(Family::of(&to).domain(), kind, flags, None)?;
+        match connect(&socket, &to) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(errno) => return Err(errno),
+        }
+        let stream = match over {
+            Over::Tcp => Some((Stream::new(ANSWER, self.since_start()), framed(bytes))),
+            Over::Udp => {
+                send(socket.as_fd(), bytes, None, None)?;
+                None
+            }
+        };
+        let key = self.questions.attempts.insert(Attempt { socket, number, stream });
+        self.questions.by_number.insert(number, key);
+        let watched = match self.questions.attempts.get(key) {
+            Some(attempt) => self.watch_edges(attempt.socket.as_fd(), Source::Attempt(key)),
+            None => Ok(()),
+        };
+        if watched.is_err() {
+            self.close_attempt(number);
+        }
+        watched
+    }
+
+    fn close_attempt(&mut self, number: u64) -> Option<Attempt> {
+        let key = self.questions.by_number.remove(&number)?;
+        self.questions.attempts.remove(key)
+    }
+
+    /// One of the host's resolvers says something, or its socket does.
+    pub(super) fn attempt_is_ready(&mut self, key: Key) {
+        let now = self.since_start();
+        let Some(attempt) = self.questions.attempts.get_mut(key) else { return };
+        let number = attempt.number;
+        match attempt.hear(now) {
+            Ok(messages) => {
+                for message in messages {
+                    let actions = self.questions.resolver.answer(number, &message, &mut chance);
+                    self.act(actions);
+                }
+            }
+            Err(_) => {
+                self.close_attempt(number);
+                let actions = self.questions.resolver.failed(number, &mut chance);
+                self.act(actions);
+            }
+        }
+    }
+
+    /// Connections that are going to ask.
+    pub(super) fn accept_askers(&mut self, family: Family) {
+        let Some(ports) = self.ports(family) else { return };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let Ok((socket, Some(peer))) = acceptfrom_with(&ports.long_questions, flags) else { return };
+        let Ok(address) = SocketAddr::try_from(peer) else { return };
+        if self.questions.askers.len() >= ASKERS {
+            return;
+        }
+        let stream = Stream::new(QUESTION, self.since_start());
+        let address = plain(address);
+        let asker = Asker { socket, address, stream, unsent: Vec::new(), waiting: 0, has_ended: false };
+        let rest = asker.stream.deadline().saturating_sub(self.since_start());
+        let key = self.questions.askers.insert(asker);
+        let watched = match self.questions.askers.get(key) {
+            Some(asker) => self.watch_edges(asker.socket.as_fd(), Source::Asker(key)),
+            None => Ok(()),
+        };
+        if watched.is_err() {
+            return self.drop_asker(key);
+        }
+        self.timers.set(self.now, rest, Due::Asker(key));
+    }
+
+    /// A connection says something, or has room again for what it is told.
+    pub(super) fn asker_is_ready(&mut self, key: Key) {
+        let now = self.since_start();
+        let Some(asker) = self.questions.askers.get_mut(key) else { return };
+        let client = Client { address: asker.address, stream: Some(key.to_bits()) };
+        let heard = flush(&asker.socket, &mut asker.unsent)
+            .and_then(|()| read_all(&asker.socket, &mut asker.stream, now));
+        match heard {
+            Ok((messages, has_ended)) => {
+                asker.has_ended = has_ended;
+                asker.waiting += messages.len();
+                if asker.is_done() {
+                    return self.drop_asker(key);
+                }
+                for message in messages {
+                    self.ask(client, &message);
+                }
+            }
+            Err(_) => self.drop_asker(key),
+        }
+    }
+
+    fn drop_asker(&mut self, key: Key) {
+        let Some(asker) = self.questions.askers.remove(key) else { return };
+        let client = Client { address: asker.address, stream: Some(key.to_bits()) };
+        let actions = self.questions.resolver.forget(client);
+        self.act(actions);
+    }
+
+    /// A connection that asks has had its time, unless it said something since.
+    pub(super) fn asker_is_due(&mut self, key: Key) {
+        let now = self.since_start();
+        let Some(asker) = self.questions.askers.get(key) else { return };
+        let deadline = asker.stream.deadline();
+        if deadline > now {
+            return self.timers.set(self.now, deadline - now, Due::Asker(key));
+        }
+        self.drop_asker(key);
+    }
+
+    /// The next resolver is to be asked, or nobody is waited for any longer.
+    pub(super) fn questions_are_due(&mut self) {
+        let now = self.since_start();
+        let actions = self.questions.resolver.expire(now, &mut chance);
+        if !actions.is_empty() {
+            self.act(actions);
+        }
+    }
+}
+
+impl Attempt {
+    /// What has come, as whole messages.
+    fn hear(&mut self, now: Duration) -> Result<Vec<Vec<u8>>, Errno> {
+        let Some((stream, unsent)) = &mut self.stream else {
+            let mut room = vec![0; ANSWER];
+            return match recv(&self.socket, room.as_mut_slice(), RecvFlags::DONTWAIT) {
+                Ok((length, _)) => {
+                    room.truncate(length);
+                    Ok(vec![room])
+                }
+                Err(Errno::AGAIN | Errno::INTR) => Ok(Vec::new()),
+                Err(errno) => Err(errno),
+            };
+        };
+        match flush(&self.socket, unsent) {
+            // It is on its way.
+            Err(Errno::NOTCONN) => return Ok(Vec::new()),
+            flushed => flushed?,
+        }
+        match read_all(&self.socket, stream, now)? {
+            (messages, true) if messages.is_empty() => Err(Errno::CONNRESET),
+            (messages, _) => Ok(messages),
+        }
+    }
+}
+
+/// Writes as much as there is room for.
+fn flush(socket: &OwnedFd, unsent: &mut Vec<u8>) -> Result<(), Errno> {
+    while !unsent.is_empty() {
+        match write(socket, unsent, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(sent) => drop(unsent.drain(..sent)),
+            Err(Errno::AGAIN) => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Reads what there is: whole messages, and whether that was the end.
+fn read_all(socket: &OwnedFd, stream: &mut Stream, now: Duration) -> Result<(Vec<Vec<u8>>, bool), Errno> {
+    let mut room = [0; PIECE];
+    let mut messages = Vec::new();
+    loop {
+        match recv(socket, &mut room, RecvFlags::DONTWAIT) {
+            Ok((0, _)) => return Ok((messages, true)),
+            Ok((length, _)) => {
+                let bytes = room.get(..length).unwrap_or_default();
+                messages.extend(stream.read(bytes, now).map_err(|_too_long| Errno::MSGSIZE)?);
+            }
+            Err(Errno::AGAIN | Errno::INTR) => return Ok((messages, false)),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Where a resolver listens. Which interface it is behind is a number by now.
+fn address_of(server: &Server) -> Option<SocketAddr> {
+    match (server.address, &server.scope) {
+        (std::net::IpAddr::V6(six), Some(scope)) => {
+            Some(SocketAddr::V6(SocketAddrV6::new(six, PORT, 0, scope.parse().ok()?)))
+        }
+        (address, None) => Some(SocketAddr::new(address, PORT)),
+        (std::net::IpAddr::V4(_), Some(_)) => None,
+    }
+}
