@@ -14,6 +14,7 @@ mod events;
 mod exec;
 mod files;
 mod first;
+mod frames;
 mod init;
 mod kept;
 mod leave;

@@ -20,14 +20,14 @@ const OPEN: &str = "--network=user,host-access=loopback";
 const HOSTS: [(IpAddr, &str); 2] =
     [(IpAddr::V4(Ipv4Addr::LOCALHOST), "169.254.1.2"), (IpAddr::V6(Ipv6Addr::LOCALHOST), "[fd00:0:0:1::2]")];
 
-fn listener(at: IpAddr) -> (TcpListener, u16) {
+pub(crate) fn listener(at: IpAddr) -> (TcpListener, u16) {
     let listener = TcpListener::bind(SocketAddr::new(at, 0)).expect("a port of the loopback");
     let port = listener.local_addr().expect("its address").port();
     (listener, port)
 }
 
 /// Takes the next connection, within the time that a broken test takes.
-fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+pub(crate) fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
     let ready = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&limit)).expect("a socket");
     assert_eq!(ready, 1, "nobody connects");

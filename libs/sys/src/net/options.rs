@@ -118,11 +118,26 @@ pub fn tap(interface: u32, program: &[Instruction]) -> Result<OwnedFd> {
     filter::attach(socket.as_fd(), program)?;
     set(socket.as_fd(), libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
     set(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_AUXDATA, &1_i32)?;
+    bind_to(socket.as_fd(), interface, libc::ETH_P_ALL)?;
+    Ok(socket)
+}
+
+/// A socket that sends frames as they are by an interface, and hears none.
+///
+/// # Errors
+/// EPERM without CAP_NET_RAW over the network namespace; ENODEV if there is no such interface.
+pub fn frames(interface: u32) -> Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+    bind_to(socket.as_fd(), interface, 0)?;
+    Ok(socket)
+}
+
+fn bind_to(socket: BorrowedFd<'_>, interface: u32, protocol: c_int) -> Result<()> {
     let family = u16::try_from(libc::AF_PACKET).map_err(|_never| Errno::INVAL)?;
-    let every = u16::try_from(libc::ETH_P_ALL).map_err(|_never| Errno::INVAL)?;
+    let protocol = u16::try_from(protocol).map_err(|_large| Errno::INVAL)?;
     let place = libc::sockaddr_ll {
         sll_family: family,
-        sll_protocol: every.to_be(),
+        sll_protocol: protocol.to_be(),
         sll_ifindex: i32::try_from(interface).map_err(|_large| Errno::NODEV)?,
         sll_hatype: 0,
         sll_pkttype: 0,
@@ -132,8 +147,7 @@ pub fn tap(interface: u32, program: &[Instruction]) -> Result<OwnedFd> {
     let length = length_of(&place)?;
     // SAFETY: the kernel reads `length` bytes, the size of the structure, at its address.
     let done = unsafe { libc::bind(socket.as_raw_fd(), (&raw const place).cast(), length) };
-    checked(done)?;
-    Ok(socket)
+    checked(done)
 }
 
 /// Sets an option whose value is plain numbers.
