@@ -1,12 +1,17 @@
 //! What the supervisor of a container and its `netd` say to each other.
 //!
 //! ```text
-//! supervisor                                   netd
-//! Settings, the container's namespace ──────▶  makes the router
-//!                              ◀──────────────  Ready, the router's namespace; or Failed
-//! closes                      ──────────────▶  ends
+//! supervisor                                     netd
+//! B Settings, the container's namespace ──────▶  makes the router
+//!                                ◀──────────────  Ready, the router's namespace; or Failed
+//! R the host's resolv.conf, open ──────────────▶  asks those it names from now on
+//! closes                        ──────────────▶  ends
 //! ```
-//! One packet each (SOCK_SEQPACKET). Both are the same build of the same program, so the words are whatever serde makes of them.
+//! One packet each (SOCK_SEQPACKET): what is ordered begins with a byte that says what it is, and has what it needs of descriptors
+//! beside it. Both are the same build of the same program, so the words are whatever serde makes of them.
+//!
+//! # Failure
+//! An order has no answer, but for the first. A `netd` that cannot do what it is told ends, and whoever told it sees that.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -17,7 +22,7 @@ use std::process::{Command, Stdio};
 use ctr_core::causes;
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use serde::{Deserialize, Serialize};
@@ -28,6 +33,8 @@ use crate::policy::Options;
 
 /// The longest message.
 const LONGEST: usize = 64 << 10;
+/// The most descriptors with one, for the kernel (`SCM_MAX_FD`).
+const MOST_BESIDE: usize = 253;
 
 /// How a network is to be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,11 +54,30 @@ enum Answer {
     Failed { why: String },
 }
 
+/// What an order is, in its first byte.
+mod tag {
+    pub(super) const BEGIN: u8 = b'B';
+    pub(super) const RESOLVERS: u8 = b'R';
+}
+
 /// What a `netd` is to do.
 #[derive(Debug)]
-pub(crate) struct Begin {
-    pub(crate) container: OwnedFd,
-    pub(crate) settings: Settings,
+pub(crate) enum Order {
+    /// Serve the container in a network namespace: the first order.
+    Begin { settings: Box<Settings>, container: OwnedFd },
+    /// Ask those for names whom a file names.
+    Resolvers(OwnedFd),
+}
+
+impl Order {
+    fn of(words: &[u8], beside: Vec<OwnedFd>) -> Result<Self, Errno> {
+        let (tag, body) = words.split_first().ok_or(Errno::BADMSG)?;
+        Ok(match *tag {
+            tag::BEGIN => Self::Begin { settings: read(body)?, container: only(beside)? },
+            tag::RESOLVERS => Self::Resolvers(only(beside)?),
+            _ => return Err(Errno::BADMSG),
+        })
+    }
 }
 
 /// A network could not be had.
@@ -109,12 +135,15 @@ impl Netd {
         settings: &Settings,
         container: BorrowedFd<'_>,
     ) -> Result<(Inner, OwnedFd), ControlError> {
-        tell(self.control.as_fd(), settings, Some(container)).map_err(ControlError::Talk)?;
-        match hear::<Answer>(self.control.as_fd()).map_err(ControlError::Talk)? {
-            Some((Answer::Ready(inner), Some(namespace))) => Ok((inner, namespace)),
-            Some((Answer::Failed { why }, _)) => Err(ControlError::Failed(why)),
-            Some((Answer::Ready(_), None)) => Err(ControlError::Talk(Errno::BADMSG)),
-            None => Err(ControlError::Ended),
+        let control = self.control.as_fd();
+        written(settings)
+            .and_then(|body| order(control, tag::BEGIN, &body, &[container]))
+            .map_err(ControlError::Talk)?;
+        let heard = hear(control, RecvFlags::empty()).map_err(ControlError::Talk)?;
+        let Heard { words, beside } = heard.ok_or(ControlError::Ended)?;
+        match read(&words).map_err(ControlError::Talk)? {
+            Answer::Ready(inner) => Ok((inner, only(beside).map_err(ControlError::Talk)?)),
+            Answer::Failed { why } => Err(ControlError::Failed(why)),
         }
     }
 
@@ -125,52 +154,133 @@ impl Netd {
     }
 }
 
-/// Waits to be asked; `None` if the other end has changed its mind.
-pub(crate) fn begin(control: &OwnedFd) -> Result<Option<Begin>, Errno> {
-    match hear::<Settings>(control.as_fd())? {
-        Some((settings, Some(container))) => Ok(Some(Begin { container, settings })),
-        Some((_, None)) => Err(Errno::BADMSG),
-        None => Ok(None),
-    }
+/// Waits for an order, as long as the flags say; `None` if there will be no more.
+pub(crate) fn next(control: &OwnedFd, flags: RecvFlags) -> Result<Option<Order>, Errno> {
+    let heard = hear(control.as_fd(), flags)?;
+    heard.map(|Heard { words, beside }| Order::of(&words, beside)).transpose()
 }
 
 pub(crate) fn ready(control: &OwnedFd, namespace: BorrowedFd<'_>, inner: &Inner) -> Result<(), Errno> {
-    tell(control.as_fd(), &Answer::Ready(*inner), Some(namespace))
+    tell(control.as_fd(), &written(&Answer::Ready(*inner))?, &[namespace])
 }
 
 pub(crate) fn failed(control: &OwnedFd, error: &crate::router::RouterError) -> Result<(), Errno> {
-    tell(control.as_fd(), &Answer::Failed { why: causes::chain(error).to_string() }, None)
+    let answer = Answer::Failed { why: causes::chain(error).to_string() };
+    tell(control.as_fd(), &written(&answer)?, &[])
 }
 
-fn tell(control: BorrowedFd<'_>, what: &impl Serialize, beside: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
-    let words = serde_json::to_vec(what).map_err(|_unwritable| Errno::INVAL)?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+fn order(control: BorrowedFd<'_>, tag: u8, body: &[u8], beside: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    tell(control, &[&[tag], body].concat(), beside)
+}
+
+fn written(what: &impl Serialize) -> Result<Vec<u8>, Errno> {
+    serde_json::to_vec(what).map_err(|_unwritable| Errno::INVAL)
+}
+
+fn read<'a, T: Deserialize<'a>>(words: &'a [u8]) -> Result<T, Errno> {
+    serde_json::from_slice(words).map_err(|_foreign| Errno::BADMSG)
+}
+
+/// The one descriptor that belongs to a message.
+fn only(beside: Vec<OwnedFd>) -> Result<OwnedFd, Errno> {
+    let [one] = <[OwnedFd; 1]>::try_from(beside).map_err(|_others| Errno::BADMSG)?;
+    Ok(one)
+}
+
+fn tell(control: BorrowedFd<'_>, words: &[u8], beside: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_BESIDE))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let beside = beside.as_slice();
+    if beside.len() > MOST_BESIDE {
+        return Err(Errno::TOOBIG);
+    }
     if !beside.is_empty() {
         ancillary.push(SendAncillaryMessage::ScmRights(beside));
     }
-    sendmsg(control, &[IoSlice::new(&words)], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+    sendmsg(control, &[IoSlice::new(words)], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
 }
 
-fn hear<T: for<'a> Deserialize<'a>>(control: BorrowedFd<'_>) -> Result<Option<(T, Option<OwnedFd>)>, Errno> {
+/// A message.
+#[derive(Debug)]
+struct Heard {
+    words: Vec<u8>,
+    beside: Vec<OwnedFd>,
+}
+
+/// The next message with its descriptors; `None` if there will be no more.
+fn hear(control: BorrowedFd<'_>, flags: RecvFlags) -> Result<Option<Heard>, Errno> {
     let mut words = vec![0; LONGEST];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_BESIDE))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
         let mut pieces = [IoSliceMut::new(&mut words)];
-        match recvmsg(control, &mut pieces, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+        match recvmsg(control, &mut pieces, &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC) {
             Err(Errno::INTR) => {}
             received => break received?,
         }
     };
+    let mut beside = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(fds) = message {
+            beside.extend(fds);
+        }
+    }
     if received.bytes == 0 {
         return Ok(None);
     }
-    let beside = ancillary.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    let words = words.get(..received.bytes).unwrap_or_default();
-    serde_json::from_slice(words).map(|what| Some((what, beside))).map_err(|_foreign| Errno::BADMSG)
+    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+        return Err(Errno::MSGSIZE);
+    }
+    words.truncate(received.bytes);
+    Ok(Some(Heard { words, beside }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
+    }
+
+    fn told(tag: u8, body: &[u8], beside: usize) -> Result<Option<Order>, Errno> {
+        let (ours, theirs) = pair();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        order(ours.as_fd(), tag, body, &vec![file.as_fd(); beside]).unwrap();
+        next(&theirs, RecvFlags::DONTWAIT)
+    }
+
+    #[test]
+    fn an_order_has_the_descriptors_that_it_needs() {
+        assert!(matches!(told(tag::RESOLVERS, b"", 1), Ok(Some(Order::Resolvers(_)))));
+        let settings = Settings {
+            inner: Inner::default(),
+            options: Options::default(),
+            resolvers: ResolvConf::default(),
+        };
+        let settings = written(&settings).unwrap();
+        assert!(matches!(told(tag::BEGIN, &settings, 1), Ok(Some(Order::Begin { .. }))));
+        for (tag, body, beside) in [
+            (tag::RESOLVERS, &b""[..], 0),
+            (tag::RESOLVERS, b"", 2),
+            (tag::BEGIN, &settings, 0),
+            (tag::BEGIN, b"{}", 1),
+            (b'x', b"", 0),
+        ] {
+            let told = told(tag, body, beside);
+            assert!(matches!(told, Err(Errno::BADMSG)), "{tag} with {beside}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn as_many_descriptors_as_the_kernel_takes_arrive_with_one_message() {
+        let (ours, theirs) = pair();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        tell(ours.as_fd(), b"x", &[file.as_fd(); MOST_BESIDE]).unwrap();
+        let Heard { words, beside } = hear(theirs.as_fd(), RecvFlags::DONTWAIT).unwrap().unwrap();
+        assert_eq!((words.as_slice(), beside.len()), (&b"x"[..], MOST_BESIDE));
+        assert_eq!(tell(ours.as_fd(), b"x", &[file.as_fd(); MOST_BESIDE + 1]), Err(Errno::TOOBIG));
+        assert!(matches!(hear(theirs.as_fd(), RecvFlags::DONTWAIT), Err(Errno::AGAIN)));
+        drop(ours);
+        assert!(matches!(hear(theirs.as_fd(), RecvFlags::DONTWAIT), Ok(None)));
+    }
 }

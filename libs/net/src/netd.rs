@@ -34,7 +34,7 @@ use ctr_sys::net::datagram::{BATCH, receive};
 use ctr_sys::net::options::Family;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, sendto};
+use rustix::net::{RecvFlags, SendFlags, sendto};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::echo::Echoes;
@@ -46,9 +46,8 @@ use self::tcp::Streams;
 use self::timers::{Due, Timers};
 use self::udp::Datagrams;
 use crate::address::Inner;
-use crate::control::{self, Begin};
+use crate::control::{self, Order};
 use crate::dns::names::Names;
-use crate::dns::resolv_conf::ResolvConf;
 use crate::policy::Policy;
 use crate::router::{self, Doing, Ports, Router, RouterError};
 
@@ -170,15 +169,17 @@ struct Netd {
 /// # Errors
 /// The router could not be made: the other end was told.
 pub fn serve(control: OwnedFd) -> Result<(), RouterError> {
-    let Some(Begin { container, settings }) = control::begin(&control).doing("hear what is asked for")?
-    else {
-        return Ok(());
+    let doing = "hear what is asked for";
+    let (settings, container) = match control::next(&control, RecvFlags::empty()).doing(doing)? {
+        Some(Order::Begin { settings, container }) => (settings, container),
+        Some(_) => return Err(Errno::BADMSG).doing(doing),
+        None => return Ok(()),
     };
     raise_limits();
     match Netd::start(
         control.try_clone().map_err(|_full| Errno::MFILE).doing("copy a descriptor")?,
         &container,
-        settings,
+        *settings,
     ) {
         Ok(mut netd) => {
             drop(container);
@@ -230,7 +231,7 @@ impl Netd {
             streams: Streams::default(),
             datagrams: Datagrams::default(),
             echoes: Echoes::default(),
-            questions: Questions::new(Names::new(inner), with_interfaces(settings.resolvers), Instant::now()),
+            questions: Questions::new(Names::new(inner), settings.resolvers, Instant::now()),
             most_flows: most_flows(),
             now: Instant::now(),
         };
@@ -268,7 +269,7 @@ impl Netd {
             for event in events.drain(..) {
                 let (data, flags) = (event.data, event.flags);
                 match Source::of(data.u64()) {
-                    Some(Source::Control) if self.is_over() => return Ok(()),
+                    Some(Source::Control) if !self.obey()? => return Ok(()),
                     Some(source) => self.take(source, flags),
                     None => {}
                 }
@@ -289,7 +290,7 @@ impl Netd {
     /// Something is ready.
     fn take(&mut self, source: Source, flags: EventFlags) {
         match source {
-            // Whoever holds the other end says nothing yet but that it is over.
+            // It was heard.
             Source::Control => {}
             Source::Tap => self.read_tap(),
             Source::Streams(family) => self.accept_streams(family),
@@ -355,11 +356,22 @@ impl Netd {
         }
     }
 
-    /// Whether the one who started us is gone: that is all the control socket ever says after the beginning.
-    fn is_over(&self) -> bool {
-        let mut byte = [0_u8];
-        let heard = rustix::net::recv(&self.control, &mut byte, rustix::net::RecvFlags::DONTWAIT);
-        !matches!(heard, Err(Errno::AGAIN | Errno::INTR))
+    /// Does the next thing that the supervisor wants; false if that is gone.
+    fn obey(&mut self) -> Result<bool, Errno> {
+        match control::next(&self.control, RecvFlags::DONTWAIT) {
+            Ok(Some(order)) => self.follow(order).map(|()| true),
+            Ok(None) => Ok(false),
+            Err(Errno::AGAIN) => Ok(true),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn follow(&mut self, order: Order) -> Result<(), Errno> {
+        match order {
+            Order::Resolvers(file) => self.ask_others(&file),
+            // There is one beginning.
+            Order::Begin { .. } => Err(Errno::BADMSG),
+        }
     }
 
     /// Has a socket tell as long as there is something to read.
@@ -410,18 +422,6 @@ fn route(pool: &Arc<Pool>, container: &OwnedFd, inner: Inner) -> Result<(Router,
     });
     thread.map_err(|_limit| Errno::AGAIN).doing("start a thread")?;
     hears.recv().map_err(|_gone| Errno::PIPE).doing("make a router")?
-}
-
-/// The host's resolvers. The interface that one is behind is looked up here: later no file is opened.
-fn with_interfaces(mut conf: ResolvConf) -> ResolvConf {
-    for scope in conf.servers.iter_mut().filter_map(|server| server.scope.as_mut()) {
-        if scope.parse::<u32>().is_err() && !scope.contains('/') {
-            let index = std::fs::read_to_string(format!("/sys/class/net/{scope}/ifindex"));
-            // One that is not there stays a name, which is no number to connect to.
-            index.unwrap_or_default().trim().clone_into(scope);
-        }
-    }
-    conf
 }
 
 /// What the kernel tells of a socket of a connection.

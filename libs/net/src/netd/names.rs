@@ -5,13 +5,15 @@
 //! slow is given up.
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use ctr_core::limits;
 use ctr_sys::net::datagram::{BATCH, receive, send};
 use ctr_sys::net::options::Family;
 use rustix::io::Errno;
+use rustix::net::netdevice::name_to_index;
 use rustix::net::{
     RecvFlags, SendFlags, SocketFlags, SocketType, acceptfrom_with, connect, recv, send as write, socket_with,
 };
@@ -93,6 +95,15 @@ fn chance() -> u16 {
 impl Netd {
     fn since_start(&self) -> Duration {
         self.now.saturating_duration_since(self.questions.start)
+    }
+
+    /// From now on those are asked whom a `resolv.conf` names. An empty one is about to be written: there will be another order.
+    pub(super) fn ask_others(&mut self, file: &OwnedFd) -> Result<(), Errno> {
+        let text = read_file(file)?;
+        if !text.is_empty() {
+            self.questions.resolver.configure(ResolvConf::parse(&text));
+        }
+        Ok(())
     }
 
     /// Datagrams that ask.
@@ -336,13 +347,61 @@ fn read_all(socket: &OwnedFd, stream: &mut Stream, now: Duration) -> Result<(Vec
     }
 }
 
-/// Where a resolver listens. Which interface it is behind is a number by now.
+/// Where a resolver listens.
 fn address_of(server: &Server) -> Option<SocketAddr> {
     match (server.address, &server.scope) {
-        (std::net::IpAddr::V6(six), Some(scope)) => {
-            Some(SocketAddr::V6(SocketAddrV6::new(six, PORT, 0, scope.parse().ok()?)))
+        (IpAddr::V6(six), Some(scope)) => {
+            Some(SocketAddr::V6(SocketAddrV6::new(six, PORT, 0, index_of(scope)?)))
         }
         (address, None) => Some(SocketAddr::new(address, PORT)),
-        (std::net::IpAddr::V4(_), Some(_)) => None,
+        (IpAddr::V4(_), Some(_)) => None,
+    }
+}
+
+/// The number that an interface of the host has now. One that is not there makes its resolver one that does not answer.
+fn index_of(scope: &str) -> Option<u32> {
+    scope.parse().ok().or_else(|| {
+        let socket = socket_with(Family::V6.domain(), SocketType::DGRAM, SocketFlags::CLOEXEC, None).ok()?;
+        name_to_index(&socket, scope).ok()
+    })
+}
+
+/// A file to its end, or to where nobody reads on.
+fn read_file(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
+    let mut text = vec![0; limits::RESOLV_CONF];
+    let mut length = 0;
+    while let Some(rest) = text.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::read(file, rest) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    text.truncate(length);
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_is_found_by_name_and_by_number() {
+        let at = |scope: &str| {
+            let server =
+                Server { address: "fe80::1".parse().expect("an address"), scope: Some(scope.to_owned()) };
+            address_of(&server)
+        };
+        assert_eq!((at("lo"), at("7")), ("[fe80::1%1]:53".parse().ok(), "[fe80::1%7]:53".parse().ok()));
+        assert_eq!(at("not-there"), None);
+    }
+
+    #[test]
+    fn a_file_is_read_to_its_end() {
+        let file = tempfile::tempfile().expect("a file");
+        let text = b"nameserver 10.0.0.1\n".repeat(1000);
+        rustix::io::pwrite(&file, &text, 0).expect("room");
+        assert_eq!(read_file(&file.into()), Ok(text));
     }
 }

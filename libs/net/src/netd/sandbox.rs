@@ -82,6 +82,9 @@ fn restrict(kept: CapabilitySet) -> Result<()> {
 const ALLOW: u32 = 0x7fff_0000;
 const KILL: u32 = 0x8000_0000;
 
+/// The request for the number of an interface by its name.
+const SIOCGIFINDEX: u32 = 0x8933;
+
 /// Where `struct seccomp_data` has what.
 const NUMBER: u32 = 0;
 const MACHINE: u32 = 4;
@@ -99,13 +102,19 @@ fn program() -> Vec<Instruction> {
     // The other set of numbers of this machine is beyond those that are listed.
     let mut program = vec![load(word, MACHINE), equal(THIS_MACHINE, 1, 0), answer(KILL), load(word, NUMBER)];
     for call in CALLS {
-        program.extend([equal(u32::try_from(call).unwrap_or(u32::MAX), 0, 1), answer(ALLOW)]);
+        program.extend([equal(number(call), 0, 1), answer(ALLOW)]);
     }
-    let socket = u32::try_from(libc::SYS_socket).unwrap_or(u32::MAX);
-    program.extend([equal(socket, 1, 0), answer(KILL)]);
+    let (socket, ioctl) = (number(libc::SYS_socket), number(libc::SYS_ioctl));
+    program.extend([equal(socket, 4, 0), equal(ioctl, 1, 0), answer(KILL)]);
+    // The number of an interface, which a resolver may be behind.
+    program.extend([load(word, ARGUMENTS + 8), equal(SIOCGIFINDEX, 8, 9)]);
     // IPv4 or IPv6, streams or datagrams.
     program.extend([load(word, ARGUMENTS), equal(2, 2, 0), equal(10, 1, 0), answer(KILL)]);
     program.extend([load(word, ARGUMENTS + 8), Instruction::and(0xf), equal(1, 1, 0), equal(2, 0, 1)]);
     program.extend([answer(ALLOW), answer(KILL)]);
     program
+}
+
+fn number(call: libc::c_long) -> u32 {
+    u32::try_from(call).unwrap_or(u32::MAX)
 }
