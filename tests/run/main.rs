@@ -38,6 +38,7 @@ mod subscriptions;
 mod system;
 mod terminal;
 mod top;
+mod transient;
 mod trouble;
 mod user;
 mod volume_path;

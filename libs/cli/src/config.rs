@@ -140,6 +140,8 @@ impl Settings {
             globals.storage_driver =
                 driver.map(|driver| if driver == "overlay2" { "overlay".to_owned() } else { driver });
         }
+        globals.transient_store =
+            globals.transient_store.or_else(|| self.storage.bool("storage.transient_store"));
         if globals.events_backend.is_none() {
             let backend = self.containers.text(EVENTS).filter(|backend| !backend.is_empty());
             // What the journal would get goes to the file.

@@ -31,6 +31,10 @@ pub(crate) const PERSISTENT: &[Flag] = &[
         "Select which storage driver is used to manage storage of images and containers",
     ),
     Flag::array("storage-opt", "Used to pass an option to the storage driver"),
+    Flag::bool(
+        "transient-store",
+        "Keep new containers until the next boot only, their records in the run directory",
+    ),
     Flag::path(
         "tmpdir",
         "Path to the run directory where --runroot names none (podman keeps state of its own there)",
@@ -95,7 +99,6 @@ pub(crate) const REFUSED: &[&[&str]] = &[&[
     "tls-details",
     "tls-key",
     "trace",
-    "transient-store",
 ]];
 
 /// Skopeo's options that are not built.
@@ -129,6 +132,8 @@ pub struct Globals {
     pub storage_opts: Vec<String>,
     /// Stores whose images are used where they are.
     pub image_stores: Vec<ImageStore>,
+    /// Whether new containers are kept until the next boot only, if that was said.
+    pub transient_store: Option<bool>,
     /// Where events go, if not to their file.
     pub events_backend: Option<String>,
     /// Modules of the configuration, as they were named.
@@ -205,6 +210,7 @@ impl Globals {
             storage_driver: text("storage-driver").filter(|driver| !driver.is_empty()),
             storage_opts: all("storage-opt").collect(),
             image_stores: all("storage-opt").filter_map(|option| ImageStore::of_option(&option)).collect(),
+            transient_store: last("transient-store").map(|_| on("transient-store")),
             events_backend: text("events-backend").filter(|backend| !backend.is_empty()),
             modules: all("module").collect(),
             config: Settings::default(),

@@ -12,6 +12,9 @@
 //! DATA/containers/<id>/lock         a kept one, and all there is of it: held by its monitor, or by who changes it
 //!                      record.json, state.json, exit.json, attach, log/, upper/, work/, …
 //! DATA/names/<name>                 the id of the kept one whose name it is
+//!
+//! RUN/transient/<id>/               the same of one that is kept until the next boot (`--transient-store`), but for
+//!                                   its writable layer: that lies where those of fleeting ones do, as its name does
 //! ```
 //!
 //! # Invariants
@@ -20,7 +23,8 @@
 //! - A kept container is there as long as its record is. Nothing of it is in the run directory, which may be deleted under
 //!   it. Whether it runs is asked of the kernel. One that was to go with its end (`--rm`) is garbage once it was started
 //!   and nobody holds its lock.
-//! - A name belongs to one container of both kinds: who takes one looks for the other kind's *after* it wrote its own.
+//! - A transient container is a kept one whose record counts in the boot that wrote it, and in no other.
+//! - A name belongs to one container of all kinds: who takes one looks in the other directory *after* it wrote its own.
 //! - Readers take no lock.
 //!
 //! # Failure
@@ -126,8 +130,20 @@ pub enum ContainersError {
 pub enum Kind {
     /// To the command that runs it.
     Fleeting,
+    /// To its record, which goes with the boot.
+    Transient,
     /// To its record.
     Kept,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Fleeting, Self::Transient, Self::Kept];
+
+    /// Whether it outlives the command that starts it.
+    #[must_use]
+    pub const fn has_monitor(self) -> bool {
+        !matches!(self, Self::Fleeting)
+    }
 }
 
 /// Where the containers of one user are.
@@ -135,6 +151,8 @@ pub enum Kind {
 pub struct Containers {
     /// Fleeting ones.
     fleeting: PathBuf,
+    /// Those that are kept until the next boot.
+    transient: PathBuf,
     /// Kept ones, and the writable layers of the others.
     kept: PathBuf,
     run: PathBuf,
@@ -166,7 +184,7 @@ impl Container {
     pub const fn log_driver(&self) -> LogDriver {
         match self.kind {
             Kind::Fleeting => LogDriver::Passthrough,
-            Kind::Kept => self.record.log.driver,
+            Kind::Transient | Kind::Kept => self.record.log.driver,
         }
     }
 
@@ -266,6 +284,7 @@ impl Containers {
     pub fn new(dirs: &Dirs) -> Self {
         Self {
             fleeting: dirs.run.join("containers"),
+            transient: dirs.run.join(ctr_store::TRANSIENT),
             kept: dirs.data.join("containers"),
             run: dirs.run.clone(),
             data: dirs.data.clone(),
@@ -275,21 +294,23 @@ impl Containers {
     const fn records(&self, kind: Kind) -> &PathBuf {
         match kind {
             Kind::Fleeting => &self.fleeting,
+            Kind::Transient => &self.transient,
             Kind::Kept => &self.kept,
         }
     }
 
-    /// Where all there is of a kept one is, if it is there.
-    pub(crate) fn kept_folder(&self, id: &str) -> PathBuf {
-        self.kept.join(id)
+    /// Where the records of one that outlives its command are, if it is there.
+    pub(crate) fn folder_of(&self, id: &str) -> PathBuf {
+        let transient = self.transient.join(id);
+        if transient.exists() { transient } else { self.kept.join(id) }
     }
 
     fn names(&self, kind: Kind) -> Names<'_> {
-        let home = match kind {
-            Kind::Fleeting => &self.run,
-            Kind::Kept => &self.data,
+        let (home, kinds) = match kind {
+            Kind::Fleeting | Kind::Transient => (&self.run, &[Kind::Fleeting, Kind::Transient][..]),
+            Kind::Kept => (&self.data, &[Kind::Kept][..]),
         };
-        Names::new(self, home.join("names"), kind)
+        Names::new(self, home.join("names"), kinds)
     }
 
     /// All containers, oldest first. One whose record is broken or of a newer version harms only itself: it is not in the
@@ -299,7 +320,7 @@ impl Containers {
     /// The directories cannot be read.
     pub fn list(&self) -> Result<Vec<Container>, ContainersError> {
         let mut list = Vec::new();
-        for kind in [Kind::Fleeting, Kind::Kept] {
+        for kind in Kind::ALL {
             for id in ids_in(self.records(kind))? {
                 list.extend(self.read(kind, &id)?);
             }
@@ -321,7 +342,7 @@ impl Containers {
         if check_name(name).is_err() {
             return Err(missing());
         }
-        for kind in [Kind::Fleeting, Kind::Kept] {
+        for kind in Kind::ALL {
             if let Some(id) = self.names(kind).id_of(name)
                 && let Some(container) = self.read(kind, &id)?
                 && container.record.name == name
@@ -330,7 +351,7 @@ impl Containers {
             }
         }
         let mut published = Vec::new();
-        for kind in [Kind::Fleeting, Kind::Kept] {
+        for kind in Kind::ALL {
             let ids = ids_in(self.records(kind))?.into_iter().filter(|id| id.starts_with(text));
             published.extend(ids.filter(|id| self.read(kind, id).ok().flatten().is_some()));
         }
@@ -346,15 +367,17 @@ impl Containers {
     /// # Errors
     /// Its lock cannot be asked.
     pub fn by_id(&self, id: &str) -> Result<Option<Container>, ContainersError> {
-        Ok(match self.read(Kind::Fleeting, id)? {
-            Some(container) => Some(container),
-            None => self.read(Kind::Kept, id)?,
-        })
+        for kind in Kind::ALL {
+            if let Some(container) = self.read(kind, id)? {
+                return Ok(Some(container));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether anything at all is there of a container with an id, be it published or not.
     pub(crate) fn has_folder(&self, id: &str) -> bool {
-        [Kind::Fleeting, Kind::Kept].into_iter().any(|kind| self.records(kind).join(id).exists())
+        Kind::ALL.into_iter().any(|kind| self.records(kind).join(id).exists())
     }
 
     /// Keeps others from choosing ids of their own, until it is dropped.
@@ -382,6 +405,9 @@ impl Containers {
         }
         let folder = self.records(kind).join(id);
         let Ok(Some(record)) = self.record(kind, id) else { return Ok(None) };
+        if kind == Kind::Transient && !record.boot_id.is_current()? {
+            return Ok(None);
+        }
         let (state, damaged) = match file::read_json::<State>(&folder.join(STATE), limits::RECORD) {
             Ok(state) => (Some(state), false),
             Err(error) => (None, !error.is_missing()),
@@ -389,7 +415,7 @@ impl Containers {
         let supervised = match kind {
             Kind::Fleeting => Lock::is_held(&folder.join(LOCK))?,
             // One that was never started waits for it.
-            Kind::Kept => {
+            Kind::Transient | Kind::Kept => {
                 !record.auto_remove || (state.is_none() && !damaged) || Lock::is_held(&folder.join(LOCK))?
             }
         };
@@ -398,7 +424,7 @@ impl Containers {
         }
         let ending = match kind {
             Kind::Fleeting => None,
-            Kind::Kept => overview::ending(&folder),
+            Kind::Transient | Kind::Kept => overview::ending(&folder),
         };
         let layer = self.kept.join(id);
         Ok(Some(Container { record, state, damaged, ending, folder, kind, layer }))

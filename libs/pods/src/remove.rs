@@ -69,7 +69,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// Somebody else holds it, or something cannot be removed.
 pub fn remove_damaged(containers: &Containers, id: &str) -> Result<(), RemoveError> {
-    let killed = kill_monitor(&containers.kept_folder(id));
+    let killed = kill_monitor(&containers.folder_of(id));
     if containers.remove_damaged(id)? {
         return Ok(());
     }

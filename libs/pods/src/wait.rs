@@ -16,7 +16,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
 use crate::attach::{ConnectError, Connection, Wants};
-use crate::containers::{Container, Containers, ContainersError, Kind};
+use crate::containers::{Container, Containers, ContainersError};
 use crate::status::Status;
 use crate::stop::init_of;
 
@@ -204,7 +204,7 @@ impl Look {
         if !status.is_alive() {
             self.init = None;
         }
-        if status.is_alive() && self.monitor.is_none() && container.kind == Kind::Kept {
+        if status.is_alive() && self.monitor.is_none() && container.kind.has_monitor() {
             self.monitor = listen(&container)?;
         }
         let unfinished = status.is_alive() || matches!(status, Status::Stopping | Status::Created);

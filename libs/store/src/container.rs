@@ -1,9 +1,11 @@
 //! What containers need of the store: which image and which layers they stand on.
 //!
 //! Records of containers are written by the pods crate, one directory each with a `record.json`; of those this
-//! module reads nothing but the claims. Records that persist lie under DATA, those of this boot under RUN.
+//! module reads nothing but the claims. Records that persist lie under DATA, those of this boot under RUN: of fleeting
+//! containers, which count as long as somebody supervises them, and of transient ones, which count until the next boot.
 
 use ctr_core::Digest;
+use ctr_core::boot::BootId;
 use ctr_core::file;
 use ctr_core::limits;
 use ctr_core::lock::Lock;
@@ -34,6 +36,17 @@ pub struct Claim {
     /// What is mounted into it.
     #[serde(default)]
     mounts: Vec<Mounted>,
+    /// The boot in which it was made.
+    #[serde(default)]
+    boot_id: Option<BootId>,
+}
+
+/// How long a record counts.
+#[derive(Clone, Copy)]
+enum Lasts {
+    Always,
+    UntilBoot,
+    WhileSupervised,
 }
 
 /// What the store reads of a mount.
@@ -56,9 +69,12 @@ impl Store {
     /// start it from.
     pub fn claims(&self) -> Result<Vec<Claim>, StoreError> {
         let mut claims = Vec::new();
-        for (folder, transient) in
-            [(self.layout().containers(), false), (self.layout().run_containers(), true)]
-        {
+        let layout = self.layout();
+        for (folder, lasts) in [
+            (layout.containers(), Lasts::Always),
+            (layout.transient_containers(), Lasts::UntilBoot),
+            (layout.run_containers(), Lasts::WhileSupervised),
+        ] {
             for name in names_in(&folder)? {
                 let path = folder.join(name).join(RECORD);
                 let bytes = match file::read(&path, limits::RECORD) {
@@ -68,8 +84,13 @@ impl Store {
                     Err(error) => return Err(error.into()),
                 };
                 let Ok(claim) = serde_json::from_slice::<Claim>(&bytes) else { continue };
-                // One that a killed supervisor left is garbage, which claims nothing.
-                if !transient || Lock::is_held(&path.with_file_name(LOCK))? {
+                // What is garbage claims nothing.
+                let counts = match (lasts, &claim.boot_id) {
+                    (Lasts::Always, _) | (Lasts::UntilBoot, None) => true,
+                    (Lasts::UntilBoot, Some(boot)) => boot.is_current()?,
+                    (Lasts::WhileSupervised, _) => Lock::is_held(&path.with_file_name(LOCK))?,
+                };
+                if counts {
                     claims.push(claim);
                 }
             }

@@ -16,6 +16,8 @@ use crate::volume::{PlaceError, VolumePath};
 
 /// The format that this program writes.
 const FORMAT: u32 = 1;
+/// The folder in the run directory with the records of containers that are kept until the next boot.
+pub const TRANSIENT: &str = "transient";
 /// Features that it can write.
 const RO_COMPAT: &[&str] = &[];
 /// Features that it can read.
@@ -44,6 +46,8 @@ pub struct Layout {
     pub volume_path: Option<VolumePath>,
     /// Stores whose images are used where they are: [`crate::additional`].
     pub additional: Vec<PathBuf>,
+    /// Records of new containers go to `run`.
+    pub transient: bool,
 }
 
 /// A store cannot be opened.
@@ -92,7 +96,7 @@ impl Layout {
     /// A store that has everything in its own directories.
     #[must_use]
     pub const fn new(data: PathBuf, run: PathBuf, driver: Driver) -> Self {
-        Self { data, run, driver, volume_path: None, additional: Vec::new() }
+        Self { data, run, driver, volume_path: None, additional: Vec::new(), transient: false }
     }
 
     /// Names of images and indexes.
@@ -135,6 +139,12 @@ impl Layout {
     #[must_use]
     pub fn run_containers(&self) -> PathBuf {
         self.run.join("containers")
+    }
+
+    /// Records of containers that are kept until the next boot.
+    #[must_use]
+    pub fn transient_containers(&self) -> PathBuf {
+        self.run.join(TRANSIENT)
     }
 
     /// What is being made.

@@ -17,7 +17,7 @@
 //!      partial/<session>/              what is being made; its directory is locked as long as it is
 //!      trash/                          what is being deleted
 //! RUN/locks/gc                         shared by whoever names objects, exclusive for mark and sweep
-//!     containers/                      records of containers of this boot
+//!     containers/, transient/          records of containers of this boot
 //! ```
 //!
 //! # Theory of operation
@@ -81,7 +81,7 @@ use ctr_core::file::FileError;
 use ctr_core::lock::{Lock, Mode, Waiting};
 
 pub use image::{Image, ImageId};
-pub use layout::{Driver, Layout, OpenError};
+pub use layout::{Driver, Layout, OpenError, TRANSIENT};
 pub use resolve::ResolveError;
 
 /// A store that is open.

@@ -22,7 +22,8 @@ pub fn layout(
 ) -> Result<Layout, CommandError> {
     let volume_path = volume_path(globals)?;
     let additional = additional(globals, &data)?;
-    let layout = Layout { volume_path, additional, ..Layout::new(data, run, driver) };
+    let transient = globals.transient_store == Some(true);
+    let layout = Layout { volume_path, additional, transient, ..Layout::new(data, run, driver) };
     layout.check_volume_path().map_err(of_place)?;
     Ok(layout)
 }

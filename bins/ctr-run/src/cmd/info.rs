@@ -70,6 +70,7 @@ fn tell(call: &Call, place: &Place) -> Result<Value, CommandError> {
         voice: call.ui.voice(),
         data: &place.dirs.data,
         run: &place.dirs.run,
+        transient: place.layout().transient,
         volumes: &place.layout().volumes_in_time(),
         driver: place.driver_name(),
         storage_opts: &call.globals.storage_opts,

@@ -7,7 +7,7 @@ use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_core::events::Status as Event;
 use ctr_pods::attach::{Connection, Rules, Signals, Wants};
-use ctr_pods::containers::{Container, Containers, Kind};
+use ctr_pods::containers::{Container, Containers};
 use ctr_pods::dependencies;
 use ctr_pods::happened::Who;
 use ctr_pods::record::{Record, State};
@@ -193,7 +193,7 @@ pub(super) fn start_all(
     for one in order {
         let runs = one.status().map_err(CommandError::environment)?.runs();
         // A fleeting one is in the hands of the command that runs it.
-        if !runs && one.kind == Kind::Kept {
+        if !runs && one.kind.has_monitor() {
             // What it has said is why the other is not started.
             start_one(call, place, &containers, store, &one).map_err(|error| error.exit(Exit::FAILURE))?;
         }

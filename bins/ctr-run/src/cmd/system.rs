@@ -117,8 +117,11 @@ pub fn reset(call: &Call) -> Result<Exit, CommandError> {
         Err(error @ VolumeError::Away(_)) => ui.warn(&format!("{error}; they were left")),
         other => other.map_err(CommandError::environment)?,
     }
-    for directory in [&place.dirs.data, &place.dirs.run.join("containers"), &place.dirs.run.join("names")] {
-        empty(directory).map_err(CommandError::environment)?;
+    let run = |folder: &str| place.dirs.run.join(folder);
+    for directory in
+        [place.dirs.data.clone(), run("containers"), place.layout().transient_containers(), run("names")]
+    {
+        empty(&directory).map_err(CommandError::environment)?;
     }
     Ok(Exit::SUCCESS)
 }

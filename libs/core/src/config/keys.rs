@@ -301,6 +301,6 @@ pub static STORAGE: Family = Family {
         void("storage.options.zfs", Opaque, NO_DRIVER),
         works("storage.rootless_storage_path", Text),
         works("storage.runroot", Text),
-        unbuilt("storage.transient_store", Bool, "false"),
+        works("storage.transient_store", Bool),
     ],
 };

@@ -34,7 +34,7 @@ pub struct Claim {
     pub kind: Kind,
     /// The folder of its records.
     pub dir: PathBuf,
-    /// The folder of its writable layer; for a fleeting container not made yet, for a kept one the same as `dir`.
+    /// The folder of its writable layer; for a kept container the same as `dir`, for the others not made yet.
     pub layer: PathBuf,
     name_file: PathBuf,
     lock: Lock,
@@ -146,7 +146,7 @@ impl Containers {
     /// Its record is gone or cannot be understood.
     pub fn inherit(&self, id: &str, lock: OwnedFd) -> Result<(Claim, Container), ContainersError> {
         let missing = || ContainersError::NotFound(id.to_owned());
-        let container = self.read(Kind::Kept, id)?.ok_or_else(missing)?;
+        let container = self.by_id(id)?.ok_or_else(missing)?;
         let claim = self.claim_of(&container, Lock::inherited(lock, &container.folder.join(LOCK)));
         Ok((claim, container))
     }
@@ -215,12 +215,15 @@ impl Claim {
         write(&self.dir.join(RECORD), record, Kind::Fleeting)
     }
 
-    /// Has what was published so far survive a loss of power. A container that went with its end meanwhile has nothing
-    /// that could.
+    /// Has what was published so far survive a loss of power, if it is to survive a boot at all. A container that went with
+    /// its end meanwhile has nothing that could.
     ///
     /// # Errors
     /// The disk fails.
     pub fn flush(&self) -> Result<(), ContainersError> {
+        if self.kind != Kind::Kept {
+            return Ok(());
+        }
         match self.flush_folders() {
             Err(error) if error.is_missing() && !self.dir.join(RECORD).exists() => Ok(()),
             other => Ok(other?),
@@ -298,11 +301,11 @@ impl Claim {
     /// # Errors
     /// Something cannot be removed. Whatever is left is garbage that the next sweep finds.
     pub fn discard(self) -> Result<(), ContainersError> {
-        if self.kind == Kind::Kept {
+        if self.kind.has_monitor() {
             self.withdraw()?;
         }
-        let Self { dir, layer, lock, name_file, kind, .. } = self;
-        if kind == Kind::Fleeting {
+        let Self { dir, layer, lock, name_file, .. } = self;
+        if layer != dir {
             remove_tree(&layer)?;
         }
         if !name_file.as_os_str().is_empty() {
@@ -336,7 +339,7 @@ pub(super) fn write(
     let bytes = serde_json::to_vec(value)
         .map_err(|error| FileError::new("write", path, std::io::Error::from(error)))?;
     match kind {
-        Kind::Fleeting => atomic::write_transient(path, &bytes)?,
+        Kind::Fleeting | Kind::Transient => atomic::write_transient(path, &bytes)?,
         Kind::Kept => atomic::write_durable(path, &bytes)?,
     }
     Ok(())

@@ -36,17 +36,15 @@ impl ContainersError {
 impl Containers {
     /// What is wrong with the one such container that a name, an id or the beginning of one means.
     pub(super) fn damaged(&self, text: &str) -> Option<ContainersError> {
-        let named = self.names(Kind::Kept).id_of(text);
-        let mut ids = ids_in(&self.kept).ok()?;
-        ids.retain(|id| id.starts_with(text) || named.as_ref() == Some(id));
-        let mut damages = ids.into_iter().filter_map(|id| self.damage(&id));
+        let of_kind = |kind: Kind| {
+            let named = self.names(kind).id_of(text);
+            let ids = ids_in(self.records(kind)).unwrap_or_default().into_iter();
+            let meant = ids.filter(move |id| id.starts_with(text) || named.as_ref() == Some(id));
+            meant.filter_map(move |id| self.record(kind, &id).err())
+        };
+        let mut damages = of_kind(Kind::Transient).chain(of_kind(Kind::Kept));
         let only = damages.next()?;
         if damages.next().is_none() { Some(only) } else { None }
-    }
-
-    /// Why the record that is there is of no use.
-    fn damage(&self, id: &str) -> Option<ContainersError> {
-        self.record(Kind::Kept, id).err()
     }
 
     /// The record of one, if there is any.
@@ -78,7 +76,7 @@ impl Containers {
     /// # Errors
     /// Something cannot be removed.
     pub fn remove_damaged(&self, id: &str) -> Result<bool, ContainersError> {
-        let dir = self.kept.join(id);
+        let dir = self.folder_of(id);
         let lock = match Lock::acquire_within(&dir.join(LOCK), Mode::Exclusive, PATIENCE) {
             Ok(Some(lock)) => lock,
             Ok(None) => return Ok(!dir.exists()),
@@ -89,9 +87,12 @@ impl Containers {
             // Where somebody lives in it all the same, it is no reason to stay.
             cgroup::remove_once_empty(&group, PATIENCE).ok();
         }
+        remove_tree(&self.kept.join(id))?;
         remove_tree(&dir)?;
         drop(lock);
-        self.names(Kind::Kept).sweep()?;
+        for kind in [Kind::Transient, Kind::Kept] {
+            self.names(kind).sweep()?;
+        }
         Ok(true)
     }
 }

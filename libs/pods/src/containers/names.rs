@@ -12,16 +12,16 @@ use super::{Containers, ContainersError, Kind, LOCK, directory_names};
 /// Longest name: what a file can be called.
 const MAX_NAME: usize = 255;
 
-/// The names of containers of one kind.
+/// The names of containers of the kinds that have their names in one directory.
 pub(super) struct Names<'a> {
     containers: &'a Containers,
     folder: PathBuf,
-    kind: Kind,
+    kinds: &'static [Kind],
 }
 
 impl<'a> Names<'a> {
-    pub(super) const fn new(containers: &'a Containers, folder: PathBuf, kind: Kind) -> Self {
-        Self { containers, folder, kind }
+    pub(super) const fn new(containers: &'a Containers, folder: PathBuf, kinds: &'static [Kind]) -> Self {
+        Self { containers, folder, kinds }
     }
 
     /// The id that a name stands for, be it of a container that is there or not.
@@ -72,11 +72,9 @@ impl<'a> Names<'a> {
             }
             Err(error) => return Err(error.into()),
         }
-        // Both kinds write their own before they look for the other's: of two, at most one goes on.
-        let other = match self.kind {
-            Kind::Fleeting => self.containers.names(Kind::Kept),
-            Kind::Kept => self.containers.names(Kind::Fleeting),
-        };
+        // All write their own before they look in the other directory: of two, at most one goes on.
+        let is_kept = self.kinds.contains(&Kind::Kept);
+        let other = self.containers.names(if is_kept { Kind::Fleeting } else { Kind::Kept });
         let theirs = other.folder.join(name);
         let owner = if theirs.exists() { other.owner(&theirs)? } else { None };
         if owner.is_some() {
@@ -97,7 +95,12 @@ impl<'a> Names<'a> {
         if ContainerId::parse(&id).is_ok() && self.is_there(&id)? {
             return Ok(Some(id));
         }
-        let records = self.containers.records(self.kind);
+        let records = self.containers.records(if self.kinds.contains(&Kind::Kept) {
+            Kind::Kept
+        } else {
+            Kind::Fleeting
+        });
+        atomic::private_directory(records)?;
         let _guard = Lock::acquire(&records.join("names.lock"), Mode::Exclusive, &mut |_| {})?;
         match read()? {
             Some(now) if now == id => atomic::remove(path)?,
@@ -109,12 +112,15 @@ impl<'a> Names<'a> {
     /// Whether a container has a right to its name: somebody makes or supervises it, or it is kept, be it of use to us or
     /// not. The lock is asked first: who makes one lets go of it once the record is there.
     fn is_there(&self, id: &str) -> Result<bool, ContainersError> {
-        let folder = self.containers.records(self.kind).join(id);
-        match Lock::is_held(&folder.join(LOCK)) {
-            Ok(true) => Ok(true),
-            _ if self.kind == Kind::Kept && self.containers.is_wanted(id, &folder) => Ok(true),
-            free => Ok(free?),
+        for kind in self.kinds.iter().copied() {
+            let folder = self.containers.records(kind).join(id);
+            match Lock::is_held(&folder.join(LOCK)) {
+                Ok(true) => return Ok(true),
+                _ if kind.has_monitor() && self.containers.is_wanted(kind, id) => return Ok(true),
+                free => free?,
+            };
         }
+        Ok(false)
     }
 
     /// Gives up the names of containers that are no more.

@@ -79,11 +79,13 @@ impl Containers {
     /// The directories or /proc cannot be read.
     pub fn overview(&self, threads: Threads) -> Result<Vec<(Box<Brief>, Status)>, ContainersError> {
         let mut seen = Vec::new();
-        for id in ids_in(&self.fleeting)? {
-            let Some(container) = self.read(Kind::Fleeting, &id)? else { continue };
-            let status = container.status()?;
-            if !has_gone(status, &container.folder) {
-                seen.push((Box::new(Brief::of(&container)), status));
+        for kind in [Kind::Fleeting, Kind::Transient] {
+            for id in ids_in(self.records(kind))? {
+                let Some(container) = self.read(kind, &id)? else { continue };
+                let status = container.status()?;
+                if !has_gone(status, &container.folder) {
+                    seen.push((Box::new(Brief::of(&container)), status));
+                }
             }
         }
         seen.extend(self.kept_overview(threads)?);

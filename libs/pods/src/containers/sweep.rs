@@ -19,6 +19,7 @@ impl Containers {
         let mut failed = None;
         for (kind, sweep) in [
             (Kind::Fleeting, Self::sweep_fleeting as fn(&Self, &str) -> Result<bool, ContainersError>),
+            (Kind::Transient, Self::sweep_transient),
             (Kind::Kept, Self::sweep_kept),
         ] {
             for id in ids_in(self.records(kind))? {
@@ -44,16 +45,29 @@ impl Containers {
         Ok(true)
     }
 
-    /// The layer of a fleeting container that is gone, a kept one that was never published, or one that was to go with
+    /// One of another boot, one that was never published, or one that was to go with its end.
+    fn sweep_transient(&self, id: &str) -> Result<bool, ContainersError> {
+        let dir = self.transient.join(id);
+        let Some(lock) = unheld(&dir)? else { return Ok(false) };
+        if self.is_wanted(Kind::Transient, id) {
+            return Ok(false);
+        }
+        remove_tree(&self.kept.join(id))?;
+        remove_tree(&dir)?;
+        drop(lock);
+        Ok(true)
+    }
+
+    /// The layer of a fleeting or a transient container that is gone, a kept one that was never published, or one that was to go with
     /// its end.
     fn sweep_kept(&self, id: &str) -> Result<bool, ContainersError> {
         let dir = self.kept.join(id);
-        if self.fleeting.join(id).exists() {
+        if self.fleeting.join(id).exists() || self.transient.join(id).exists() {
             return Ok(false);
         }
         // A layer of another boot has no lock, and needs none: nobody makes folders of an id that is taken.
         let lock = if dir.join(LOCK).exists() { unheld(&dir)? } else { None };
-        if (lock.is_none() && dir.join(LOCK).exists()) || self.is_wanted(id, &dir) {
+        if (lock.is_none() && dir.join(LOCK).exists()) || self.is_wanted(Kind::Kept, id) {
             return Ok(false);
         }
         remove_tree(&dir)?;
@@ -61,11 +75,16 @@ impl Containers {
         Ok(true)
     }
 
-    /// Whether the record of a kept container that nobody holds is still good for something. One that cannot be
-    /// understood is: it may be a newer version's.
-    pub(super) fn is_wanted(&self, id: &str, dir: &Path) -> bool {
-        match self.record(Kind::Kept, id) {
-            Ok(Some(record)) => !record.auto_remove || !dir.join(STATE).exists(),
+    /// Whether the record of a kept or a transient container that nobody holds is still good for something. One that
+    /// cannot be understood is: it may be a newer version's.
+    pub(super) fn is_wanted(&self, kind: Kind, id: &str) -> bool {
+        match self.record(kind, id) {
+            Ok(Some(record))
+                if kind == Kind::Transient && record.boot_id.is_current().is_ok_and(|is| !is) =>
+            {
+                false
+            }
+            Ok(Some(record)) => !record.auto_remove || !self.records(kind).join(id).join(STATE).exists(),
             Ok(None) => false,
             Err(_) => true,
         }

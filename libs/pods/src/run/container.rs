@@ -119,9 +119,14 @@ impl Container<'_> {
         OwnPaths::write(self.paths.cid.as_ref(), self.claim.id.as_str())
     }
 
-    /// Nothing of its writable layer is ever flushed, since it is thrown away.
-    pub(super) fn is_volatile(&self) -> bool {
+    /// Its writable layer goes with its end.
+    pub(super) fn goes_with_its_end(&self) -> bool {
         self.claim.kind == Kind::Fleeting || self.request.auto_remove
+    }
+
+    /// Nothing of its root is ever flushed, since it is thrown away, with the container or with the boot.
+    pub(super) fn is_volatile(&self) -> bool {
+        self.claim.kind == Kind::Transient || self.goes_with_its_end()
     }
 
     /// The container's name for itself.

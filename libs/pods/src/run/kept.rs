@@ -80,7 +80,8 @@ pub fn create(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> 
     let reading = host.store.reading(&mut |waiting| note(Note::Waiting(waiting.clone())))?;
     let image = find(host, &request)?;
     let paths = OwnPaths::of(&request)?;
-    let claim = containers.claim(Kind::Kept, request.name.as_deref())?;
+    let kind = if host.store.layout().transient { Kind::Transient } else { Kind::Kept };
+    let claim = containers.claim(kind, request.name.as_deref())?;
     let settled = own_folder_of_log(&mut request, claim.id.as_str())
         .and_then(|()| Ok(volumes::settle(host.store, &containers, &request, image.as_ref(), now())?));
     let (request, Found { layers, held: volumes }) = match settled {

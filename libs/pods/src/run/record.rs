@@ -34,7 +34,7 @@ pub(super) fn make(
     let mut process = process(container, plan);
     let mut may = host(request, plan.map(|plan| &plan.maps));
     // Of one that is being started anyway the start itself says it.
-    if claim.kind == Kind::Kept {
+    if claim.kind.has_monitor() {
         let image = container.config();
         let variables = create::variables(request, image, hostname).and_then(|env| env.entries());
         process.env = variables.map_err(CreateError::from)?;
@@ -68,7 +68,9 @@ pub(super) fn make(
         command_line: request.command_line.clone(),
         request: match claim.kind {
             Kind::Fleeting => None,
-            Kind::Kept => Some(serde_json::value::to_raw_value(request).map_err(RunError::Record)?),
+            Kind::Transient | Kind::Kept => {
+                Some(serde_json::value::to_raw_value(request).map_err(RunError::Record)?)
+            }
         },
     })
 }

@@ -21,6 +21,7 @@ use rustix::mount::OpenTreeFlags;
 
 use super::binds::{self, BindError};
 use super::{Container, Note, session};
+use crate::containers::Kind;
 use crate::request::Source;
 
 /// The root cannot be made.
@@ -113,6 +114,10 @@ fn stacked(
     private(layer)?;
     private(&work)?;
     private(&upper)?;
+    if container.claim.kind == Kind::Transient {
+        // A start that was killed may have left the mark of a root that was not flushed. In this boot that lost nothing.
+        overlay::forget_mark(&work).ok();
+    }
     let failed = |error: std::io::Error| FileError::new("prepare", &upper, error);
     let dir = std::fs::File::open(&upper).map_err(failed)?;
     trees.root.give(&dir.into()).map_err(|errno| failed(errno.into()))?;
@@ -175,7 +180,7 @@ pub(super) fn volume(
         upper: Some(Upper {
             dir: &upper,
             work: &work,
-            volatile: asked.kept.is_none() && container.is_volatile(),
+            volatile: asked.kept.is_none() && container.goes_with_its_end(),
         }),
         empty: &scratch.join("empty"),
     };

@@ -123,7 +123,7 @@ impl<'a> Start<'a> {
         let stage = plan::stage(&spec, &facts)?;
         let group = match container.claim.kind {
             Kind::Fleeting => None,
-            Kind::Kept => group(container)?,
+            Kind::Transient | Kind::Kept => group(container)?,
         };
         let proof = SingleThreaded::here().map_err(RunError::Clone)?;
         let before = before(&streams)?;

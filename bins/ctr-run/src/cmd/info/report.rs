@@ -20,6 +20,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) data: &'a Path,
     /// The run directory.
     pub(crate) run: &'a Path,
+    /// Whether new containers are kept until the next boot only.
+    pub(crate) transient: bool,
     /// Where volumes lie.
     pub(crate) volumes: &'a Path,
     /// `overlay` or `vfs`.
@@ -256,7 +258,7 @@ fn store(subject: &Subject<'_>) -> Vec<Entry> {
         ),
         field("RunRoot", "runRoot", shown(subject.run)),
         field("VolumePath", "volumePath", shown(subject.volumes)),
-        field("TransientStore", "transientStore", false),
+        field("TransientStore", "transientStore", subject.transient),
     ]
 }
 
@@ -303,6 +305,7 @@ mod tests {
             voice,
             data: Path::new("/nonexistent/data"),
             run: Path::new("/nonexistent/run"),
+            transient: true,
             volumes: Path::new("/nonexistent/volumes"),
             driver: "overlay",
             storage_opts: &["overlay.size=5".to_owned()],
@@ -331,6 +334,7 @@ mod tests {
         assert_eq!(told["store"]["containerStore"]["number"], 3);
         assert_eq!(told["store"]["graphOptions"]["overlay.size"], "5");
         assert_eq!(told["store"]["graphOptions"]["additionalImageStores"][0], "/store");
+        assert_eq!(told["store"]["transientStore"], true);
         assert_eq!(told["plugins"]["volume"][0], "local");
         assert_eq!(told["plugins"]["log"][1], "json-file");
     }
