@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ctr_net::address::Inner;
+use ctr_net::dns::names::Called;
 use ctr_net::dns::{Action, Client, Message, Names, ResolvConf, Resolver, Stream};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    let mut names = Names::new(Inner::default());
+    let mut names = Names::new(Inner::default(), &Called::default());
     names.add("web", &[[10, 0, 2, 100].into()]);
     let conf = ResolvConf::parse(b"nameserver 192.0.2.1\nnameserver fe80::1%eth0\noptions attempts:3");
     let mut resolver = Resolver::new(names, conf);

@@ -523,6 +523,7 @@ fn the_hosts_file_begins_with_another() {
     assert_eq!(env.ok(["start", "-a", made.success().trim()]), "1");
     let missing = with("/no/such/hosts", &cat).fails(125);
     assert!(missing.contains("/no/such/hosts"), "{missing}");
-    let image = with("image", &cat).fails(125);
-    assert!(image.contains("base_hosts_file \"image\" is not supported yet"), "{image}");
+    let wrong = with("hosts", &cat).fails(125);
+    let said = "parsing containers.conf base_hosts_file: \"hosts\" is neither image nor none nor a path from the root";
+    assert!(wrong.contains(said), "{wrong}");
 }

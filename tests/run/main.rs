@@ -25,6 +25,7 @@ mod machine;
 mod mount;
 mod mounts;
 mod named;
+mod names;
 mod namespaces;
 mod network;
 mod newcomer;

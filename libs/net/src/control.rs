@@ -28,6 +28,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 
 use crate::address::Inner;
+use crate::dns::names::Called;
 use crate::dns::resolv_conf::ResolvConf;
 use crate::policy::Options;
 
@@ -43,7 +44,9 @@ pub struct Settings {
     pub inner: Inner,
     /// What may be reached.
     pub options: Options,
-    /// Who is asked for names.
+    /// Names that nobody else is asked for.
+    pub called: Called,
+    /// Who is asked for all others.
     pub resolvers: ResolvConf,
 }
 
@@ -255,6 +258,7 @@ mod tests {
         let settings = Settings {
             inner: Inner::default(),
             options: Options::default(),
+            called: Called::default(),
             resolvers: ResolvConf::default(),
         };
         let settings = written(&settings).unwrap();

@@ -231,7 +231,11 @@ impl Netd {
             streams: Streams::default(),
             datagrams: Datagrams::default(),
             echoes: Echoes::default(),
-            questions: Questions::new(Names::new(inner), settings.resolvers, Instant::now()),
+            questions: Questions::new(
+                Names::new(inner, &settings.called),
+                settings.resolvers,
+                Instant::now(),
+            ),
             most_flows: most_flows(),
             now: Instant::now(),
         };

@@ -1,7 +1,11 @@
 //! `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf` and `/run/.containerenv` of a container: text made from facts.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::IpAddr;
+
+use ctr_net::dns::names::HOST;
+pub use ctr_net::dns::names::HostNames;
+use serde::{Deserialize, Serialize};
 
 /// `--add-host` or a host name cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,9 +24,11 @@ pub enum HostsError {
         /// The whole value.
         entry: String,
     },
-    /// The gateway to the host needs a network.
-    #[error("--add-host {0} is not supported yet: no network here reaches the host by an address of its own")]
-    Gateway(String),
+    /// The container does not reach its host, or its host has no name.
+    #[error(
+        "unable to replace \"host-gateway\" of host entry \"{0}\": host containers internal IP address is empty"
+    )]
+    Gateway(HostEntry),
     /// No host name.
     #[error("invalid hostname {0:?}")]
     Hostname(String),
@@ -31,10 +37,23 @@ pub enum HostsError {
 /// Names of one address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostEntry {
-    /// The address.
-    pub address: IpAddr,
+    /// The address; none is that by which the container reaches its host.
+    pub address: Option<IpAddr>,
     /// Its names.
     pub names: Vec<String>,
+}
+
+/// The word for the address of the host.
+const GATEWAY: &str = "host-gateway";
+
+impl fmt::Display for HostEntry {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:", self.names.join(";"))?;
+        match self.address {
+            Some(address) => write!(out, "{address}"),
+            None => out.write_str(GATEWAY),
+        }
+    }
 }
 
 /// Parses one `--add-host`.
@@ -50,14 +69,14 @@ pub fn parse_entry(text: &str) -> Result<HostEntry, HostsError> {
     if !names.iter().all(|name| name.bytes().all(|byte| byte > b' ' && byte != b'#' && byte != 0x7f)) {
         return Err(HostsError::Format(text.to_owned()));
     }
-    if address == "host-gateway" {
-        return Err(HostsError::Gateway(text.to_owned()));
+    if address == GATEWAY {
+        return Ok(HostEntry { address: None, names });
     }
     let bare = address.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(address);
     let address = bare
         .parse()
         .map_err(|_not_one| HostsError::Address { address: bare.to_owned(), entry: text.to_owned() })?;
-    Ok(HostEntry { address, names })
+    Ok(HostEntry { address: Some(address), names })
 }
 
 /// Checks a host name: what the kernel takes, and what stays one word of a file.
@@ -83,17 +102,17 @@ pub struct Here<'a> {
     pub host: Option<IpAddr>,
 }
 
-/// The names of the host, inside.
-const HOST: [&str; 2] = ["host.containers.internal", "host.docker.internal"];
-
 /// The text of `/etc/hosts`: the user's entries first, then the host's own that they do not replace, then the names of
 /// the host's address and of the container itself.
-#[must_use]
-pub fn hosts_file(host: &str, extra: &[HostEntry], here: Here<'_>) -> String {
+///
+/// # Errors
+/// An entry is about the host's address, and there is none.
+pub fn hosts_file(host: &str, extra: &[HostEntry], here: Here<'_>) -> Result<String, HostsError> {
     let own_names = here.names;
     let mut text = String::with_capacity(host.len() + 256);
     for entry in extra {
-        push(&mut text, &entry.address.to_string(), entry.names.iter().map(String::as_str));
+        let address = entry.address.or(here.host).ok_or_else(|| HostsError::Gateway(entry.clone()))?;
+        push(&mut text, &address.to_string(), entry.names.iter().map(String::as_str));
     }
     let replaced: Vec<&str> = extra.iter().flat_map(|entry| &entry.names).map(String::as_str).collect();
     let mut localhost = false;
@@ -121,6 +140,24 @@ pub fn hosts_file(host: &str, extra: &[HostEntry], here: Here<'_>) -> String {
     let own: Vec<&str> = own_names.iter().copied().filter(|name| !replaced.contains(name)).collect();
     if !own.is_empty() {
         push(&mut text, &here.address.to_string(), own.into_iter());
+    }
+    Ok(text)
+}
+
+/// The file of a container with whom this one shares a network, and the names of this one: they are the same machine.
+#[must_use]
+pub fn shared_file(theirs: &str, own: &[&str]) -> String {
+    let mut text = theirs.to_owned();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    let known = |name: &&&str| {
+        let names = |line: &str| line.split('#').next().unwrap_or_default().to_owned();
+        theirs.lines().any(|line| names(line).split_whitespace().skip(1).any(|word| word == **name))
+    };
+    let new: Vec<&str> = own.iter().filter(|name| !known(name)).copied().collect();
+    if !new.is_empty() {
+        push(&mut text, "127.0.0.1", new.into_iter());
     }
     text
 }
@@ -161,16 +198,19 @@ mod tests {
         let entry = parse_entry("a;b.c:10.0.0.1").unwrap();
         assert_eq!(
             (entry.names, entry.address),
-            (vec!["a".to_owned(), "b.c".to_owned()], "10.0.0.1".parse().unwrap())
+            (vec!["a".to_owned(), "b.c".to_owned()], "10.0.0.1".parse().ok())
         );
-        assert_eq!(parse_entry("a:::1").unwrap().address, "::1".parse::<IpAddr>().unwrap());
-        assert_eq!(parse_entry("a:[::1]").unwrap().address, "::1".parse::<IpAddr>().unwrap());
+        assert_eq!(parse_entry("a:::1").unwrap().address, "::1".parse().ok());
+        assert_eq!(parse_entry("a:[::1]").unwrap().address, "::1".parse().ok());
         for bad in
             ["", "a", ":1.2.3.4", "a;:1.2.3.4", "a:", "a:1.2.3", "a b:1.2.3.4", "a\nb:1.2.3.4", "a#:1.2.3.4"]
         {
             assert!(parse_entry(bad).is_err(), "{bad:?}");
         }
-        assert!(matches!(parse_entry("h:host-gateway"), Err(HostsError::Gateway(_))));
+        assert_eq!(parse_entry("h;g:host-gateway").unwrap().address, None);
+        for text in ["h;g:host-gateway", "a:10.0.0.1", "a;b:::1"] {
+            assert_eq!(parse_entry(text).unwrap().to_string(), text);
+        }
     }
 
     #[test]
@@ -188,11 +228,11 @@ mod tests {
         let host = "127.0.0.1 localhost # loopback\n# comment\n::1 localhost ip6-localhost\n10.1.1.1 db cache me\nnonsense x\n";
         let extra = [parse_entry("db:10.2.2.2").unwrap()];
         let here = |names| Here { names, address: "127.0.0.1".parse().unwrap(), host: None };
-        let text = hosts_file(host, &extra, here(&["me", "name"]));
+        let text = hosts_file(host, &extra, here(&["me", "name"])).unwrap();
         let want = "10.2.2.2\tdb\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n10.1.1.1\tcache\n127.0.0.1\tme name\n";
         assert_eq!(text, want);
         assert_eq!(
-            hosts_file("", &[], here(&["me"])),
+            hosts_file("", &[], here(&["me"])).unwrap(),
             "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.0.1\tme\n"
         );
     }
@@ -202,12 +242,33 @@ mod tests {
         let (address, host) = ("10.0.2.100".parse().unwrap(), "169.254.1.2".parse().ok());
         let here = Here { names: &["me"], address, host };
         let of_host = "127.0.0.1 localhost\n192.168.1.1 host.docker.internal router\n";
-        let text = hosts_file(of_host, &[], here);
+        let text = hosts_file(of_host, &[], here).unwrap();
         let want = "127.0.0.1\tlocalhost\n192.168.1.1\trouter\n169.254.1.2\thost.containers.internal host.docker.internal\n10.0.2.100\tme\n";
         assert_eq!(text, want);
         let replaced = [parse_entry("host.docker.internal:10.1.1.1").unwrap()];
-        let text = hosts_file("127.0.0.1 localhost\n", &replaced, here);
+        let text = hosts_file("127.0.0.1 localhost\n", &replaced, here).unwrap();
         let want = "10.1.1.1\thost.docker.internal\n127.0.0.1\tlocalhost\n169.254.1.2\thost.containers.internal\n10.0.2.100\tme\n";
         assert_eq!(text, want);
+    }
+
+    #[test]
+    fn the_hosts_address_is_known_by_its_word_where_there_is_one() {
+        let entries = [parse_entry("db;cache:host-gateway").unwrap()];
+        let here = |host| Here { names: &["me"], address: "10.0.2.100".parse().unwrap(), host };
+        let text = hosts_file("", &entries, here("169.254.1.2".parse().ok())).unwrap();
+        assert!(text.starts_with("169.254.1.2\tdb cache\n"), "{text}");
+        let said = hosts_file("", &entries, here(None)).unwrap_err().to_string();
+        assert_eq!(
+            said,
+            "unable to replace \"host-gateway\" of host entry \"db;cache:host-gateway\": host containers internal IP address is empty"
+        );
+    }
+
+    #[test]
+    fn a_shared_network_has_one_file_and_the_names_of_both() {
+        let theirs = "127.0.0.1\tlocalhost\n10.0.2.100\ttheir # mine";
+        assert_eq!(shared_file(theirs, &["mine", "other"]), format!("{theirs}\n127.0.0.1\tmine other\n"));
+        assert_eq!(shared_file(theirs, &["their"]), format!("{theirs}\n"));
+        assert_eq!(shared_file("", &["me"]), "127.0.0.1\tme\n");
     }
 }

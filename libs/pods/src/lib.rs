@@ -26,6 +26,7 @@ pub mod network;
 pub mod record;
 pub mod remove;
 pub mod request;
+pub mod resolver;
 pub mod run;
 pub mod security;
 pub mod status;

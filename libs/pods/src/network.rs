@@ -2,6 +2,7 @@
 
 use ctr_net::address::{AddressError, Inner, Prefix};
 use ctr_net::control::Settings;
+use ctr_net::dns::names::Called;
 use ctr_net::dns::resolv_conf::ResolvConf;
 pub use ctr_net::netd::serve;
 use ctr_net::policy::{HostAccess, HostAccessError, Options};
@@ -119,14 +120,14 @@ impl UserNetwork {
         Ok(())
     }
 
-    /// What serves it is told, with what the host's `resolv.conf` says.
+    /// What serves it is told, with who is called what and what the host's `resolv.conf` says.
     ///
     /// # Errors
     /// Its addresses are none.
-    pub fn settings(&self, resolvers: ResolvConf) -> Result<Settings, AddressError> {
+    pub fn settings(&self, called: Called, resolvers: ResolvConf) -> Result<Settings, AddressError> {
         let options =
             Options { host_access: self.host_access.clone(), metadata: self.metadata, ..Options::default() };
-        Ok(Settings { inner: self.try_inner()?, options, resolvers })
+        Ok(Settings { inner: self.try_inner()?, options, called, resolvers })
     }
 
     fn try_inner(&self) -> Result<Inner, AddressError> {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::request::LogRequest;
+use crate::resolver::ResolverRequest;
 use crate::ulimit::Ulimit;
 
 /// The format of [`Record`]; a higher one is left alone.
@@ -118,6 +119,15 @@ pub struct HostRecord {
     pub security_opt: Vec<String>,
     /// `--add-host`.
     pub extra_hosts: Vec<String>,
+    /// `--hosts-file`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hosts_file: String,
+    /// `--no-hosts`, `--no-hostname`.
+    #[serde(default)]
+    pub image_files: (bool, bool),
+    /// `--dns`, `--dns-search`, `--dns-option`.
+    #[serde(default)]
+    pub resolver: ResolverRequest,
     /// Size of /dev/shm.
     pub shm_size: u64,
     /// `--oom-score-adj`.

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use crate::device::Device;
 use crate::env::{self, EnvError, EnvRequest, HostEnv};
-use crate::hosts::HostEntry;
+use crate::hosts::{HostEntry, HostNames};
 use crate::mounts::{Mount, What};
 use crate::namespaces::Namespaces;
+use crate::resolver::ResolverRequest;
 use crate::security::{Seccomp, Security};
 use crate::subscriptions::Subscription;
 use crate::ulimit::Ulimits;
@@ -67,7 +68,7 @@ impl Default for PasswdRequest {
     }
 }
 
-/// `/etc/hosts`.
+/// `/etc/hosts` and `/etc/hostname`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostsRequest {
     /// `--add-host`.
@@ -77,6 +78,12 @@ pub struct HostsRequest {
     /// Whose lines come along.
     #[serde(default)]
     pub base: HostsBase,
+    /// What the names of the host stand for.
+    #[serde(default)]
+    pub internal: HostNames,
+    /// `--no-hostname`: the image's `/etc/hostname` stays.
+    #[serde(default)]
+    pub no_hostname: bool,
 }
 
 /// The file whose lines a container's `/etc/hosts` begins with.
@@ -87,8 +94,23 @@ pub enum HostsBase {
     Host,
     /// None.
     None,
+    /// The image's.
+    Image,
     /// Another one, which has to be there.
     File(PathBuf),
+}
+
+impl HostsBase {
+    /// As `--hosts-file` has it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Host => String::new(),
+            Self::None => "none".to_owned(),
+            Self::Image => "image".to_owned(),
+            Self::File(path) => path.to_string_lossy().into_owned(),
+        }
+    }
 }
 
 /// Privileges beyond namespaces.
@@ -295,8 +317,11 @@ pub struct Request {
     pub namespaces: Namespaces,
     /// Whose ids are whose.
     pub userns: UsernsRequest,
-    /// `/etc/hosts`.
+    /// `/etc/hosts` and `/etc/hostname`.
     pub hosts: HostsRequest,
+    /// `/etc/resolv.conf`.
+    #[serde(default)]
+    pub resolver: ResolverRequest,
     /// `--tz`.
     pub timezone: Option<String>,
     /// `--cidfile`.
@@ -321,6 +346,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether the image's own file stays where there would be one of ours: if it has none, then none.
+    pub(crate) const fn leaves_files(&self) -> bool {
+        self.hosts.none || self.hosts.no_hostname || self.resolver.image
+    }
+
     /// The same request wherever and whenever it is read: paths are absolute, and what it wants of the environment is in
     /// it by value.
     ///

@@ -3,6 +3,7 @@
 mod asked;
 mod flags;
 mod hello;
+mod names;
 mod request;
 mod subscriptions;
 mod trees;

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
+
 use super::Name;
 use super::message::{Answer, Code, Question, kind};
 use crate::address::Inner;
@@ -17,12 +19,46 @@ pub const DOMAIN: &str = "dns.podman";
 /// Domains that are nobody else's.
 const OWN: [&str; 3] = [DOMAIN, "containers.internal", "docker.internal"];
 
-/// What the host and the gateway are called; the first one is also what their addresses are called.
-const HOST: [&str; 2] = ["host.containers.internal", "host.docker.internal"];
+/// What the host is called; the first one is also what its addresses are called.
+pub const HOST: [&str; 2] = ["host.containers.internal", "host.docker.internal"];
+/// The same of the gateway.
 const GATEWAY: [&str; 2] = ["gateway.containers.internal", "gateway.docker.internal"];
 
 /// Every address of either family.
 const ANY: u16 = 255;
+
+/// Who is called what, beside the names that every network has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Called {
+    /// The container; the first is also what its addresses are called.
+    pub container: Vec<String>,
+    /// The host.
+    pub host: HostNames,
+}
+
+/// What the names of the host stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostNames {
+    /// The address by which the network reaches it.
+    #[default]
+    Alias,
+    /// Another one, which the user knows better.
+    At(IpAddr),
+    /// Nothing.
+    Nothing,
+}
+
+impl HostNames {
+    /// The address, of which the network's own is the usual one.
+    #[must_use]
+    pub fn or(self, alias: Option<IpAddr>) -> Option<IpAddr> {
+        match self {
+            Self::Alias => alias,
+            Self::At(address) => Some(address),
+            Self::Nothing => None,
+        }
+    }
+}
 
 /// Names and what they stand for.
 #[derive(Clone, Debug)]
@@ -35,25 +71,41 @@ pub struct Names {
 }
 
 impl Names {
-    /// Those of a network without containers.
+    /// Those of a network with its one container.
     #[must_use]
-    pub fn new(inner: Inner) -> Self {
+    pub fn new(inner: Inner, called: &Called) -> Self {
         let own = OWN.into_iter().filter_map(Name::from_text).collect();
         let localhost = Name::from_text("localhost");
         let mut names = Self { inner, addresses: BTreeMap::new(), names: BTreeMap::new(), own, localhost };
-        let host = [Some(inner.v4.host.into()), inner.v6.map(|v6| v6.host.into())];
+        let host = match called.host {
+            HostNames::Alias => [Some(inner.v4.host.into()), inner.v6.map(|v6| v6.host.into())],
+            other => [other.or(None), None],
+        };
         let gateway = [Some(inner.v4.gateway.into()), inner.v6.map(|v6| v6.gateway.into())];
         for (called, addresses) in [(HOST, host), (GATEWAY, gateway)] {
             let addresses: Vec<IpAddr> = addresses.into_iter().flatten().collect();
-            called.into_iter().filter_map(Name::from_text).for_each(|name| names.put(&name, &addresses));
+            for name in called.into_iter().filter_map(Name::from_text).filter(|_| !addresses.is_empty()) {
+                names.put(&name, &addresses);
+            }
+        }
+        let container = [Some(inner.v4.container.into()), inner.v6.map(|v6| v6.container.into())];
+        let container: Vec<IpAddr> = container.into_iter().flatten().collect();
+        for name in &called.container {
+            // What cannot be a name is what nobody can ask for.
+            names.add(name, &container);
         }
         names
     }
 
-    /// Adds a container by one of its names, which it has in [`DOMAIN`] too. False is one that cannot be a name.
+    /// Adds a container by one of its names, which it has in [`DOMAIN`] too. False is one that cannot be a name, or that is the
+    /// host's or everybody's.
     pub fn add(&mut self, name: &str, addresses: &[IpAddr]) -> bool {
         let both = Name::from_text(name).zip(Name::from_text(&format!("{name}.{DOMAIN}")));
-        let Some((short, long)) = both.filter(|(short, _)| *short != Name::root()) else { return false };
+        let is_free = |short: &Name| {
+            *short != Name::root()
+                && !self.own.iter().chain(&self.localhost).any(|domain| short.is_within(domain))
+        };
+        let Some((short, long)) = both.filter(|(short, _)| is_free(short)) else { return false };
         self.put(&short, addresses);
         self.put(&long, addresses);
         true
@@ -120,7 +172,7 @@ mod tests {
     }
 
     fn names() -> Names {
-        let mut names = Names::new(Inner::default());
+        let mut names = Names::new(Inner::default(), &Called::default());
         assert!(names.add("web", &[[10, 0, 2, 100].into(), "fd00::100".parse().unwrap()]));
         assert!(names.add("alias", &[[10, 0, 2, 100].into()]));
         names
@@ -199,8 +251,27 @@ mod tests {
         assert_eq!(names.answer(&question("alias", kind::A)), None);
         assert_eq!(names.answer(&question("alias.dns.podman", kind::A)), Some((Code::NoName, Vec::new())));
         assert_eq!(names.answer(&question("web", kind::AAAA)).unwrap().1.len(), 1);
-        for bad in ["", ".", "a..b"] {
+        for bad in ["", ".", "a..b", "localhost", "host.docker.internal", "x.dns.podman"] {
             assert!(!names.add(bad, &[[10, 0, 2, 100].into()]), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_host_is_what_the_user_says() {
+        let asked = |host, name: &str, kind| {
+            let called = Called { container: vec!["me".to_owned(), "host.docker.internal".to_owned()], host };
+            Names::new(Inner::default(), &called).answer(&question(name, kind)).unwrap()
+        };
+        let own = HostNames::At([192, 0, 2, 7].into());
+        for name in HOST {
+            let seven = Answer::Address([192, 0, 2, 7].into());
+            assert_eq!(asked(own, name, kind::A), (Code::NoError, vec![seven]), "{name}");
+            assert_eq!(asked(own, name, kind::AAAA), (Code::NoError, Vec::new()));
+            assert_eq!(asked(HostNames::Nothing, name, kind::A), (Code::NoName, Vec::new()), "{name}");
+        }
+        let me = Answer::Address([10, 0, 2, 100].into());
+        assert_eq!(asked(own, "me", kind::A), (Code::NoError, vec![me]));
+        let reverse = Name::reverse([10, 0, 2, 100].into()).to_string();
+        assert_eq!(asked(own, &reverse, kind::PTR).1, [Answer::Name(Name::from_text("me").unwrap())]);
     }
 }

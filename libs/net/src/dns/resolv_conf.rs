@@ -3,7 +3,7 @@
 //! Nothing in one stops a start: what is not understood is left out and named. Scoped addresses (`fe80::1%eth0`) and the
 //! stub of systemd-resolved (`127.0.0.53`) are resolvers like others, since the host's own side asks them.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -44,6 +44,15 @@ impl Server {
         match scope {
             Some(scope) => is_scope(scope).then(|| Self { address, scope: Some(scope.to_owned()) }),
             None => Some(Self { address, scope: None }),
+        }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.scope {
+            Some(scope) => write!(out, "{}%{scope}", self.address),
+            None => write!(out, "{}", self.address),
         }
     }
 }
@@ -156,14 +165,15 @@ impl ResolvConf {
 }
 
 /// Whether a word can be a domain in a file: `.` is the root, and then nothing is added to a name.
-fn is_domain(word: &str) -> bool {
+#[must_use]
+pub fn is_domain(word: &str) -> bool {
     let is_plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    is_plain && Name::from_text(word).is_some()
+    is_plain && !word.is_empty() && Name::from_text(word).is_some()
 }
 
 /// The text of a container's own file. An empty search list is left out, and so are options.
 #[must_use]
-pub fn render(servers: &[IpAddr], search: &[String], options: &[String]) -> String {
+pub fn render(servers: &[Server], search: &[String], options: &[String]) -> String {
     let mut text = String::new();
     if !search.is_empty() {
         // A `String` takes everything.
@@ -183,11 +193,7 @@ mod tests {
     use super::*;
 
     fn servers(text: &str) -> Vec<String> {
-        let shown = |server: Server| {
-            let scope = server.scope.map(|scope| format!("%{scope}")).unwrap_or_default();
-            format!("{}{scope}", server.address)
-        };
-        ResolvConf::parse(text.as_bytes()).servers.into_iter().map(shown).collect()
+        ResolvConf::parse(text.as_bytes()).servers.iter().map(Server::to_string).collect()
     }
 
     #[test]
@@ -240,8 +246,9 @@ mod tests {
 
     #[test]
     fn a_file_of_ours_is_read_back() {
-        let own: IpAddr = [10, 0, 2, 1].into();
-        let text = render(&[own], &["dns.podman".into(), "lan".into()], &["ndots:1".into()]);
+        let own = Server { address: [10, 0, 2, 1].into(), scope: None };
+        let text =
+            render(std::slice::from_ref(&own), &["dns.podman".into(), "lan".into()], &["ndots:1".into()]);
         assert_eq!(text, "search dns.podman lan\nnameserver 10.0.2.1\noptions ndots:1\n");
         assert_eq!(servers(&text), ["10.0.2.1"]);
         assert_eq!(render(&[own], &[], &[]), "nameserver 10.0.2.1\n");

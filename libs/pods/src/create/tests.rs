@@ -25,6 +25,7 @@ fn request() -> Request {
         namespaces: Namespaces::default(),
         userns: UsernsRequest::default(),
         hosts: HostsRequest::default(),
+        resolver: Default::default(),
         timezone: None,
         cidfile: None,
         pidfile: None,

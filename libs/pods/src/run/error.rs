@@ -22,6 +22,7 @@ use crate::attach::ConnectError;
 use crate::containers::ContainersError;
 use crate::create::CreateError;
 use crate::dependencies::DependencyError;
+use crate::hosts::HostsError;
 use crate::request::SettleError;
 use crate::supervise::SuperviseError;
 use crate::ulimit::UlimitError;
@@ -59,6 +60,9 @@ pub enum RunError {
     /// The process that serves its network.
     #[error(transparent)]
     Network(#[from] ControlError),
+    /// `/etc/hosts`.
+    #[error(transparent)]
+    Hosts(#[from] HostsError),
     /// Records and names.
     #[error(transparent)]
     Containers(#[from] ContainersError),

@@ -1,25 +1,29 @@
 //! Files of ours that appear in a container: hosts, host name, resolver, marker, zone.
 //!
 //! They are made in the container's own folder of the run directory and bound from there, so that a container can change
-//! them and nobody else sees it.
+//! them and nobody else sees it. Whoever joins another container's network has its hosts and its resolvers, as they are when it
+//! starts: a copy, so that what one writes there is not the other's.
+//!
+//! # Process context
+//! In A. The files of another container are its own to write, so they are read with a bound; nothing but the kernel's mount leads to them
+//! from inside, so a path of ours does.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use ctr_core::file::{self, FileError};
-use ctr_core::rooted::Root;
+use ctr_core::rooted::{Root, TreeError};
 use ctr_core::{atomic, limits};
-use ctr_net::dns::names::DOMAIN;
-use ctr_net::dns::resolv_conf;
 
-use super::{Note, RunError, network, zone};
-use crate::containers::Claim;
+use super::{Note, RunError, zone};
+use crate::containers::{Claim, Container, Containers, ContainersError};
 use crate::create::OwnFile;
 use crate::hosts::{self, Here};
 use crate::mounts::Mount;
 use crate::namespaces::Mode;
 use crate::network::UserNetwork;
 use crate::request::{HostsBase, Request};
+use crate::resolver::{self, Network};
 use crate::subscriptions::{self, Subscription};
 
 /// Who a container is, for the files that say it.
@@ -32,19 +36,36 @@ pub(super) struct Who<'a> {
     pub(super) image_id: &'a str,
 }
 
+const HOSTS: &str = "/etc/hosts";
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
 /// Makes the files and says where they appear. What the user mounts there himself is left out.
 pub(super) fn make(
     request: &Request,
     claim: &Claim,
+    containers: &Containers,
     who: Who<'_>,
     notes: &mut Vec<Note>,
 ) -> Result<Vec<OwnFile>, RunError> {
     let mut files = Files { dir: &claim.dir, mounts: &request.storage.mounts, made: Vec::with_capacity(5) };
-    if !request.hosts.none {
-        files.add("/etc/hosts", "hosts", || Ok(hosts_file(request, who)?.into_bytes()))?;
+    match &request.namespaces.network {
+        Mode::Container(id) => files.share(request, &owner_of_network(containers, id)?, who)?,
+        Mode::Private | Mode::Host => {
+            if !request.hosts.none {
+                // That of the image is known when its root is mounted.
+                let base = base_of_hosts(&request.hosts.base)?;
+                files.add(HOSTS, "hosts", || {
+                    Ok(hosts_file(request, &own_names(who.hostname, who.name), &base)?.into_bytes())
+                })?;
+            }
+            if !request.resolver.image {
+                files.add(RESOLV_CONF, "resolv.conf", || Ok(resolver(request)))?;
+            }
+        }
     }
-    files.add("/etc/resolv.conf", "resolv.conf", || Ok(resolver(request)))?;
-    files.add("/etc/hostname", "hostname", || Ok(format!("{}\n", who.hostname).into_bytes()))?;
+    if !request.hosts.no_hostname {
+        files.add("/etc/hostname", "hostname", || Ok(format!("{}\n", who.hostname).into_bytes()))?;
+    }
     files.add("/run/.containerenv", ".containerenv", || Ok(marker(request, who).into_bytes()))?;
     if request.timezone.is_some() {
         // What is in it, or that it is not needed, is known when the image's own zones are.
@@ -77,6 +98,26 @@ impl Files<'_> {
         std::fs::write(&path, content()?).map_err(|error| FileError::new("write", &path, error))?;
         self.made.push(OwnFile { target: target.to_owned(), source: path.to_string_lossy().into_owned() });
         Ok(())
+    }
+
+    /// Copies what a container has whose network this one joins. What that one left to its image is left to the image here too.
+    fn share(&mut self, request: &Request, other: &Container, who: Who<'_>) -> Result<(), RunError> {
+        let theirs = |name| match file::read(&other.folder.join(name), limits::SYSTEM_FILE) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        };
+        if !request.hosts.none
+            && let Some(text) = theirs("hosts")?
+        {
+            let text =
+                hosts::shared_file(&String::from_utf8_lossy(&text), &own_names(who.hostname, who.name));
+            self.add(HOSTS, "hosts", || Ok(text.into_bytes()))?;
+        }
+        match theirs("resolv.conf")? {
+            Some(text) if !request.resolver.image => self.add(RESOLV_CONF, "resolv.conf", || Ok(text)),
+            _ => Ok(()),
+        }
     }
 
     /// A folder of the host that is bound over /run stays as it is.
@@ -118,39 +159,81 @@ impl Files<'_> {
     }
 }
 
-fn hosts_file(request: &Request, who: Who<'_>) -> Result<String, RunError> {
-    // A host without the file is one with an empty file.
-    let host = match &request.hosts.base {
-        HostsBase::Host => file::read_text(Path::new("/etc/hosts"), limits::SYSTEM_FILE).unwrap_or_default(),
-        HostsBase::None => String::new(),
-        HostsBase::File(path) => file::read_text(path, limits::SYSTEM_FILE)?,
-    };
-    let names: &[&str] = if who.hostname == who.name { &[who.hostname] } else { &[who.hostname, who.name] };
-    let inner = request.namespaces.user_network.as_ref().map(UserNetwork::inner);
-    let here = Here {
-        names,
-        address: inner.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |inner| inner.v4.container.into()),
-        host: inner.map(|inner| inner.v4.host.into()),
-    };
-    Ok(hosts::hosts_file(&host, &request.hosts.add, here))
+/// Whose network a container has that joins another one's: that one may have joined it, too.
+fn owner_of_network(containers: &Containers, id: &str) -> Result<Container, ContainersError> {
+    let mut owner = containers.find(id)?;
+    // As many as a chain has that somebody made: none can be longer than there are containers, nor lead back.
+    while let Some(id) = owner.record.host.network.strip_prefix("container:") {
+        owner = containers.find(id)?;
+    }
+    Ok(owner)
 }
 
-/// The host's resolver where its network is the container's, and the gateway where there is one. Without a network there is nobody to
-/// ask.
-fn resolver(request: &Request) -> Vec<u8> {
-    let modes = &request.namespaces;
-    match (&modes.network, &modes.user_network) {
-        (Mode::Host, _) => file::read(Path::new("/etc/resolv.conf"), limits::SYSTEM_FILE).unwrap_or_default(),
-        (Mode::Private, Some(user)) => of_gateway(user),
-        (Mode::Private, None) | (Mode::Container(_), _) => Vec::new(),
+/// The lines that the file begins with; of an image's none yet.
+fn base_of_hosts(base: &HostsBase) -> Result<String, FileError> {
+    match base {
+        // A host without the file is one with an empty file.
+        HostsBase::Host => Ok(file::read_text(Path::new(HOSTS), limits::SYSTEM_FILE).unwrap_or_default()),
+        HostsBase::None | HostsBase::Image => Ok(String::new()),
+        HostsBase::File(path) => file::read_text(path, limits::SYSTEM_FILE),
     }
 }
 
-/// Questions go to the gateway, which asks the host's resolvers: first for the network's own names, then as the host would.
-fn of_gateway(user: &UserNetwork) -> Vec<u8> {
-    let host = network::of_host();
-    let search: Vec<String> = std::iter::once(DOMAIN.to_owned()).chain(host.search).collect();
-    resolv_conf::render(&[user.inner().v4.gateway.into()], &search, &host.options).into_bytes()
+/// Writes the hosts once more where they begin with the image's, whose root is mounted by now.
+pub(super) fn settle(
+    request: &Request,
+    root: &Root,
+    files: &[OwnFile],
+    names: &[&str],
+) -> Result<(), RunError> {
+    let joins = matches!(request.namespaces.network, Mode::Container(_));
+    let ours = files.iter().find(|file| file.target == HOSTS);
+    let Some(ours) = ours.filter(|_| !joins && request.hosts.base == HostsBase::Image) else { return Ok(()) };
+    let text = hosts_file(request, names, &read_of_image(root)?)?;
+    Ok(std::fs::write(&ours.source, text).map_err(|error| FileError::new("write", &ours.source, error))?)
+}
+
+fn read_of_image(root: &Root) -> Result<String, TreeError> {
+    match root.read_bounded(HOSTS, limits::SYSTEM_FILE) {
+        Ok(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
+        Err(error) if error.is_missing() => Ok(String::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a container is called, by itself first.
+pub(super) fn own_names<'n>(hostname: &'n str, name: &'n str) -> Vec<&'n str> {
+    if hostname == name { vec![hostname] } else { vec![hostname, name] }
+}
+
+fn hosts_file(request: &Request, names: &[&str], base: &str) -> Result<String, RunError> {
+    let inner = request.namespaces.user_network.as_ref().map(UserNetwork::inner);
+    let reached = match request.namespaces.network {
+        Mode::Host => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        Mode::Private | Mode::Container(_) => inner.map(|inner| inner.v4.host.into()),
+    };
+    let here = Here {
+        names,
+        address: inner.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |inner| inner.v4.container.into()),
+        host: request.hosts.internal.or(reached),
+    };
+    Ok(hosts::hosts_file(base, &request.hosts.add, here)?)
+}
+
+/// Who is asked for names: the host's resolvers, or the gateway, which asks them.
+fn resolver(request: &Request) -> Vec<u8> {
+    let modes = &request.namespaces;
+    let network = match (&modes.network, &modes.user_network) {
+        (Mode::Host, _) => Network::Host,
+        (Mode::Private, Some(user)) => Network::Gateway(user.inner().v4.gateway.into()),
+        (Mode::Private, None) | (Mode::Container(_), _) => Network::None,
+    };
+    let host = match network {
+        Network::None => Vec::new(),
+        // A host without the file is its own resolver, as for libc.
+        _ => file::read(Path::new(RESOLV_CONF), limits::SYSTEM_FILE).unwrap_or_default(),
+    };
+    resolver::resolv_conf(&request.resolver, network, &host)
 }
 
 fn marker(request: &Request, who: Who<'_>) -> String {

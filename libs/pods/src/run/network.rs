@@ -5,6 +5,7 @@ use std::path::Path;
 
 use ctr_core::{file, limits};
 use ctr_net::control::{ControlError, Netd};
+use ctr_net::dns::names::Called;
 use ctr_net::dns::resolv_conf::ResolvConf;
 use ctr_runtime::launch::Begun;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -33,12 +34,13 @@ pub(super) fn of_host() -> ResolvConf {
 pub(super) struct Arriving {
     netd: Netd,
     asked: UserNetwork,
+    called: Called,
 }
 
 impl Arriving {
     /// Starts the process, which gets ready while the container's namespaces are made.
-    pub(super) fn begin(asked: &UserNetwork) -> Result<Self, RunError> {
-        Ok(Self { netd: Netd::spawn(VERB)?, asked: asked.clone() })
+    pub(super) fn begin(asked: &UserNetwork, called: Called) -> Result<Self, RunError> {
+        Ok(Self { netd: Netd::spawn(VERB)?, asked: asked.clone(), called })
     }
 
     /// Has it serve the container, whose first process has a network namespace of its own by now.
@@ -48,8 +50,10 @@ impl Arriving {
         let path = format!("/proc/{pid}/ns/net");
         let namespace =
             openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(ControlError::Talk)?;
-        let settings =
-            self.asked.settings(of_host()).map_err(|error| ControlError::Failed(error.to_string()))?;
+        let settings = self
+            .asked
+            .settings(self.called, of_host())
+            .map_err(|error| ControlError::Failed(error.to_string()))?;
         let (_inner, router) = self.netd.serve(&settings, namespace.as_fd())?;
         Ok(Network { control: self.netd.into_control(), router })
     }

@@ -147,12 +147,10 @@ fn host(request: &Request, maps: Option<&IdMaps>) -> HostRecord {
         privileged: privileges.privileged,
         read_only: request.storage.read_only,
         security_opt: privileges.security.written.clone(),
-        extra_hosts: request
-            .hosts
-            .add
-            .iter()
-            .map(|entry| format!("{}:{}", entry.names.join(";"), entry.address))
-            .collect(),
+        extra_hosts: request.hosts.add.iter().map(ToString::to_string).collect(),
+        hosts_file: request.hosts.base.shown(),
+        image_files: (request.hosts.none, request.hosts.no_hostname),
+        resolver: request.resolver.clone(),
         shm_size: request.storage.shm_size,
         oom_score_adj: request.process.oom_score_adj.unwrap_or(0),
         ulimits: privileges

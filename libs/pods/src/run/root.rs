@@ -72,8 +72,8 @@ pub(super) fn mount(
         }
         (Source::Image(_), Some(image)) => {
             let mut trees = stack_of(container.host.store, image, a, plan)?;
-            // Whoever wants no hosts file finds none, not an empty one.
-            trees.places.take_if(|_| container.request.hosts.none);
+            // Whoever wants no file of ours finds none, not an empty one.
+            trees.places.take_if(|_| container.request.leaves_files());
             stacked(container, &trees, note)
         }
         (Source::Image(name), None) => Err(RootError::NoImage(name.clone())),

@@ -8,6 +8,7 @@ use std::path::Path;
 use ctr_core::file::FileError;
 use ctr_core::process::{Identity as ProcessIdentity, Serial};
 use ctr_core::rooted::Root;
+use ctr_net::dns::names::Called;
 use ctr_runtime::cgroup::Group;
 use ctr_runtime::launch::{self, Begun, LaunchError, Running, Surroundings};
 use ctr_runtime::plan::{self, Facts as PlanFacts, Stage};
@@ -20,14 +21,14 @@ use rustix::mount::OpenTreeFlags;
 
 use super::binds;
 use super::calls::program;
-use super::files::{self, Who};
+use super::files::{self, Who, own_names};
 use super::join::Joined;
 use super::labels::{self, Labels};
 use super::network::{Arriving, Network};
 use super::streams::Streams;
 use super::volumes::{self, Place};
 use super::{Container, Note, OwnPaths, RunError, now, record, zone};
-use crate::containers::Kind;
+use crate::containers::{Containers, Kind};
 use crate::create::{self, Facts, OwnFile};
 use crate::device::Device;
 use crate::mounts::{Mount, Target, What};
@@ -74,6 +75,14 @@ fn group(container: &Container<'_>) -> Result<Option<Group>, RunError> {
     let Some(path) = Group::place(&format!("ctr-{}", container.claim.id)) else { return Ok(None) };
     container.claim.notes_group(&path)?;
     Ok(Group::make(path)?)
+}
+
+/// What its network's resolver calls a container, and its host.
+fn called(container: &Container<'_>, hostname: &str) -> Called {
+    Called {
+        container: own_names(hostname, &container.claim.name).into_iter().map(str::to_owned).collect(),
+        host: container.request.hosts.internal,
+    }
 }
 
 /// What does not depend on the image's accounts.
@@ -131,7 +140,12 @@ impl<'a> Start<'a> {
         let cgroup = group.as_ref().map(|group| group.folder.as_fd());
         let begun = streams
             .lend(|| launch::begin(&proof, &stage, Surroundings { joined: &namespaces, cgroup }))??;
-        let network = request.namespaces.user_network.as_ref().map(Arriving::begin).transpose()?;
+        let network = request
+            .namespaces
+            .user_network
+            .as_ref()
+            .map(|asked| Arriving::begin(asked, called(container, &given.hostname)))
+            .transpose()?;
         let shm = joined.and_then(|joined| joined.shm.as_ref());
         Ok((Self { container, plan, given, streams, group, stage, begun, facts, shm, network }, before))
     }
@@ -152,6 +166,8 @@ impl<'a> Start<'a> {
         if zone::settle(container.request, root, &self.given.files, owner)? {
             self.facts.left_out.push(zone::LOCALTIME);
         }
+        let names = own_names(&self.given.hostname, &container.claim.name);
+        files::settle(container.request, root, &self.given.files, &names)?;
         let spec = create::spec(container.request, &self.given.facts(container, who))?;
         let caps = spec.process.capabilities.unwrap_or_default();
         let (program, agent) = program(container, caps.bounding)?;
@@ -323,7 +339,13 @@ impl Given {
         let asked_for_modules =
             !request.privileges.security.label.is_empty() || request.privileges.security.apparmor.is_some();
         Ok(Self {
-            files: files::make(request, container.claim, who, &mut notes)?,
+            files: files::make(
+                request,
+                container.claim,
+                &Containers::new(container.host.dirs),
+                who,
+                &mut notes,
+            )?,
             notes,
             limits: request.privileges.ulimits.resolve(own_limit)?,
             // The kernel lets nobody lower their own without a right over the machine.

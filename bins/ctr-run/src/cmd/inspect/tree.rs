@@ -73,8 +73,8 @@ pub(super) fn of(container: &Container, status: Status, size: Option<Size>, plac
         .named("LockNumber", Some("lockNumber"), 0)
         .field("Config", config(container))
         .field("HostConfig", host(container))
-        .field("UseImageHosts", false)
-        .field("UseImageHostname", false)
+        .field("UseImageHosts", record.host.image_files.0)
+        .field("UseImageHostname", record.host.image_files.1)
 }
 
 /// What it may do at its start, and ever: as of its last one, else as far as that is known.
@@ -265,11 +265,11 @@ fn host(container: &Container) -> Struct {
         .field("VolumesFrom", Value::Nil)
         .field("CapAdd", names(bounding.difference(usual)))
         .field("CapDrop", names(usual.difference(bounding)))
-        .field("Dns", Vec::<String>::new())
-        .field("DnsOptions", Vec::<String>::new())
-        .field("DnsSearch", Vec::<String>::new())
+        .field("Dns", host.resolver.servers.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .field("DnsOptions", host.resolver.options.clone())
+        .field("DnsSearch", host.resolver.search.clone())
         .field("ExtraHosts", host.extra_hosts.clone())
-        .field("HostsFile", "")
+        .field("HostsFile", host.hosts_file.as_str())
         .field("GroupAdd", record.process.groups.clone());
     limits(modes(flags, record, host), container)
 }

@@ -50,13 +50,23 @@ pub const CREATE: Verb = Verb::new("[options] IMAGE [COMMAND [ARG...]]", "Create
     .runs_a_command();
 
 const FLAGS: &[Flag] = &[
-    Flag::strings("add-host", "Add a line to the container's /etc/hosts, `host:ip`"),
+    Flag::strings(
+        "add-host",
+        "Add a line to the container's /etc/hosts, `host[;host]:ip`; the ip host-gateway is the host's",
+    ),
     Flag::array("annotation", "Add an annotation to the container, `key=value`"),
     Flag::strings("cap-add", "Add capabilities to the container"),
     Flag::strings("cap-drop", "Drop capabilities from the container"),
     Flag::string("cgroupns", "View of the control groups: private, host or container:NAME"),
     Flag::path("cidfile", "Write the container's id to a file"),
     Flag::strings("device", "Make a device of the host appear in the container"),
+    Flag::strings(
+        "dns",
+        "Ask these resolvers, by address, or none: leave the image's /etc/resolv.conf as it is",
+    ),
+    Flag::strings("dns-option", "Options of the container's /etc/resolv.conf"),
+    Flag::strings("dns-opt", "Options of the container's /etc/resolv.conf").alias_of("dns-option"),
+    Flag::strings("dns-search", "Domains in which short names are looked for; . is none"),
     Flag::string("entrypoint", "Replace the entry point of the image"),
     Flag::array("env", "Set environment variables in the container").short('e'),
     Flag::array("env-file", "Read environment variables from a file"),
@@ -65,6 +75,10 @@ const FLAGS: &[Flag] = &[
     Flag::strings("group-add", "Add supplementary groups, or keep-groups"),
     Flag::string("group-entry", "Entry to write to /etc/group"),
     Flag::string("hostname", "Set the container's host name").short('h'),
+    Flag::string(
+        "hosts-file",
+        "What /etc/hosts begins with: a file, image, none, or the host's if this is empty",
+    ),
     Flag::strings("hostuser", "Add a user of the host, by name or id, to /etc/passwd"),
     Flag::bool("http-proxy", "Pass proxy environment variables of the host into the container")
         .default("true"),
@@ -94,6 +108,7 @@ const FLAGS: &[Flag] = &[
     )
     .default("none"),
     Flag::string("net", "Connect the container to a network").alias_of("network"),
+    Flag::bool("no-hostname", "Leave the image's /etc/hostname as it is"),
     Flag::bool("no-hosts", "Leave the image's /etc/hosts as it is"),
     Flag::int(
         "oom-score-adj",
@@ -169,10 +184,6 @@ const NOT_YET: &[&str] = &[
     "device-write-bps",
     "device-write-iops",
     "disable-content-trust",
-    "dns",
-    "dns-option",
-    "dns-opt",
-    "dns-search",
     "env-merge",
     "expose",
     "gpus",
@@ -190,7 +201,6 @@ const NOT_YET: &[&str] = &[
     "health-startup-success",
     "health-startup-timeout",
     "health-timeout",
-    "hosts-file",
     "init-path",
     "ip",
     "ip6",
@@ -202,7 +212,6 @@ const NOT_YET: &[&str] = &[
     "memory-swappiness",
     "network-alias",
     "no-healthcheck",
-    "no-hostname",
     "oom-kill-disable",
     "os",
     "personality",

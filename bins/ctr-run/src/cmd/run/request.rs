@@ -10,9 +10,9 @@ use ctr_pods::mounts::{self, Mount, MountError};
 use ctr_pods::namespaces::{Mode, ModeError, Namespaces, parse_ipc, parse_mode};
 use ctr_pods::network::{self, NetworkError};
 use ctr_pods::request::{
-    HostsBase, HostsRequest, LogDriver, LogRequest, PasswdRequest, Privileges, ProcessRequest, Request,
-    Source, Storage, UsernsRequest,
+    LogDriver, LogRequest, PasswdRequest, Privileges, ProcessRequest, Request, Source, Storage, UsernsRequest,
 };
+use ctr_pods::resolver::ResolverError;
 use ctr_pods::security::{Seccomp, Security, SecurityError};
 use ctr_pods::sysctl::SysctlError;
 use ctr_pods::ulimit::{UlimitError, Ulimits};
@@ -22,6 +22,7 @@ use ctr_pods::volumes::{ImageVolumes, VolumesFrom, WordError};
 use ctr_pods::{command, device, hosts, sysctl};
 
 use super::asked::Asked;
+use super::names;
 
 /// A flag's value cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -98,9 +99,26 @@ pub(crate) enum FlagError {
     /// A line for a file that is left alone.
     #[error("--no-hosts and --add-host cannot be set together")]
     NoHosts,
-    /// A file that cannot be found by its name, or the image's.
-    #[error("base_hosts_file {0:?} is not supported yet: it is a path from the root, or \"none\"")]
+    /// The same.
+    #[error("--no-hosts and --hosts-file cannot be set together")]
+    NoHostsFile,
+    /// A file that cannot be found by its name.
+    #[error("{0:?} is neither image nor none nor a path from the root")]
     HostsBase(String),
+    /// Not an address.
+    #[error("{0:?} is neither an ip address nor none")]
+    Internal(String),
+    /// Names are added where names are.
+    #[error(
+        "cannot set extra host entries when the container is joined to another containers network namespace"
+    )]
+    HostsOfAnother,
+    /// `--dns` and its relatives.
+    #[error(transparent)]
+    Resolver(#[from] ResolverError),
+    /// Nobody can be asked, or whom is decided elsewhere.
+    #[error("conflicting options: dns and the network mode: {0}")]
+    ResolverOf(&'static str),
 }
 
 /// How long a container has to stop by itself.
@@ -125,10 +143,8 @@ pub(crate) fn build(
     if let Some(name) = &hostname {
         hosts::check_hostname(name)?;
     }
-    if args.bool("no-hosts") && !args.strings("add-host").is_empty() {
-        return Err(FlagError::NoHosts);
-    }
     let namespaces = namespaces(args)?;
+    let (hosts, resolver) = (names::hosts(args, &namespaces)?, names::resolver(args, &namespaces)?);
     let timezone = args.get("tz").map(str::to_owned);
     if let Some(zone) = &timezone {
         units::check_timezone(zone)?;
@@ -160,15 +176,8 @@ pub(crate) fn build(
             subuidname: args.get("subuidname").map(str::to_owned),
             subgidname: args.get("subgidname").map(str::to_owned),
         },
-        hosts: HostsRequest {
-            add: args
-                .strings("add-host")
-                .iter()
-                .map(|text| hosts::parse_entry(text))
-                .collect::<Result<_, _>>()?,
-            none: args.bool("no-hosts"),
-            base: hosts_base(args)?,
-        },
+        hosts,
+        resolver,
         timezone,
         cidfile: args.path("cidfile").map(Path::to_owned),
         pidfile: args.path("pidfile").map(Path::to_owned),
@@ -183,16 +192,6 @@ pub(crate) fn build(
             .unwrap_or(DEFAULT_GRACE),
         command_line,
     })
-}
-
-/// `base_hosts_file` of the configuration.
-fn hosts_base(args: Asked<'_>) -> Result<HostsBase, FlagError> {
-    match args.config().text("containers.base_hosts_file").unwrap_or_default() {
-        "" => Ok(HostsBase::Host),
-        "none" => Ok(HostsBase::None),
-        path if path.starts_with('/') => Ok(HostsBase::File(path.into())),
-        other => Err(FlagError::HostsBase(other.to_owned())),
-    }
 }
 
 /// `--label-file`, and above it `--label`: of two with one name the last counts.
@@ -330,7 +329,7 @@ fn configured_mounts(args: Asked<'_>) -> Result<Vec<Mount>, FlagError> {
 }
 
 /// Says that the value is the configuration's.
-fn configured(key: &'static str, source: impl Into<FlagError>) -> FlagError {
+pub(super) fn configured(key: &'static str, source: impl Into<FlagError>) -> FlagError {
     let key = key.strip_prefix("containers.").unwrap_or(key);
     FlagError::Configured { key, source: Box::new(source.into()) }
 }

@@ -1,5 +1,6 @@
 use super::super::Name;
 use super::super::message::Data;
+use super::super::names::Called;
 use super::*;
 use crate::address::Inner;
 
@@ -28,7 +29,7 @@ struct Bench {
 }
 
 fn bench(conf: &str) -> Bench {
-    let mut names = Names::new(Inner::default());
+    let mut names = Names::new(Inner::default(), &Called::default());
     names.add("web", &[[10, 0, 2, 100].into()]);
     Bench { resolver: Resolver::new(names, ResolvConf::parse(conf.as_bytes())), chance: 0x7000 }
 }
