@@ -17,9 +17,10 @@ use proc_macro2::{TokenStream, TokenTree};
 use crate::source::{root, rust_files, tokens};
 
 /// Options before the verb that take the next word as their value.
-const VALUED: [&str; 13] = [
+const VALUED: [&str; 14] = [
     "--connection",
     "--default-mounts-file",
+    "--imagestore",
     "--log-level",
     "--module",
     "--out",

@@ -15,6 +15,7 @@ mod exec;
 mod files;
 mod first;
 mod frames;
+mod image_store;
 mod init;
 mod kept;
 mod leave;

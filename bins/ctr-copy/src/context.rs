@@ -42,7 +42,7 @@ impl Context {
         globals.check_storage()?;
         let dirs = own.rooted(globals.root.as_deref(), globals.runroot.as_deref());
         let events = globals.events(&dirs)?;
-        let layout = ctr_views::place::layout(globals, dirs.data, dirs.run, driver)?;
+        let layout = ctr_views::place::layout(globals, &own, dirs, driver)?;
         Ok(Self { layout, events, own, user: crate::internal::user() })
     }
 
@@ -73,7 +73,7 @@ impl Context {
 
     /// Whether there is a store yet: opening one makes it.
     pub(crate) fn is_there(&self) -> bool {
-        self.layout.data.exists()
+        self.layout.images_at().data.exists() || self.layout.data.exists()
     }
 
     /// Opens the store.
@@ -83,9 +83,10 @@ impl Context {
 
     /// Starts the child that lives in A.
     pub(crate) fn worker(&self) -> Result<Worker, CommandError> {
+        let Dirs { data, run } = self.layout.images_at();
         let setup = Setup {
-            data: self.layout.data.clone(),
-            run: self.layout.run.clone(),
+            data,
+            run,
             own_run: self.own.run.clone(),
             user: self.user.clone(),
             additional: self.layout.additional.clone(),
@@ -98,7 +99,8 @@ impl Context {
     pub(crate) fn settle_later(&self, ui: &ctr_cli::ui::Ui) {
         use std::os::unix::process::CommandExt;
         let mut command = program(SETTLE);
-        command.arg(&self.layout.data).arg(&self.layout.run);
+        let Dirs { data, run } = self.layout.images_at();
+        command.args([data, run]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // Its own group: a Ctrl-C for the next command is not for it.
         if let Err(error) = command.process_group(0).spawn() {

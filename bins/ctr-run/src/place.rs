@@ -49,7 +49,7 @@ impl Place {
         let dirs = own.rooted(globals.root.as_deref(), globals.runroot.as_deref());
         let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
         let events = globals.events(&dirs)?;
-        let layout = ctr_views::place::layout(globals, dirs.data.clone(), dirs.run.clone(), driver)?;
+        let layout = ctr_views::place::layout(globals, &own, dirs.clone(), driver)?;
         Ok(Self { own, dirs, events, layout, user: user.filter(|name| !name.is_empty()) })
     }
 

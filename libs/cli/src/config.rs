@@ -129,6 +129,7 @@ impl Settings {
             globals.image_stores = stores.collect();
         }
         if globals.root.is_none() {
+            globals.image_store = globals.image_store.take().or_else(|| folder("storage.imagestore"));
             let own = || folder("storage.rootless_storage_path").filter(|_| rootless);
             globals.root = folder("storage.graphroot").or_else(own);
             globals.runroot = globals.runroot.take().or_else(|| folder("storage.runroot"));

@@ -19,6 +19,10 @@ pub(crate) const PERSISTENT: &[Flag] = &[
     Flag::path("default-mounts-file", "Path to default mounts file").hidden(),
     Flag::string("events-backend", "Where events are logged: `file` or `none`"),
     Flag::bool("help", "Help for this program"),
+    Flag::path(
+        "imagestore",
+        "Path to the 'image store', different from 'graph root', where images are stored",
+    ),
     Flag::string(
         "log-level",
         "Log messages above specified level (trace, debug, info, warn, warning, error, fatal, panic)",
@@ -81,7 +85,6 @@ pub(crate) const REFUSED: &[&[&str]] = &[&[
     "hooks-dir",
     "host,H",
     "identity",
-    "imagestore",
     "max-workers",
     "memory-profile",
     "namespace",
@@ -130,6 +133,8 @@ pub struct Globals {
     pub storage_driver: Option<String>,
     /// Options of the storage, as given.
     pub storage_opts: Vec<String>,
+    /// Where images are, if not in the store.
+    pub image_store: Option<PathBuf>,
     /// Stores whose images are used where they are.
     pub image_stores: Vec<ImageStore>,
     /// Whether new containers are kept until the next boot only, if that was said.
@@ -209,6 +214,7 @@ impl Globals {
             default_mounts_file: path("default-mounts-file"),
             storage_driver: text("storage-driver").filter(|driver| !driver.is_empty()),
             storage_opts: all("storage-opt").collect(),
+            image_store: path("imagestore"),
             image_stores: all("storage-opt").filter_map(|option| ImageStore::of_option(&option)).collect(),
             transient_store: last("transient-store").map(|_| on("transient-store")),
             events_backend: text("events-backend").filter(|backend| !backend.is_empty()),

@@ -11,7 +11,7 @@ use ctr_core::limits;
 use ctr_core::lock::Lock;
 use serde::Deserialize;
 
-use crate::{ImageId, Store, StoreError, names_in};
+use crate::{ImageId, Layout, Store, StoreError, names_in};
 
 /// The name of a record in its directory.
 pub const RECORD: &str = "record.json";
@@ -68,12 +68,33 @@ impl Store {
     /// Returns the claims of all containers. A record that is not understood claims nothing: there is nothing to
     /// start it from.
     pub fn claims(&self) -> Result<Vec<Claim>, StoreError> {
+        self.layout().claims()
+    }
+
+    /// The claims of all containers that may stand on the images of this store, be they of another one.
+    pub(crate) fn claims_on_images(&self) -> Result<Vec<Claim>, StoreError> {
         let mut claims = Vec::new();
-        let layout = self.layout();
+        for user in self.layout().users()? {
+            claims.extend(user.claims()?);
+        }
+        Ok(claims)
+    }
+
+    /// Returns the containers that were made from an image.
+    pub fn users_of(&self, id: ImageId) -> Result<Vec<Claim>, StoreError> {
+        let mut claims = self.claims_on_images()?;
+        claims.retain(|claim| claim.image == Some(id));
+        Ok(claims)
+    }
+}
+
+impl Layout {
+    pub(crate) fn claims(&self) -> Result<Vec<Claim>, StoreError> {
+        let mut claims = Vec::new();
         for (folder, lasts) in [
-            (layout.containers(), Lasts::Always),
-            (layout.transient_containers(), Lasts::UntilBoot),
-            (layout.run_containers(), Lasts::WhileSupervised),
+            (self.containers(), Lasts::Always),
+            (self.transient_containers(), Lasts::UntilBoot),
+            (self.run_containers(), Lasts::WhileSupervised),
         ] {
             for name in names_in(&folder)? {
                 let path = folder.join(name).join(RECORD);
@@ -95,13 +116,6 @@ impl Store {
                 }
             }
         }
-        Ok(claims)
-    }
-
-    /// Returns the containers that were made from an image.
-    pub fn users_of(&self, id: ImageId) -> Result<Vec<Claim>, StoreError> {
-        let mut claims = self.claims()?;
-        claims.retain(|claim| claim.image == Some(id));
         Ok(claims)
     }
 }

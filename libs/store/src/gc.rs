@@ -109,6 +109,9 @@ impl Store {
     /// Deletes what is in the trash, in A. What two processes delete at the same time goes once.
     pub fn empty_trash(&self) -> Result<(), StoreError> {
         empty(&self.layout().trash())?;
+        if self.layout().image_store.is_some() {
+            empty(&self.layout().own_trash())?;
+        }
         match self.layout().volume_trash() {
             // Where volumes lie elsewhere, that may not be mounted.
             Some(trash) if exists(&trash)? => Ok(empty(&trash)?),
@@ -184,7 +187,7 @@ impl Store {
             wanted.images.extend(all.iter().filter_map(|name| ImageId::parse(name).ok()));
         }
         let mut marked = Marked { images: wanted.images, indexes: wanted.indexes, ..Marked::default() };
-        for claim in self.claims()? {
+        for claim in self.claims_on_images()? {
             marked.layers.extend(claim.layers);
             marked.images.extend(claim.image);
         }
@@ -272,7 +275,7 @@ impl Store {
     /// folders are not ours to judge.
     fn sweep_temporaries(&self) -> Result<usize, StoreError> {
         let layout = self.layout();
-        let mut folders = vec![layout.data.clone(), layout.refs(), layout.images(), layout.indexes()];
+        let mut folders = vec![layout.images_at().data, layout.refs(), layout.images(), layout.indexes()];
         for parent in [layout.images(), layout.indexes()] {
             folders.extend(names_in(&parent)?.into_iter().map(|name| parent.join(name)));
         }

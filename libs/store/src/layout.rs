@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use ctr_core::atomic;
 use ctr_core::file::{self, FileError};
 use ctr_core::limits;
+use ctr_core::paths::Dirs;
 use serde::{Deserialize, Serialize};
 
 use crate::Access;
@@ -42,6 +43,8 @@ pub struct Layout {
     pub run: PathBuf,
     /// How roots are put together.
     pub driver: Driver,
+    /// Where images are, if not in `data` and `run`: [`crate::image_store`].
+    pub image_store: Option<Dirs>,
     /// Where volumes are to lie, if not in `data`: what the first one decides.
     pub volume_path: Option<VolumePath>,
     /// Stores whose images are used where they are: [`crate::additional`].
@@ -96,37 +99,45 @@ impl Layout {
     /// A store that has everything in its own directories.
     #[must_use]
     pub const fn new(data: PathBuf, run: PathBuf, driver: Driver) -> Self {
-        Self { data, run, driver, volume_path: None, additional: Vec::new(), transient: false }
+        Self {
+            data,
+            run,
+            driver,
+            image_store: None,
+            volume_path: None,
+            additional: Vec::new(),
+            transient: false,
+        }
     }
 
     /// Names of images and indexes.
     #[must_use]
     pub fn refs(&self) -> PathBuf {
-        self.data.join("refs")
+        self.images_at().data.join("refs")
     }
 
     /// Images.
     #[must_use]
     pub fn images(&self) -> PathBuf {
-        self.data.join("images")
+        self.images_at().data.join("images")
     }
 
     /// Indexes.
     #[must_use]
     pub fn indexes(&self) -> PathBuf {
-        self.data.join("indexes")
+        self.images_at().data.join("indexes")
     }
 
     /// Layers as they came.
     #[must_use]
     pub fn blobs(&self) -> PathBuf {
-        self.data.join("blobs")
+        self.images_at().data.join("blobs")
     }
 
     /// Layers as trees.
     #[must_use]
     pub fn layers(&self) -> PathBuf {
-        self.data.join("layers")
+        self.images_at().data.join("layers")
     }
 
     /// Records and writable layers of containers that persist.
@@ -150,12 +161,32 @@ impl Layout {
     /// What is being made.
     #[must_use]
     pub fn partial(&self) -> PathBuf {
-        self.data.join("partial")
+        self.images_at().data.join("partial")
     }
 
-    /// What is being deleted.
+    /// What is being deleted of images.
     #[must_use]
     pub fn trash(&self) -> PathBuf {
+        self.images_at().data.join("trash")
+    }
+
+    /// All folders in which images are.
+    #[must_use]
+    pub(crate) fn image_folders(&self) -> [PathBuf; 7] {
+        [
+            self.refs(),
+            self.images(),
+            self.indexes(),
+            self.blobs(),
+            self.layers(),
+            self.partial(),
+            self.trash(),
+        ]
+    }
+
+    /// What is being deleted of all else.
+    #[must_use]
+    pub(crate) fn own_trash(&self) -> PathBuf {
         self.data.join("trash")
     }
 
@@ -168,7 +199,7 @@ impl Layout {
     /// Locks.
     #[must_use]
     pub fn locks(&self) -> PathBuf {
-        self.run.join("locks")
+        self.images_at().run.join("locks")
     }
 
     /// The lock of [`crate::Store::reading`] and of gc.
@@ -178,6 +209,17 @@ impl Layout {
     }
 
     pub(crate) fn open(&self) -> Result<Access, OpenError> {
+        if self.image_store.is_none() {
+            return self.open_own();
+        }
+        let images = self.of_images().open_own()?;
+        let own = Self { image_store: None, ..self.clone() }.open_own()?;
+        self.mark_as_user()?;
+        Ok(if images == Access::ReadOnly { images } else { own })
+    }
+
+    /// Opens one that has its images itself.
+    fn open_own(&self) -> Result<Access, OpenError> {
         let path = self.data.join("version");
         let access = match file::read(&path, limits::ARCHIVE_NOTE) {
             Ok(bytes) => self.judge(&bytes)?,
@@ -223,16 +265,7 @@ impl Layout {
     }
 
     fn create(&self, version: &Path) -> Result<(), OpenError> {
-        for part in [
-            self.refs(),
-            self.images(),
-            self.indexes(),
-            self.blobs(),
-            self.layers(),
-            self.containers(),
-            self.partial(),
-            self.trash(),
-        ] {
+        for part in self.image_folders().into_iter().chain([self.containers()]) {
             atomic::private_directory(&part)?;
         }
         let content =

@@ -16,6 +16,7 @@
 //!      volumes/<name>/{lock,volume.json,_data/}
 //!      partial/<session>/              what is being made; its directory is locked as long as it is
 //!      trash/                          what is being deleted
+//!      users/                          whose containers stand on it, if others' do
 //! RUN/locks/gc                         shared by whoever names objects, exclusive for mark and sweep
 //!     containers/, transient/          records of containers of this boot
 //! ```
@@ -52,6 +53,7 @@ pub mod copy;
 pub mod diff;
 pub mod gc;
 pub mod image;
+pub mod image_store;
 pub mod import;
 pub mod index;
 pub mod ingest;

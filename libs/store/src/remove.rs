@@ -174,6 +174,8 @@ impl Store {
     pub fn has_trash(&self) -> bool {
         let is_filled =
             |trash: PathBuf| std::fs::read_dir(trash).is_ok_and(|mut entries| entries.next().is_some());
-        is_filled(self.layout().trash()) || self.layout().volume_trash().is_some_and(is_filled)
+        is_filled(self.layout().trash())
+            || is_filled(self.layout().own_trash())
+            || self.layout().volume_trash().is_some_and(is_filled)
     }
 }

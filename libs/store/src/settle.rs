@@ -19,7 +19,7 @@ impl Store {
         if pending.is_empty() {
             return Ok(());
         }
-        let data = &self.layout().data;
+        let data = &self.layout().images_at().data;
         let handle = File::open(data).map_err(|error| FileError::new("open", data, error))?;
         rustix::fs::syncfs(&handle).map_err(|error| FileError::new("sync", data, error))?;
         for folder in pending {

@@ -268,7 +268,7 @@ impl Volumes<'_> {
     }
 
     fn trash(&self) -> PathBuf {
-        self.trash.clone().unwrap_or_else(|| self.store.layout().trash())
+        self.trash.clone().unwrap_or_else(|| self.store.layout().own_trash())
     }
 
     /// Makes a volume. One that is to belong to somebody else than the user can only be made in A.

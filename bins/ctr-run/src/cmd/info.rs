@@ -98,7 +98,8 @@ fn tell(call: &Call, place: &Place) -> Result<Value, CommandError> {
 fn images(place: &Place) -> Result<usize, CommandError> {
     let layout = place.layout();
     let mut count = 0;
-    let stores = std::iter::once(&layout.data).chain(&layout.additional);
+    let images = layout.images_at().data;
+    let stores = std::iter::once(&images).chain(&layout.additional);
     for data in stores.filter(|data| data.join("version").exists()) {
         let layout = Layout::new(data.clone(), layout.run.clone(), layout.driver);
         let store = Store::open_read_only(layout).map_err(CommandError::environment)?;

@@ -1,5 +1,6 @@
 //! `ctr system …`: the store as a whole.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, stdin};
 use std::path::Path;
 
@@ -14,9 +15,10 @@ use ctr_core::lock::{Lock, Mode};
 use ctr_core::rooted::Root;
 use ctr_pods::containers::Containers;
 use ctr_pods::remove::{Removal, seize};
-use ctr_store::Store;
 use ctr_store::gc::Budget;
+use ctr_store::image_store::Left;
 use ctr_store::volume::VolumeError;
+use ctr_store::{Layout, Store};
 
 use crate::error;
 use crate::place::{Place, waits};
@@ -54,7 +56,7 @@ pub fn gc(call: &Call) -> Result<Exit, CommandError> {
         ui.line("nothing to remove: there is no store yet")?;
         return Ok(Exit::SUCCESS);
     }
-    let before = free(&place.dirs.data);
+    let before = free(&place);
     // Layers and writable layers hold files of ids that only A can delete.
     let _a = place.enter(false, ui)?;
     let ended = Containers::new(&place.dirs).sweep().map_err(CommandError::environment)?.len();
@@ -73,7 +75,7 @@ pub fn gc(call: &Call) -> Result<Exit, CommandError> {
             id.short()
         ));
     }
-    let freed = free(&place.dirs.data).saturating_sub(before);
+    let freed = free(&place).saturating_sub(before);
     ui.line(&format!(
         "removed {} trees, {} blobs, {} indexes, {} unfinished pieces and {ended} containers; {} freed",
         swept.trees,
@@ -85,9 +87,15 @@ pub fn gc(call: &Call) -> Result<Exit, CommandError> {
     Ok(Exit::SUCCESS)
 }
 
-/// Free bytes where the store is.
-fn free(data: &Path) -> u64 {
-    rustix::fs::statvfs(data).map_or(0, |stat| stat.f_bfree.saturating_mul(stat.f_frsize))
+/// Free bytes where the store is, and where its images are.
+fn free(place: &Place) -> u64 {
+    let mut systems = BTreeMap::new();
+    for folder in [place.dirs.data.clone(), place.layout().images_at().data] {
+        if let Ok(stat) = rustix::fs::statvfs(&folder) {
+            systems.insert(stat.f_fsid, stat.f_bfree.saturating_mul(stat.f_frsize));
+        }
+    }
+    systems.values().sum()
 }
 
 /// Removes everything.
@@ -112,6 +120,7 @@ pub fn reset(call: &Call) -> Result<Exit, CommandError> {
     for claim in seized {
         claim.discard().map_err(CommandError::environment)?;
     }
+    leave_images(&place, ui)?;
     let _alone = alone(&place, ui)?;
     match place.layout().reset_volumes() {
         Err(error @ VolumeError::Away(_)) => ui.warn(&format!("{error}; they were left")),
@@ -126,9 +135,34 @@ pub fn reset(call: &Call) -> Result<Exit, CommandError> {
     Ok(Exit::SUCCESS)
 }
 
+/// Empties the image store that is not our own, unless others use it. In A.
+fn leave_images(place: &Place, ui: &Ui) -> Result<(), CommandError> {
+    let layout = place.layout();
+    if !layout.images_at().data.exists() {
+        return Ok(());
+    }
+    match layout.leave_image_store(&mut |waiting| waits(waiting, ui)).map_err(CommandError::environment)? {
+        Left::Nothing => Ok(()),
+        Left::Others(others) => {
+            let others: Vec<_> = others.iter().map(|store| store.display().to_string()).collect();
+            let path = layout.images_at().data;
+            ui.warn(&format!(
+                "the image store {} was left: {} uses it too",
+                path.display(),
+                others.join(", ")
+            ));
+            Ok(())
+        }
+        Left::Trash(images) => {
+            let store = Store::open(&images).map_err(CommandError::environment)?;
+            store.empty_trash().map_err(CommandError::environment)
+        }
+    }
+}
+
 /// Keeps others from publishing into what is being removed.
 fn alone(place: &Place, ui: &Ui) -> Result<Option<Lock>, CommandError> {
-    let path = place.layout().gc_lock();
+    let path = Layout { image_store: None, ..place.layout() }.gc_lock();
     if !path.exists() {
         return Ok(None);
     }
@@ -149,6 +183,9 @@ fn confirmed(place: &Place, ui: &Ui) -> Result<bool, CommandError> {
     let volumes = place.layout().volumes();
     if !volumes.starts_with(&place.dirs.data) {
         ui.note(&format!("  - the volumes, in {}", volumes.display()));
+    }
+    if let Some(images) = place.layout().image_store {
+        ui.note(&format!("  - the images, in {}, unless another store uses them", images.data.display()));
     }
     ui.note(&format!("  - the state of what runs, in {}", place.dirs.run.display()));
     ui.note(&format!("type `{WORD}` to go on:"));

@@ -28,6 +28,9 @@ pub(super) fn provide(name: &str, place: &Place, store: &Store) -> Result<(), Co
     hello::write_archive(&mut archive).map_err(CommandError::internal)?;
     let mut load = Command::new(dispatch::path(Program::Copy)?);
     load.arg("--root").arg(&place.dirs.data).arg("--runroot").arg(&place.dirs.run);
+    if let Some(images) = &store.layout().image_store {
+        load.arg("--imagestore").arg(&images.data);
+    }
     load.args(["--storage-driver", place.driver_name(), "load", "--quiet"])
         .env(dispatch::BUILD, release::id());
     let failed = |error: std::io::Error| CommandError::environment(error).hint("ctr doctor");

@@ -37,7 +37,8 @@ pub(super) fn provide(
         return Ok(());
     }
     let mut trees = Command::new(dispatch::path(Program::Copy)?);
-    trees.arg(TREES).args([&place.dirs.data, &place.dirs.run, &place.own.run]);
+    let images = store.layout().images_at();
+    trees.arg(TREES).args([&images.data, &images.run, &place.own.run]);
     trees.arg(image.id.to_string()).args(&store.layout().additional);
     let ended = trees.stdin(Stdio::null()).stdout(Stdio::null()).status();
     let ended = ended.map_err(CommandError::environment)?;
