@@ -170,7 +170,7 @@ fn nothing_is_left_of_a_hundred_runs() {
 }
 
 /// What a process keeps to itself, in KiB.
-fn private_memory(pid: rustix::process::Pid) -> u64 {
+pub(crate) fn private_memory(pid: rustix::process::Pid) -> u64 {
     let path = format!("/proc/{}/smaps_rollup", pid.as_raw_nonzero());
     let map = std::fs::read_to_string(path).expect("a live process");
     let private = map.lines().filter(|line| line.starts_with("Private_"));

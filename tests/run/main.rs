@@ -29,6 +29,7 @@ mod named;
 mod names;
 mod namespaces;
 mod network;
+mod network_again;
 mod newcomer;
 mod program;
 mod refused;

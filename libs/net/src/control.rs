@@ -4,6 +4,7 @@
 //! supervisor                                     netd
 //! B Settings, the container's namespace ──────▶  makes the router
 //!                                ◀──────────────  Ready, the router's namespace; or Failed
+//! S Settings, the router's namespace ───────────▶  goes on where another one ended, instead of B
 //! R the host's resolv.conf, open ──────────────▶  asks those it names from now on
 //! closes                        ──────────────▶  ends
 //! ```
@@ -11,7 +12,7 @@
 //! beside it. Both are the same build of the same program, so the words are whatever serde makes of them.
 //!
 //! # Failure
-//! An order has no answer, but for the first. A `netd` that cannot do what it is told ends, and whoever told it sees that.
+//! An order has no answer, but for B. A `netd` that cannot do what it is told ends, and whoever told it sees that.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -25,6 +26,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Inner;
@@ -36,6 +38,10 @@ use crate::policy::Options;
 const LONGEST: usize = 64 << 10;
 /// The most descriptors with one, for the kernel (`SCM_MAX_FD`).
 const MOST_BESIDE: usize = 253;
+/// What it is called among processes.
+const NAME: &str = "ctr-netd";
+/// The same for the kernel.
+pub(crate) const PROCESS_NAME: &std::ffi::CStr = c"ctr-netd";
 
 /// How a network is to be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,6 +66,7 @@ enum Answer {
 /// What an order is, in its first byte.
 mod tag {
     pub(super) const BEGIN: u8 = b'B';
+    pub(super) const SUCCEED: u8 = b'S';
     pub(super) const RESOLVERS: u8 = b'R';
 }
 
@@ -68,6 +75,8 @@ mod tag {
 pub(crate) enum Order {
     /// Serve the container in a network namespace: the first order.
     Begin { settings: Box<Settings>, container: OwnedFd },
+    /// Go on where another one ended, in a router that is there: the first order.
+    Succeed { settings: Box<Settings>, router: OwnedFd },
     /// Ask those for names whom a file names.
     Resolvers(OwnedFd),
 }
@@ -77,6 +86,7 @@ impl Order {
         let (tag, body) = words.split_first().ok_or(Errno::BADMSG)?;
         Ok(match *tag {
             tag::BEGIN => Self::Begin { settings: read(body)?, container: only(beside)? },
+            tag::SUCCEED => Self::Succeed { settings: read(body)?, router: only(beside)? },
             tag::RESOLVERS => Self::Resolvers(only(beside)?),
             _ => return Err(Errno::BADMSG),
         })
@@ -100,10 +110,32 @@ pub enum ControlError {
     Ended,
 }
 
-/// A process that serves networks, as its supervisor has it. It ends when this is dropped.
+/// A process that serves networks, as its supervisor has it. It ends when this is dropped, and is then to be waited for.
 #[derive(Debug)]
 pub struct Netd {
-    control: OwnedFd,
+    /// The end of the conversation that is ours: as long as it is open, there is a network.
+    pub control: OwnedFd,
+    /// The process, our child, as a pidfd.
+    pub process: OwnedFd,
+}
+
+/// What whoever comes after a `netd` that has ended is told, and the descriptors that go with it.
+#[derive(Debug, Default)]
+pub struct Succession {
+    /// The messages, as [`ctr_sys::monitor::Script`] has them.
+    pub script: Vec<u8>,
+    /// The descriptors of all of them.
+    pub beside: Vec<OwnedFd>,
+}
+
+impl Succession {
+    fn add(&mut self, words: &[u8], beside: impl IntoIterator<Item = OwnedFd>) {
+        let before = self.beside.len();
+        self.beside.extend(beside);
+        let descriptors = u8::try_from(self.beside.len() - before).unwrap_or(u8::MAX);
+        let message = ctr_sys::monitor::Message { words, descriptors };
+        message.encode(&mut |piece: &[u8]| self.script.extend_from_slice(piece));
+    }
 }
 
 impl Netd {
@@ -115,8 +147,8 @@ impl Netd {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
             .map_err(ControlError::Talk)?;
-        Command::new("/proc/self/exe")
-            .arg0("ctr-netd")
+        let child = Command::new("/proc/self/exe")
+            .arg0(NAME)
             .arg(verb)
             .env_clear()
             // Keys that are typed at a terminal are not for it.
@@ -126,34 +158,36 @@ impl Netd {
             .stderr(Stdio::null())
             .spawn()
             .map_err(ControlError::Start)?;
-        Ok(Self { control: ours })
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let process = pid.ok_or(Errno::SRCH).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
+        Ok(Self { control: ours, process: process.map_err(ControlError::Talk)? })
     }
 
-    /// Has it serve the container in a network namespace, and waits until it does: its addresses, and the router's namespace.
+    /// The arguments of one, its name first, each with a NUL behind it.
+    #[must_use]
+    pub fn arguments(verb: &str) -> Vec<u8> {
+        format!("{NAME}\0{verb}\0").into_bytes()
+    }
+
+    /// Has it serve the container in a network namespace, and waits until it does: what is to be told to whoever comes after it.
     ///
     /// # Errors
     /// The router cannot be made.
-    pub fn serve(
-        &self,
-        settings: &Settings,
-        container: BorrowedFd<'_>,
-    ) -> Result<(Inner, OwnedFd), ControlError> {
+    pub fn serve(&self, settings: &Settings, container: BorrowedFd<'_>) -> Result<Succession, ControlError> {
         let control = self.control.as_fd();
         written(settings)
             .and_then(|body| order(control, tag::BEGIN, &body, &[container]))
             .map_err(ControlError::Talk)?;
         let heard = hear(control, RecvFlags::empty()).map_err(ControlError::Talk)?;
         let Heard { words, beside } = heard.ok_or(ControlError::Ended)?;
-        match read(&words).map_err(ControlError::Talk)? {
-            Answer::Ready(inner) => Ok((inner, only(beside).map_err(ControlError::Talk)?)),
-            Answer::Failed { why } => Err(ControlError::Failed(why)),
-        }
-    }
-
-    /// The end of the conversation that is ours: as long as it is open, there is a network.
-    #[must_use]
-    pub fn into_control(self) -> OwnedFd {
-        self.control
+        let inner = match read(&words).map_err(ControlError::Talk)? {
+            Answer::Ready(inner) => inner,
+            Answer::Failed { why } => return Err(ControlError::Failed(why)),
+        };
+        let body = written(&Settings { inner, ..settings.clone() }).map_err(ControlError::Talk)?;
+        let mut succession = Succession::default();
+        succession.add(&[&[tag::SUCCEED], &*body].concat(), [only(beside).map_err(ControlError::Talk)?]);
+        Ok(succession)
     }
 }
 
@@ -263,11 +297,13 @@ mod tests {
         };
         let settings = written(&settings).unwrap();
         assert!(matches!(told(tag::BEGIN, &settings, 1), Ok(Some(Order::Begin { .. }))));
+        assert!(matches!(told(tag::SUCCEED, &settings, 1), Ok(Some(Order::Succeed { .. }))));
         for (tag, body, beside) in [
             (tag::RESOLVERS, &b""[..], 0),
             (tag::RESOLVERS, b"", 2),
             (tag::BEGIN, &settings, 0),
             (tag::BEGIN, b"{}", 1),
+            (tag::SUCCEED, &settings, 0),
             (b'x', b"", 0),
         ] {
             let told = told(tag, body, beside);

@@ -49,7 +49,7 @@ use crate::address::Inner;
 use crate::control::{self, Order};
 use crate::dns::names::Names;
 use crate::policy::Policy;
-use crate::router::{self, Doing, Ports, Router, RouterError};
+use crate::router::{self, At, Doing, Ports, Router, RouterError};
 
 /// How many events are taken at a time.
 const EVENTS: usize = 128;
@@ -170,27 +170,31 @@ struct Netd {
 /// The router could not be made: the other end was told.
 pub fn serve(control: OwnedFd) -> Result<(), RouterError> {
     let doing = "hear what is asked for";
-    let (settings, container) = match control::next(&control, RecvFlags::empty()).doing(doing)? {
-        Some(Order::Begin { settings, container }) => (settings, container),
+    let (settings, at) = match control::next(&control, RecvFlags::empty()).doing(doing)? {
+        Some(Order::Begin { settings, container }) => (settings, At::NewFor(container)),
+        Some(Order::Succeed { settings, router }) => (settings, At::There(router)),
         Some(_) => return Err(Errno::BADMSG).doing(doing),
         None => return Ok(()),
     };
+    // It was started by a descriptor, perhaps, whose number would be its name.
+    rustix::thread::set_name(control::PROCESS_NAME).ok();
     raise_limits();
-    match Netd::start(
-        control.try_clone().map_err(|_full| Errno::MFILE).doing("copy a descriptor")?,
-        &container,
-        *settings,
-    ) {
+    let is_heard = matches!(at, At::NewFor(_));
+    let copy = control.try_clone().map_err(|_full| Errno::MFILE).doing("copy a descriptor")?;
+    match Netd::start(copy, at, *settings) {
         Ok(mut netd) => {
-            drop(container);
-            control::ready(&control, netd.router.namespace.as_fd(), &netd.inner)
-                .doing("say that all is ready")?;
+            if is_heard {
+                control::ready(&control, netd.router.namespace.as_fd(), &netd.inner)
+                    .doing("say that all is ready")?;
+            }
             drop(control);
             netd.run().doing("wait for packets")
         }
         Err(error) => {
-            // Who does not listen will see that we are gone.
-            control::failed(&control, &error).ok();
+            if is_heard {
+                // Who does not listen will see that we are gone.
+                control::failed(&control, &error).ok();
+            }
             Err(error)
         }
     }
@@ -209,13 +213,9 @@ fn most_flows() -> usize {
 }
 
 impl Netd {
-    fn start(
-        control: OwnedFd,
-        container: &OwnedFd,
-        settings: control::Settings,
-    ) -> Result<Self, RouterError> {
+    fn start(control: OwnedFd, at: At, settings: control::Settings) -> Result<Self, RouterError> {
         let pool = Arc::new(Pool::default());
-        let (router, inner) = route(&pool, container, settings.inner)?;
+        let (router, inner) = route(&pool, at, settings.inner)?;
         let epoll = epoll::create(CreateFlags::CLOEXEC).doing("wait for packets")?;
         let policy = Policy::new(inner, settings.options);
         let netd = Self {
@@ -374,7 +374,7 @@ impl Netd {
         match order {
             Order::Resolvers(file) => self.ask_others(&file),
             // There is one beginning.
-            Order::Begin { .. } => Err(Errno::BADMSG),
+            Order::Begin { .. } | Order::Succeed { .. } => Err(Errno::BADMSG),
         }
     }
 
@@ -411,14 +411,12 @@ impl Netd {
 }
 
 /// Has a thread make the router, which then stays there to make sockets.
-fn route(pool: &Arc<Pool>, container: &OwnedFd, inner: Inner) -> Result<(Router, Inner), RouterError> {
+fn route(pool: &Arc<Pool>, at: At, inner: Inner) -> Result<(Router, Inner), RouterError> {
     let (says, hears) = mpsc::sync_channel(1);
     let pool = Arc::clone(pool);
-    let container = container.try_clone().map_err(|_full| Errno::MFILE).doing("copy a descriptor")?;
     let thread = std::thread::Builder::new().name("router".to_owned()).spawn(move || {
-        let built = router::build(container.as_fd(), &inner);
+        let built = router::build(at, &inner);
         let works = built.is_ok();
-        drop(container);
         // Nobody listens only where the process ends.
         if says.send(built).is_ok() && works && sandbox::enter_router().is_ok() {
             pool.serve();

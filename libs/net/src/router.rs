@@ -18,7 +18,8 @@
 //! used from the host's namespace. [`build`] leaves its thread in N.
 //!
 //! # Failure
-//! N, and the container's interface with it, is gone when nobody has a descriptor of it.
+//! N, and the container's interface with it, is gone when nobody has a descriptor of it. It outlives a process that serves it,
+//! whose supervisor has one; the next process opens anew what went with the last.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -110,8 +111,27 @@ pub(crate) struct Ports {
     pub(crate) long_questions: OwnedFd,
 }
 
-/// Makes a router for the container in a network namespace. The calling thread is in the router's from then on.
-pub(crate) fn build(container: BorrowedFd<'_>, inner: &Inner) -> Result<(Router, Inner), RouterError> {
+/// Where a router is.
+#[derive(Debug)]
+pub(crate) enum At {
+    /// In a namespace that is still to be made, for the container in this one.
+    NewFor(OwnedFd),
+    /// In this one, where all is there but what dies with a process.
+    There(OwnedFd),
+}
+
+/// Makes a router, or opens one. The calling thread is in its namespace from then on.
+pub(crate) fn build(at: At, inner: &Inner) -> Result<(Router, Inner), RouterError> {
+    match at {
+        At::NewFor(container) => make(container.as_fd(), inner),
+        At::There(namespace) => {
+            enter(namespace.as_fd())?;
+            Ok((Router::open(namespace, inner)?, *inner))
+        }
+    }
+}
+
+fn make(container: BorrowedFd<'_>, inner: &Inner) -> Result<(Router, Inner), RouterError> {
     move_into_new_network().doing("make a network namespace")?;
     let namespace = own_namespace()?;
     let kernel = Netlink::route()?;
@@ -123,13 +143,21 @@ pub(crate) fn build(container: BorrowedFd<'_>, inner: &Inner) -> Result<(Router,
     let inner = with_addresses(&kernel, inner)?;
     do_not_check_ways_back()?;
     Netlink::netfilter()?.perform(&nft::table(&rules(&inner)))?;
-    let tap = options::tap(OWN.index, &tap::program()).doing("watch for first packets")?;
-    let ports = networks(&inner).map(Ports::open).collect::<Result<_, _>>()?;
+    let router = Router::open(namespace, &inner)?;
     enter(container)?;
     let reached = reach_out(&inner);
-    enter(namespace.as_fd())?;
+    enter(router.namespace.as_fd())?;
     reached?;
-    Ok((Router { namespace, tap, ports }, inner))
+    Ok((router, inner))
+}
+
+impl Router {
+    /// What dies with a process, in the namespace of this thread.
+    fn open(namespace: OwnedFd, inner: &Inner) -> Result<Self, RouterError> {
+        let tap = options::tap(OWN.index, &tap::program()).doing("watch for first packets")?;
+        let ports = networks(inner).map(Ports::open).collect::<Result<_, _>>()?;
+        Ok(Self { namespace, tap, ports })
+    }
 }
 
 /// The namespace that this thread is in.

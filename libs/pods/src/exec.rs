@@ -229,13 +229,13 @@ pub fn foreground(
         Joined::Ours(Running { pidfd, terminal, notices, .. }) => {
             started(notices);
             let terminal = terminal.map(facing);
-            Ok(Finish::Ended(watch.wait(Waited::alone(pidfd.as_fd()), terminal.as_ref())?))
+            Ok(Finish::Ended(watch.wait(Waited::alone(pidfd.as_fd()), terminal.as_ref(), None)?))
         }
         Joined::Leashed(Running { pid, pidfd, terminal, notices, .. }, leash) => {
             started(notices);
             let terminal = terminal.map(facing).ok_or(LaunchError::Ended)?;
             let waited = Waited { ends: leash.holder(), hears: pidfd.as_fd() };
-            match watch.wait(waited, Some(&terminal))? {
+            match watch.wait(waited, Some(&terminal), None)? {
                 End::Left => {
                     leash.release(terminal.master()).map_err(ExecError::Leave)?;
                     Ok(Finish::Left(pid))

@@ -1,13 +1,21 @@
 //! `--network`: what of the world a container reaches, and how the words of podman's two helper programs are understood.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use ctr_core::file::{self, FileError};
+use ctr_core::{atomic, limits};
 use ctr_net::address::{AddressError, Inner, Prefix};
 use ctr_net::control::Settings;
 use ctr_net::dns::names::Called;
 use ctr_net::dns::resolv_conf::ResolvConf;
 pub use ctr_net::netd::serve;
 use ctr_net::policy::{HostAccess, HostAccessError, Options};
+use ctr_sys::monitor::COUNT_NAME;
 use serde::{Deserialize, Serialize};
 
+use crate::containers::Container;
 use crate::namespaces::{Mode, ModeError, of_container};
 
 /// The verb of the process that serves a network: it calls [`serve`].
@@ -147,6 +155,21 @@ impl UserNetwork {
         // The network was checked when it was asked for.
         self.try_inner().unwrap_or_default()
     }
+}
+
+/// How many of those that served a container's network have ended since its start, so that others came after them.
+#[must_use]
+pub fn ended(container: &Container) -> u64 {
+    file::read_json(&container.folder.join(count()), limits::RECORD).unwrap_or_default()
+}
+
+/// Another start begins.
+pub(crate) fn forget_ended(folder: &Path) -> Result<(), FileError> {
+    atomic::remove(&folder.join(count()))
+}
+
+fn count() -> &'static OsStr {
+    OsStr::from_bytes(COUNT_NAME.to_bytes())
 }
 
 #[cfg(test)]

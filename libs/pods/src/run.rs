@@ -46,6 +46,7 @@ use ctr_core::lock::Waiting;
 use ctr_core::paths::Dirs;
 use ctr_core::platform::Platform;
 use ctr_store::{Image, Store};
+use ctr_sys::monitor::Death;
 use ctr_userns::entry::{self, Begun};
 use ctr_userns::level_b::Flags;
 
@@ -102,6 +103,8 @@ pub enum Note {
     NoSource(PathBuf),
     /// Something that every container should get a copy of, and why this one does not.
     NotCopied(PathBuf, String),
+    /// The process that serves the network has ended, and another one serves.
+    Network(Death),
     /// `-t` without a terminal to read from.
     NoTerminal,
     /// All of the container is there but its command.

@@ -70,6 +70,25 @@ impl<'a> Waited<'a> {
     }
 }
 
+/// What goes on beside a container, and is looked after while that is waited for.
+pub trait Aside {
+    /// What can be read once it needs somebody.
+    fn watched(&self) -> Option<BorrowedFd<'_>>;
+    /// When it does in any case, by [`now`].
+    fn deadline(&self) -> Option<u64>;
+    /// Somebody comes.
+    fn look(&mut self, now: u64);
+}
+
+/// The steady time in nanoseconds.
+#[must_use]
+pub fn now() -> u64 {
+    let now = ctr_sys::time::steady();
+    now.tv_sec.cast_unsigned() * SECOND + now.tv_nsec.cast_unsigned()
+}
+
+const SECOND: u64 = 1_000_000_000;
+
 /// Waiting failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SuperviseError {
@@ -148,17 +167,25 @@ impl Watch {
     ///
     /// # Errors
     /// A call failed that cannot fail; the container is killed with us.
-    pub fn wait(&self, waited: Waited<'_>, terminal: Option<&Terminal>) -> Result<End, SuperviseError> {
+    pub fn wait(
+        &self,
+        waited: Waited<'_>,
+        terminal: Option<&Terminal>,
+        mut aside: Option<&mut dyn Aside>,
+    ) -> Result<End, SuperviseError> {
         let Waited { ends, hears } = waited;
         let timer = self.rules.timeout.map(timer).transpose()?;
         let mut relay = terminal.map(Relay::new).transpose().map_err(SuperviseError::Terminal)?;
         let mut timed_out = false;
         let mut calm = Some(CALM);
         loop {
-            let ready = self.poll(ends, timer.as_ref(), relay.as_ref(), calm.as_ref())?;
+            let ready = self.poll(ends, timer.as_ref(), relay.as_ref(), (aside.as_deref(), calm.as_ref()))?;
             if !ready.any() && calm.take().is_some() {
                 // It is only about how much memory we hold.
                 ctr_sys::memory::release_program().ok();
+            }
+            if let Some(aside) = aside.as_deref_mut() {
+                aside.look(now());
             }
             if ready.signal {
                 self.take_signals(hears, relay.as_mut())?;
@@ -190,7 +217,7 @@ impl Watch {
         ends: BorrowedFd<'_>,
         timer: Option<&OwnedFd>,
         relay: Option<&Relay<'_>>,
-        patience: Option<&Timespec>,
+        (aside, patience): (Option<&dyn Aside>, Option<&Timespec>),
     ) -> Result<Ready, SuperviseError> {
         let watch = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let (input, output) = relay.map_or((None, None), Relay::interest);
@@ -200,16 +227,22 @@ impl Watch {
             timer.map(|timer| watch(timer.as_fd())),
             input,
             output,
+            aside.and_then(Aside::watched).map(watch),
         ];
+        let rest = aside.and_then(Aside::deadline).map(|until| {
+            let left = until.saturating_sub(now());
+            Timespec { tv_sec: (left / SECOND).cast_signed(), tv_nsec: (left % SECOND).cast_signed() }
+        });
+        let patience = [patience.copied(), rest].into_iter().flatten().min();
         let mut fds = Vec::with_capacity(asked.len());
         let places = asked.map(|fd| fd.map(|fd| fds.push(fd)).map(|()| fds.len() - 1));
-        match poll(&mut fds, patience) {
+        match poll(&mut fds, patience.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(failed("poll")(errno)),
         }
-        let [ended, signal, timer, input, output] =
+        let [ended, signal, timer, input, output, aside] =
             places.map(|place| place.is_some_and(|at| !fds[at].revents().is_empty()));
-        Ok(Ready { ended, signal, timer, input, output })
+        Ok(Ready { ended, signal, timer, input, output, aside })
     }
 
     fn take_signals(
@@ -251,11 +284,12 @@ struct Ready {
     timer: bool,
     input: bool,
     output: bool,
+    aside: bool,
 }
 
 impl Ready {
     const fn any(&self) -> bool {
-        self.ended || self.signal || self.timer || self.input || self.output
+        self.ended || self.signal || self.timer || self.input || self.output || self.aside
     }
 }
 

@@ -302,6 +302,7 @@ pub(super) fn tell(ui: &Ui, note: &Note) {
         Note::NotCopied(path, why) => {
             ui.warn(&format!("Failed to mount subscriptions, skipping {}: {why}", path.display()));
         }
+        Note::Network(death) => ui.warn(&death.to_string()),
         // Whoever logs events takes that.
         Note::Made(_) | Note::Initialized(_) | Note::Running(_) => {}
         Note::NoTerminal => {

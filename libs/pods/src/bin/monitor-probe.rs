@@ -128,12 +128,11 @@ fn run(path: &Path, request: &str) -> Outcome {
         ready: Some(stdout),
         memory_events: memory_events.as_ref().map(AsFd::as_fd),
         gate: None,
-        netd: None,
-        router: None,
+        network: None,
         timeout: request.timeout,
         trusted: [own, own],
     };
-    Err(become_monitor(&task, "0123456789ab", "probe").into())
+    Err(become_monitor(&task, &[], "0123456789ab", "probe").into())
 }
 
 fn terminal() -> rustix::io::Result<(OwnedFd, OwnedFd)> {

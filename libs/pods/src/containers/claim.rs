@@ -18,6 +18,7 @@ use super::sweep::remove_tree;
 use super::{
     Container, Containers, ContainersError, ENDING, GROUP, Kind, LOCK, NEXT, RECORD, STARTING, STATE,
 };
+use crate::network;
 use crate::record::{Record, State, Time};
 
 /// How long a lock that is held is waited for: as long as a reader asks for it, or a monitor takes to leave.
@@ -245,6 +246,7 @@ impl Claim {
     /// # Errors
     /// The directory cannot be written to.
     pub fn begins(&self) -> Result<(), ContainersError> {
+        network::forget_ended(&self.dir)?;
         Ok(atomic::remove(&self.dir.join(ENDING))?)
     }
 

@@ -4,17 +4,21 @@ use std::borrow::Cow;
 use std::os::fd::AsFd;
 
 use ctr_core::lock::{Lock, Waiting};
+use ctr_net::control::Netd;
 use ctr_store::Image;
 use ctr_userns::level_a::LevelA;
 use ctr_userns::level_b::{Choice, Plan};
 
 use super::container::{Container, OwnPaths};
 use super::join::{Joined, Target};
+use super::kept::open_folder;
+use super::network::{Network, Tended};
 use super::share::Shares;
 use super::streams::Streams;
 use super::{Host, Note, RunError, check_preserved, check_subscriptions, enter, find, flags, now, root};
 use crate::containers::{Containers, Kind};
 use crate::dependencies;
+use crate::network::VERB;
 use crate::request::Request;
 use crate::supervise::{End, Rules, Waited, Watch};
 use crate::volumes::{self as all_volumes, Found};
@@ -106,6 +110,13 @@ impl Container<'_> {
         let (started, watch) = self.start(a, plan, joined, streams, |_| Ok(Watch::begin(rules)?), note)?;
         note(Note::Running(self.who()));
         root::tidy(self);
-        Ok(watch.wait(Waited::alone(started.running.pidfd.as_fd()), None)?)
+        let waited = Waited::alone(started.running.pidfd.as_fd());
+        let Some(Network { netd, succession }) = started.network else {
+            return Ok(watch.wait(waited, None, None)?);
+        };
+        let arguments = Netd::arguments(VERB);
+        let folder = open_folder(&self.claim.dir)?;
+        let mut network = Tended::new(netd, (&succession, &arguments), folder, note)?;
+        Ok(watch.wait(waited, None, Some(&mut network))?)
     }
 }

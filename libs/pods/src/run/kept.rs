@@ -25,6 +25,7 @@ use std::path::Path;
 use ctr_core::Digest;
 use ctr_core::file::FileError;
 use ctr_core::lock::Waiting;
+use ctr_net::control::Netd;
 use ctr_runtime::monitor::become_monitor;
 use ctr_store::Image;
 use ctr_sys::clone::{Child, Half, SingleThreaded, split};
@@ -39,6 +40,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions, setsid, waitid};
 
 use super::join::Target;
+use super::network::{self, Network};
 use super::share::Shares;
 use super::streams::Streams;
 use super::{
@@ -49,6 +51,7 @@ use crate::attach::Connection;
 use crate::containers::{Claim, Container as Known, Containers, Kind};
 use crate::dependencies;
 use crate::happened::Who;
+use crate::network::VERB;
 use crate::request::{LogDriver, Request, Source};
 use crate::volumes::{self, Found};
 
@@ -413,6 +416,12 @@ impl Held {
         }
         let ended = Strings::new(&arguments).ok_or(RunError::Monitor(Errno::INVAL))?;
         let Streams { input, output, .. } = &started.streams;
+        let successors = Netd::arguments(VERB);
+        let network = started.network.as_ref().map(|Network { netd, succession }| {
+            network::described(netd.control.as_fd(), netd.process.as_fd(), succession, &successors)
+        });
+        let network = network.transpose()?;
+        let beside = started.network.as_ref().map_or(&[][..], |network| &network.succession.beside);
         let task = Task {
             lock: self.claim.lock().as_fd(),
             folder: folder.as_fd(),
@@ -438,12 +447,11 @@ impl Held {
             ready: Some(link.ready.as_fd()),
             memory_events: events.as_ref().map(AsFd::as_fd),
             gate: started.running.gate.as_ref().map(AsFd::as_fd),
-            netd: started.network.as_ref().map(|network| network.control.as_fd()),
-            router: started.network.as_ref().map(|network| network.router.as_fd()),
+            network,
             timeout: self.request.timeout.map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
             trusted: [own_user, namespace_of_this_process()?],
         };
-        Ok(become_monitor(&task, self.claim.id.short(), &self.claim.name))
+        Ok(become_monitor(&task, beside, self.claim.id.short(), &self.claim.name))
     }
 
     /// The folder and the name of the log.
@@ -470,7 +478,7 @@ fn own_folder_of_log(request: &mut Request, id: &str) -> Result<(), RunError> {
     Ok(())
 }
 
-fn open_folder(path: &Path) -> Result<OwnedFd, RunError> {
+pub(super) fn open_folder(path: &Path) -> Result<OwnedFd, RunError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = rustix::fs::openat(CWD, path, flags, Mode::empty());
     Ok(opened.map_err(|errno| FileError::new("open", path, errno))?)

@@ -1,26 +1,31 @@
 //! The process that serves a container's network, from its start to its being kept.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use ctr_core::{file, limits};
-use ctr_net::control::{ControlError, Netd};
+use ctr_net::control::{ControlError, Netd, Succession};
 use ctr_net::dns::names::Called;
 use ctr_net::dns::resolv_conf::ResolvConf;
 use ctr_runtime::launch::Begun;
+use ctr_sys::monitor::{Network as Described, Script, Serving};
+use ctr_sys::step::Strings;
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
 use rustix::process::Pid;
 
-use super::RunError;
+use super::{Note, RunError};
 use crate::network::{UserNetwork, VERB};
+use crate::supervise::{Aside, now};
 
 /// A network that is served for as long as this is there.
 #[derive(Debug)]
 pub(super) struct Network {
-    /// Its end is that process' end.
-    pub(super) control: OwnedFd,
-    /// The router's namespace: it outlives that process with us, and the container's interface with it.
-    pub(super) router: OwnedFd,
+    /// Who serves it now.
+    pub(super) netd: Netd,
+    /// What the next one is told. The router's namespace is in it: that outlives the process with us, and the container's
+    /// interface with it.
+    pub(super) succession: Succession,
 }
 
 /// What is understood of the host's `resolv.conf`; without one it is the host itself that is asked.
@@ -54,7 +59,66 @@ impl Arriving {
             .asked
             .settings(self.called, of_host())
             .map_err(|error| ControlError::Failed(error.to_string()))?;
-        let (_inner, router) = self.netd.serve(&settings, namespace.as_fd())?;
-        Ok(Network { control: self.netd.into_control(), router })
+        let succession = self.netd.serve(&settings, namespace.as_fd())?;
+        Ok(Network { netd: self.netd, succession })
+    }
+}
+
+/// A network that the waiting command looks after.
+pub(super) struct Tended<'a> {
+    serving: Serving<'a, &'a [OwnedFd]>,
+    /// This program, which the next one is too.
+    program: OwnedFd,
+    /// The container's.
+    folder: OwnedFd,
+    note: &'a mut dyn FnMut(Note),
+}
+
+impl<'a> Tended<'a> {
+    /// Looks after a network from now on; the arguments are [`Netd::arguments`].
+    pub(super) fn new(
+        netd: Netd,
+        (succession, arguments): (&'a Succession, &'a [u8]),
+        folder: OwnedFd,
+        note: &'a mut dyn FnMut(Note),
+    ) -> Result<Self, RunError> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let program = openat(CWD, c"/proc/self/exe", flags, Mode::empty()).map_err(ControlError::Talk)?;
+        let network = described(netd.control, netd.process, succession, arguments)?;
+        let serving = Serving::new(network, &succession.beside[..], now());
+        Ok(Self { serving, program, folder, note })
+    }
+}
+
+/// The same for [`ctr_sys::monitor`].
+pub(super) fn described<'a, F>(
+    control: F,
+    process: F,
+    succession: &'a Succession,
+    arguments: &'a [u8],
+) -> Result<Described<'a, F>, ControlError> {
+    let bad = || ControlError::Talk(Errno::INVAL);
+    Ok(Described {
+        control,
+        process,
+        arguments: Strings::new(arguments).ok_or_else(bad)?,
+        script: Script::new(&succession.script).ok_or_else(bad)?,
+    })
+}
+
+impl Aside for Tended<'_> {
+    fn watched(&self) -> Option<BorrowedFd<'_>> {
+        self.serving.process()
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        self.serving.deadline()
+    }
+
+    fn look(&mut self, now: u64) {
+        self.serving.look(self.folder.as_fd(), now);
+        if let Some(death) = self.serving.go_on(self.program.as_fd(), now) {
+            (self.note)(Note::Network(death));
+        }
     }
 }

@@ -11,11 +11,12 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::{Errno, FdFlags, Result};
 
 use super::{LOCK_AT, MAX_FDS, TASK_AT};
-use crate::raw;
+use crate::clone::{Half, SingleThreaded, leave, split};
 use crate::step::Strings;
+use crate::{raw, signals};
 
 /// Where descriptors are copied to before they are given their numbers, so that none overwrites another.
-const ASIDE: i32 = 64;
+const ASIDE: i32 = 512;
 
 /// The most arguments of a program.
 const MAX_ARGUMENTS: usize = 256;
@@ -155,6 +156,37 @@ pub fn become_ended(program: BorrowedFd<'_>, arguments: Strings<'_>, environment
         return errno;
     }
     exec(program, arguments, environment)
+}
+
+/// Starts a program with a descriptor as its standard input, and no other of ours: a child, as a pidfd.
+///
+/// # Errors
+/// There can be no more processes, or there is more than one thread here.
+pub(super) fn start(
+    program: BorrowedFd<'_>,
+    arguments: Strings<'_>,
+    input: BorrowedFd<'_>,
+) -> Result<OwnedFd> {
+    match split(&SingleThreaded::here()?)? {
+        Half::Parent(child) => Ok(child.pidfd),
+        Half::Child => {
+            // Nobody is left to be told why it could not; that it ended is seen.
+            run(program, arguments, input).ok();
+            leave(125)
+        }
+    }
+}
+
+fn run(program: BorrowedFd<'_>, arguments: Strings<'_>, input: BorrowedFd<'_>) -> Result<Errno> {
+    // Keys that are typed at a terminal are not for it, and what we ignore or read is none of its business.
+    rustix::process::setpgid(None, None)?;
+    signals::ignore_only(signals::Set::EMPTY)?;
+    let null_device = rustix::fs::openat(CWD, c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    place(input, 0)?;
+    place(null_device.as_fd(), 1)?;
+    place(null_device.as_fd(), 2)?;
+    forget_at_exec(TASK_AT)?;
+    Ok(exec(program, arguments, Environment::none()))
 }
 
 fn exec(program: BorrowedFd<'_>, arguments: Strings<'_>, environment: Environment) -> Errno {

@@ -10,7 +10,8 @@
 //! ```
 //! It is one process all the way, so init keeps its parent and the lock its holder. What the monitor is to do is a
 //! [`Task`]: its scalars lie in a memory file at [`TASK_AT`], its descriptors follow at the numbers behind that, in the
-//! order in which [`Task::map`] visits them; the lock is the first of them and stays at [`LOCK_AT`] to the end.
+//! order in which [`Task::map`] visits them; the lock is the first of them and stays at [`LOCK_AT`] to the end. Behind those are
+//! the descriptors of the network's [`Script`].
 //!
 //! # Protocol
 //! Sequenced packets of at most [`MESSAGE`] bytes; the first byte of each is its kind ([`kind`]).
@@ -27,13 +28,17 @@ use core::ffi::CStr;
 
 mod launch;
 mod proof;
+mod script;
+mod serving;
 mod socket;
 mod task;
 
 pub use launch::{Environment, become_ended, become_monitor, inherited_lock};
 pub use proof::{user_namespace, user_of_peer};
+pub use script::{Message, Script};
+pub use serving::{Beside, COUNT_NAME, Death, Serving};
 pub use socket::{connect, listen};
-pub use task::{FileId, Log, Output, Task};
+pub use task::{FileId, Log, Network, Output, Task};
 
 /// The name of the socket in a container's folder that clients connect to.
 pub const SOCKET_NAME: &CStr = c"attach";
@@ -50,8 +55,8 @@ pub const TASK_AT: i32 = 3;
 /// The descriptor of the container's lock, in the monitor and in the program that it becomes in the end.
 pub const LOCK_AT: i32 = 4;
 
-/// The most descriptors that a task has.
-pub const MAX_FDS: usize = 16;
+/// The most descriptors that a task has, those of its network's script included.
+pub const MAX_FDS: usize = 400;
 
 /// The most bytes of an encoded task.
 pub const MAX_TASK: usize = 32 << 10;

@@ -1,5 +1,6 @@
 //! The task of a monitor, and its encoding.
 
+use super::Script;
 use crate::step::{Field, Reader, Sink, Strings};
 
 /// Which file, for the kernel.
@@ -40,6 +41,19 @@ pub struct Log<'a, F> {
     pub files: u32,
 }
 
+/// How the network of a container is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network<'a, F> {
+    /// The socket to the process that serves it, which ends when nobody has it.
+    pub control: F,
+    /// That process, a pidfd; the monitor is its parent.
+    pub process: F,
+    /// The arguments of the next one, its name first: the program is that which comes in the end.
+    pub arguments: Strings<'a>,
+    /// What the next one is told; the descriptors follow those of the task.
+    pub script: Script<'a>,
+}
+
 /// What a monitor does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Task<'a, F> {
@@ -69,10 +83,8 @@ pub struct Task<'a, F> {
     pub memory_events: Option<F>,
     /// The socket to an init whose command waits for a client that says [`START`](super::kind::START).
     pub gate: Option<F>,
-    /// The socket to the process that serves the network, which ends when nobody has it.
-    pub netd: Option<F>,
-    /// The namespace between the container's network and the host's, which goes when nobody has it.
-    pub router: Option<F>,
+    /// The container's network, if it has one of its own.
+    pub network: Option<Network<'a, F>>,
     /// How long the container may run, in milliseconds; 0 is for ever.
     pub timeout: u64,
     /// The user namespaces whose processes may be clients: U and A.
@@ -112,8 +124,12 @@ impl<'a, F> Task<'a, F> {
             ready: self.ready.map(&mut hold),
             memory_events: self.memory_events.map(&mut hold),
             gate: self.gate.map(&mut hold),
-            netd: self.netd.map(&mut hold),
-            router: self.router.map(&mut hold),
+            network: self.network.map(|network| Network {
+                control: hold(network.control),
+                process: hold(network.process),
+                arguments: network.arguments,
+                script: network.script,
+            }),
             timeout: self.timeout,
             trusted: self.trusted,
         }
@@ -129,8 +145,13 @@ impl<'a, F> Task<'a, F> {
         }
         .put(sink);
         let maybe = [&self.input, &self.listener, &self.client, &self.ready, &self.memory_events, &self.gate];
-        for there in maybe.into_iter().chain([&self.netd, &self.router]) {
+        for there in maybe {
             there.is_some().put(sink);
+        }
+        self.network.is_some().put(sink);
+        if let Some(network) = &self.network {
+            network.arguments.put(sink);
+            network.script.put(sink);
         }
         self.log.is_some().put(sink);
         if let Some(log) = &self.log {
@@ -162,11 +183,19 @@ impl<'a> Task<'a, ()> {
         let mut there = || bool::take(from).map(|there| there.then_some(()));
         let [input, listener, client, ready, memory_events, gate] =
             [there()?, there()?, there()?, there()?, there()?, there()?];
-        let [netd, router] = [there()?, there()?];
-        let log = match there()? {
-            None => None,
-            Some(folder) => Some(Log {
-                folder,
+        let network = match bool::take(from)? {
+            false => None,
+            true => Some(Network {
+                control: (),
+                process: (),
+                arguments: Strings::take(from)?,
+                script: Script::take(from)?,
+            }),
+        };
+        let log = match bool::take(from)? {
+            false => None,
+            true => Some(Log {
+                folder: (),
                 name: <&[u8]>::take(from)?,
                 limit: u64::take(from)?,
                 files: u32::take(from)?,
@@ -189,8 +218,7 @@ impl<'a> Task<'a, ()> {
             ready,
             memory_events,
             gate,
-            netd,
-            router,
+            network,
             timeout,
             trusted,
         };
@@ -206,6 +234,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::Message;
     use super::*;
 
     fn bytes<F>(task: &Task<'_, F>) -> Vec<u8> {
@@ -229,8 +258,7 @@ mod tests {
             ready: Some(()),
             memory_events: None,
             gate: None,
-            netd: None,
-            router: None,
+            network: None,
             timeout: 7,
             trusted: [FileId { dev: 1, ino: 2 }, FileId { dev: 3, ino: 4 }],
         }
@@ -241,7 +269,7 @@ mod tests {
         let mut expected = Vec::new();
         expected.extend_from_slice(&16_u32.to_ne_bytes());
         expected.extend_from_slice(b"ctr-run\0__ended\0");
-        expected.extend_from_slice(&[PIPES, 0, 1, 0, 1, 0, 0, 0, 0, 1]);
+        expected.extend_from_slice(&[PIPES, 0, 1, 0, 1, 0, 0, 0, 1]);
         expected.extend_from_slice(&7_u32.to_ne_bytes());
         expected.extend_from_slice(b"ctr.log");
         expected.extend_from_slice(&10_u64.to_ne_bytes());
@@ -279,7 +307,7 @@ mod tests {
         #[test]
         fn what_was_encoded_is_decoded(
             kind in 0_u8..3,
-            there in any::<[bool; 7]>(),
+            there in any::<[bool; 8]>(),
             name in proptest::collection::vec(any::<u8>(), 0..40),
             words in proptest::collection::vec("[^\0]{0,9}", 0..5),
             numbers in any::<[u64; 6]>(),
@@ -290,7 +318,10 @@ mod tests {
                 ended.extend_from_slice(word.as_bytes());
                 ended.push(0);
             }
-            let [input, listener, client, ready, memory_events, gate, log] = there.map(|there| there.then_some(()));
+            let [input, listener, client, ready, memory_events, gate, log, network] =
+                there.map(|there| there.then_some(()));
+            let mut script: Vec<u8> = Vec::new();
+            Message { words: &name, descriptors: 3 }.encode(&mut |piece: &[u8]| script.extend_from_slice(piece));
             let [limit, timeout, a, b, c, d] = numbers;
             let task = Task {
                 ended: Strings::new(&ended).unwrap(),
@@ -300,6 +331,12 @@ mod tests {
                     _ => Output::Terminal(()),
                 },
                 input, listener, client, ready, memory_events, gate,
+                network: network.map(|()| Network {
+                    control: (),
+                    process: (),
+                    arguments: Strings::new(&ended).unwrap(),
+                    script: Script::new(&script).unwrap(),
+                }),
                 log: log.map(|folder| Log { folder, name: &name, limit, files }),
                 timeout,
                 trusted: [FileId { dev: a, ino: b }, FileId { dev: c, ino: d }],

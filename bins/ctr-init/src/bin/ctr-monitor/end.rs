@@ -6,7 +6,7 @@
 use ctr_sys::decimal::{DIGITS, digits};
 use ctr_sys::monitor::{Environment, NEXT_NAME, SOCKET_NAME, STATE_NAME, become_ended};
 use ctr_sys::step::Strings;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
@@ -132,6 +132,11 @@ impl ExitFile {
             return Err(Errno::IO);
         }
         rustix::fs::renameat(&self.folder, Self::TEMPORARY, &self.folder, Self::NAME)
+    }
+
+    /// Where it will lie.
+    pub(crate) fn folder(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
     }
 
     /// What was to be true once the command runs is true from now on.

@@ -9,6 +9,7 @@
 //! container ── pipes or terminal ──> chunk ──> log
 //!                                        └───> clients (the chunk stays until each of them has it)
 //! clients ── input, sizes ──> input buffer ──> pipe or terminal
+//! the end of who serves the network ──> the next one ([`ctr_sys::monitor::Serving`])
 //! init's end ──> what is still in the pipes ──> exit.json ──> clients are told ──> exec of `ctr-run __ended`
 //! ```
 //! There is one chunk at a time, so the slowest client sets the pace: the starting command's own client for as long as it
@@ -38,6 +39,7 @@ mod input;
 mod log;
 mod memory;
 mod monitor;
+mod network;
 mod output;
 mod stamp;
 #[cfg(freestanding)]
@@ -54,6 +56,7 @@ use rustix::process::Signal;
 
 use crate::memory::Memory;
 use crate::monitor::Monitor;
+use crate::network::Inherited;
 
 /// The exit code when it was run by anybody but a launcher, or cannot become what it should.
 const USELESS: i32 = 125;
@@ -88,7 +91,9 @@ fn run(_argument: Option<&CStr>, environment: Environment) -> i32 {
         next += 1;
         fd
     });
-    let ended = Monitor::new(task, message, log, input).run();
+    // SAFETY: and those of the script behind them.
+    let beside = unsafe { Inherited::behind(next, &task) };
+    let ended = Monitor::new(task, beside, message, log, input).run();
     // If that fails, the next command that looks at the container does what it would have done.
     ended.become_next(environment);
     USELESS

@@ -1,6 +1,6 @@
 //! The loop.
 
-use ctr_sys::monitor::{FileId, Log as LogTask, MESSAGE, Task, kind};
+use ctr_sys::monitor::{FileId, Log as LogTask, MESSAGE, Serving, Task, kind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -10,14 +10,15 @@ use crate::client::{self, Client, Gone, PATIENCE};
 use crate::end::{Ended, Exit, ExitFile};
 use crate::gate::{Gate, answer};
 use crate::input::{Input, never_wait, sink};
-use crate::log::Log;
+use crate::log::{Log, Stream};
 use crate::memory::release;
+use crate::network::{Inherited, LINE, line};
 use crate::output::{Read, Source, sources};
 
 /// The starting command's client is the first.
 const CLIENTS: usize = 1 + client::MAX;
-/// Init, the gate, the listener, input, two sources, and clients.
-const WAITED: usize = 6 + CLIENTS;
+/// Init, the network, the gate, the listener, input, two sources, and clients.
+const WAITED: usize = 7 + CLIENTS;
 
 /// How long nothing happens before memory is given back, in nanoseconds. Then it sleeps until something does.
 const CALM: u64 = 1_000_000_000;
@@ -26,6 +27,7 @@ const CALM: u64 = 1_000_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Subject {
     Init,
+    Network,
     Gate,
     Listener,
     Input,
@@ -55,8 +57,7 @@ pub(crate) struct Monitor<'a> {
     ready: Option<OwnedFd>,
     /// Behind which the command waits for its start.
     gate: Gate,
-    /// What keeps the container's network alive: nothing is said to it.
-    _network: [Option<OwnedFd>; 2],
+    network: Option<Serving<'a, Inherited>>,
     /// How long the container may run; 0 is for ever.
     time: u64,
     /// When its time is up.
@@ -81,6 +82,7 @@ enum Phase {
 impl<'a> Monitor<'a> {
     pub(crate) fn new(
         task: Task<'a, OwnedFd>,
+        beside: Inherited,
         message: &'a mut [u8],
         log: &'a mut [u8],
         input: &'a mut [u8],
@@ -111,7 +113,7 @@ impl<'a> Monitor<'a> {
             length: 0,
             ready: task.ready,
             gate: Gate::new(task.gate),
-            _network: [task.netd, task.router],
+            network: task.network.map(|network| Serving::new(network, beside, now())),
             time: task.timeout.saturating_mul(1_000_000),
             deadline: None,
             timed_out: false,
@@ -144,6 +146,7 @@ impl<'a> Monitor<'a> {
                 match subject {
                     _ if flags.is_empty() => {}
                     Subject::Init => self.begin_to_end(now),
+                    Subject::Network => self.look_at_network(now),
                     Subject::Gate => self.hear_of_start(),
                     Subject::Listener => self.accept(now),
                     Subject::Input => self.input.push(),
@@ -214,6 +217,9 @@ impl<'a> Monitor<'a> {
     fn each_wish<'s>(&'s self, mut add: impl FnMut(Subject, BorrowedFd<'s>, PollFlags)) {
         if self.phase == Phase::Running {
             add(Subject::Init, self.init.as_fd(), PollFlags::IN);
+            if let Some(netd) = self.network.as_ref().and_then(Serving::process) {
+                add(Subject::Network, netd, PollFlags::IN);
+            }
             if let Some(gate) = self.gate.answers() {
                 add(Subject::Gate, gate.as_fd(), PollFlags::IN);
             }
@@ -252,7 +258,8 @@ impl<'a> Monitor<'a> {
             _ => None,
         };
         let calm = (!self.calm).then(|| now.saturating_add(CALM));
-        clients.chain(self.deadline).chain(end).chain(calm).min()
+        let network = self.network.as_ref().and_then(Serving::deadline);
+        clients.chain(self.deadline).chain(network).chain(end).chain(calm).min()
     }
 
     /// Whether a client has not got the message yet.
@@ -314,8 +321,30 @@ impl<'a> Monitor<'a> {
         self.gate.tell(&mut self.clients);
     }
 
+    /// Who serves the network may have ended.
+    fn look_at_network(&mut self, now: u64) {
+        if let Some(network) = &mut self.network {
+            network.look(self.exit_file.folder(), now);
+        }
+    }
+
+    /// The next one may be due.
+    fn go_on_with_network(&mut self, now: u64) {
+        let program = self.ended.program.as_fd();
+        let Some(death) = self.network.as_mut().and_then(|network| network.go_on(program, now)) else {
+            return;
+        };
+        if let Some(log) = &mut self.log {
+            let mut text = [0; LINE];
+            log.write(Stream::Stderr, line(death, &mut text), ctr_sys::time::since_1970());
+        }
+    }
+
     /// Does what it is time for.
     fn expire(&mut self, now: u64) {
+        if self.phase == Phase::Running {
+            self.go_on_with_network(now);
+        }
         if self.phase == Phase::Running && self.deadline.take_if(|until| *until <= now).is_some() {
             self.timed_out = true;
             // It may have ended by itself in this moment.
@@ -381,6 +410,7 @@ impl<'a> Monitor<'a> {
         self.hear_of_start();
         self.phase = Phase::Draining(now);
         self.deadline = None;
+        self.network = None;
         self.input.close();
         self.listener = None;
         self.exit_file.remove_socket();

@@ -8,6 +8,7 @@ use ctr_cli::human::size::human;
 use ctr_cli::template::{Struct, Time, Type, Value};
 use ctr_pods::containers::Container;
 use ctr_pods::exec::session;
+use ctr_pods::network;
 use ctr_pods::record::{HostRecord, MountRecord, Record};
 use ctr_pods::status::{Exit, Status};
 use ctr_pods::stopped;
@@ -65,7 +66,7 @@ pub(super) fn of(container: &Container, status: Status, size: Option<Size>, plac
         .optional("SizeRootFs", "SizeRootFs", size.map_or(0, |size| bytes(size.all)))
         .field("Mounts", mounts(&record.mounts))
         .field("Dependencies", record.dependencies.clone())
-        .field("NetworkSettings", network())
+        .field("NetworkSettings", network(container))
         .field("Namespace", "")
         .field("IsInfra", false)
         .field("IsService", false)
@@ -181,7 +182,7 @@ fn mounts(mounts: &[MountRecord]) -> Value {
     if list.is_empty() { none_of("define.InspectMount") } else { list.into() }
 }
 
-fn network() -> Struct {
+fn network(of: &Container) -> Struct {
     let mut settings = Struct::new("define.InspectNetworkSettings");
     for name in ["EndpointID", "Gateway", "IPAddress"] {
         settings = settings.field(name, "");
@@ -198,6 +199,8 @@ fn network() -> Struct {
         .field("Ports", BTreeMap::<String, Value>::new())
         .field("SandboxKey", "")
         .named("Networks", None, BTreeMap::<String, Value>::new())
+        // How many of those that served it have ended, so that another one came: podman has nothing like it.
+        .optional("Ended", "Ended", i64::try_from(network::ended(of)).unwrap_or(i64::MAX))
 }
 
 fn config(container: &Container) -> Struct {

@@ -1,0 +1,274 @@
+//! The process that serves a container's network, and the next one when it has ended.
+//!
+//! # Theory of operation
+//! ```text
+//! it runs ── ends ──> it is waited for ── a pause, if it was soon ──> the next starts, and is told the script
+//! ```
+//! The namespace between the container and the host outlives such a process, since the script has it beside it; what the process
+//! had open is gone, and its connections ended with a reset. The next one is told everything anew.
+//!
+//! # Process context
+//! The supervisor of a container: the monitor or the command, with one thread, and the parent of each of them.
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, IoSlice, Result};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
+    socketpair,
+};
+use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
+
+use super::launch::start;
+use super::script::{Message, Script};
+use super::task::Network;
+use crate::decimal::{DIGITS, digits};
+use crate::step::Strings;
+
+/// The most descriptors of one message, for the kernel.
+const MOST_BESIDE: usize = 253;
+
+/// The file in a container's folder that says how many of them have ended since its start.
+pub const COUNT_NAME: &core::ffi::CStr = c"network.ended";
+
+/// The descriptors of a script, in their order.
+pub trait Beside {
+    /// One of them.
+    fn get(&self, at: usize) -> Option<BorrowedFd<'_>>;
+}
+
+impl Beside for &[OwnedFd] {
+    fn get(&self, at: usize) -> Option<BorrowedFd<'_>> {
+        <[OwnedFd]>::get(self, at).map(AsFd::as_fd)
+    }
+}
+
+/// One such process.
+#[derive(Debug)]
+struct Netd {
+    /// Its end is that process' end.
+    _control: OwnedFd,
+    process: OwnedFd,
+}
+
+/// How one of them ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Death {
+    /// With an exit code.
+    Exited(u8),
+    /// By a signal.
+    Killed(u8),
+}
+
+impl Death {
+    fn of(process: BorrowedFd<'_>) -> Option<Self> {
+        let status = match waitid(WaitId::PidFd(process), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+            Ok(None) | Err(Errno::INTR) => return None,
+            // Somebody has arranged that nobody can be waited for.
+            Err(_) => return Some(Self::Exited(u8::MAX)),
+            Ok(Some(status)) => status,
+        };
+        let small = |number: Option<i32>| number.and_then(|number| u8::try_from(number).ok());
+        let signal = small(WaitIdStatus::terminating_signal(&status)).map(Self::Killed);
+        let code = small(WaitIdStatus::exit_status(&status)).unwrap_or(u8::MAX);
+        Some(signal.unwrap_or(Self::Exited(code)))
+    }
+
+    /// What is to be said of it once there is another.
+    pub fn tell(self, mut say: impl FnMut(&[u8])) {
+        let (how, number) = match self {
+            Self::Exited(code) => (&b"ended with exit code "[..], code),
+            Self::Killed(signal) => (&b"was ended by signal "[..], signal),
+        };
+        say(b"the process that serves the network ");
+        say(how);
+        say(digits(u64::from(number), &mut [0; DIGITS]));
+        say(b"; its connections were reset, and another one serves now");
+    }
+}
+
+impl core::fmt::Display for Death {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut written = Ok(());
+        self.tell(|part| {
+            let part = core::str::from_utf8(part).unwrap_or_default();
+            written = written.and_then(|()| f.write_str(part));
+        });
+        written
+    }
+}
+
+/// A network that is served for as long as this is there.
+#[derive(Debug)]
+pub struct Serving<'a, B> {
+    netd: Option<Netd>,
+    arguments: Strings<'a>,
+    script: Script<'a>,
+    beside: B,
+    /// How many have ended.
+    ended: u64,
+    /// How the last did, until there is another.
+    last: Option<Death>,
+    pauses: Pauses,
+}
+
+impl<'a, B: Beside> Serving<'a, B> {
+    /// One that runs; the descriptors of its script, and when it is now, in nanoseconds.
+    #[must_use]
+    pub fn new(network: Network<'a, OwnedFd>, beside: B, now: u64) -> Self {
+        let Network { control, process, arguments, script } = network;
+        let netd = Some(Netd { _control: control, process });
+        Self { netd, arguments, script, beside, ended: 0, last: None, pauses: Pauses::new(now) }
+    }
+
+    /// What can be read once it has ended.
+    #[must_use]
+    pub fn process(&self) -> Option<BorrowedFd<'_>> {
+        self.netd.as_ref().map(|netd| netd.process.as_fd())
+    }
+
+    /// When [`Self::go_on`] has something to do, in nanoseconds.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<u64> {
+        self.pauses.until
+    }
+
+    /// It may have ended: then it is waited for, and counted in the container's folder.
+    pub fn look(&mut self, folder: BorrowedFd<'_>, now: u64) {
+        let death = self.netd.as_ref().and_then(|netd| Death::of(netd.process.as_fd()));
+        if death.is_some() {
+            self.netd = None;
+            self.last = death;
+            self.ended += 1;
+            self.pauses.ended(now);
+            // It is for people to read; the network goes on without.
+            write_count(folder, self.ended).ok();
+        }
+    }
+
+    /// Starts the next one, this program, if it is time: then it returns how the last one ended.
+    pub fn go_on(&mut self, program: BorrowedFd<'_>, now: u64) -> Option<Death> {
+        self.pauses.until.take_if(|until| *until <= now)?;
+        self.pauses.began = now;
+        match self.next(program) {
+            Ok(netd) => {
+                self.netd = Some(netd);
+                self.last.take()
+            }
+            Err(_no_room) => {
+                self.pauses.ended(now);
+                None
+            }
+        }
+    }
+
+    fn next(&self, program: BorrowedFd<'_>) -> Result<Netd> {
+        let flags = SocketFlags::CLOEXEC;
+        let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        let process = start(program, self.arguments, theirs.as_fd())?;
+        let mut at = 0;
+        for message in self.script.messages() {
+            // One that does not listen has ended, which is seen.
+            self.say(control.as_fd(), message, at).ok();
+            at += usize::from(message.descriptors);
+        }
+        Ok(Netd { _control: control, process })
+    }
+
+    fn say(&self, control: BorrowedFd<'_>, message: Message<'_>, first: usize) -> Result<()> {
+        let mut space = [core::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_BESIDE))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        let mut beside = [control; MOST_BESIDE];
+        let count = usize::from(message.descriptors);
+        let beside = beside.get_mut(..count).ok_or(Errno::TOOBIG)?;
+        for (place, at) in beside.iter_mut().zip(first..) {
+            *place = self.beside.get(at).ok_or(Errno::BADF)?;
+        }
+        if count > 0 {
+            ancillary.push(SendAncillaryMessage::ScmRights(beside));
+        }
+        sendmsg(control, &[IoSlice::new(message.words)], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+    }
+}
+
+fn write_count(folder: BorrowedFd<'_>, count: u64) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = rustix::fs::openat(folder, COUNT_NAME, flags, Mode::RUSR | Mode::WUSR)?;
+    rustix::io::pwrite(&file, digits(count, &mut [0; DIGITS]), 0).map(drop)
+}
+
+const SECOND: u64 = 1_000_000_000;
+/// One that ran for this long has not failed at its start.
+const LONG: u64 = 10 * SECOND;
+/// So many may end soon before they come less and less often.
+const TRIES: u32 = 5;
+/// The longest pause is a second, doubled so many times: about a minute.
+const DOUBLED: u32 = 6;
+
+/// When the next may start: at most one each second, and less often if they end again and again.
+#[derive(Debug)]
+struct Pauses {
+    began: u64,
+    until: Option<u64>,
+    /// How many have ended soon, one after the other.
+    soon: u32,
+}
+
+impl Pauses {
+    const fn new(now: u64) -> Self {
+        Self { began: now, until: None, soon: 0 }
+    }
+
+    fn ended(&mut self, now: u64) {
+        let was_long = now.saturating_sub(self.began) >= LONG;
+        self.soon = if was_long { 0 } else { self.soon.saturating_add(1) };
+        let pause = SECOND << self.soon.saturating_sub(TRIES).min(DOUBLED);
+        self.until = Some(now.max(self.began.saturating_add(pause)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn those_that_end_at_once_come_less_and_less_often() {
+        let mut pauses = Pauses::new(0);
+        // One that ran for a while: at once.
+        pauses.ended(LONG);
+        assert_eq!(pauses.until, Some(LONG));
+        let mut at = LONG;
+        let waits: Vec<u64> = (0..14)
+            .map(|_| {
+                pauses.began = at;
+                pauses.ended(at + 1);
+                let waited = pauses.until.unwrap() - at;
+                at += waited;
+                waited / SECOND
+            })
+            .collect();
+        assert_eq!(waits, [1, 1, 1, 1, 1, 2, 4, 8, 16, 32, 64, 64, 64, 64]);
+        // Half a second of life is half a second less to wait.
+        let mut pauses = Pauses::new(0);
+        pauses.ended(SECOND / 2);
+        assert_eq!(pauses.until, Some(SECOND));
+    }
+
+    #[test]
+    fn an_end_has_words() {
+        let after = "; its connections were reset, and another one serves now";
+        assert_eq!(
+            Death::Killed(9).to_string(),
+            std::format!("the process that serves the network was ended by signal 9{after}")
+        );
+        assert_eq!(
+            Death::Exited(0).to_string(),
+            std::format!("the process that serves the network ended with exit code 0{after}")
+        );
+    }
+}
