@@ -32,6 +32,7 @@ mod network;
 mod network_again;
 mod newcomer;
 mod program;
+mod reach;
 mod refused;
 mod requires;
 mod rights;

@@ -15,6 +15,7 @@
 //! become a flow is decided by [`crate::policy`], both without a socket in sight.
 
 mod echo;
+mod host;
 mod names;
 mod pipes;
 mod pool;
@@ -151,6 +152,8 @@ struct Netd {
     pool: Arc<Pool>,
     inner: Inner,
     policy: Policy,
+    /// When the policy was told the host's addresses.
+    host_found: Option<Instant>,
     tools: Tools,
     frames: Vec<u8>,
     timers: Timers,
@@ -225,6 +228,7 @@ impl Netd {
             pool,
             inner,
             policy,
+            host_found: None,
             tools: Tools::default(),
             frames: vec![0; BATCH * FRAME],
             timers: Timers::default(),

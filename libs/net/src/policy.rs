@@ -238,7 +238,9 @@ impl Policy {
         if protocol == Protocol::Echo || self.options.host_access.allows(port) {
             return Verdict::Connect((loopback, port).into());
         }
-        match own.filter(|own| self.forbids(*own).is_none()) {
+        // One that happens to be within the inner network is the host's all the same, where it is connected to.
+        let is_fit = |own: &IpAddr| matches!(self.forbids(*own), None | Some(Why::Network));
+        match own.filter(is_fit) {
             Some(own) => Verdict::Connect((own, port).into()),
             None => Verdict::Reject(Why::Host),
         }

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::containers::Container;
 use crate::namespaces::{Mode, ModeError, of_container};
 
+mod pasta;
+
 /// The verb of the process that serves a network: it calls [`serve`].
 pub const VERB: &str = "__netd";
 
@@ -34,6 +36,9 @@ pub struct UserNetwork {
     pub host_access: HostAccess,
     /// Whether the addresses where clouds hand out credentials are reached.
     pub metadata: bool,
+    /// What the container is called beside its own names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
 }
 
 /// A value of `--network` cannot be used.
@@ -64,8 +69,14 @@ pub enum NetworkError {
     #[error(transparent)]
     Address(#[from] AddressError),
     /// What of the host is reached.
-    #[error("--network: host-access: {0}")]
+    #[error("host-access: {0}")]
     HostAccess(#[from] HostAccessError),
+    /// The host is reached by a network of the container's own, or is not to be reached at all.
+    #[error("--host-access needs a network of the container's own: --network user")]
+    NoNetwork {},
+    /// Podman's two helper programs, and what is neither.
+    #[error("invalid default_rootless_network_cmd option {0:?}")]
+    Helper(String),
 }
 
 /// Parses `--network`: whose namespace it is, and what serves it where it is the container's own.
@@ -76,15 +87,19 @@ pub fn parse(value: &str) -> Result<(Mode, Option<UserNetwork>), NetworkError> {
     let word_ends = value.find([',', ':']).unwrap_or(value.len());
     let (word, rest) = value.split_at(word_ends);
     match (word, rest.chars().next()) {
-        ("none" | "private", None) => Ok((Mode::Private, None)),
+        ("none", None) => Ok((Mode::Private, None)),
         ("host", None) => Ok((Mode::Host, None)),
-        ("user", None | Some(',')) | ("slirp4netns" | "pasta", None | Some(':')) => {
+        ("private", None)
+        | ("user", None | Some(','))
+        | ("slirp4netns" | "pasta" | "bridge", None | Some(':')) => {
             let mut network = UserNetwork::new(word);
-            let options = rest.get(1..).unwrap_or_default();
-            options
-                .split(',')
-                .filter(|option| !option.is_empty())
-                .try_for_each(|option| network.set(option))?;
+            let options: Vec<&str> =
+                rest.get(1..).unwrap_or_default().split(',').filter(|option| !option.is_empty()).collect();
+            if word == "pasta" {
+                network.set_as_pasta(&options)?;
+            } else {
+                options.iter().try_for_each(|option| network.set(option))?;
+            }
             Ok((Mode::Private, Some(network)))
         }
         _ => {
@@ -96,7 +111,14 @@ pub fn parse(value: &str) -> Result<(Mode, Option<UserNetwork>), NetworkError> {
 
 impl UserNetwork {
     fn new(word: &str) -> Self {
-        Self { word: word.to_owned(), v4: None, v6: true, host_access: HostAccess::None, metadata: false }
+        Self {
+            word: word.to_owned(),
+            v4: None,
+            v6: true,
+            host_access: HostAccess::None,
+            metadata: false,
+            aliases: Vec::new(),
+        }
     }
 
     fn set(&mut self, option: &str) -> Result<(), NetworkError> {
@@ -122,6 +144,7 @@ impl UserNetwork {
                 let words = if yes(known)? { "loopback" } else { "none" };
                 self.host_access = words.parse()?;
             }
+            ("bridge", "alias") if !value.is_empty() => self.aliases.push(value.to_owned()),
             ("user", "metadata") => self.metadata = yes("metadata=true, metadata=false")?,
             _ => return Err(unknown()),
         }
@@ -182,13 +205,21 @@ mod tests {
 
     #[test]
     fn the_words_of_all_programs_mean_the_same() {
-        for word in ["user", "slirp4netns", "pasta"] {
+        for word in ["user", "slirp4netns", "pasta", "bridge", "private"] {
             assert_eq!(user(word), UserNetwork::new(word));
         }
-        for open in ["user,host-access=loopback", "slirp4netns:allow_host_loopback=true"] {
+        for open in [
+            "user,host-access=loopback",
+            "slirp4netns:allow_host_loopback=true",
+            "pasta:--map-host-loopback,169.254.1.2",
+            "pasta:--map-host-loopback=fd00:0:0:1::2,-t,none,--no-map-gw",
+        ] {
             assert_eq!(user(open).host_access, "loopback".parse().unwrap(), "{open}");
         }
-        for four in ["user,ipv6=false", "slirp4netns:enable_ipv6=false"] {
+        let shut = user("pasta:--config-net,--map-guest-addr,169.254.1.2,--map-host-loopback,none,-U,none");
+        assert_eq!(shut, UserNetwork::new("pasta"));
+        assert_eq!(user("bridge:alias=a,alias=b").aliases, ["a", "b"]);
+        for four in ["user,ipv6=false", "slirp4netns:enable_ipv6=false", "pasta:-4", "pasta:--ipv4-only"] {
             assert_eq!(user(four).inner().v6, None, "{four}");
         }
         let other = user("user,cidr=10.9.0.0/16,metadata=true");
@@ -205,7 +236,20 @@ mod tests {
     #[test]
     fn what_is_not_known_has_a_name() {
         for (value, said) in [
-            ("bridge", "--network bridge is not supported yet"),
+            ("mine", "--network mine is not supported yet"),
+            ("bridge:ip=10.88.0.7", "--network bridge: option \"ip=10.88.0.7\" is not supported yet"),
+            ("bridge:alias=", "--network bridge: option \"alias=\" is not supported yet"),
+            ("private:x", "--network private:x is not supported yet"),
+            ("pasta:-T,80", "--network pasta: option \"-T 80\" is not supported yet"),
+            (
+                "pasta:--map-host-loopback,10.0.2.2",
+                "--network pasta: option \"--map-host-loopback 10.0.2.2\" is not supported yet",
+            ),
+            (
+                "pasta:--map-guest-addr=none",
+                "--network pasta: option \"--map-guest-addr none\" is not supported yet",
+            ),
+            ("pasta:--mtu,1500", "--network pasta: option \"--mtu\" is not supported yet"),
             ("ns:/proc/1/ns/net", "--network ns:/proc/1/ns/net is not supported yet"),
             ("none,x", "--network none,x is not supported yet"),
             ("user:ipv6=false", "--network user:ipv6=false is not supported yet"),
@@ -217,7 +261,7 @@ mod tests {
             ("user,cidr=x", "\"x\" is not a network like 10.0.2.0/24"),
             (
                 "user,host-access=all",
-                "--network: host-access: \"all\" is neither none nor loopback nor loopback:PORT[-PORT][,…]",
+                "host-access: \"all\" is neither none nor loopback nor loopback:PORT[-PORT][,…]",
             ),
         ] {
             assert_eq!(parse(value).unwrap_err().to_string(), said, "{value}");

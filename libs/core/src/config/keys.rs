@@ -241,7 +241,7 @@ pub static CONTAINERS: Family = Family {
         void("machine", Opaque, NO_MACHINE),
         unbuilt("network.default_host_ips", List, ""),
         unbuilt("network.default_network", Text, "podman"),
-        unbuilt("network.default_rootless_network_cmd", Text, ""),
+        works("network.default_rootless_network_cmd", Text),
         unbuilt("network.default_subnet", Text, ""),
         unbuilt("network.default_subnet_pools", Opaque, ""),
         unbuilt("network.dns_bind_port", Count, "0"),

@@ -47,7 +47,7 @@ impl Netd {
     /// The tap has a request.
     pub(super) fn ask_for_echo(&mut self, echo: &Echo<'_>, frame: &[u8]) {
         let series = (echo.source, echo.destination, echo.id);
-        let to = match self.policy.decide(
+        let to = match self.decide(
             Protocol::Echo,
             SocketAddr::new(echo.source, 0),
             SocketAddr::new(echo.destination, 0),

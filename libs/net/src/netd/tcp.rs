@@ -131,7 +131,7 @@ impl Netd {
                 Some(State::Open(_)) | None => drop(self.streams.known.remove(&pair)),
             }
         }
-        let to = match self.policy.decide(Protocol::Tcp, pair.0, pair.1) {
+        let to = match self.decide(Protocol::Tcp, pair.0, pair.1) {
             Verdict::Connect(to) => to,
             Verdict::Reject(why) => return self.answer(&syn, frame, &Answer::forbidden(why.trouble())),
             Verdict::Router | Verdict::Drop(_) => return,

@@ -129,7 +129,7 @@ impl Netd {
 
     /// The first datagram from an address to another: may it be?
     fn begin_pair(&mut self, pair: Pair, length: usize) -> Option<Key> {
-        let to = match self.policy.decide(Protocol::Udp, pair.0, pair.1) {
+        let to = match self.decide(Protocol::Udp, pair.0, pair.1) {
             Verdict::Connect(to) => to,
             Verdict::Reject(why) => {
                 self.tell_of_datagram(pair, length, why.trouble());

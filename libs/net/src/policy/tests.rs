@@ -192,8 +192,14 @@ fn without_that_right_the_alias_is_the_host_as_its_neighbours_see_it() {
         assert_eq!(to(&policy, Protocol::Tcp, alias, 80), Verdict::Connect((ip(own), 80).into()));
         assert_eq!(to(&policy, Protocol::Tcp, alias, 5432), Verdict::Connect((ip(local), 5432).into()));
     }
-    // Whatever the caller takes for the host's address, it is not the loopback, nor one of the inner network.
-    for wrong in [[127, 0, 0, 1], [0, 0, 0, 0], [10, 0, 2, 1]] {
+    // One of the inner network is the host's on its side: a virtual machine's network is often this one.
+    let host = HostAddresses { v4: Some([10, 0, 2, 15].into()), v6: None };
+    let policy = with(Options { host, ..Options::default() });
+    let alias = to(&policy, Protocol::Tcp, "169.254.1.2", 80);
+    assert_eq!(alias, Verdict::Connect(([10, 0, 2, 15], 80).into()));
+    assert_eq!(to(&policy, Protocol::Tcp, "10.0.2.15", 80), Verdict::Reject(Why::Network));
+    // Whatever the caller takes for the host's address, it is not the loopback, nor many, nor where credentials are.
+    for wrong in [[127, 0, 0, 1], [0, 0, 0, 0], [10, 0, 2, 255], [224, 0, 0, 1], [169, 254, 169, 254]] {
         let host = HostAddresses { v4: Some(wrong.into()), v6: Some(Ipv6Addr::LOCALHOST) };
         let mut policy = with(Options { host, ..Options::default() });
         assert_eq!(to(&policy, Protocol::Tcp, "169.254.1.2", 80), Verdict::Reject(Why::Host));

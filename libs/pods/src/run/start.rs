@@ -79,10 +79,9 @@ fn group(container: &Container<'_>) -> Result<Option<Group>, RunError> {
 
 /// What its network's resolver calls a container, and its host.
 fn called(container: &Container<'_>, hostname: &str) -> Called {
-    Called {
-        container: own_names(hostname, &container.claim.name).into_iter().map(str::to_owned).collect(),
-        host: container.request.hosts.internal,
-    }
+    let aliases = container.request.namespaces.user_network.iter().flat_map(|user| &user.aliases).cloned();
+    let own = own_names(hostname, &container.claim.name).into_iter().map(str::to_owned);
+    Called { container: own.chain(aliases).collect(), host: container.request.hosts.internal }
 }
 
 /// What does not depend on the image's accounts.

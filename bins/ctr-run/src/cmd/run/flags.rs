@@ -74,6 +74,11 @@ const FLAGS: &[Flag] = &[
     Flag::strings("gidmap", "Map group ids of the user namespace"),
     Flag::strings("group-add", "Add supplementary groups, or keep-groups"),
     Flag::string("group-entry", "Entry to write to /etc/group"),
+    Flag::string(
+        "host-access",
+        "What of the host's loopback the container reaches, at host.containers.internal: none or \
+         loopback[:PORT[-PORT][,...]]",
+    ),
     Flag::string("hostname", "Set the container's host name").short('h'),
     Flag::string(
         "hosts-file",
@@ -103,8 +108,9 @@ const FLAGS: &[Flag] = &[
     Flag::string("name", "Assign a name to the container"),
     Flag::string(
         "network",
-        "Connect the container to a network: none (the default for now), user, host or container:NAME; user \
-         takes options: cidr=NETWORK, ipv6=false, host-access=loopback[:PORT[-PORT]], metadata=true",
+        "Connect the container to a network: none (the default for now), user, host or container:NAME; private, \
+         bridge, pasta and slirp4netns are user too. user takes options: cidr=NETWORK, ipv6=false, \
+         host-access=loopback[:PORT[-PORT]], metadata=true",
     )
     .default("none"),
     Flag::string("net", "Connect the container to a network").alias_of("network"),

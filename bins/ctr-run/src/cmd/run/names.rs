@@ -1,12 +1,34 @@
-//! What a container calls others and itself: `--add-host`, `--hosts-file`, `--dns` and their relatives.
+//! What a container reaches, and what it calls others and itself: `--network`, `--host-access`, `--add-host`, `--hosts-file`, `--dns`
+//! and their relatives.
 
 use ctr_pods::hosts::{self, HostNames};
 use ctr_pods::namespaces::{Mode, Namespaces};
+use ctr_pods::network::{self, NetworkError, UserNetwork};
 use ctr_pods::request::{HostsBase, HostsRequest};
 use ctr_pods::resolver::ResolverRequest;
 
 use super::asked::Asked;
 use super::request::{FlagError, configured};
+
+/// `--network` and `--host-access`.
+pub(super) fn network(args: Asked<'_>) -> Result<(Mode, Option<UserNetwork>), NetworkError> {
+    const HELPER: &str = "network.default_rootless_network_cmd";
+    let value = match args.get("network") {
+        // Both of podman's programs are this one here.
+        Some("private") => match args.config().text(HELPER).unwrap_or_default() {
+            "" => "private",
+            helper @ ("pasta" | "slirp4netns") => helper,
+            other => return Err(NetworkError::Helper(other.to_owned())),
+        },
+        Some(value) => value,
+        None => "none",
+    };
+    let (mode, mut user) = network::parse(value)?;
+    if let Some(text) = args.flags().get("host-access") {
+        user.as_mut().ok_or(NetworkError::NoNetwork {})?.host_access = text.parse()?;
+    }
+    Ok((mode, user))
+}
 
 /// `/etc/hosts` and `/etc/hostname`.
 pub(super) fn hosts(args: Asked<'_>, namespaces: &Namespaces) -> Result<HostsRequest, FlagError> {

@@ -8,7 +8,7 @@ use ctr_core::{file, limits};
 use ctr_pods::env::{EnvError, EnvRequest, HostEnv};
 use ctr_pods::mounts::{self, Mount, MountError};
 use ctr_pods::namespaces::{Mode, ModeError, Namespaces, parse_ipc, parse_mode};
-use ctr_pods::network::{self, NetworkError};
+use ctr_pods::network::NetworkError;
 use ctr_pods::request::{
     LogDriver, LogRequest, PasswdRequest, Privileges, ProcessRequest, Request, Source, Storage, UsernsRequest,
 };
@@ -400,7 +400,7 @@ fn sysctls(args: Asked<'_>, namespaces: &Namespaces) -> Result<Vec<String>, Flag
 fn namespaces(args: Asked<'_>) -> Result<Namespaces, NetworkError> {
     let mode = |flag: &'static str| args.get(flag).map_or(Ok(Mode::Private), |text| parse_mode(flag, text));
     let (ipc, shm) = args.get("ipc").map_or(Ok(Default::default()), parse_ipc)?;
-    let (network, user_network) = args.get("network").map_or(Ok((Mode::Private, None)), network::parse)?;
+    let (network, user_network) = names::network(args)?;
     Ok(Namespaces {
         pid: mode("pid")?,
         ipc,

@@ -1,0 +1,159 @@
+//! What of its host a container reaches, and the words for a network of its own.
+
+use std::io::Read as _;
+use std::net::Ipv4Addr;
+
+use ctr_tests::image::Image;
+use ctr_tests::{BUSYBOX, Env, needs};
+
+use crate::kept::field;
+use crate::network::{accept, listener};
+
+/// Connects to the host's alias at a port, and says whether that was refused.
+fn is_refused(env: &Env, flags: &[&str], port: u16) -> bool {
+    let said = env.shell(flags, &format!("nc -w 5 169.254.1.2 {port} </dev/null")).run().fails(1);
+    said.contains("refused") || said.contains("unreachable")
+}
+
+#[test]
+fn the_hosts_loopback_is_reached_where_a_flag_says_so() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let [(one, first), (two, second), (_three, third)] =
+        [(); 3].map(|()| listener(Ipv4Addr::LOCALHOST.into()));
+    let access = format!("--host-access=loopback:{first},{second}");
+    let pasta = "--network=pasta:--map-host-loopback,169.254.1.2";
+    let all = [
+        &["--network=private", access.as_str()][..],
+        &["--network=user,host-access=none", &access],
+        &[pasta],
+    ];
+    for flags in all {
+        for (listener, port) in [(&one, first), (&two, second)] {
+            let running =
+                env.shell(flags, &format!("echo hello | nc host.containers.internal {port}")).start();
+            let mut said = String::new();
+            accept(listener).0.read_to_string(&mut said).expect("what was said");
+            assert_eq!(said, "hello\n", "{flags:?}");
+            running.finish().success();
+        }
+    }
+    assert!(is_refused(&env, &["--network=user", &access], third));
+    assert!(is_refused(&env, &[pasta, "--host-access=none"], first));
+    env.ok([
+        "create",
+        "--name=c",
+        "--network=user",
+        &access,
+        BUSYBOX,
+        "nc",
+        "169.254.1.2",
+        &first.to_string(),
+    ]);
+    let started = env.ctr(["start", "-a", "c"]).start();
+    drop(accept(&one));
+    started.finish().success();
+    for (flags, said) in [
+        (&["--host-access=loopback"][..], "--host-access needs a network of the container's own"),
+        (
+            &["--network=host", "--host-access=loopback"],
+            "--host-access needs a network of the container's own",
+        ),
+        (&["--network=user", "--host-access=all"], "\"all\" is neither none nor loopback"),
+        (&["--network=user", "--host-access=loopback:0"], "\"0\" is not a port"),
+    ] {
+        let refused = env.ctr(["run", "--rm"]).args(flags).args([BUSYBOX, "true"]).run().fails(125);
+        assert!(refused.contains(said), "{flags:?}: {refused}");
+    }
+}
+
+#[test]
+fn every_word_for_a_network_of_its_own_is_one() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let look = "ip -o addr show eth0; nslookup name 10.0.2.1";
+    for word in ["private", "bridge", "pasta", "slirp4netns", "bridge:alias=name"] {
+        let said = env.shell(["--network", word, "--name=name"], look).run().success();
+        assert!(
+            said.contains("inet 10.0.2.100/24") && said.contains("Address: 10.0.2.100"),
+            "{word}: {said}"
+        );
+    }
+    let said =
+        env.sh(["--network=bridge:alias=one,alias=two"], "nslookup two 10.0.2.1; nslookup one.dns.podman");
+    assert_eq!(said.matches("Address: 10.0.2.100").count(), 2, "{said}");
+    let refused = env.shell(["--network=bridge:ip=10.88.0.7"], "true").run().fails(125);
+    assert!(refused.contains("option \"ip=10.88.0.7\" is not supported yet"), "{refused}");
+}
+
+#[test]
+fn the_configuration_says_which_network_there_is() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let made = |conf: &str, flags: &[&str]| {
+        let conf = env.file("containers.conf", conf);
+        let create = env.ctr(["create"]).args(flags).args([BUSYBOX, "true"]);
+        create.var("CONTAINERS_CONF_OVERRIDE", conf).run()
+    };
+    let helper = "[network]\ndefault_rootless_network_cmd = 'slirp4netns'\n[containers]\n";
+    let private = format!("{helper}netns = 'private'");
+    for (conf, flags, network) in [
+        ("[containers]\nnetns = 'bridge'", &[][..], "bridge"),
+        ("[containers]\nnetns = 'private'", &[], "private"),
+        (&private, &[], "slirp4netns"),
+        (&private, &["--network=none"], "none"),
+        (helper, &["--network=private"], "slirp4netns"),
+    ] {
+        let id = made(conf, flags).success();
+        assert_eq!(field(&env, id.trim(), "{{.HostConfig.NetworkMode}}"), network, "{conf}");
+    }
+    let wrong = made("[network]\ndefault_rootless_network_cmd = 'x'", &["--network=private"]).fails(125);
+    assert!(wrong.contains("invalid default_rootless_network_cmd option \"x\""), "{wrong}");
+}
+
+/// A host of the test's own: it has an address in a network, a way out, and a page on that address alone.
+const HOST: &str = "set -e
+    ctr load -q -i image.tar >/dev/null
+    ip link set lo up
+    ip link add h0 type veth peer name h1
+    ip link set h1 up
+    ip addr add 198.51.100.7/24 dev h0
+    ip addr add 2001:db8::7/64 dev h0 nodad
+    ip link set h0 up
+    ip route add default via 198.51.100.1
+    ip -6 route add default via 2001:db8::1
+    mkdir page && echo hello >page/index.html
+    busybox httpd -f -h page -p 198.51.100.7:8080 & four=$!
+    busybox httpd -f -h page -p '[2001:db8::7]:8080' & six=$!
+    trap 'kill $four $six' EXIT
+    until busybox wget -q -O /dev/null http://198.51.100.7:8080/; do kill -0 $four; done
+    until busybox wget -q -O /dev/null 'http://[2001:db8::7]:8080/'; do kill -0 $six; done
+    get() {
+        ask=\"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 $alias 8080 2>&1 | tail -n 1\"
+        ctr run --rm --network=user \"$@\" localhost/busybox sh -c \"$ask\"
+    }
+";
+
+#[test]
+fn the_alias_is_the_host_as_its_neighbours_see_it() {
+    needs!(Userns);
+    let env = Env::new();
+    let _image = env.file("image.tar", Image::busybox(BUSYBOX, []).docker_archive());
+    let script = "
+        for alias in host.containers.internal fd00:0:0:1::2 169.254.1.2; do get; done
+        # What listens on the loopback alone is not reached, and with a right to it what does not listen there is not.
+        get --host-access=loopback:8080
+        # A host that has no way out has no address.
+        ip route del default && get
+    ";
+    let script = format!("{HOST}{script}");
+    let said = env
+        .program("unshare", ["--map-root-user", "--map-auto", "--net", "bash", "-c", &script])
+        .run()
+        .success();
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(
+        matches!(lines[..], ["hello", "hello", "hello", refused, away] if [refused, away].iter().all(|said| said.contains("refused"))),
+        "{said}"
+    );
+}
