@@ -115,14 +115,16 @@ fn a_broken_file_is_named_with_its_line() {
 fn what_does_nothing_is_said_once_and_by_doctor() {
     needs!(Userns);
     let env = Env::with_busybox();
-    let text = "[containers]\ntypo = 1\ncgroups = 'disabled'\nlog_driver = 'journald'\nkeyring = true\n[engine]\nruntime = 'runc'";
+    let text = "[containers]\ntypo = 1\ncgroup_conf = ['a=b']\nlog_driver = 'journald'\nkeyring = true\n[engine]\nruntime = 'runc'\nstatic_dir = '/x'";
     let run = with(&env, text, &[], "true").run();
     let path = env.path("containers.conf");
     let path = path.display();
     assert_eq!(
         run.stderr,
         format!(
-            "warning: {path}: containers.cgroups is not supported yet; ignored\n\
+            "warning: {path}: containers.cgroup_conf is not supported yet; ignored\n\
+             warning: {path}: engine.static_dir cannot be used: there is no database to be apart from the store: a container's \
+             records lie beside its files (see graphroot of storage.conf); ignored\n\
              warning: {path}: unknown key containers.typo; ignored\n\
              warning: {path}: containers.log_driver = journald is not supported yet; ignored\n"
         )
@@ -137,7 +139,8 @@ fn what_does_nothing_is_said_once_and_by_doctor() {
     let found = config["found"].as_str().expect("text");
     assert_eq!(config["status"], "degraded");
     for part in [
-        "containers.cgroups is not supported yet",
+        "containers.cgroup_conf is not supported yet",
+        "engine.static_dir cannot be used",
         "unknown key containers.typo",
         "engine.runtime has no meaning here: ",
     ] {
@@ -217,6 +220,86 @@ fn namespaces_and_ids_come_from_the_file() {
         error.contains("parsing containers.conf default_sysctls: sysctl 'vm.swappiness' is not allowed"),
         "{error}"
     );
+}
+
+#[test]
+fn how_many_ids_auto_gives_comes_from_the_file() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let configured = |lines: &str, flags: &[&str]| {
+        let conf = env.file("storage.conf", format!("[storage.options]\n{lines}"));
+        let run = [
+            &["run", "--rm"],
+            flags,
+            &[BUSYBOX, "sh", "-c", "awk '{ n += $3 } END { print n }' /proc/self/uid_map"],
+        ];
+        env.ctr(run.concat()).var("CONTAINERS_STORAGE_CONF", conf).run()
+    };
+    let auto = ["--userns", "auto"];
+    assert_eq!(configured("", &auto).success(), "1501", "as many as the image has names for");
+    assert_eq!(configured("auto-userns-min-size = 2000", &auto).success(), "2000");
+    assert_eq!(configured("auto-userns-min-size = 2000", &["--userns", "auto:size=3000"]).success(), "3000");
+    let said = configured("auto-userns-max-size = 1000", &auto).fails(125);
+    assert!(
+        said.contains("the container needs 1501 ids, more than --userns=auto gives without size="),
+        "{said}"
+    );
+    let quiet = configured("root-auto-userns-user = 'somebody'", &auto);
+    assert_eq!((quiet.code(), quiet.stderr.as_str()), (0, ""), "it is for root");
+}
+
+#[test]
+fn where_the_state_of_a_boot_is_comes_from_the_file() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let tmp = env.path("tmp");
+    let conf = env.file("containers.conf", format!("[engine]\ntmp_dir = '{}'", tmp.display()));
+    let info = |flags: &[&str]| {
+        let args = [flags, &["info", "--format", "{{.Store.RunRoot}}"]].concat();
+        env.ctr(args).var("CONTAINERS_CONF_OVERRIDE", &conf).run().success()
+    };
+    assert_eq!(info(&[]), tmp.join("ctr").display().to_string());
+    assert_eq!(info(&["--tmpdir", "/other"]), "/other");
+    let run = env.ctr(["run", "--rm", BUSYBOX, "echo", "fine"]).var("CONTAINERS_CONF_OVERRIDE", &conf).run();
+    assert_eq!((run.success().as_str(), tmp.join("ctr/locks").is_dir()), ("fine", true));
+}
+
+#[test]
+fn a_container_has_no_control_group_where_the_file_says_so() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let own = || std::fs::read_to_string("/proc/self/cgroup").expect("groups");
+    for (name, conf, flags, is_disabled) in [
+        ("usual", "", &[][..], false),
+        ("same", "", &["--cgroups", "no-conmon"], false),
+        ("file", "containers.cgroups = 'disabled'", &[], true),
+        ("flag", "containers.cgroups = 'disabled'", &["--cgroups=enabled"], false),
+    ] {
+        let conf = env.file("containers.conf", conf);
+        let create = [&["create", "--name", name], flags, &[BUSYBOX, "sleep", "1000"]].concat();
+        let _id = env.ctr(create).var("CONTAINERS_CONF_OVERRIDE", &conf).run().success();
+        assert_eq!(env.ok(["start", name]), name);
+        let format = "{{.HostConfig.Cgroups}} {{.State.Pid}} {{.State.CgroupPath}}";
+        let told = env.ok(["inspect", "--format", format, name]);
+        let [mode, pid, path] = told.split(' ').collect::<Vec<_>>()[..] else { panic!("{told}") };
+        assert_eq!(mode, if is_disabled { "disabled" } else { "default" }, "{name}");
+        let theirs = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("groups");
+        if is_disabled {
+            assert_eq!((path, theirs), ("", own()), "{name}");
+        } else if !path.is_empty() {
+            assert_ne!(theirs, own(), "{name}");
+        }
+        assert_eq!(env.ok(["rm", "-f", "-t", "0", name]), name);
+    }
+    assert_eq!(env.ok(["run", "--rm", "--cgroups", "disabled", BUSYBOX, "echo", "fine"]), "fine");
+    for (mode, words) in
+        [("split", "--cgroups split is not supported yet"), ("x", "invalid cgroup mode \"x\"")]
+    {
+        for verb in [&["run", "--rm"][..], &["create"]] {
+            let said = env.ctr(verb).args(["--cgroups", mode, BUSYBOX, "true"]).run().fails(125);
+            assert!(said.contains(words), "{said}");
+        }
+    }
 }
 
 #[test]

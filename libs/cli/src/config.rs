@@ -39,6 +39,12 @@ const ROOTS: [&str; 2] = ["/var/lib/containers/storage", "/run/containers/storag
 /// Where root's podman has its volumes.
 const ROOTS_VOLUMES: &str = "/var/lib/containers/storage/volumes";
 
+/// Whose ids root's containers get.
+const ROOTS_AUTO_USER: &str = "storage.options.root-auto-userns-user";
+
+/// Where podman has what goes with a boot, for root.
+const ROOTS_TMP: &str = "/run/libpod";
+
 /// Where events go.
 const EVENTS: &str = "engine.events_logger";
 
@@ -77,6 +83,10 @@ impl Settings {
     pub fn findings(&self) -> Vec<Finding> {
         let mut all = self.containers.findings(&CONTAINERS);
         all.extend(self.storage.findings(&STORAGE));
+        if !rustix::process::geteuid().is_root() {
+            let of_root = all.iter_mut().filter(|finding| finding.key == ROOTS_AUTO_USER);
+            of_root.for_each(|finding| finding.why = Why::Void("it is for root's containers"));
+        }
         for (key, why) in [(EVENTS, Why::Void("events go to a file")), (LOGS, Why::Unbuilt)] {
             if self.containers.text(key) == Some("journald") {
                 let path = self.containers.origin(key).map(Path::to_owned).unwrap_or_default();
@@ -94,6 +104,23 @@ impl Settings {
         (!is_roots).then(|| Path::new(named))
     }
 
+    /// How many ids `--userns auto` gives at least and at most, as far as `storage.conf` says so.
+    #[must_use]
+    pub fn auto_userns_sizes(&self) -> (Option<u32>, Option<u32>) {
+        let size = |end: &str| {
+            let number = self.storage.integer(&format!("storage.options.auto-userns-{end}-size"))?;
+            u32::try_from(number).ok().filter(|number| *number > 0)
+        };
+        (size("min"), size("max"))
+    }
+
+    /// Where `containers.conf` says that what goes with the boot is: podman's own folder, beside which ours is.
+    fn tmp_dir(&self) -> Option<PathBuf> {
+        let named = self.containers.text("engine.tmp_dir").filter(|path| !path.is_empty())?;
+        let is_roots = named.trim_end_matches('/') == ROOTS_TMP && !rustix::process::geteuid().is_root();
+        (!is_roots).then(|| Path::new(named).join("ctr"))
+    }
+
     /// Says what does nothing, if the verb is one to say so. Podman does not mention keys that it does not know, and
     /// what is void harms nobody.
     pub(crate) fn say(&self, ui: &Ui, path: &str) {
@@ -102,7 +129,7 @@ impl Settings {
         }
         for finding in self.findings() {
             let level = match finding.why {
-                Why::Unbuilt => Level::Warn,
+                Why::Unbuilt | Why::Refused(_) => Level::Warn,
                 Why::Unknown if !ui.voice().is_peer() => Level::Warn,
                 Why::Unknown | Why::Void(_) => Level::Debug,
             };
@@ -132,7 +159,8 @@ impl Settings {
             globals.image_store = globals.image_store.take().or_else(|| folder("storage.imagestore"));
             let own = || folder("storage.rootless_storage_path").filter(|_| rootless);
             globals.root = folder("storage.graphroot").or_else(own);
-            globals.runroot = globals.runroot.take().or_else(|| folder("storage.runroot"));
+            globals.runroot =
+                globals.runroot.take().or_else(|| folder("storage.runroot")).or_else(|| self.tmp_dir());
         }
         if globals.storage_driver.is_none() {
             let driver = std::env::var("STORAGE_DRIVER").ok().filter(|driver| !driver.is_empty());

@@ -5,7 +5,7 @@
 //! vendor's), the drop-ins of all three by name, modules, and what `…_OVERRIDE` names. [`merge`] lays one over the
 //! other, key by key: a scalar replaces, a list replaces or, once it says `{append=true}`, is added to, a map gains keys.
 //! [`keys`] has every key that podman knows and what becomes of it here, so that none is ignored in silence: it works,
-//! or it is [found](Finding) to be unbuilt, void or unknown.
+//! or it is [found](Finding) to be unbuilt, refused, void or unknown.
 
 pub mod keys;
 mod merge;
@@ -113,6 +113,8 @@ pub enum Why {
     Unknown,
     /// It asks for something that is not built.
     Unbuilt,
+    /// What it asks for is done in another way.
+    Refused(&'static str),
     /// There is nothing here that it could mean.
     Void(&'static str),
 }
@@ -123,6 +125,7 @@ impl std::fmt::Display for Finding {
         match self.why {
             Why::Unknown => write!(to, "{path}: unknown key {}", self.key),
             Why::Unbuilt => write!(to, "{path}: {} is not supported yet", self.key),
+            Why::Refused(reason) => write!(to, "{path}: {} cannot be used: {reason}", self.key),
             Why::Void(reason) => write!(to, "{path}: {} has no meaning here: {reason}", self.key),
         }
     }
@@ -219,7 +222,9 @@ impl Config {
             let why = match key.standing {
                 Standing::Works => return None,
                 Standing::Unbuilt { fine } if setting.value.asks_for_nothing(fine) => return None,
+                Standing::Refused(_) if setting.value.asks_for_nothing("") => return None,
                 Standing::Unbuilt { .. } => Why::Unbuilt,
+                Standing::Refused(reason) => Why::Refused(reason),
                 Standing::Void(reason) => Why::Void(reason),
             };
             Some(Finding { path: setting.path.clone(), key: (*name).to_owned(), why })

@@ -98,6 +98,9 @@ pub struct HostRecord {
     pub uts: String,
     /// private or host.
     pub cgroup: String,
+    /// `--cgroups disabled`.
+    #[serde(default)]
+    pub no_cgroup: bool,
     /// none or host.
     pub network: String,
     /// `--userns`.

@@ -46,6 +46,9 @@ pub struct UsernsRequest {
     pub subuidname: Option<String>,
     /// `--subgidname`.
     pub subgidname: Option<String>,
+    /// How many ids `auto` gives at least and at most, if not as many as usual.
+    #[serde(default)]
+    pub auto_sizes: (Option<u32>, Option<u32>),
 }
 
 /// What happens to passwd and group files of the image.
@@ -339,6 +342,9 @@ pub struct Request {
     pub requires: Vec<String>,
     /// What becomes of what it prints, unless it is a fleeting one.
     pub log: LogRequest,
+    /// `--cgroups disabled`: no control group of its own.
+    #[serde(default)]
+    pub no_cgroup: bool,
     /// `--stop-timeout`, in seconds: how long it has to end by itself.
     pub stop_timeout: u32,
     /// The command line, for the record.

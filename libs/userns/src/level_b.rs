@@ -29,7 +29,7 @@ use crate::map::{
 use crate::ranges::{Files, RangesError, of_name};
 
 /// What `--userns=auto` gives at least, and at most unless a size is asked for (podman's).
-const AUTO_SIZES: std::ops::RangeInclusive<u32> = 1024..=65_536;
+pub const AUTO_SIZES: (u32, u32) = (1024, 65_536);
 
 /// The value of `--userns`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,6 +227,8 @@ pub struct Given<'a> {
     pub root_of_host: bool,
     /// One past the highest id that the image's passwd and group name (without nobody), for auto.
     pub ids_of_image: u32,
+    /// What auto gives at least, and at most unless a size is asked for.
+    pub auto_sizes: (u32, u32),
     /// The maps of the other containers that have some of their own (not those of `host`), for auto.
     pub in_use: &'a [IdMaps],
     /// Where names have their ranges.
@@ -238,7 +240,7 @@ impl<'a> Given<'a> {
     #[must_use]
     pub fn new(a: &'a LevelA, files: &'a Files) -> Self {
         let (user, root_of_host) = (a.user(), a.root_of_host);
-        Self { a: &a.maps, user, root_of_host, ids_of_image: 0, in_use: &[], files }
+        Self { a: &a.maps, user, root_of_host, ids_of_image: 0, auto_sizes: AUTO_SIZES, in_use: &[], files }
     }
 }
 
@@ -273,8 +275,8 @@ pub enum PlanError {
         /// How many there are.
         free: u64,
     },
-    /// The image needs more than auto gives.
-    #[error("the image needs {0} ids, more than --userns=auto gives without size=")]
+    /// The image, or the configuration, needs more than auto gives.
+    #[error("the container needs {0} ids, more than --userns=auto gives without size=")]
     TooLarge(u32),
     /// The name has no ranges.
     #[error("`{name}` has no subordinate {kind}s")]
@@ -478,10 +480,13 @@ fn keep_id(
 }
 
 fn auto(given: &Given<'_>, size: Option<u32>, uids: &[String], gids: &[String]) -> Result<Plan, PlanError> {
+    let (least, most) = given.auto_sizes;
     let size = match size {
         Some(size @ 1..) => size,
-        _ if given.ids_of_image > *AUTO_SIZES.end() => return Err(PlanError::TooLarge(given.ids_of_image)),
-        _ => given.ids_of_image.max(*AUTO_SIZES.start()),
+        _ if given.ids_of_image.max(least) > most => {
+            return Err(PlanError::TooLarge(given.ids_of_image.max(least)));
+        }
+        _ => given.ids_of_image.max(least),
     };
     let maps = both(|kind| {
         let entries = match kind {

@@ -154,6 +154,7 @@ fn request(call: &Call) -> Result<Request, CommandError> {
     let mut request =
         request::build(asked(call), &words, host_env(call), command_line).map_err(CommandError::usage)?;
     request.storage.subscriptions = subscriptions::find(call)?;
+    request.userns.auto_sizes = call.globals.config.auto_userns_sizes();
     Ok(request)
 }
 

@@ -70,6 +70,8 @@ pub enum Standing {
         /// The value that asks for what is done anyway.
         fine: &'static str,
     },
+    /// It asks for something that is done in another way here, for a reason.
+    Refused(&'static str),
     /// There is nothing here that it could mean.
     Void(&'static str),
 }
@@ -96,6 +98,10 @@ const fn works(name: &'static str, kind: Kind) -> Key {
 
 const fn unbuilt(name: &'static str, kind: Kind, fine: &'static str) -> Key {
     Key { name, kind, standing: Standing::Unbuilt { fine } }
+}
+
+const fn refused(name: &'static str, kind: Kind, reason: &'static str) -> Key {
+    Key { name, kind, standing: Standing::Refused(reason) }
 }
 
 const fn void(name: &'static str, kind: Kind, reason: &'static str) -> Key {
@@ -128,7 +134,7 @@ pub static CONTAINERS: Family = Family {
         works("containers.base_hosts_file", Text),
         unbuilt("containers.cgroup_conf", List, ""),
         works("containers.cgroupns", Text),
-        unbuilt("containers.cgroups", Text, "enabled"),
+        works("containers.cgroups", Text),
         works("containers.container_name_as_hostname", Bool),
         works("containers.default_capabilities", List),
         works("containers.default_sysctls", List),
@@ -231,9 +237,13 @@ pub static CONTAINERS: Family = Family {
         void("engine.service_destinations", Opaque, NO_SERVICE),
         void("engine.service_timeout", Count, NO_SERVICE),
         void("engine.ssh_config", Text, NO_SERVICE),
-        unbuilt("engine.static_dir", Text, ""),
+        refused(
+            "engine.static_dir",
+            Text,
+            "there is no database to be apart from the store: a container's records lie beside its files (see graphroot of storage.conf)",
+        ),
         works("engine.stop_timeout", Count),
-        unbuilt("engine.tmp_dir", Text, ""),
+        works("engine.tmp_dir", Text),
         works("engine.volume_path", Text),
         void("engine.volume_plugin_timeout", Count, NO_PLUGINS),
         void("engine.volume_plugins", Map, NO_PLUGINS),
@@ -267,8 +277,8 @@ pub static STORAGE: Family = Family {
         works("storage.imagestore", Text),
         works("storage.options.additionalimagestores", List),
         unbuilt("storage.options.additionallayerstores", List, ""),
-        unbuilt("storage.options.auto-userns-max-size", Count, ""),
-        unbuilt("storage.options.auto-userns-min-size", Count, ""),
+        works("storage.options.auto-userns-max-size", Count),
+        works("storage.options.auto-userns-min-size", Count),
         void("storage.options.btrfs", Opaque, NO_DRIVER),
         void(
             "storage.options.disable-volatile",
@@ -296,7 +306,11 @@ pub static STORAGE: Family = Family {
         void("storage.options.pull_options", Opaque, "layers are unpacked as they come"),
         unbuilt("storage.options.remap-gids", Text, ""),
         unbuilt("storage.options.remap-uids", Text, ""),
-        unbuilt("storage.options.root-auto-userns-user", Text, ""),
+        refused(
+            "storage.options.root-auto-userns-user",
+            Text,
+            "--userns auto takes of root's own ranges in /etc/subuid and /etc/subgid",
+        ),
         unbuilt("storage.options.size", Text, ""),
         void("storage.options.skip_mount_home", Text, NO_HOME),
         unbuilt("storage.options.use_composefs", Text, "false"),

@@ -215,16 +215,20 @@ fn nothing_is_ignored_in_silence() {
     let machine = Machine::new();
     let path = machine.write(
         "etc/containers.conf",
-        "[containers]\nenv = []\nkeyring = true\ncgroups = 'disabled'\ntypo = 1\n[engine]\nruntime = 'runc'\nhooks_dir = []\n[nonsense]\nx = 1",
+        "[containers]\nenv = []\nkeyring = true\ncgroup_conf = ['a=b']\ntypo = 1\n[engine]\nruntime = 'runc'\nstatic_dir = '/x'\nhooks_dir = []\n[nonsense]\nx = 1",
     );
     let found: Vec<_> = machine.read().findings(&CONTAINERS).iter().map(ToString::to_string).collect();
     let path = path.display();
     assert_eq!(
         found,
         [
-            format!("{path}: containers.cgroups is not supported yet"),
+            format!("{path}: containers.cgroup_conf is not supported yet"),
             format!(
                 "{path}: engine.runtime has no meaning here: containers are started by this program itself"
+            ),
+            format!(
+                "{path}: engine.static_dir cannot be used: there is no database to be apart from the store: a container's \
+                 records lie beside its files (see graphroot of storage.conf)"
             ),
             format!("{path}: unknown key containers.typo"),
             format!("{path}: unknown key nonsense"),

@@ -107,6 +107,10 @@ impl Container<'_> {
             user: user_ids(a),
             root_of_host: begun.root_of_host(),
             ids_of_image: if auto { root::highest_id(self.host.store, self.image, a)? } else { 0 },
+            auto_sizes: {
+                let (least, most) = self.request.userns.auto_sizes;
+                (least.unwrap_or(level_b::AUTO_SIZES.0), most.unwrap_or(level_b::AUTO_SIZES.1))
+            },
             in_use: &in_use,
             files: &IdFiles::default(),
         };

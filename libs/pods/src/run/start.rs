@@ -72,6 +72,9 @@ pub(super) struct Start<'a> {
 
 /// Makes a control group for this start, where the user may.
 fn group(container: &Container<'_>) -> Result<Option<Group>, RunError> {
+    if container.request.no_cgroup {
+        return Ok(None);
+    }
     let Some(path) = Group::place(&format!("ctr-{}", container.claim.id)) else { return Ok(None) };
     container.claim.notes_group(&path)?;
     Ok(Group::make(path)?)

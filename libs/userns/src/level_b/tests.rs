@@ -7,7 +7,15 @@ fn usual() -> IdMaps {
 }
 
 fn given<'a>(a: &'a IdMaps, files: &'a Files) -> Given<'a> {
-    Given { a, user: (1001, 1001), root_of_host: false, ids_of_image: 0, in_use: &[], files }
+    Given {
+        a,
+        user: (1001, 1001),
+        root_of_host: false,
+        ids_of_image: 0,
+        auto_sizes: AUTO_SIZES,
+        in_use: &[],
+        files,
+    }
 }
 
 fn strings(words: &[&str]) -> Vec<String> {
@@ -131,6 +139,13 @@ fn auto_is_as_large_as_the_image_needs() {
     let size = |ids_of_image| plan(&mode("auto"), &Given { ids_of_image, ..given(&a, &files) });
     assert_eq!(new(size(3000)).maps.uid.count(), 3000);
     assert!(matches!(size(70_000), Err(PlanError::TooLarge(70_000))));
+    let size = |auto_sizes, ids_of_image| {
+        plan(&mode("auto"), &Given { auto_sizes, ids_of_image, ..given(&a, &files) })
+    };
+    assert_eq!(new(size((10, 20), 0)).maps.uid.count(), 10);
+    assert_eq!(new(size((10, 20), 20)).maps.uid.count(), 20);
+    assert!(matches!(size((10, 20), 21), Err(PlanError::TooLarge(21))));
+    assert!(matches!(size((30, 20), 0), Err(PlanError::TooLarge(30))));
 }
 
 #[test]

@@ -281,7 +281,7 @@ fn modes(flags: Struct, record: &Record, host: &HostRecord) -> Struct {
     flags
         .field("IpcMode", host.ipc.as_str())
         .field("Cgroup", "")
-        .field("Cgroups", "default")
+        .field("Cgroups", if host.no_cgroup { "disabled" } else { "default" })
         .field("Links", Value::Nil)
         .field("OomScoreAdj", host.oom_score_adj)
         .field("PidMode", host.pid.as_str())

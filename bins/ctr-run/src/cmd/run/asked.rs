@@ -13,6 +13,7 @@ use ctr_core::config::Config;
 const KEYS: &[(&str, &str)] = &[
     ("annotation", "containers.annotations"),
     ("cgroupns", "containers.cgroupns"),
+    ("cgroups", "containers.cgroups"),
     ("detach-keys", "engine.detach_keys"),
     ("device", "containers.devices"),
     ("env-host", "containers.env_host"),

@@ -58,6 +58,8 @@ const FLAGS: &[Flag] = &[
     Flag::strings("cap-add", "Add capabilities to the container"),
     Flag::strings("cap-drop", "Drop capabilities from the container"),
     Flag::string("cgroupns", "View of the control groups: private, host or container:NAME"),
+    Flag::string("cgroups", "A control group of its own: enabled (also no-conmon) or disabled")
+        .default("enabled"),
     Flag::path("cidfile", "Write the container's id to a file"),
     Flag::strings("device", "Make a device of the host appear in the container"),
     Flag::strings(
@@ -171,7 +173,6 @@ const NOT_YET: &[&str] = &[
     "cert-dir",
     "cgroup-conf",
     "cgroup-parent",
-    "cgroups",
     "chrootdirs",
     "conmon-pidfile",
     "cpu-period",

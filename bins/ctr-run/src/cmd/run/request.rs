@@ -105,6 +105,12 @@ pub(crate) enum FlagError {
     /// A file that cannot be found by its name.
     #[error("{0:?} is neither image nor none nor a path from the root")]
     HostsBase(String),
+    /// Nobody but systemd splits a group.
+    #[error("--cgroups split is not supported yet")]
+    CgroupsSplit,
+    /// No such mode of control groups.
+    #[error("invalid cgroup mode {0:?}: it is none of enabled, disabled and no-conmon")]
+    Cgroups(String),
     /// Not an address.
     #[error("{0:?} is neither an ip address nor none")]
     Internal(String),
@@ -175,6 +181,7 @@ pub(crate) fn build(
             gidmap: args.strings("gidmap"),
             subuidname: args.get("subuidname").map(str::to_owned),
             subgidname: args.get("subgidname").map(str::to_owned),
+            auto_sizes: (None, None),
         },
         hosts,
         resolver,
@@ -186,12 +193,23 @@ pub(crate) fn build(
         auto_remove: args.bool("rm"),
         requires: args.strings("requires"),
         log: log(args)?,
+        no_cgroup: no_cgroup(args)?,
         stop_timeout: args
             .uint("stop-timeout")
             .and_then(|seconds| u32::try_from(seconds).ok())
             .unwrap_or(DEFAULT_GRACE),
         command_line,
     })
+}
+
+/// Whether no control group is to be made. The monitor never has one of its own.
+fn no_cgroup(args: Asked<'_>) -> Result<bool, FlagError> {
+    match args.string("cgroups") {
+        "" | "enabled" | "no-conmon" => Ok(false),
+        "disabled" => Ok(true),
+        "split" => Err(FlagError::CgroupsSplit),
+        other => Err(FlagError::Cgroups(other.to_owned())),
+    }
 }
 
 /// `--label-file`, and above it `--label`: of two with one name the last counts.
