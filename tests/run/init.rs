@@ -147,6 +147,61 @@ fn a_command_that_cannot_be_run_is_told_of() {
         assert_eq!(env.ok(["wait", name]), "127");
     }
     assert_eq!(statuses(&env), "folder created, missing created, one exited, two exited");
+    // Nothing of them was ever started.
+    assert_eq!(env.ok(["rm", "one", "two"]).lines().count(), 2);
+    assert_eq!(life(&env, "one"), ["create", "init", "died", "remove"]);
+    assert_eq!(life(&env, "two"), ["create", "init", "died", "remove"]);
+}
+
+/// What the log of events says of a container.
+fn life(env: &Env, name: &str) -> Vec<String> {
+    let filter = format!("container={name}");
+    let events = ["events", "--stream=false", "--filter", &filter, "--format", "{{.Status}}"];
+    env.ok(events).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn that_it_died_is_logged_after_that_it_was_started() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    initialized(&env, &[], "short", "true");
+    assert_eq!(env.ok(["start", "--attach", "short"]), "");
+    initialized(&env, &[], "web", "exec sleep 1000");
+    let starting: Vec<_> = (0..3).map(|_| env.ctr(["start", "web"]).start()).collect();
+    starting.into_iter().for_each(|one| drop(one.finish().success()));
+    let monitor = process(&env, "web", "ConmonPid").as_raw_nonzero();
+    let folder = env.store().join("containers").join(env.ok(["inspect", "--format", "{{.Id}}", "web"]));
+
+    // As if whoever started it were about to write that down.
+    let lock = std::fs::File::open(folder.join("starting.lock")).expect("the lock");
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("it is free");
+    assert_eq!(env.ok(["kill", "web"]), "web");
+    assert_eq!(env.ok(["wait", "web"]), "137");
+    let tidying = || {
+        let line = std::fs::read_to_string(format!("/proc/{monitor}/cmdline"));
+        line.expect("it waits for us").contains("__ended")
+    };
+    while !tidying() {
+        std::thread::yield_now();
+    }
+    assert_eq!(env.ok(["rename", "web", "other"]), "");
+    assert!(tidying());
+    drop(lock);
+    assert_eq!(env.ok(["rm", "short", "other"]).lines().count(), 2);
+    assert_eq!(life(&env, "short"), ["create", "init", "start", "attach", "died", "remove"]);
+    let all = env.ok([
+        "events",
+        "--stream=false",
+        "--format",
+        "{{.Name}} {{.Status}}",
+        "--filter",
+        "type=container",
+    ]);
+    let all: Vec<_> = all.lines().filter(|line| !line.starts_with("short")).collect();
+    assert_eq!(
+        all,
+        ["web create", "web init", "web start", "web kill", "other rename", "other died", "other remove"]
+    );
 }
 
 #[test]

@@ -46,7 +46,9 @@ pub enum EndedError {
 pub fn tidy(dirs: &Dirs, id: &str, events: &Log) -> Result<(), EndedError> {
     let lock = inherited_lock().ok_or(EndedError::NotHeld)?;
     let (claim, container) = Containers::new(dirs).inherit(id, lock)?;
+    let started = container.after_its_start();
     let logged = events.append(&died(&container)).map_err(EndedError::from);
+    drop(started);
     let ungrouped = container.group().map_or(Ok(()), cgroup::remove).map_err(EndedError::from);
     let gone = if container.record.auto_remove { remove(dirs, claim, &container, events) } else { Ok(()) };
     ungrouped.and(gone).and(logged)

@@ -15,7 +15,7 @@ use ctr_pods::attach::{self, Connection, Rules, Signals, Wants};
 use ctr_pods::containers::{Container, Containers};
 use ctr_pods::ended;
 use ctr_pods::happened::Who;
-use ctr_pods::initialized;
+use ctr_pods::initialized::{self, Starting};
 use ctr_pods::record::State;
 use ctr_pods::run::kept::{self, Afterwards, Held, Outcome, Side};
 use ctr_pods::run::{Host, Note};
@@ -82,7 +82,7 @@ pub(super) fn started(
             if !rules.stdout && !rules.stderr {
                 call.ui.line(&id)?;
             }
-            relay(call, place, &id, connection, &rules, &signals)
+            relay(call, place, &id, connection, (&rules, &signals), &mut || {})
         }
         Ok((None, _)) => Ok(Exit::SUCCESS),
         Err(exit) => Ok(exit),
@@ -131,20 +131,30 @@ pub(super) fn part<T>(
     }
 }
 
-/// Has the command of an initialized container run; the connection tells what came of it.
+/// Has the command of an initialized container run, and lets its monitor say what came of it: then that is logged.
 pub(super) fn go_on(
-    call: &Call,
-    place: &Place,
     container: &Container,
     state: &State,
     wants: Wants,
-) -> Result<Connection, CommandError> {
-    // Before it can end, which its monitor writes.
-    let before = || {
-        let events = if wants.output { &[Event::Start, Event::Attach][..] } else { &[Event::Start] };
-        happened(call, place, &Who::from(&container.record), events);
+) -> Result<(Connection, Starting), CommandError> {
+    initialized::start(container, state, wants).map_err(CommandError::environment)
+}
+
+/// Logs that an initialized container was started, before anybody logs that it ended.
+pub(super) fn gone_on(
+    call: &Call,
+    place: &Place,
+    container: &Container,
+    starting: &Starting,
+    attached: bool,
+) {
+    let events: &[_] = match (starting.is_first(), attached) {
+        (true, true) => &[Event::Start, Event::Attach],
+        (true, false) => &[Event::Start],
+        (false, true) => &[Event::Attach],
+        (false, false) => return,
     };
-    initialized::start(container, state, wants, before).map_err(CommandError::environment)
+    happened(call, place, &Who::from(&container.record), events);
 }
 
 /// What a container runs, as it was asked for.
@@ -152,14 +162,14 @@ pub(super) fn command_of(container: &Container) -> String {
     container.record.process.args.first().cloned().unwrap_or_default()
 }
 
-/// Carries the streams of a container until it ends, or is let go of.
+/// Carries the streams of a container until it ends, or is let go of; `started` hears that one that was initialized runs.
 pub(super) fn relay(
     call: &Call,
     place: &Place,
     id: &str,
     connection: Connection,
-    rules: &Rules,
-    signals: &Signals,
+    (rules, signals): (&Rules, &Signals),
+    started: &mut dyn FnMut(),
 ) -> Result<Exit, CommandError> {
     let containers = Containers::new(&place.dirs);
     let known = containers.by_id(id).map_err(error::of_containers)?;
@@ -171,8 +181,8 @@ pub(super) fn relay(
             call.ui.debug(&error.to_string());
         }
     };
-    let outcome =
-        attach::relay(connection, rules, signals, &mut deliver).map_err(CommandError::environment)?;
+    let outcome = attach::relay(connection, rules, signals, &mut deliver, started)
+        .map_err(CommandError::environment)?;
     match outcome {
         attach::Outcome::Ended { code, .. } => {
             if let Some(container) = known.filter(|it| it.record.auto_remove) {

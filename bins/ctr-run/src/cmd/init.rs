@@ -76,9 +76,12 @@ pub(super) fn go_on(
     state: &ctr_pods::record::State,
 ) -> Result<(), CommandError> {
     let wants = ctr_pods::attach::Wants { output: false, input: false };
-    let connection = begin::go_on(call, place, container, state, wants)?;
+    let (connection, starting) = begin::go_on(container, state, wants)?;
     match ctr_pods::initialized::wait(&connection).map_err(CommandError::environment)? {
-        ctr_pods::attach::Start::Done => Ok(()),
+        ctr_pods::attach::Start::Done => {
+            begin::gone_on(call, place, container, &starting, wants.output);
+            Ok(())
+        }
         ctr_pods::attach::Start::Failed(errno) => Err(error::of_command(begin::command_of(container), errno)),
     }
 }

@@ -141,8 +141,15 @@ fn start_attached(
         Taken::Held(held) => begin::started(call, place, host, *held, Some(rules)),
         Taken::Initialized(container, state) => {
             let (signals, wants) = listening(&rules)?;
-            let connection = begin::go_on(call, place, &container, &state, wants)?;
-            begin::relay(call, place, container.record.id.as_str(), connection, &rules, &signals)
+            let (connection, starting) = begin::go_on(&container, &state, wants)?;
+            let mut starting = Some(starting);
+            let mut started = || {
+                if let Some(starting) = starting.take() {
+                    begin::gone_on(call, place, &container, &starting, wants.output);
+                }
+            };
+            let id = container.record.id.as_str();
+            begin::relay(call, place, id, connection, (&rules, &signals), &mut started)
         }
         // It runs: what is left is to attach to it.
         Taken::Running => attached(call, place, container, &rules),
@@ -357,7 +364,7 @@ fn attached(call: &Call, place: &Place, container: &Container, rules: &Rules) ->
     let (signals, wants) = listening(rules)?;
     let connection = Connection::open(&container.folder, wants).map_err(CommandError::user)?;
     begin::happened(call, place, &Who::from(&container.record), &[Event::Attach]);
-    begin::relay(call, place, container.record.id.as_str(), connection, rules, &signals)
+    begin::relay(call, place, container.record.id.as_str(), connection, (rules, &signals), &mut || {})
 }
 
 /// Signals that arrive from now on, and what to tell the monitor.

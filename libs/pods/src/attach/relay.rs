@@ -101,7 +101,8 @@ impl Signals {
     }
 }
 
-/// Relays until the container ends or the user leaves. Signals for the container are handed to `deliver`.
+/// Relays until the container ends or the user leaves. Signals for the container are handed to `deliver`;
+/// `started` hears that the command of one that was initialized runs.
 ///
 /// # Errors
 /// A stream or the terminal fails; the connection is closed then, and the container goes on.
@@ -110,6 +111,7 @@ pub fn relay(
     rules: &Rules,
     signals: &Signals,
     deliver: &mut dyn FnMut(i32),
+    started: &mut dyn FnMut(),
 ) -> Result<Outcome, RelayError> {
     let mut relay = Relay::new(connection, rules)?;
     loop {
@@ -124,7 +126,7 @@ pub fn relay(
             relay.flush()?;
         }
         if ready.output
-            && let Some(outcome) = relay.show(signals, deliver)?
+            && let Some(outcome) = relay.show(signals, deliver, started)?
         {
             return Ok(outcome);
         }
@@ -248,6 +250,7 @@ impl<'a> Relay<'a> {
         &mut self,
         signals: &Signals,
         deliver: &mut dyn FnMut(i32),
+        started: &mut dyn FnMut(),
     ) -> Result<Option<Outcome>, RelayError> {
         let length = match recv(&self.socket, &mut self.message[..], RecvFlags::DONTWAIT) {
             Ok((length, _)) => length,
@@ -266,7 +269,10 @@ impl<'a> Relay<'a> {
             }
             [kind::START, a, b, c, d] => {
                 let errno = i32::from_le_bytes([*a, *b, *c, *d]);
-                return Ok((errno != 0).then(|| Outcome::NotStarted(Errno::from_raw_os_error(errno))));
+                if errno != 0 {
+                    return Ok(Some(Outcome::NotStarted(Errno::from_raw_os_error(errno))));
+                }
+                started();
             }
             [kind::LEFT_BEHIND, ..] => return Ok(Some(Outcome::Overtaken)),
             // What is not asked for, or what a newer monitor says.

@@ -198,7 +198,7 @@ fn relayed(connection: Connection, folder: &Path, rules: &Rules, signals: &Signa
             ctr_sys::signals::send(init, signal).ok();
         }
     };
-    let outcome = relay(connection, rules, signals, &mut deliver)?;
+    let outcome = relay(connection, rules, signals, &mut deliver, &mut || {})?;
     eprintln!("{outcome:?}");
     Ok(ExitCode::SUCCESS)
 }

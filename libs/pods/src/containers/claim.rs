@@ -24,6 +24,9 @@ use crate::record::{Record, State, Time};
 /// How long a lock that is held is waited for: as long as a reader asks for it, or a monitor takes to leave.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long the end of a container is not logged for one who is about to log its start.
+const STARTER: Duration = Duration::from_secs(10);
+
 /// A container that is held.
 #[derive(Debug)]
 pub struct Claim {
@@ -189,11 +192,12 @@ impl Containers {
 
 impl Container {
     /// Writes down what is true once the command of this initialised container runs, which its monitor then makes true.
-    /// Until the lock is let go of nobody else writes: its monitor is to be told meanwhile.
+    /// Until the lock is let go of nobody else writes: its monitor is to be told meanwhile. Tells too whether the command was
+    /// still waiting.
     ///
     /// # Errors
     /// Its init is not there any more, be it that another one is; the directory cannot be written to.
-    pub(crate) fn write_next(&self, init: &Identity, started: Time) -> Result<Lock, ContainersError> {
+    pub(crate) fn write_next(&self, init: &Identity, started: Time) -> Result<(Lock, bool), ContainersError> {
         let another = || ContainersError::Another(self.record.id.to_string());
         let lock = Lock::acquire_within(&self.folder.join(STARTING), Mode::Exclusive, PATIENCE)?;
         let lock = lock.ok_or_else(another)?;
@@ -201,9 +205,21 @@ impl Container {
         if now.init != *init {
             return Err(another());
         }
+        let waiting = now.waiting;
         let next = State { waiting: false, started, ..now };
         write(&self.folder.join(NEXT), &next, Kind::Fleeting)?;
-        Ok(lock)
+        Ok((lock, waiting))
+    }
+
+    /// Keeps others from starting this container, which has ended, and waits for who is about to log that it was started: some
+    /// time, since that process may have been stopped.
+    pub(crate) fn after_its_start(&self) -> Option<Lock> {
+        let path = self.folder.join(STARTING);
+        if !path.exists() {
+            return None;
+        }
+        // Without it the log is out of order, which is no reason to leave things undone.
+        Lock::acquire_within(&path, Mode::Exclusive, STARTER).ok().flatten()
     }
 }
 

@@ -272,7 +272,8 @@ fn what_is_next_is_of_the_init_that_is_there() {
     claim.started(&first).unwrap();
     let found = place.containers.find("web").unwrap();
     let next = found.folder.join(NEXT);
-    let held = found.write_next(&first.init, 7).unwrap();
+    let (held, waited) = found.write_next(&first.init, 7).unwrap();
+    assert!(waited, "nobody has started it");
     let written = file::read_json::<State>(&next, limits::RECORD).unwrap();
     assert_eq!(written, State { waiting: false, started: 7, ..first.clone() });
     let other = found.write_next(&first.init, 8);
