@@ -87,7 +87,7 @@ fn send_and_connect(env: &Env, frames: &[First], allowed: &TcpListener) {
     let probe = format!("-v={}:/probe:ro", programs().join("net-probe").display());
     let network = format!("--network=user,host-access=loopback:{port}");
     let frames: Vec<String> = frames.iter().map(First::frame).collect();
-    let script = format!("/probe 2 {} && nc {HOST} {port} </dev/null", frames.join(" "));
+    let script = format!("/probe send 2 {} && nc {HOST} {port} </dev/null", frames.join(" "));
     let running = env.shell([network.as_str(), "--cap-add=NET_RAW", &probe], &script).start();
     let (peer, _) = accept(allowed);
     drop(peer);

@@ -57,7 +57,7 @@ fn what_a_list_remembers_is_checked_each_time() {
     needs!(Userns);
     let env = Env::with_busybox();
     let list = || env.ok(["ps", "-a", "--format", "{{.Names}} {{.State}} {{.ExitCode}}"]);
-    let memory = env.run_dir().join("ctr/overview.3");
+    let memory = env.run_dir().join("ctr/overview.4");
     // What changed a moment ago is not remembered.
     let settled = || {
         std::fs::remove_file(&memory).ok();
@@ -98,7 +98,7 @@ fn of_a_long_list_too_each_is_asked_what_it_does() {
         env.ok(["create", "--name", &format!("one{number}"), BUSYBOX, "sleep", "1000"]);
     }
     env.ok(["start", "one7"]);
-    let memory = env.run_dir().join("ctr/overview.3");
+    let memory = env.run_dir().join("ctr/overview.4");
     let is_remembered = || std::fs::read_to_string(&memory).is_ok_and(|text| text.contains("\"one7\""));
     let list = || env.ok(["ps", "-a", "--format", "{{.Names}} {{.State}}", "--sort", "names"]);
     while !is_remembered() {

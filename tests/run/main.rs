@@ -31,6 +31,7 @@ mod namespaces;
 mod network;
 mod network_again;
 mod newcomer;
+mod ports;
 mod program;
 mod reach;
 mod refused;

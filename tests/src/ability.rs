@@ -20,6 +20,8 @@ pub enum Ability {
     Strace,
     /// libseccomp's headers and library.
     Libseccomp,
+    /// The program that makes interfaces, for tests with several hosts: each a network namespace.
+    Iproute,
 }
 
 impl Ability {
@@ -53,6 +55,7 @@ impl Ability {
             Self::Skopeo => succeeds("skopeo", &["--version"]),
             Self::Strace if !rustix::process::geteuid().is_root() => Err("strace must be run by root".into()),
             Self::Strace => succeeds("strace", &["true"]),
+            Self::Iproute => succeeds("ip", &["-V"]),
             Self::Libseccomp if Path::new("/usr/include/seccomp.h").exists() => Ok(()),
             Self::Libseccomp => Err("libseccomp-dev is not installed".into()),
         }

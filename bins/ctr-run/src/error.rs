@@ -5,6 +5,7 @@ use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
 use ctr_pods::containers::ContainersError;
 use ctr_pods::create::CreateError;
+use ctr_pods::ports::PortsError;
 use ctr_pods::remove::RemoveError;
 use ctr_pods::run::RunError;
 use ctr_pods::stop::StopError;
@@ -30,6 +31,10 @@ pub(crate) fn of_run(error: RunError) -> CommandError {
             CommandError::user(error).exit(Exit::NOT_EXECUTABLE)
         }
         error @ RunError::Workdir { .. } => CommandError::user(error).exit(Exit::NOT_EXECUTABLE),
+        // As with podman, whose container is there by then.
+        error @ RunError::Ports(PortsError::Taken { .. } | PortsError::Privileged { .. }) => {
+            CommandError::user(error).exit(Exit::NOT_EXECUTABLE)
+        }
         // A kernel before 5.12, or a sandbox around us that hides what a newer one has.
         other if is_missing_call(&other) => CommandError::environment(other)
             .hint("uname -r  (Linux 5.12 or newer is needed, and no sandbox around it that hides its calls)"),

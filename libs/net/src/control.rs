@@ -6,6 +6,8 @@
 //!                                ◀──────────────  Ready, the router's namespace; or Failed
 //! S Settings, the router's namespace ───────────▶  goes on where another one ended, instead of B
 //! R the host's resolv.conf, open ──────────────▶  asks those it names from now on
+//! P where they lead, sockets     ──────────────▶  serves published ports
+//! W where they were bound        ──────────────▶  serves those no longer
 //! closes                        ──────────────▶  ends
 //! ```
 //! One packet each (SOCK_SEQPACKET): what is ordered begins with a byte that says what it is, and has what it needs of descriptors
@@ -21,7 +23,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use ctr_core::causes;
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
@@ -33,6 +35,8 @@ use crate::address::Inner;
 use crate::dns::names::Called;
 use crate::dns::resolv_conf::ResolvConf;
 use crate::policy::Options;
+use crate::publish::bind::Bound;
+use crate::publish::{Leads, Place};
 
 /// The longest message.
 const LONGEST: usize = 64 << 10;
@@ -68,6 +72,8 @@ mod tag {
     pub(super) const BEGIN: u8 = b'B';
     pub(super) const SUCCEED: u8 = b'S';
     pub(super) const RESOLVERS: u8 = b'R';
+    pub(super) const PUBLISH: u8 = b'P';
+    pub(super) const WITHDRAW: u8 = b'W';
 }
 
 /// What a `netd` is to do.
@@ -79,6 +85,10 @@ pub(crate) enum Order {
     Succeed { settings: Box<Settings>, router: OwnedFd },
     /// Ask those for names whom a file names.
     Resolvers(OwnedFd),
+    /// Serve published ports: bound sockets of the host's.
+    Publish(Vec<(Leads, OwnedFd)>),
+    /// Serve them no longer.
+    Withdraw(Vec<Place>),
 }
 
 impl Order {
@@ -88,6 +98,17 @@ impl Order {
             tag::BEGIN => Self::Begin { settings: read(body)?, container: only(beside)? },
             tag::SUCCEED => Self::Succeed { settings: read(body)?, router: only(beside)? },
             tag::RESOLVERS => Self::Resolvers(only(beside)?),
+            tag::PUBLISH => {
+                let (leads, rest) = body.as_chunks();
+                if leads.len() != beside.len() || !rest.is_empty() {
+                    return Err(Errno::BADMSG);
+                }
+                let leads = leads.iter().map(|bytes| Leads::of(*bytes).ok_or(Errno::BADMSG));
+                Self::Publish(
+                    leads.zip(beside).map(|(leads, fd)| Ok((leads?, fd))).collect::<Result<_, _>>()?,
+                )
+            }
+            tag::WITHDRAW => Self::Withdraw(read(body)?),
             _ => return Err(Errno::BADMSG),
         })
     }
@@ -189,6 +210,27 @@ impl Netd {
         succession.add(&[&[tag::SUCCEED], &*body].concat(), [only(beside).map_err(ControlError::Talk)?]);
         Ok(succession)
     }
+
+    /// Has it, and whoever comes after it, serve published ports.
+    ///
+    /// # Errors
+    /// It does not listen, or there are too many.
+    pub fn publish(&self, ports: &[Bound], succession: &mut Succession) -> Result<(), ControlError> {
+        for some in ports.chunks(MOST_BESIDE) {
+            self.publish_some(some, succession).map_err(ControlError::Talk)?;
+        }
+        Ok(())
+    }
+
+    fn publish_some(&self, ports: &[Bound], succession: &mut Succession) -> Result<(), Errno> {
+        let leads = ports.iter().flat_map(|(leads, _)| leads.to_bytes());
+        let sockets: Vec<BorrowedFd<'_>> = ports.iter().map(|(_, socket)| socket.as_fd()).collect();
+        let words: Vec<u8> = std::iter::once(tag::PUBLISH).chain(leads).collect();
+        tell(self.control.as_fd(), &words, &sockets)?;
+        let copies: Result<Vec<_>, Errno> = sockets.iter().map(|it| fcntl_dupfd_cloexec(it, 0)).collect();
+        succession.add(&words, copies?);
+        Ok(())
+    }
 }
 
 /// Waits for an order, as long as the flags say; `None` if there will be no more.
@@ -274,6 +316,7 @@ fn hear(control: BorrowedFd<'_>, flags: RecvFlags) -> Result<Option<Heard>, Errn
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publish::Transport;
 
     fn pair() -> (OwnedFd, OwnedFd) {
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
@@ -296,6 +339,11 @@ mod tests {
             resolvers: ResolvConf::default(),
         };
         let settings = written(&settings).unwrap();
+        let web = Leads { inside: 80, transport: Transport::Tcp };
+        let names = Leads { inside: 53, transport: Transport::Udp };
+        let body = [web.to_bytes(), names.to_bytes()].concat();
+        let Ok(Some(Order::Publish(ports))) = told(tag::PUBLISH, &body, 2) else { panic!("not published") };
+        assert_eq!(ports.iter().map(|(leads, _)| *leads).collect::<Vec<_>>(), [web, names]);
         assert!(matches!(told(tag::BEGIN, &settings, 1), Ok(Some(Order::Begin { .. }))));
         assert!(matches!(told(tag::SUCCEED, &settings, 1), Ok(Some(Order::Succeed { .. }))));
         for (tag, body, beside) in [
@@ -304,6 +352,10 @@ mod tests {
             (tag::BEGIN, &settings, 0),
             (tag::BEGIN, b"{}", 1),
             (tag::SUCCEED, &settings, 0),
+            (tag::PUBLISH, b"\x50\0\0", 2),
+            (tag::PUBLISH, b"\x50\0", 1),
+            (tag::PUBLISH, b"\x50\0\x02", 1),
+            (tag::WITHDRAW, b"{}", 0),
             (b'x', b"", 0),
         ] {
             let told = told(tag, body, beside);

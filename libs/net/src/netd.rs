@@ -19,6 +19,7 @@ mod host;
 mod names;
 mod pipes;
 mod pool;
+mod published;
 mod pump;
 mod sandbox;
 mod slab;
@@ -29,7 +30,7 @@ mod udp;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ctr_sys::net::datagram::{BATCH, receive};
 use ctr_sys::net::options::Family;
@@ -41,6 +42,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use self::echo::Echoes;
 use self::names::Questions;
 use self::pool::Pool;
+use self::published::Published;
 use self::pump::{End, Ready, Tools};
 use self::slab::Key;
 use self::tcp::Streams;
@@ -58,6 +60,8 @@ const EVENTS: usize = 128;
 const FRAME: usize = 66 << 10;
 /// How many turns the tap gets before the others get theirs.
 const TAP_TURNS: usize = 2;
+/// How long what the container has said may take to be heard, once it is gone.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// Descriptors that are not flows'.
 const OWN_DESCRIPTORS: u64 = 256;
 
@@ -80,6 +84,8 @@ enum Source {
     LongQuestions(Family),
     Asker(Key),
     Attempt(Key),
+    /// Connections to a published port, to be accepted.
+    Published(Key),
 }
 
 impl Source {
@@ -102,6 +108,7 @@ impl Source {
             Self::LongQuestions(Family::V6) => 14,
             Self::Asker(_) => 15,
             Self::Attempt(_) => 16,
+            Self::Published(_) => 17,
         }
     }
 
@@ -112,7 +119,8 @@ impl Source {
             | Self::Far(key)
             | Self::Echo(key)
             | Self::Asker(key)
-            | Self::Attempt(key) => key.to_bits(),
+            | Self::Attempt(key)
+            | Self::Published(key) => key.to_bits(),
             _ => 0,
         };
         self.kind() << 56 | key
@@ -138,6 +146,7 @@ impl Source {
             14 => Self::LongQuestions(Family::V6),
             15 => Self::Asker(key),
             16 => Self::Attempt(key),
+            17 => Self::Published(key),
             _ => return None,
         })
     }
@@ -147,7 +156,8 @@ impl Source {
 #[derive(Debug)]
 struct Netd {
     epoll: OwnedFd,
-    control: OwnedFd,
+    /// Until the end begins.
+    control: Option<OwnedFd>,
     router: Router,
     pool: Arc<Pool>,
     inner: Inner,
@@ -161,6 +171,7 @@ struct Netd {
     datagrams: Datagrams,
     echoes: Echoes,
     questions: Questions,
+    published: Published,
     /// What the limit of descriptors allows.
     most_flows: usize,
     /// When this turn began.
@@ -223,7 +234,7 @@ impl Netd {
         let policy = Policy::new(inner, settings.options);
         let netd = Self {
             epoll,
-            control,
+            control: Some(control),
             router,
             pool,
             inner,
@@ -240,6 +251,7 @@ impl Netd {
                 settings.resolvers,
                 Instant::now(),
             ),
+            published: Published::default(),
             most_flows: most_flows(),
             now: Instant::now(),
         };
@@ -249,7 +261,9 @@ impl Netd {
     }
 
     fn watch_all(&self) -> Result<(), Errno> {
-        self.watch(self.control.as_fd(), Source::Control)?;
+        if let Some(control) = &self.control {
+            self.watch(control.as_fd(), Source::Control)?;
+        }
         self.watch(self.router.tap.as_fd(), Source::Tap)?;
         for ports in &self.router.ports {
             self.watch(ports.streams.as_fd(), Source::Streams(ports.family))?;
@@ -277,7 +291,7 @@ impl Netd {
             for event in events.drain(..) {
                 let (data, flags) = (event.data, event.flags);
                 match Source::of(data.u64()) {
-                    Some(Source::Control) if !self.obey()? => return Ok(()),
+                    Some(Source::Control) if !self.obey()? => self.begin_to_end(),
                     Some(source) => self.take(source, flags),
                     None => {}
                 }
@@ -290,7 +304,11 @@ impl Netd {
                     Due::Echo(key) => self.echo_is_due(key),
                     Due::Questions => self.questions_are_due(),
                     Due::Asker(key) => self.asker_is_due(key),
+                    Due::End => return Ok(()),
                 }
+            }
+            if self.control.is_none() && self.streams.are_over() {
+                return Ok(());
             }
         }
     }
@@ -311,6 +329,7 @@ impl Netd {
             Source::LongQuestions(family) => self.accept_askers(family),
             Source::Asker(key) => self.asker_is_ready(key),
             Source::Attempt(key) => self.attempt_is_ready(key),
+            Source::Published(key) => self.accept_arrivals(key),
         }
     }
 
@@ -355,6 +374,7 @@ impl Netd {
             // What is not watched is not forgotten.
             epoll::delete(&self.epoll, &ports.streams).ok();
         }
+        self.watch_published(false);
     }
 
     fn accept_again(&self) {
@@ -362,11 +382,23 @@ impl Netd {
             // It fails where it is watched still.
             self.watch(ports.streams.as_fd(), Source::Streams(ports.family)).ok();
         }
+        self.watch_published(true);
+    }
+
+    /// The container is gone, and who supervised it wants its ports back, which the end of the conversation tells. What the
+    /// container said last is still said, as by the kernel of a host.
+    fn begin_to_end(&mut self) {
+        self.published = Published::default();
+        self.datagrams = Datagrams::default();
+        self.streams.keep_open_ones();
+        self.control = None;
+        self.timers.set(self.now, FAREWELL, Due::End);
     }
 
     /// Does the next thing that the supervisor wants; false if that is gone.
     fn obey(&mut self) -> Result<bool, Errno> {
-        match control::next(&self.control, RecvFlags::DONTWAIT) {
+        let Some(control) = &self.control else { return Ok(true) };
+        match control::next(control, RecvFlags::DONTWAIT) {
             Ok(Some(order)) => self.follow(order).map(|()| true),
             Ok(None) => Ok(false),
             Err(Errno::AGAIN) => Ok(true),
@@ -377,6 +409,15 @@ impl Netd {
     fn follow(&mut self, order: Order) -> Result<(), Errno> {
         match order {
             Order::Resolvers(file) => self.ask_others(&file),
+            Order::Publish(ports) => {
+                ports.into_iter().try_for_each(|(leads, socket)| self.publish(socket, leads))
+            }
+            Order::Withdraw(places) => {
+                for place in places {
+                    self.withdraw(place);
+                }
+                Ok(())
+            }
             // There is one beginning.
             Order::Begin { .. } | Order::Succeed { .. } => Err(Errno::BADMSG),
         }
@@ -460,6 +501,7 @@ mod tests {
             Source::Echo(key),
             Source::Asker(key),
             Source::Attempt(key),
+            Source::Published(key),
         ];
         let sockets = Family::BOTH.into_iter().flat_map(|family| {
             [

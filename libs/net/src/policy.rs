@@ -318,6 +318,19 @@ impl Policy {
         }
         Appearance::Itself(caller)
     }
+
+    /// Which of the container's addresses a caller from outside is led to, of one that has both.
+    #[must_use]
+    pub fn callee(&self, caller: IpAddr) -> IpAddr {
+        self.inner.container(caller.to_canonical()).unwrap_or(self.inner.v4.container.into())
+    }
+
+    /// Whom a caller of IPv6 looks like to a container that only listens at its address of IPv4, and that address.
+    #[must_use]
+    pub fn translated(&self, caller: Ipv6Addr) -> (Ipv4Addr, Ipv4Addr) {
+        let v4 = &self.inner.v4;
+        (if caller.is_loopback() { v4.host } else { v4.gateway }, v4.container)
+    }
 }
 
 /// The IPv4 address that a translator or a tunnel on the way would take out of an IPv6 one: NAT64 (RFC 6052, RFC 8215)

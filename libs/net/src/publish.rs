@@ -12,18 +12,20 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ctr_core::limits;
 use serde::{Deserialize, Serialize};
 
 mod arrange;
+pub mod bind;
+pub mod holder;
 mod listed;
 #[cfg(test)]
 mod tests;
 
 pub use arrange::arrange;
-pub use listed::{Bound, bindings, listed};
+pub use listed::{Bound, bindings, each, listed};
 
 /// What a published port carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -41,6 +43,45 @@ impl fmt::Display for Transport {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
         })
+    }
+}
+
+/// Where a socket of the host's is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// What it carries.
+    pub transport: Transport,
+    /// Its address and port.
+    pub at: SocketAddr,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.at, self.transport)
+    }
+}
+
+/// Where a socket of the host's leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leads {
+    /// The port inside.
+    pub inside: u16,
+    /// What it carries.
+    pub transport: Transport,
+}
+
+impl Leads {
+    /// In few bytes, since there may be thousands.
+    pub(crate) const fn to_bytes(self) -> [u8; 3] {
+        let [low, high] = self.inside.to_le_bytes();
+        [low, high, matches!(self.transport, Transport::Udp) as u8]
+    }
+
+    /// The same back.
+    pub(crate) fn of(bytes: [u8; 3]) -> Option<Self> {
+        let [low, high, transport] = bytes;
+        let transport = [Transport::Tcp, Transport::Udp].get(usize::from(transport)).copied()?;
+        Some(Self { inside: u16::from_le_bytes([low, high]), transport })
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use ctr_core::id::ContainerId;
 use ctr_core::process::{Identity, Serial};
+use ctr_net::publish::Mapping;
 use ctr_store::ImageId;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,12 @@ pub struct Brief {
     /// What is mounted beyond the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<MountBrief>,
+    /// What it publishes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Mapping>,
+    /// What it exposes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposed: Vec<String>,
     /// Its network.
     pub network: String,
     /// `--cidfile`.
@@ -108,6 +115,8 @@ impl Brief {
             command: record.process.args.clone(),
             labels: record.labels.clone(),
             mounts: record.mounts.iter().map(mount).collect(),
+            ports: record.ports.clone(),
+            exposed: record.exposed.clone(),
             network: record.host.network.clone(),
             cidfile: record.cidfile.clone(),
             start: state.as_ref().map(Start::of),

@@ -23,6 +23,7 @@ pub mod logs;
 pub mod mounts;
 pub mod namespaces;
 pub mod network;
+pub mod ports;
 pub mod record;
 pub mod remove;
 pub mod request;

@@ -9,6 +9,7 @@ use ctr_core::Digest;
 use ctr_core::boot::BootId;
 use ctr_core::id::ContainerId;
 use ctr_core::process::{Identity, Serial};
+use ctr_net::publish::Mapping;
 use ctr_runtime::caps::CapSet;
 use ctr_runtime::spec::NamespaceKind;
 use ctr_store::ImageId;
@@ -116,6 +117,9 @@ pub struct HostRecord {
     pub bounding: Option<CapSet>,
     /// `--privileged`.
     pub privileged: bool,
+    /// `--publish-all`.
+    #[serde(default)]
+    pub publish_all: bool,
     /// `--read-only`.
     pub read_only: bool,
     /// `--security-opt`.
@@ -197,6 +201,12 @@ pub struct Record {
     pub process: ProcessRecord,
     /// What it may do.
     pub host: HostRecord,
+    /// What it publishes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<Mapping>,
+    /// What it exposes, `80/tcp`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposed: Vec<String>,
     /// What is mounted beyond the image.
     pub mounts: Vec<MountRecord>,
     /// `--cidfile`, absolute.
@@ -299,6 +309,8 @@ impl Record {
             annotations: vec![],
             process: ProcessRecord::default(),
             host: HostRecord::default(),
+            ports: vec![],
+            exposed: vec![],
             mounts: vec![],
             cidfile: None,
             pidfile: None,

@@ -12,6 +12,7 @@ use crate::env::{self, EnvError, EnvRequest, HostEnv};
 use crate::hosts::{HostEntry, HostNames};
 use crate::mounts::{Mount, What};
 use crate::namespaces::Namespaces;
+use crate::ports::PortsRequest;
 use crate::resolver::ResolverRequest;
 use crate::security::{Seccomp, Security};
 use crate::subscriptions::Subscription;
@@ -318,6 +319,9 @@ pub struct Request {
     pub privileges: Privileges,
     /// Private or the host's.
     pub namespaces: Namespaces,
+    /// What of its network is reached from outside.
+    #[serde(default)]
+    pub ports: PortsRequest,
     /// Whose ids are whose.
     pub userns: UsernsRequest,
     /// `/etc/hosts` and `/etc/hostname`.

@@ -43,8 +43,10 @@ mod zone;
 use std::path::{Path, PathBuf};
 
 use ctr_core::lock::Waiting;
+use ctr_core::oci::RunConfig;
 use ctr_core::paths::Dirs;
 use ctr_core::platform::Platform;
+use ctr_net::publish::bind::Ports;
 use ctr_store::{Image, Store};
 use ctr_sys::monitor::Death;
 use ctr_userns::entry::{self, Begun};
@@ -62,7 +64,9 @@ pub use volumes::VolumeMountError;
 use container::{Container, OwnPaths, is_auto};
 use start::Started;
 
+use crate::containers::Containers;
 use crate::happened::Who;
+use crate::ports::{self, When};
 use crate::request::{Request, Source};
 use crate::subscriptions::{self, Subscription};
 
@@ -105,6 +109,8 @@ pub enum Note {
     NotCopied(PathBuf, String),
     /// The process that serves the network has ended, and another one serves.
     Network(Death),
+    /// Ports were to be published of a network that nobody outside reaches.
+    NoPorts(String),
     /// `-t` without a terminal to read from.
     NoTerminal,
     /// All of the container is there but its command.
@@ -160,6 +166,23 @@ fn find(host: Host<'_>, request: &Request) -> Result<Option<Image>, RunError> {
         Source::Image(name) => Ok(Some(host.store.resolve(name, platform.as_ref())?)),
         Source::Folder { .. } => Ok(None),
     }
+}
+
+/// Decides which ports a new container publishes.
+fn settle_ports(
+    request: &mut Request,
+    image: Option<&Image>,
+    when: When,
+    containers: &Containers,
+    note: &mut dyn FnMut(Note),
+) -> Result<Ports, RunError> {
+    let none = RunConfig::default();
+    let config = image.map_or(&none, |image| &image.config.config);
+    if request.namespaces.user_network.is_none() && !request.ports.publish.is_empty() {
+        note(Note::NoPorts(request.namespaces.shown_network()));
+        request.ports.publish.clear();
+    }
+    Ok(ports::settle(&mut request.ports, &request.namespaces, config, when, containers)?)
 }
 
 /// Nanoseconds since 1970.

@@ -25,6 +25,7 @@ use ctr_pods::containers::{Containers, ContainersError};
 use ctr_pods::dependencies;
 use ctr_pods::env::HostEnv;
 use ctr_pods::mounts::What;
+use ctr_pods::ports::When;
 use ctr_pods::request::{LogDriver, Request, Source};
 use ctr_pods::run::kept::{self, Held};
 use ctr_pods::run::{self, Host, Note};
@@ -69,7 +70,8 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
         return foreground(call, &place, host, &request);
     }
     check_passthrough(&request)?;
-    let held = kept::create(host, &request, &mut |note| tell(&call.ui, &note)).map_err(error::of_run)?;
+    let held =
+        kept::create(host, &request, When::Now, &mut |note| tell(&call.ui, &note)).map_err(error::of_run)?;
     call.ui.happened(&place.events, &[begin::created(call, &place, &store, &held.who(host))]);
     begin::started(call, &place, host, held, if detached { None } else { Some(rules) })
 }
@@ -128,8 +130,8 @@ pub fn create(call: &Call) -> Result<Exit, CommandError> {
     let place = Place::find(&call.globals)?;
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
     let host = prepare(call, &request, &place, &store)?;
-    let held: Held =
-        kept::create(host, &request, &mut |note| tell(&call.ui, &note)).map_err(error::of_run)?;
+    let held: Held = kept::create(host, &request, When::AtStart, &mut |note| tell(&call.ui, &note))
+        .map_err(error::of_run)?;
     call.ui.happened(&place.events, &[begin::created(call, &place, &store, &held.who(host))]);
     held.flush().map_err(error::of_run)?;
     call.ui.line(held.id())?;
@@ -304,6 +306,9 @@ pub(super) fn tell(ui: &Ui, note: &Note) {
             ui.warn(&format!("Failed to mount subscriptions, skipping {}: {why}", path.display()));
         }
         Note::Network(death) => ui.warn(&death.to_string()),
+        Note::NoPorts(network) => ui.warn(&format!(
+            "Port mappings have been discarded because \"{network}\" network namespace mode does not support them"
+        )),
         // Whoever logs events takes that.
         Note::Made(_) | Note::Initialized(_) | Note::Running(_) => {}
         Note::NoTerminal => {

@@ -249,7 +249,7 @@ pub static CONTAINERS: Family = Family {
         void("engine.volume_plugins", Map, NO_PLUGINS),
         void("farms", Opaque, NO_SERVICE),
         void("machine", Opaque, NO_MACHINE),
-        unbuilt("network.default_host_ips", List, ""),
+        works("network.default_host_ips", List),
         unbuilt("network.default_network", Text, "podman"),
         works("network.default_rootless_network_cmd", Text),
         unbuilt("network.default_subnet", Text, ""),

@@ -1,39 +1,58 @@
-//! What containers do in the tests.
+//! What the tests have inside a container or a namespace of theirs.
 //!
-//! `net-probe INTERFACE HEX…` sends frames as they are, as a container's root can who does not go by the kernel's rules: the
-//! interface by its number, each frame with its Ethernet header. `net-probe hold ADDRESS` connects, sends back what it hears, and
-//! says how that ended.
+//! - `net-probe send INTERFACE HEX…`: frames as they are, as a container's root makes them who does not go by the kernel's rules.
+//!   The interface by its number, each frame with its Ethernet header.
+//! - `net-probe serve ADDRESS`: tells each caller who it seems to be, and then what it said; TCP and UDP.
+//! - `net-probe hold ADDRESS`: connects, sends back what it hears, and says how that ended.
+//! - `net-probe ask tcp|udp FROM TO WORD`: what such a server tells.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{Read as _, Write as _, copy};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use rustix::net::{SendFlags, send};
+use rustix::net::{AddressFamily, SendFlags, SocketType, bind, connect, send, socket};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let said = format!("net-probe: {error}\n");
-            // Nobody is told that nobody can be told.
-            rustix::io::write(rustix::stdio::stderr(), said.as_bytes()).ok();
+            say(&format!("net-probe: {error}\n"));
             ExitCode::FAILURE
         }
     }
 }
 
+/// Nobody is told that nobody can be told.
+fn say(text: &str) {
+    rustix::io::write(rustix::stdio::stderr(), text.as_bytes()).ok();
+}
+
 fn run() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let first = arguments.next().ok_or("which interface?")?;
-    if first == "hold" {
-        return hold(&arguments.next().ok_or("whom?")?);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["send", interface, ref frames @ ..] => send_frames(interface.parse()?, frames),
+        ["serve", address] => serve(address.parse()?),
+        ["hold", address] => hold(address),
+        ["ask", transport, from, to, word] => {
+            let answer = ask(transport, from.parse()?, to.parse()?, word)?;
+            std::io::stdout().write_all(answer.as_bytes())?;
+            Ok(())
+        }
+        _ => Err("send INTERFACE HEX…, serve ADDRESS, hold ADDRESS, or ask tcp|udp FROM TO WORD".into()),
     }
-    let interface = first.parse()?;
+}
+
+fn send_frames(interface: u32, frames: &[&str]) -> Result<(), Box<dyn Error>> {
     let socket = ctr_sys::net::options::frames(interface)?;
-    for frame in arguments {
-        send(&socket, &bytes(&frame)?, SendFlags::empty())?;
+    for frame in frames {
+        send(&socket, &bytes(frame)?, SendFlags::empty())?;
     }
     Ok(())
 }
@@ -57,4 +76,57 @@ fn bytes(hex: &str) -> Result<Vec<u8>, Box<dyn Error>> {
         hex.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>().ok_or("not hexadecimal")?;
     let pairs = digits.chunks(2).map(|pair| pair.iter().fold(0, |sum, digit| sum << 4 | digit));
     Ok(pairs.map(u8::try_from).collect::<Result<_, _>>()?)
+}
+
+fn serve(address: SocketAddr) -> Result<(), Box<dyn Error>> {
+    let (listener, socket) = (TcpListener::bind(address)?, UdpSocket::bind(address)?);
+    say("serving\n");
+    std::thread::scope(|threads| {
+        threads.spawn(move || answer_datagrams(&socket));
+        for stream in listener.incoming() {
+            let stream = stream?;
+            threads.spawn(move || answer_stream(stream));
+        }
+        Ok(())
+    })
+}
+
+fn answer_datagrams(socket: &UdpSocket) -> std::io::Result<()> {
+    let mut room = [0; 2048];
+    loop {
+        let (length, peer) = socket.recv_from(&mut room)?;
+        let said = room.get(..length).unwrap_or_default();
+        socket.send_to(&[format!("{peer} ").as_bytes(), said].concat(), peer)?;
+    }
+}
+
+fn answer_stream(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.write_all(format!("{} ", stream.peer_addr()?).as_bytes())?;
+    let mut back = stream.try_clone()?;
+    copy(&mut stream, &mut back)?;
+    back.shutdown(Shutdown::Write)
+}
+
+fn ask(transport: &str, from: SocketAddr, to: SocketAddr, word: &str) -> Result<String, Box<dyn Error>> {
+    let domain = if from.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    if transport == "udp" {
+        let socket = UdpSocket::bind(from)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        // From elsewhere nothing is heard.
+        socket.connect(to)?;
+        socket.send(word.as_bytes())?;
+        let mut room = [0; 2048];
+        let length = socket.recv(&mut room)?;
+        return Ok(String::from_utf8_lossy(room.get(..length).unwrap_or_default()).into_owned());
+    }
+    let socket = socket(domain, SocketType::STREAM, None)?;
+    bind(&socket, &from)?;
+    connect(&socket, &to)?;
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(word.as_bytes())?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ctr_core::limits;
-use ctr_sys::net::datagram::{BATCH, receive, send};
+use ctr_sys::net::datagram::{BATCH, Way, receive, send};
 use ctr_sys::net::options::Family;
 use rustix::io::Errno;
 use rustix::net::netdevice::name_to_index;
@@ -151,7 +151,8 @@ impl Netd {
         let Some(stream) = client.stream else {
             if let Some(ports) = self.ports(Family::of(&client.address)) {
                 // One that is lost is asked for again.
-                send(ports.questions.as_fd(), bytes, Some(&client.address), None).ok();
+                let way = Way { to: Some(client.address), ..Way::default() };
+                send(ports.questions.as_fd(), bytes, &way).ok();
             }
             return;
         };
@@ -177,7 +178,7 @@ impl Netd {
         let stream = match over {
             Over::Tcp => Some((Stream::new(ANSWER, self.since_start()), framed(bytes))),
             Over::Udp => {
-                send(socket.as_fd(), bytes, None, None)?;
+                send(socket.as_fd(), bytes, &Way::default())?;
                 None
             }
         };

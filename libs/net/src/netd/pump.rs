@@ -42,6 +42,9 @@ pub(super) struct Ready {
 }
 
 impl Ready {
+    /// Of a new socket it is found out by trying; an end will be told.
+    pub(super) const UNKNOWN: Self = Self { readable: true, writable: true, hung_up: false };
+
     /// Adds what was told later.
     pub(super) const fn add(&mut self, later: Self) {
         self.readable |= later.readable;
@@ -100,11 +103,9 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// Of a socket of which something was told already, and a new one.
-    pub(super) fn new((outer, told): (OwnedFd, Ready), inner: OwnedFd) -> Self {
-        // Of a new one it is found out by trying; an end will be told.
-        let ready = Ready { readable: true, writable: true, hung_up: false };
-        let sides = [Side { socket: outer, ready: told }, Side { socket: inner, ready }];
+    /// Of two sockets, of each of which something was told already.
+    pub(super) fn new(outer: (OwnedFd, Ready), inner: (OwnedFd, Ready)) -> Self {
+        let sides = [outer, inner].map(|(socket, ready)| Side { socket, ready });
         Self { sides, halves: [Half::default(), Half::default()] }
     }
 

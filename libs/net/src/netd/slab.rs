@@ -67,6 +67,14 @@ impl<T> Slab<T> {
         value.as_mut().filter(|_| *generation == key.generation)
     }
 
+    /// All that is there, each with its key.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+        self.places.iter().enumerate().filter_map(|(index, (generation, value))| {
+            let key = Key { index: u32::try_from(index).ok()?, generation: *generation };
+            Some((key, value.as_ref()?))
+        })
+    }
+
     /// Makes something else of what is there, in its place.
     pub(super) fn change(&mut self, key: Key, change: impl FnOnce(T) -> T) {
         if let Some((generation, place)) = self.places.get_mut(key.index as usize)
@@ -100,6 +108,7 @@ mod tests {
         assert_eq!(slab.remove(first), Some("first"));
         let second = slab.insert("second");
         assert_eq!((first.index, slab.len()), (second.index, 1));
+        assert_eq!(slab.iter().collect::<Vec<_>>(), [(second, &"second")]);
         assert_eq!(slab.get(first), None);
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get(Key::from_bits(second.to_bits())), Some(&"second"));

@@ -4,6 +4,10 @@
 //! first packet on the tap ──▶ held ──host's side answers──▶ entering ──accepted──▶ open ──both ended──▶ gone
 //!                               │ refused: the container       │ never accepted:
 //!                               ▼ gets the same answer         ▼ the host's side is reset
+//!
+//! accepted on the host's side ──▶ arriving ──container answers──▶ open
+//!                                    │ refused: the caller's connection is reset
+//!                                    ▼ at the address of IPv6 only: once more at that of IPv4
 //! ```
 //! The container's first packet is held until the host's side has an answer, so that a refusal inside is what it is outside, and
 //! a connection inside means that there is one outside. Then the packet is sent in again, and the kernel does the rest.
@@ -13,16 +17,18 @@
 //! takes half of something for all of it.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use ctr_sys::net::options::Family;
 use rustix::io::Errno;
 use rustix::net::{
-    SendFlags, SocketFlags, SocketType, acceptfrom_with, connect, getsockname, sendto, socket_with, sockopt,
+    SendFlags, SocketFlags, SocketType, acceptfrom_with, bind, connect, getpeername, getsockname, sendto,
+    socket_with, sockopt,
 };
 
+use super::pool::Kind;
 use super::pump::{End, Open, Pumped, Ready};
 use super::slab::{Key, Slab};
 use super::timers::Due;
@@ -34,6 +40,10 @@ use crate::wire::{Syn, Trouble, trouble, with_checksums};
 const ENTERING: Duration = Duration::from_secs(10);
 /// How many connections to the host's side may be on their way.
 const CONNECTING: usize = 512;
+/// How many connections to the container may be on their way: more of them wait where they came.
+const ARRIVING: usize = 1024;
+/// How long the container may take to answer one.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How many connections are accepted before others get their turn.
 const TURN: usize = 64;
 /// After so long without a word we ask whether the host's peer is still there, as the container's own question would.
@@ -53,6 +63,8 @@ struct Flow {
 enum State {
     /// The container waits.
     Held(Held),
+    /// Somebody outside waits.
+    Arriving(Arriving),
     /// Bytes flow.
     Open(Box<Open>),
 }
@@ -68,13 +80,24 @@ struct Held {
     is_entering: bool,
 }
 
+/// A connection from outside that the container has not taken yet.
+#[derive(Debug)]
+struct Arriving {
+    outer: (OwnedFd, Ready),
+    inner: (OwnedFd, Ready),
+}
+
 /// All connections.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     flows: Slab<Flow>,
     known: HashMap<Pair, Key>,
-    /// How many are not open yet.
+    /// How many of the container's are not open yet.
     on_their_way: usize,
+    /// How many of those from outside.
+    arriving: usize,
+    /// There are so many of those that nobody is accepted.
+    is_crowded: bool,
     /// Have more to do than one turn allows.
     more: Vec<Key>,
     /// There is no descriptor for one more: nobody is accepted until there is.
@@ -84,6 +107,19 @@ pub(super) struct Streams {
 impl Streams {
     pub(super) const fn has_more(&self) -> bool {
         !self.more.is_empty()
+    }
+
+    /// Forgets what has not become a connection of both sides.
+    pub(super) fn keep_open_ones(&mut self) {
+        let others = self.flows.iter().filter(|(_, flow)| !matches!(flow.state, State::Open(_)));
+        for key in others.map(|(key, _)| key).collect::<Vec<_>>() {
+            self.flows.remove(key);
+        }
+    }
+
+    /// Nothing is left to be moved.
+    pub(super) fn are_over(&self) -> bool {
+        self.flows.len() == 0
     }
 }
 
@@ -128,7 +164,7 @@ impl Netd {
                 // The kernel answers for a connection that it has.
                 Some(State::Open(open)) if !open.is_ending() => return self.enter_again(pair, frame),
                 // The old one ends by itself; its addresses are the new one's.
-                Some(State::Open(_)) | None => drop(self.streams.known.remove(&pair)),
+                Some(State::Open(_) | State::Arriving(_)) | None => drop(self.streams.known.remove(&pair)),
             }
         }
         let to = match self.decide(Protocol::Tcp, pair.0, pair.1) {
@@ -191,6 +227,13 @@ impl Netd {
                     self.host_answered(key);
                 }
             }
+            Some(State::Arriving(arriving)) => {
+                match end {
+                    End::Outer => arriving.outer.1.add(ready),
+                    End::Inner => arriving.inner.1.add(ready),
+                }
+                self.container_answered(key);
+            }
             Some(State::Open(open)) => {
                 open.tell(end, ready);
                 self.pump(key);
@@ -206,9 +249,6 @@ impl Netd {
             Ok(Ok(())) => return,
             Ok(Err(errno)) | Err(errno) => return self.host_refused(key, errno),
         }
-        // Both are what every connection of ours has; without them it is still one.
-        sockopt::set_socket_keepalive(&held.outer, true).ok();
-        sockopt::set_tcp_keepidle(&held.outer, KEEPALIVE).ok();
         held.is_entering = true;
         let (pair, first) = (*pair, held.first.clone());
         self.enter_again(pair, &first);
@@ -252,20 +292,141 @@ impl Netd {
             Some(State::Held(held)) if held.is_entering => {}
             // There was one with these addresses, which the container has forgotten.
             Some(State::Open(_)) => return drop(self.drop_stream(key)),
-            Some(State::Held(_)) | None => return,
+            Some(State::Held(_) | State::Arriving(_)) | None => return,
         }
         let watched = self.watch_edges(inner.as_fd(), Source::Stream(End::Inner, key));
         self.streams.on_their_way -= 1;
         self.streams.flows.change(key, |flow| Flow {
             pair,
             state: match flow.state {
-                State::Held(held) => State::Open(Box::new(Open::new((held.outer, held.told), inner))),
-                open @ State::Open(_) => open,
+                State::Held(held) => {
+                    State::Open(Box::new(Open::new((held.outer, held.told), (inner, Ready::UNKNOWN))))
+                }
+                other => other,
             },
         });
         match watched {
             Ok(()) => self.pump(key),
             Err(_) => drop(self.drop_stream(key)),
+        }
+    }
+
+    /// Takes connections from outside, which are for a port of the container's.
+    pub(super) fn accept_arrivals(&mut self, published: Key) {
+        for _ in 0..TURN {
+            if self.streams.arriving >= ARRIVING {
+                self.streams.is_crowded = true;
+                return self.watch_published(false);
+            }
+            let Some((listener, inside)) = self.published.stream(published) else { return };
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            match acceptfrom_with(listener, flags) {
+                Ok((outer, Some(peer))) => {
+                    if let Ok(peer) = SocketAddr::try_from(peer) {
+                        self.arrive(outer, plain(peer), inside);
+                    }
+                }
+                Ok((_, None)) => {}
+                Err(Errno::AGAIN) => return,
+                Err(Errno::MFILE | Errno::NFILE) => return self.stop_accepting(),
+                // It was gone before we came.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Somebody outside has a connection, and the container is to have the other half.
+    fn arrive(&mut self, outer: OwnedFd, peer: SocketAddr, inside: u16) {
+        if settle(&outer).is_err() || self.streams.flows.len() >= self.most_flows {
+            return;
+        }
+        let callee = SocketAddr::new(self.policy.callee(peer.ip()), inside);
+        let seen = SocketAddr::new(self.policy.appearance(peer.ip()).address(), peer.port());
+        // Who is not let in hears it by the reset that is the end of its socket.
+        let Ok((inner, seen)) = self.reaching_in(seen, callee) else { return };
+        let arriving = Arriving { outer: (outer, Ready::default()), inner: (inner, Ready::default()) };
+        let flow = Flow { pair: (callee, seen), state: State::Arriving(arriving) };
+        let key = self.streams.flows.insert(flow);
+        self.streams.arriving += 1;
+        self.timers.set(self.now, PATIENCE, Due::Stream(key));
+        let watched = match self.streams.flows.get(key).map(|flow| &flow.state) {
+            Some(State::Arriving(Arriving { outer, inner })) => self
+                .watch_edges(outer.0.as_fd(), Source::Stream(End::Outer, key))
+                .and_then(|()| self.watch_edges(inner.0.as_fd(), Source::Stream(End::Inner, key))),
+            _ => Ok(()),
+        };
+        if watched.is_err() {
+            self.drop_stream(key);
+        }
+    }
+
+    /// A connection to the container on its way, from an address that it is to see. Where the port is taken, by somebody who
+    /// looks the same, it comes from another.
+    fn reaching_in(&self, seen: SocketAddr, callee: SocketAddr) -> Result<(OwnedFd, SocketAddr), Errno> {
+        let kind = Kind { family: Family::of(&callee), is_stream: true };
+        let from = |seen: SocketAddr| {
+            let socket = self.pool.take(kind)?;
+            bind(&socket, &seen)?;
+            match connect(&socket, &callee) {
+                Ok(()) | Err(Errno::INPROGRESS) => Ok((socket, seen)),
+                Err(errno) => Err(errno),
+            }
+        };
+        match from(seen) {
+            Err(Errno::ADDRINUSE | Errno::ADDRNOTAVAIL) => from(SocketAddr::new(seen.ip(), 0)),
+            reached => reached,
+        }
+    }
+
+    fn container_answered(&mut self, key: Key) {
+        let Some(Flow { pair, state: State::Arriving(Arriving { inner, .. }) }) = self.streams.flows.get(key)
+        else {
+            return;
+        };
+        match sockopt::socket_error(&inner.0) {
+            // What was told may be of the socket before this one.
+            Ok(Ok(())) if inner.1.writable && getpeername(&inner.0).is_ok() => {}
+            Ok(Ok(())) => return,
+            Ok(Err(Errno::CONNREFUSED)) if pair.0.is_ipv6() => return self.arrive_by_other_family(key),
+            // The caller's socket ends with a reset, as all of ours.
+            Ok(Err(_)) | Err(_) => return drop(self.drop_stream(key)),
+        }
+        self.one_arrived();
+        self.streams.flows.change(key, |flow| match flow.state {
+            State::Arriving(Arriving { outer, inner }) => {
+                Flow { pair: flow.pair, state: State::Open(Box::new(Open::new(outer, inner))) }
+            }
+            state => Flow { pair: flow.pair, state },
+        });
+        self.pump(key);
+    }
+
+    /// Many servers only listen at IPv4: then that is where the caller of IPv6 is led to, looking like the gateway.
+    fn arrive_by_other_family(&mut self, key: Key) {
+        let Some(Flow { pair: (callee, seen), .. }) = self.streams.flows.get(key) else { return };
+        let IpAddr::V6(caller) = seen.ip() else { return };
+        let is_host = self.policy.inner().is_host(caller.into());
+        let (caller, container) = self.policy.translated(if is_host { Ipv6Addr::LOCALHOST } else { caller });
+        let callee = SocketAddr::new(container.into(), callee.port());
+        let again = self.reaching_in(SocketAddr::new(caller.into(), seen.port()), callee);
+        let Ok((inner, seen)) = again else { return drop(self.drop_stream(key)) };
+        if self.watch_edges(inner.as_fd(), Source::Stream(End::Inner, key)).is_err() {
+            return drop(self.drop_stream(key));
+        }
+        self.streams.flows.change(key, |flow| match flow.state {
+            State::Arriving(Arriving { outer, .. }) => {
+                let inner = (inner, Ready::default());
+                Flow { pair: (callee, seen), state: State::Arriving(Arriving { outer, inner }) }
+            }
+            state => Flow { pair: flow.pair, state },
+        });
+    }
+
+    /// One of those that were arriving is not any more.
+    fn one_arrived(&mut self) {
+        self.streams.arriving -= 1;
+        if self.streams.arriving < ARRIVING / 2 && std::mem::take(&mut self.streams.is_crowded) {
+            self.watch_published(true);
         }
     }
 
@@ -302,8 +463,10 @@ impl Netd {
         if self.streams.known.get(&flow.pair) == Some(&key) {
             self.streams.known.remove(&flow.pair);
         }
-        if !matches!(flow.state, State::Open(_)) {
-            self.streams.on_their_way -= 1;
+        match flow.state {
+            State::Held(_) => self.streams.on_their_way -= 1,
+            State::Arriving(_) => self.one_arrived(),
+            State::Open(_) => {}
         }
         if std::mem::take(&mut self.streams.is_full) {
             self.accept_again();
@@ -311,9 +474,10 @@ impl Netd {
         Some(flow)
     }
 
-    /// A packet that was sent in again has had its time.
+    /// What waits for an answer has had its time.
     pub(super) fn stream_is_due(&mut self, key: Key) {
-        if let Some(State::Held(_)) = self.streams.flows.get(key).map(|flow| &flow.state) {
+        if let Some(State::Held(_) | State::Arriving(_)) = self.streams.flows.get(key).map(|flow| &flow.state)
+        {
             drop(self.drop_stream(key));
         }
     }
@@ -323,10 +487,18 @@ impl Netd {
 fn connecting(to: SocketAddr) -> Result<OwnedFd, Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(Family::of(&to).domain(), SocketType::STREAM, flags, None)?;
-    sockopt::set_tcp_nodelay(&socket, true)?;
-    sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
+    settle(&socket)?;
     match connect(&socket, &to) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
         Err(errno) => Err(errno),
     }
+}
+
+/// What each connection of the host's side has: it ends with a reset until both have said goodbye, nothing waits to be sent, and a
+/// peer that is gone is noticed.
+fn settle(socket: &OwnedFd) -> Result<(), Errno> {
+    sockopt::set_tcp_nodelay(socket, true)?;
+    sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, KEEPALIVE)
 }

@@ -20,6 +20,8 @@ pub(super) enum Due {
     Asker(Key),
     /// A series of echo requests.
     Echo(Key),
+    /// The end of it all.
+    End,
 }
 
 /// Moments, the next one first.

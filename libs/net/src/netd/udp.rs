@@ -9,19 +9,22 @@
 //! Inside, each address that the container speaks to is a socket that is connected to the container's: the kernel prefers it to the
 //! catcher, which gets the first datagram only.
 //!
+//! A published port is such a socket of the host's that is there before the container has said anything: who sends to it is somebody
+//! who answers without having been asked. What the container's port sends goes out by it too, where it has all of the host's addresses.
+//!
 //! # Failure
 //! What the network says of a datagram that went out is said to the container, as it would be without us: a refused port, no way.
 //! A datagram for which there is no room is lost, which is what datagrams are.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use ctr_sys::net::datagram::{Arrival, BATCH, Refusal, next_refusal, receive, send};
+use ctr_sys::net::datagram::{Arrival, BATCH, Refusal, Way, next_refusal, receive, send};
 use ctr_sys::net::options::{self, Family};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, SocketType, bind, connect, socket_with};
+use rustix::net::{SocketFlags, SocketType, bind, connect, getsockname, socket_with};
 
 use super::pool::Kind;
 use super::slab::{Key, Slab};
@@ -36,10 +39,12 @@ use crate::wire::{Datagram, Trouble, trouble};
 const SIZE: usize = 64 << 10;
 /// How many pairs of addresses there may be.
 const MOST: usize = 4096;
+/// How many of them may have been begun outside.
+const MOST_FROM_OUTSIDE: usize = MOST / 2;
 /// How many turns one socket gets at a time.
 const TURNS: usize = 4;
 /// The longest datagrams that the kernel cuts for us.
-const LONGEST_SEGMENT: u16 = 1472;
+const LONGEST_SEGMENT: usize = 1472;
 
 /// Nobody has answered.
 const ONE_WAY: Duration = Duration::from_secs(30);
@@ -56,10 +61,19 @@ struct Near {
     far: Key,
     /// Where it goes on the host's side.
     to: SocketAddr,
+    begun: Begun,
     last: Instant,
     is_answered: bool,
     /// How long the last datagram was.
     length: usize,
+}
+
+/// Who sent a pair's first datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Inside,
+    /// To this of the host's addresses, where the socket has them all: an answer from another is none.
+    Outside(Option<IpAddr>),
 }
 
 /// The host's side of one of the container's ports.
@@ -69,6 +83,15 @@ struct Far {
     source: SocketAddr,
     /// How many pairs it has.
     pairs: usize,
+    /// It stays without any.
+    published: Option<Reach>,
+}
+
+/// At which of the host's addresses a published port is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    One,
+    All,
 }
 
 /// All that exchange datagrams.
@@ -80,6 +103,8 @@ pub(super) struct Datagrams {
     /// The same pairs by whom they are with on the host's side.
     by_answer: HashMap<(Key, SocketAddr), Key>,
     by_source: HashMap<SocketAddr, Key>,
+    /// How many pairs were begun outside.
+    from_outside: usize,
     /// What all share: only what was touched counts.
     buffer: Vec<u8>,
 }
@@ -92,6 +117,7 @@ impl Default for Datagrams {
             by_pair: HashMap::new(),
             by_answer: HashMap::new(),
             by_source: HashMap::new(),
+            from_outside: 0,
             buffer: vec![0; BATCH * SIZE],
         }
     }
@@ -137,7 +163,11 @@ impl Netd {
             }
             Verdict::Router | Verdict::Drop(_) => return None,
         };
-        match self.pair(pair, to) {
+        let far = match self.datagrams.by_source.get(&pair.0) {
+            Some(far) => Ok(*far),
+            None => self.far(pair.0),
+        };
+        match far.and_then(|far| self.pair(pair, far, to, Begun::Inside)) {
             Ok(key) => key,
             Err(errno) => {
                 self.tell_of_datagram(pair, length, trouble_of(errno)?);
@@ -146,18 +176,14 @@ impl Netd {
         }
     }
 
-    /// Makes a pair, with a host's side of its own or one that is there.
-    fn pair(&mut self, pair: Pair, to: SocketAddr) -> Result<Option<Key>, Errno> {
+    /// Makes a pair that goes out by a host's side.
+    fn pair(&mut self, pair: Pair, far: Key, to: SocketAddr, begun: Begun) -> Result<Option<Key>, Errno> {
         if self.datagrams.nears.len() >= MOST {
+            self.leave_far(far);
             return Ok(None);
         }
-        let far = match self.datagrams.by_source.get(&pair.0) {
-            Some(far) => *far,
-            None => self.far(pair.0)?,
-        };
-        let near = self.near(pair);
-        let near = match near {
-            Ok(socket) => socket,
+        let (socket, pair) = match self.near(pair) {
+            Ok(near) => near,
             Err(errno) => {
                 self.leave_far(far);
                 return Err(errno);
@@ -166,7 +192,8 @@ impl Netd {
         if let Some(far) = self.datagrams.fars.get_mut(far) {
             far.pairs += 1;
         }
-        let near = Near { socket: near, pair, far, to, last: self.now, is_answered: false, length: 0 };
+        self.datagrams.from_outside += usize::from(begun != Begun::Inside);
+        let near = Near { socket, pair, far, to, begun, last: self.now, is_answered: false, length: 0 };
         let key = self.datagrams.nears.insert(near);
         self.datagrams.by_pair.insert(pair, key);
         self.datagrams.by_answer.insert((far, to), key);
@@ -177,12 +204,19 @@ impl Netd {
         Ok(Some(key))
     }
 
-    fn near(&self, (container, remote): Pair) -> Result<OwnedFd, Errno> {
+    /// The router's side of a pair. Two who look alike to the container are told apart by a port.
+    fn near(&self, (container, mut remote): Pair) -> Result<(OwnedFd, Pair), Errno> {
         let kind = Kind { family: Family::of(&remote), is_stream: false };
         let socket = self.pool.take(kind)?;
+        if self.datagrams.by_pair.contains_key(&(container, remote)) {
+            remote.set_port(0);
+        }
         bind(&socket, &remote)?;
         connect(&socket, &container)?;
-        Ok(socket)
+        if remote.port() == 0 {
+            remote = plain(SocketAddr::try_from(getsockname(&socket)?)?);
+        }
+        Ok((socket, (container, remote)))
     }
 
     fn far(&mut self, source: SocketAddr) -> Result<Key, Errno> {
@@ -192,10 +226,42 @@ impl Netd {
         options::keep_refusals(socket.as_fd(), family)?;
         // Where it is not known each datagram comes alone.
         options::join_datagrams(socket.as_fd()).ok();
-        let key = self.datagrams.fars.insert(Far { socket, source, pairs: 0 });
-        self.datagrams.by_source.insert(source, key);
+        self.keep_far(Far { socket, source, pairs: 0, published: None })
+    }
+
+    /// A published port: a socket of the host's that leads to one of the container's.
+    pub(super) fn publish_datagrams(&mut self, socket: OwnedFd, inside: u16) -> Result<Key, Errno> {
+        let at = SocketAddr::try_from(getsockname(&socket)?)?;
+        let source = SocketAddr::new(self.policy.callee(at.ip()), inside);
+        let published = Some(if at.ip().is_unspecified() { Reach::All } else { Reach::One });
+        options::tell_destinations(socket.as_fd(), Family::of(&at))?;
+        options::keep_refusals(socket.as_fd(), Family::of(&at))?;
+        options::join_datagrams(socket.as_fd()).ok();
+        self.keep_far(Far { socket, source, pairs: 0, published })
+    }
+
+    /// A published port is no more, nor is what came by it.
+    pub(super) fn withdraw_datagrams(&mut self, far: Key) {
+        let pairs = self.datagrams.by_answer.iter().filter(|((of, _), _)| *of == far);
+        for key in pairs.map(|(_, key)| *key).collect::<Vec<_>>() {
+            self.drop_pair(key);
+        }
+        if let Some(far) = self.datagrams.fars.get_mut(far) {
+            far.published = None;
+        }
+        self.leave_far(far);
+    }
+
+    fn keep_far(&mut self, far: Far) -> Result<Key, Errno> {
+        let source = far.source;
+        // By a port of one address only that is reached which is there.
+        let is_way_out = far.published != Some(Reach::One);
+        let key = self.datagrams.fars.insert(far);
         if let Some(far) = self.datagrams.fars.get(key) {
             self.watch(far.socket.as_fd(), Source::Far(key))?;
+        }
+        if is_way_out {
+            self.datagrams.by_source.entry(source).or_insert(key);
         }
         Ok(key)
     }
@@ -222,15 +288,18 @@ impl Netd {
         let Some(near) = self.datagrams.nears.get_mut(key) else { return };
         near.last = self.now;
         near.length = segment.map_or(bytes.len(), usize::from);
-        let (far, to, pair, length) = (near.far, near.to, near.pair, near.length);
+        near.is_answered |= near.begun != Begun::Inside;
+        let (far, pair, length) = (near.far, near.pair, near.length);
+        let from = if let Begun::Outside(at) = near.begun { at } else { None };
+        let way = Way { to: Some(near.to), from, segment };
         let Some(socket) = self.datagrams.fars.get(far).map(|far| &far.socket) else { return };
-        match send_all(socket, bytes, Some(&to), segment) {
+        match send_all(socket, bytes, &way) {
             Ok(()) | Err(Errno::AGAIN) => {}
             Err(errno) => {
                 // It may be what came of an earlier one.
                 let told = self.hear_refusals(far);
                 let Some(socket) = self.datagrams.fars.get(far).map(|far| &far.socket) else { return };
-                match send_all(socket, bytes, Some(&to), segment) {
+                match send_all(socket, bytes, &way) {
                     Err(again) if !told || again != errno => {
                         if let Some(what) = trouble_of(again) {
                             self.tell_of_datagram(pair, length, what);
@@ -260,9 +329,7 @@ impl Netd {
             };
             let source = far.source;
             for (arrival, bytes) in pieces(&arrivals, &buffer) {
-                if let Some(from) = arrival.from {
-                    self.send_in(key, source, plain(from), arrival.segment, bytes);
-                }
+                self.send_in(key, source, arrival, bytes);
             }
             if count < BATCH {
                 break;
@@ -271,37 +338,30 @@ impl Netd {
         self.datagrams.buffer = buffer;
     }
 
-    fn send_in(
-        &mut self,
-        far: Key,
-        source: SocketAddr,
-        from: SocketAddr,
-        segment: Option<u16>,
-        bytes: &[u8],
-    ) {
-        let key = match self.datagrams.by_answer.get(&(far, from)) {
-            Some(key) => *key,
-            None => match self.somebody_else(source, from) {
-                Some(key) => key,
-                None => return,
-            },
-        };
+    fn send_in(&mut self, far: Key, source: SocketAddr, arrival: &Arrival, bytes: &[u8]) {
+        let Some(from) = arrival.from else { return };
+        let known = self.datagrams.by_answer.get(&(far, from)).copied();
+        let Some(key) = known.or_else(|| self.somebody_else(far, source, arrival)) else { return };
         let Some(near) = self.datagrams.nears.get_mut(key) else { return };
         near.last = self.now;
-        near.is_answered = true;
+        near.is_answered |= near.begun == Begun::Inside;
+        let way = Way { segment: arrival.segment, ..Way::default() };
         // That the container's port is closed is told of the one before. One for which there is no room is lost.
-        if let Err(Errno::CONNREFUSED) = send_all(&near.socket, bytes, None, segment) {
-            send_all(&near.socket, bytes, None, segment).ok();
+        if let Err(Errno::CONNREFUSED) = send_all(&near.socket, bytes, &way) {
+            send_all(&near.socket, bytes, &way).ok();
         }
     }
 
-    /// Somebody answers who was not asked.
-    fn somebody_else(&mut self, source: SocketAddr, from: SocketAddr) -> Option<Key> {
-        let seen = self.policy.appearance(from.ip()).address();
-        if seen.is_ipv4() != source.is_ipv4() {
+    /// Somebody speaks who was not spoken to.
+    fn somebody_else(&mut self, key: Key, source: SocketAddr, arrival: &Arrival) -> Option<Key> {
+        let from = arrival.from?;
+        let seen = SocketAddr::new(self.policy.appearance(from.ip()).address(), from.port());
+        if seen.is_ipv4() != source.is_ipv4() || self.datagrams.from_outside >= MOST_FROM_OUTSIDE {
             return None;
         }
-        self.pair((source, SocketAddr::new(seen, from.port())), from).ok().flatten()
+        let far = self.datagrams.fars.get(key)?;
+        let at = arrival.to.filter(|_| far.published == Some(Reach::All)).map(|at| at.ip());
+        self.pair((source, seen), key, from, Begun::Outside(at)).ok().flatten()
     }
 
     /// Tells the container what the network said of its datagrams; whether it said anything.
@@ -311,7 +371,7 @@ impl Netd {
             let Some(far) = self.datagrams.fars.get(key) else { return heard };
             let Ok(Some(Refusal { to, errno, mtu })) = next_refusal(far.socket.as_fd()) else { return heard };
             heard = true;
-            let known = self.datagrams.by_answer.get(&(key, plain(to)));
+            let known = self.datagrams.by_answer.get(&(key, to));
             let Some(near) = known.and_then(|near| self.datagrams.nears.get(*near)) else { continue };
             let (pair, length) = (near.pair, near.length);
             if let Some(what) = mtu.map(Trouble::TooBig).or_else(|| trouble_of(errno)) {
@@ -323,7 +383,7 @@ impl Netd {
 
     /// Tells the container of trouble with a datagram. Of that itself nothing is left but how long it was.
     fn tell_of_datagram(&self, (source, destination): Pair, length: usize, what: Trouble) {
-        const FORGOTTEN: [u8; LONGEST_SEGMENT as usize] = [0; LONGEST_SEGMENT as usize];
+        const FORGOTTEN: [u8; LONGEST_SEGMENT] = [0; LONGEST_SEGMENT];
         let payload = FORGOTTEN.get(..length).unwrap_or(&FORGOTTEN);
         let from = match what {
             // A closed port is told by who has it.
@@ -348,10 +408,14 @@ impl Netd {
         if silent < patience {
             return self.timers.set(self.now, patience - silent, Due::Datagrams(key));
         }
-        let (pair, far, to) = (near.pair, near.far, near.to);
-        self.datagrams.nears.remove(key);
+        self.drop_pair(key);
+    }
+
+    fn drop_pair(&mut self, key: Key) {
+        let Some(Near { pair, far, to, begun, .. }) = self.datagrams.nears.remove(key) else { return };
         self.datagrams.by_pair.remove(&pair);
         self.datagrams.by_answer.remove(&(far, to));
+        self.datagrams.from_outside -= usize::from(begun != Begun::Inside);
         if let Some(far) = self.datagrams.fars.get_mut(far) {
             far.pairs = far.pairs.saturating_sub(1);
         }
@@ -360,8 +424,9 @@ impl Netd {
 
     /// The host's side goes with its last pair.
     fn leave_far(&mut self, key: Key) {
-        if self.datagrams.fars.get(key).is_some_and(|far| far.pairs == 0)
+        if self.datagrams.fars.get(key).is_some_and(|far| far.pairs == 0 && far.published.is_none())
             && let Some(far) = self.datagrams.fars.remove(key)
+            && self.datagrams.by_source.get(&far.source) == Some(&key)
         {
             self.datagrams.by_source.remove(&far.source);
         }
@@ -381,20 +446,13 @@ fn pieces<'a>(
 }
 
 /// Sends a datagram, or several that came in one piece: in one piece where the kernel cuts them.
-fn send_all(
-    socket: &OwnedFd,
-    bytes: &[u8],
-    to: Option<&SocketAddr>,
-    segment: Option<u16>,
-) -> Result<(), Errno> {
-    match segment {
-        Some(length) if usize::from(length) < bytes.len() && length <= LONGEST_SEGMENT => {
-            send(socket.as_fd(), bytes, to, segment)
+fn send_all(socket: &OwnedFd, bytes: &[u8], way: &Way) -> Result<(), Errno> {
+    match way.segment.map(usize::from) {
+        Some(length) if length >= bytes.len() || length > LONGEST_SEGMENT => {
+            let alone = Way { segment: None, ..*way };
+            bytes.chunks(length).try_for_each(|one| send(socket.as_fd(), one, &alone))
         }
-        Some(length) => {
-            bytes.chunks(usize::from(length)).try_for_each(|one| send(socket.as_fd(), one, to, None))
-        }
-        None => send(socket.as_fd(), bytes, to, None),
+        _ => send(socket.as_fd(), bytes, way),
     }
 }
 

@@ -23,14 +23,20 @@ fn address(mapping: &Mapping) -> IpAddr {
     mapping.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into())
 }
 
+/// Each port of a mapping: the one inside, and its end on the host.
+pub fn each(mapping: &Mapping) -> impl Iterator<Item = (u16, Bound)> + use<> {
+    let address = address(mapping).to_string();
+    mapping
+        .pairs()
+        .map(move |(outside, inside)| (inside, Bound { address: address.clone(), port: outside.to_string() }))
+}
+
 /// Ends on the host by `80/tcp`.
 #[must_use]
 pub fn bindings(mappings: &[Mapping]) -> BTreeMap<String, Vec<Bound>> {
     let mut all: BTreeMap<String, Vec<Bound>> = BTreeMap::new();
     for mapping in mappings {
-        let address = address(mapping).to_string();
-        for (outside, inside) in mapping.pairs() {
-            let bound = Bound { address: address.clone(), port: outside.to_string() };
+        for (inside, bound) in each(mapping) {
             all.entry(format!("{inside}/{}", mapping.transport)).or_default().push(bound);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! # Theory of operation
 //! Reading three files of each container and understanding them takes most of the time of a long list, and nearly all of
-//! them are as they were the last time. So a list leaves what it read in `RUN/overview.3`, a line for each container: its
+//! them are as they were the last time. So a list leaves what it read in `RUN/overview.4`, a line for each container: its
 //! id, the ctime of its folder, the number of its lock's file, and a [`Brief`]. Every record of a container appears in
 //! its folder by a rename, which changes that ctime, as a new lock would: one `stat` tells whether the line still holds.
 //! What a container *does* is never remembered: its lock, its init and its control group are asked each time. Of a long
@@ -31,7 +31,7 @@ use crate::record::Ending;
 use crate::status::{self, Evidence, Status};
 
 /// What was read the last time. The number is the version of its lines.
-const FILE: &str = "overview.3";
+const FILE: &str = "overview.4";
 /// Containers from which on two threads are faster than one.
 const MANY: usize = 64;
 /// How many of them a thread takes at a time.

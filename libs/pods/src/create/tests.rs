@@ -23,6 +23,7 @@ fn request() -> Request {
         storage: Storage::default(),
         privileges: Privileges::default(),
         namespaces: Namespaces::default(),
+        ports: Default::default(),
         userns: UsernsRequest::default(),
         hosts: HostsRequest::default(),
         resolver: Default::default(),

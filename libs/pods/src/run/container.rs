@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use ctr_core::file::FileError;
 use ctr_core::oci::RunConfig;
 use ctr_core::rooted::Root;
+use ctr_net::publish::bind::Bound;
 use ctr_store::Image;
 use ctr_userns::entry::Begun;
 use ctr_userns::level_a::LevelA;
@@ -39,6 +40,8 @@ pub(super) struct Container<'a> {
     pub(super) more_layers: &'a [ctr_core::Digest],
     /// The command waits until somebody starts it.
     pub(super) waits: bool,
+    /// Of its published ports.
+    pub(super) sockets: &'a [Bound],
 }
 
 impl Container<'_> {

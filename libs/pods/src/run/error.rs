@@ -23,6 +23,7 @@ use crate::containers::ContainersError;
 use crate::create::CreateError;
 use crate::dependencies::DependencyError;
 use crate::hosts::HostsError;
+use crate::ports::PortsError;
 use crate::request::SettleError;
 use crate::supervise::SuperviseError;
 use crate::ulimit::UlimitError;
@@ -63,6 +64,9 @@ pub enum RunError {
     /// `/etc/hosts`.
     #[error(transparent)]
     Hosts(#[from] HostsError),
+    /// What it publishes.
+    #[error(transparent)]
+    Ports(#[from] PortsError),
     /// Records and names.
     #[error(transparent)]
     Containers(#[from] ContainersError),

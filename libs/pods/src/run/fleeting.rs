@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use ctr_core::lock::{Lock, Waiting};
 use ctr_net::control::Netd;
+use ctr_net::publish::bind::{Bound, Ports};
 use ctr_store::Image;
 use ctr_userns::level_a::LevelA;
 use ctr_userns::level_b::{Choice, Plan};
@@ -15,10 +16,13 @@ use super::kept::open_folder;
 use super::network::{Network, Tended};
 use super::share::Shares;
 use super::streams::Streams;
-use super::{Host, Note, RunError, check_preserved, check_subscriptions, enter, find, flags, now, root};
+use super::{
+    Host, Note, RunError, check_preserved, check_subscriptions, enter, find, flags, now, root, settle_ports,
+};
 use crate::containers::{Containers, Kind};
 use crate::dependencies;
 use crate::network::VERB;
+use crate::ports::{PortsRequest, When};
 use crate::request::Request;
 use crate::supervise::{End, Rules, Waited, Watch};
 use crate::volumes::{self as all_volumes, Found};
@@ -44,9 +48,15 @@ pub fn foreground(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note))
     let request = &*request;
     let reading = host.store.reading(&mut |waiting| note(Note::Waiting(waiting.clone())))?;
     let image = find(host, request)?;
-    let (settled, found) = all_volumes::settle(host.store, &containers, request, image.as_ref(), now())?;
+    let mut request = Cow::Borrowed(request);
+    let ports = match request.ports == PortsRequest::default() {
+        true => Ports::default(),
+        false => settle_ports(request.to_mut(), image.as_ref(), When::Now, &containers, note)?,
+    };
+    let (settled, found) = all_volumes::settle(host.store, &containers, &request, image.as_ref(), now())?;
+    let parts = (found, &*ports.sockets);
     let result =
-        with_volumes(host, &settled, image.as_ref(), found, reading, (&choice, target, &shares), note);
+        with_volumes(host, &settled, image.as_ref(), parts, reading, (&choice, target, &shares), note);
     let names: Vec<String> = all_volumes::names(&settled.storage.mounts).map(str::to_owned).collect();
     let discarded = all_volumes::discard(host.store, &names);
     let end = result?;
@@ -58,7 +68,7 @@ fn with_volumes(
     host: Host<'_>,
     request: &Request,
     image: Option<&Image>,
-    found: Found,
+    (found, sockets): (Found, &[Bound]),
     reading: Lock,
     (choice, target, shares): (&Choice, Option<Target>, &Shares),
     note: &mut dyn FnMut(Note),
@@ -78,8 +88,16 @@ fn with_volumes(
     };
     let Found { layers, held } = found;
     let reading = ((reading, held), marked);
-    let container =
-        Container { host, request, image, paths: &paths, claim: &claim, more_layers: &layers, waits: false };
+    let container = Container {
+        host,
+        request,
+        image,
+        paths: &paths,
+        claim: &claim,
+        more_layers: &layers,
+        waits: false,
+        sockets,
+    };
     let rules = Rules { proxy: request.sig_proxy, timeout: request.timeout, terminal: false };
     note(Note::Made(container.who()));
     let result = match target {
@@ -117,6 +135,8 @@ impl Container<'_> {
         let arguments = Netd::arguments(VERB);
         let folder = open_folder(&self.claim.dir)?;
         let mut network = Tended::new(netd, (&succession, &arguments), folder, note)?;
-        Ok(watch.wait(waited, None, Some(&mut network))?)
+        let end = watch.wait(waited, None, Some(&mut network));
+        network.end();
+        Ok(end?)
     }
 }

@@ -26,6 +26,7 @@ use ctr_core::Digest;
 use ctr_core::file::FileError;
 use ctr_core::lock::Waiting;
 use ctr_net::control::Netd;
+use ctr_net::publish::bind::Ports;
 use ctr_runtime::monitor::become_monitor;
 use ctr_store::Image;
 use ctr_sys::clone::{Child, Half, SingleThreaded, split};
@@ -45,13 +46,14 @@ use super::share::Shares;
 use super::streams::Streams;
 use super::{
     Container, Host, Note, OwnPaths, RunError, Started, check_preserved, check_subscriptions, enter, find,
-    flags, is_auto, now,
+    flags, is_auto, now, settle_ports,
 };
 use crate::attach::Connection;
 use crate::containers::{Claim, Container as Known, Containers, Kind};
 use crate::dependencies;
 use crate::happened::Who;
 use crate::network::VERB;
+use crate::ports::{self, When};
 use crate::request::{LogDriver, Request, Source};
 use crate::volumes::{self, Found};
 
@@ -68,13 +70,20 @@ pub struct Held {
     more_layers: Vec<Digest>,
     /// Its command is not to run yet.
     waits: bool,
+    /// The sockets of its published ports, until it is started.
+    ports: Option<Ports>,
 }
 
 /// Makes a container that is not started.
 ///
 /// # Errors
 /// What was asked for cannot be, or cannot be written down.
-pub fn create(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> Result<Held, RunError> {
+pub fn create(
+    host: Host<'_>,
+    request: &Request,
+    when: When,
+    note: &mut dyn FnMut(Note),
+) -> Result<Held, RunError> {
     check_preserved(&request.process.preserve_fds)?;
     flags(request).choose()?;
     let mut request = request.settled()?;
@@ -83,6 +92,7 @@ pub fn create(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> 
     let reading = host.store.reading(&mut |waiting| note(Note::Waiting(waiting.clone())))?;
     let image = find(host, &request)?;
     let paths = OwnPaths::of(&request)?;
+    let ports = settle_ports(&mut request, image.as_ref(), when, &containers, note)?;
     let kind = if host.store.layout().transient { Kind::Transient } else { Kind::Kept };
     let claim = containers.claim(kind, request.name.as_deref())?;
     let settled = own_folder_of_log(&mut request, claim.id.as_str())
@@ -94,7 +104,8 @@ pub fn create(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note)) -> 
             return Err(error);
         }
     };
-    let held = Held { claim, request, image, paths, maps: None, more_layers: layers, waits: false };
+    let ports = (when == When::Now).then_some(ports);
+    let held = Held { claim, request, image, paths, maps: None, more_layers: layers, waits: false, ports };
     let mut on_wait = |waiting: &Waiting| note(Note::Waiting(waiting.clone()));
     let marked = dependencies::mark(&containers, &held.request, &held.claim.id, &mut on_wait);
     let published = match &marked {
@@ -132,7 +143,7 @@ pub fn hold(host: Host<'_>, container: &Known) -> Result<Option<Held>, RunError>
     let maps = container.record.host.maps.clone();
     let own_layers = image.as_ref().map_or(0, |image| image.layers.len());
     let more_layers = container.record.layers.iter().skip(own_layers).copied().collect();
-    Ok(Some(Held { claim, request, image, paths, maps, more_layers, waits: false }))
+    Ok(Some(Held { claim, request, image, paths, maps, more_layers, waits: false, ports: None }))
 }
 
 impl Held {
@@ -194,8 +205,9 @@ impl Held {
     }
 
     pub(super) fn container<'a>(&'a self, host: Host<'a>) -> Container<'a> {
-        let Self { claim, request, image, paths, more_layers, waits, .. } = self;
-        Container { host, request, image: image.as_ref(), paths, claim, more_layers, waits: *waits }
+        let Self { claim, request, image, paths, more_layers, waits, ports, .. } = self;
+        let sockets = ports.as_ref().map_or(&[][..], |ports| &ports.sockets);
+        Container { host, request, image: image.as_ref(), paths, claim, more_layers, waits: *waits, sockets }
     }
 }
 
@@ -329,6 +341,10 @@ impl Held {
         let shares = Shares::find(&containers, &mut self.request.namespaces)?;
         let target = shares.target(&choice).map_or_else(|| Target::of(&choice), |target| Ok(Some(target)))?;
         check_subscriptions(&self.request)?;
+        // Before we enter A, where we would have no more than the container's rights over the host's ports.
+        if self.ports.is_none() && self.request.namespaces.user_network.is_some() {
+            self.ports = Some(ports::bind_all(&self.request.ports.publish, &containers)?);
+        }
         let begun = enter(host, note)?;
         self.claim.begins()?;
         let container = self.container(host);

@@ -7,6 +7,7 @@ use ctr_core::{file, limits};
 use ctr_net::control::{ControlError, Netd, Succession};
 use ctr_net::dns::names::Called;
 use ctr_net::dns::resolv_conf::ResolvConf;
+use ctr_net::publish::bind::Bound;
 use ctr_runtime::launch::Begun;
 use ctr_sys::monitor::{Network as Described, Script, Serving};
 use ctr_sys::step::Strings;
@@ -49,7 +50,7 @@ impl Arriving {
     }
 
     /// Has it serve the container, whose first process has a network namespace of its own by now.
-    pub(super) fn arrive(self, container: &mut Begun) -> Result<Network, RunError> {
+    pub(super) fn arrive(self, container: &mut Begun, ports: &[Bound]) -> Result<Network, RunError> {
         container.staged()?;
         let pid = container.pid().map_or(0, Pid::as_raw_pid);
         let path = format!("/proc/{pid}/ns/net");
@@ -59,7 +60,8 @@ impl Arriving {
             .asked
             .settings(self.called, of_host())
             .map_err(|error| ControlError::Failed(error.to_string()))?;
-        let succession = self.netd.serve(&settings, namespace.as_fd())?;
+        let mut succession = self.netd.serve(&settings, namespace.as_fd())?;
+        self.netd.publish(ports, &mut succession)?;
         Ok(Network { netd: self.netd, succession })
     }
 }
@@ -104,6 +106,13 @@ pub(super) fn described<'a, F>(
         arguments: Strings::new(arguments).ok_or_else(bad)?,
         script: Script::new(&succession.script).ok_or_else(bad)?,
     })
+}
+
+impl Tended<'_> {
+    /// The container has ended: waits until its ports are free.
+    pub(super) fn end(self) {
+        self.serving.end();
+    }
 }
 
 impl Aside for Tended<'_> {

@@ -12,6 +12,7 @@ use crate::create::{self, CreateError};
 use crate::dependencies;
 use crate::happened;
 use crate::mounts::{Access, Mount, Overlay, What};
+use crate::ports::PortsError;
 use crate::record::{HostRecord, MountRecord, ProcessRecord, Record, UlimitRecord, VERSION};
 use crate::request::{ProcessRequest, Request, Source};
 use crate::units;
@@ -57,6 +58,8 @@ pub(super) fn make(
         annotations: request.annotations.clone(),
         process,
         host: may,
+        ports: request.ports.publish.clone(),
+        exposed: exposed(container)?,
         mounts: request.storage.mounts.iter().map(|it| mount(it, layout)).collect(),
         cidfile: paths.cid.clone(),
         pidfile: paths.pid.clone(),
@@ -146,6 +149,7 @@ fn host(request: &Request, maps: Option<&IdMaps>) -> HostRecord {
         cap_drop: privileges.cap_drop.clone(),
         bounding: None,
         privileged: privileges.privileged,
+        publish_all: request.ports.all,
         read_only: request.storage.read_only,
         security_opt: privileges.security.written.clone(),
         extra_hosts: request.hosts.add.iter().map(ToString::to_string).collect(),
@@ -167,6 +171,12 @@ fn host(request: &Request, maps: Option<&IdMaps>) -> HostRecord {
             .map(|device| (device.source.to_string_lossy().into_owned(), device.target.to_string()))
             .collect(),
     }
+}
+
+/// All that is exposed, and so what a list shows of a container.
+fn exposed(container: &Container<'_>) -> Result<Vec<String>, RunError> {
+    let exposed = container.request.ports.exposed(container.config()).map_err(PortsError::from)?;
+    Ok(exposed.iter().map(|(carrier, port)| format!("{port}/{carrier}")).collect())
 }
 
 /// A mount as `inspect` shows it.

@@ -207,7 +207,7 @@ impl<'a> Start<'a> {
             })?;
         }
         let network = match self.network.take() {
-            Some(arriving) => Some(arriving.arrive(&mut self.begun)?),
+            Some(arriving) => Some(arriving.arrive(&mut self.begun, container.sockets)?),
             None => None,
         };
         let running =

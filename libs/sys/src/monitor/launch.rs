@@ -10,13 +10,10 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::{Errno, FdFlags, Result};
 
-use super::{LOCK_AT, MAX_FDS, TASK_AT};
+use super::{LOCK_AT, TASK_AT};
 use crate::clone::{Half, SingleThreaded, leave, split};
 use crate::step::Strings;
 use crate::{raw, signals};
-
-/// Where descriptors are copied to before they are given their numbers, so that none overwrites another.
-const ASIDE: i32 = 512;
 
 /// The most arguments of a program.
 const MAX_ARGUMENTS: usize = 256;
@@ -77,24 +74,26 @@ fn prepare_and_exec(
     fds: &[BorrowedFd<'_>],
     title: Strings<'_>,
 ) -> Result<Errno> {
-    if fds.len() > MAX_FDS {
-        return Err(Errno::TOOBIG);
-    }
-    let aside = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, ASIDE);
-    let program = aside(program)?;
+    let count = i32::try_from(fds.len()).map_err(|_many| Errno::TOOBIG)?;
     let null_device = rustix::fs::openat(CWD, c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-    let null_device = aside(null_device.as_fd())?;
-    let mut copies = [const { None }; MAX_FDS + 1];
-    for (copy, fd) in copies.iter_mut().zip([task].iter().chain(fds)) {
-        *copy = Some(aside(*fd)?);
+    // Above all that is wanted, and all numbers that are still to be given: nothing there is overwritten before its turn.
+    let wanted = [program, task, null_device.as_fd()];
+    let highest = wanted.iter().chain(fds).map(AsRawFd::as_raw_fd).max().unwrap_or_default();
+    let aside = highest.max(TASK_AT.saturating_add(count)).saturating_add(1);
+    let copy = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, aside);
+    let (program, null_device) = (copy(program)?, copy(null_device.as_fd())?);
+    let standard = Standard::keep(aside)?;
+    // Behind these there is nobody whom we know.
+    let first = copy(task)?.as_raw_fd();
+    for (fd, number) in [task].iter().chain(fds).zip(first..) {
+        place(*fd, number)?;
     }
-    let mut next = TASK_AT;
-    for copy in copies.iter().flatten() {
-        place(copy.as_fd(), next)?;
-        next += 1;
+    let next = TASK_AT.saturating_add(count).saturating_add(1);
+    for (from, number) in (first..).zip(TASK_AT..next) {
+        // SAFETY: the loop before has placed one there.
+        place(unsafe { BorrowedFd::borrow_raw(from) }, number)?;
     }
     forget_at_exec(next)?;
-    let standard = Standard::keep()?;
     for number in 0..3 {
         place(null_device.as_fd(), number)?;
     }
@@ -107,12 +106,12 @@ fn prepare_and_exec(
 struct Standard([Option<OwnedFd>; 3]);
 
 impl Standard {
-    fn keep() -> Result<Self> {
+    fn keep(aside: i32) -> Result<Self> {
         let mut kept = [const { None }; 3];
         for (number, kept) in (0..).zip(&mut kept) {
             // SAFETY: only copied; if nothing is open there, the kernel says so.
             let fd = unsafe { BorrowedFd::borrow_raw(number) };
-            *kept = match rustix::io::fcntl_dupfd_cloexec(fd, ASIDE) {
+            *kept = match rustix::io::fcntl_dupfd_cloexec(fd, aside) {
                 Ok(copy) => Some(copy),
                 Err(Errno::BADF) => None,
                 Err(errno) => return Err(errno),

@@ -55,9 +55,6 @@ pub const TASK_AT: i32 = 3;
 /// The descriptor of the container's lock, in the monitor and in the program that it becomes in the end.
 pub const LOCK_AT: i32 = 4;
 
-/// The most descriptors that a task has, those of its network's script included.
-pub const MAX_FDS: usize = 400;
-
 /// The most bytes of an encoded task.
 pub const MAX_TASK: usize = 32 << 10;
 

@@ -7,17 +7,21 @@
 //! The namespace between the container and the host outlives such a process, since the script has it beside it; what the process
 //! had open is gone, and its connections ended with a reset. The next one is told everything anew.
 //!
+//! When the container has ended ([`Serving::end`]) the process closes its end of the conversation once it has given up what it had of
+//! the host: whoever waits for the container's end may have its ports then. It goes on for a moment with what was said last.
+//!
 //! # Process context
 //! The supervisor of a container: the monitor or the command, with one thread, and the parent of each of them.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, IoSlice, Result};
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
-    socketpair,
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType,
+    sendmsg, shutdown, socketpair,
 };
-use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
+use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
 
 use super::launch::start;
 use super::script::{Message, Script};
@@ -47,7 +51,7 @@ impl Beside for &[OwnedFd] {
 #[derive(Debug)]
 struct Netd {
     /// Its end is that process' end.
-    _control: OwnedFd,
+    control: OwnedFd,
     process: OwnedFd,
 }
 
@@ -117,7 +121,7 @@ impl<'a, B: Beside> Serving<'a, B> {
     #[must_use]
     pub fn new(network: Network<'a, OwnedFd>, beside: B, now: u64) -> Self {
         let Network { control, process, arguments, script } = network;
-        let netd = Some(Netd { _control: control, process });
+        let netd = Some(Netd { control, process });
         Self { netd, arguments, script, beside, ended: 0, last: None, pauses: Pauses::new(now) }
     }
 
@@ -162,6 +166,15 @@ impl<'a, B: Beside> Serving<'a, B> {
         }
     }
 
+    /// The container has ended: waits until nothing of the host's is served any more. One that does not answer is killed.
+    pub fn end(self) {
+        let Some(Netd { control, process }) = self.netd else { return };
+        // Who is gone already has given everything up.
+        if shutdown(&control, Shutdown::Write).is_ok() && !hears_the_end(control.as_fd()) {
+            pidfd_send_signal(&process, Signal::KILL).ok();
+        }
+    }
+
     fn next(&self, program: BorrowedFd<'_>) -> Result<Netd> {
         let flags = SocketFlags::CLOEXEC;
         let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
@@ -172,7 +185,7 @@ impl<'a, B: Beside> Serving<'a, B> {
             self.say(control.as_fd(), message, at).ok();
             at += usize::from(message.descriptors);
         }
-        Ok(Netd { _control: control, process })
+        Ok(Netd { control, process })
     }
 
     fn say(&self, control: BorrowedFd<'_>, message: Message<'_>, first: usize) -> Result<()> {
@@ -191,6 +204,18 @@ impl<'a, B: Beside> Serving<'a, B> {
     }
 }
 
+/// Whether the other end was closed within the time that it has for that.
+fn hears_the_end(control: BorrowedFd<'_>) -> bool {
+    loop {
+        match poll(&mut [PollFd::from_borrowed_fd(control, PollFlags::IN)], Some(&PATIENCE)) {
+            Err(Errno::INTR) => {}
+            Ok(0) | Err(_) => return false,
+            // It says nothing but that.
+            Ok(_) => return true,
+        }
+    }
+}
+
 fn write_count(folder: BorrowedFd<'_>, count: u64) -> Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = rustix::fs::openat(folder, COUNT_NAME, flags, Mode::RUSR | Mode::WUSR)?;
@@ -198,6 +223,8 @@ fn write_count(folder: BorrowedFd<'_>, count: u64) -> Result<()> {
 }
 
 const SECOND: u64 = 1_000_000_000;
+/// How long one may take to give up what it has.
+const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// One that ran for this long has not failed at its start.
 const LONG: u64 = 10 * SECOND;
 /// So many may end soon before they come less and less often.

@@ -6,7 +6,7 @@
 )]
 
 use core::mem::{MaybeUninit, size_of};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::ptr;
 
 use rustix::fd::{AsRawFd, BorrowedFd};
@@ -135,17 +135,23 @@ fn arrived(message: &libc::mmsghdr, name: &[u8; ROOM], control: &Control) -> Arr
     arrival
 }
 
-/// Sends a datagram, or several of a length in one piece, without waiting.
+/// How a datagram is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Way {
+    /// Whom to; none is the one that the socket is connected to.
+    pub to: Option<SocketAddr>,
+    /// Which of this machine's addresses it comes from, where the socket has them all.
+    pub from: Option<IpAddr>,
+    /// It is several datagrams of this length, but for the last.
+    pub segment: Option<u16>,
+}
+
+/// Sends a datagram, or several in one piece, without waiting.
 ///
 /// # Errors
 /// EAGAIN if there is no room; whatever the network says.
-pub fn send(
-    socket: BorrowedFd<'_>,
-    bytes: &[u8],
-    to: Option<&SocketAddr>,
-    segment: Option<u16>,
-) -> Result<()> {
-    let (mut name, length) = to.map_or(([0; ROOM], 0), encode);
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], way: &Way) -> Result<()> {
+    let (mut name, length) = way.to.as_ref().map_or(([0; ROOM], 0), encode);
     let mut piece = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let mut control = Control([0; CONTROL]);
     // SAFETY: a `msghdr` is numbers and pointers, for which zero is a value.
@@ -156,8 +162,9 @@ pub fn send(
     }
     header.msg_iov = &raw mut piece;
     header.msg_iovlen = 1;
-    if let Some(segment) = segment {
-        header.msg_controllen = put_segment(&mut control, segment);
+    let told = tell(&mut control, way);
+    if told > 0 {
+        header.msg_controllen = told;
         header.msg_control = control.0.as_mut_ptr().cast();
     }
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -166,12 +173,34 @@ pub fn send(
     if sent >= 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-/// Writes the one control message that is ever sent; how long it is.
-fn put_segment(control: &mut Control, segment: u16) -> usize {
-    let length = HEADER + size_of::<u16>();
-    let fields: [&[u8]; 4] =
-        [&length.to_ne_bytes(), &SOL_UDP.to_ne_bytes(), &UDP_SEGMENT.to_ne_bytes(), &segment.to_ne_bytes()];
-    for (into, byte) in control.0.iter_mut().zip(fields.into_iter().flatten()) {
+/// Writes what the kernel is told beside a datagram; how long that is.
+fn tell(control: &mut Control, way: &Way) -> usize {
+    let mut told = 0;
+    if let Some(segment) = way.segment {
+        told += put(control, told, (SOL_UDP, UDP_SEGMENT), &[&segment.to_ne_bytes()]);
+    }
+    // Of which interface it leaves is for the routes to say.
+    let any = [0; size_of::<u32>()];
+    told += match way.from {
+        // `struct in_pktinfo`: the interface, the address to come from, and one that only means something to who receives.
+        Some(IpAddr::V4(four)) => {
+            put(control, told, (libc::SOL_IP, libc::IP_PKTINFO), &[&any, &four.octets(), &any])
+        }
+        // `struct in6_pktinfo`: the address, the interface.
+        Some(IpAddr::V6(six)) => {
+            put(control, told, (libc::SOL_IPV6, libc::IPV6_PKTINFO), &[&six.octets(), &any])
+        }
+        None => 0,
+    };
+    told
+}
+
+/// Writes a control message behind others; how much room it takes.
+fn put(control: &mut Control, at: usize, (level, kind): (i32, i32), data: &[&[u8]]) -> usize {
+    let length = HEADER + data.iter().map(|piece| piece.len()).sum::<usize>();
+    let header = [&length.to_ne_bytes()[..], &level.to_ne_bytes(), &kind.to_ne_bytes()];
+    let bytes = header.iter().chain(data).copied().flatten();
+    for (into, byte) in control.0.iter_mut().skip(at).zip(bytes) {
         *into = *byte;
     }
     aligned(length)

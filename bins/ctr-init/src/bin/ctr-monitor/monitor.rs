@@ -410,7 +410,9 @@ impl<'a> Monitor<'a> {
         self.hear_of_start();
         self.phase = Phase::Draining(now);
         self.deadline = None;
-        self.network = None;
+        if let Some(network) = self.network.take() {
+            network.end();
+        }
         self.input.close();
         self.listener = None;
         self.exit_file.remove_socket();

@@ -1,13 +1,13 @@
 //! What the monitor has for those who serve the container's network, and what the log says of them.
 
 use ctr_sys::monitor::{Beside, Death, Task};
-use rustix::fd::BorrowedFd;
+use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd};
 
 /// Room for a line of the log about one of them.
 pub(crate) const LINE: usize = 160;
 
-/// Descriptors at numbers one after the other, which nobody closes.
-#[derive(Debug, Clone, Copy)]
+/// Descriptors at numbers one after the other.
+#[derive(Debug)]
 pub(crate) struct Inherited {
     first: i32,
     count: usize,
@@ -17,7 +17,7 @@ impl Inherited {
     /// Those of the script of a task, which begin at a number.
     ///
     /// # Safety
-    /// They must be open there, and nobody may close them.
+    /// They must be open there, and nobody else's.
     pub(crate) unsafe fn behind<F>(first: i32, task: &Task<'_, F>) -> Self {
         Self { first, count: task.network.as_ref().map_or(0, |network| network.script.descriptors()) }
     }
@@ -26,8 +26,17 @@ impl Inherited {
 impl Beside for Inherited {
     fn get(&self, at: usize) -> Option<BorrowedFd<'_>> {
         let number = self.first.checked_add(i32::try_from(at).ok()?)?;
-        // SAFETY: it is one of those that were open, and stay so: whoever made this has promised it.
+        // SAFETY: it is one of those that were open and ours, which whoever made this has promised; they are until this is dropped.
         (at < self.count).then(|| unsafe { BorrowedFd::borrow_raw(number) })
+    }
+}
+
+impl Drop for Inherited {
+    fn drop(&mut self) {
+        for number in (self.first..).take(self.count) {
+            // SAFETY: as above; nobody has borrowed one for longer than this was there.
+            drop(unsafe { OwnedFd::from_raw_fd(number) });
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use ctr_cli::template::{Struct, Time, Type, Value};
 use ctr_pods::containers::Container;
 use ctr_pods::exec::session;
 use ctr_pods::network;
+use ctr_pods::ports::publish::{self, Bound};
 use ctr_pods::record::{HostRecord, MountRecord, Record};
 use ctr_pods::status::{Exit, Status};
 use ctr_pods::stopped;
@@ -183,6 +184,7 @@ fn mounts(mounts: &[MountRecord]) -> Value {
 }
 
 fn network(of: &Container) -> Struct {
+    let record = &of.record;
     let mut settings = Struct::new("define.InspectNetworkSettings");
     for name in ["EndpointID", "Gateway", "IPAddress"] {
         settings = settings.field(name, "");
@@ -196,11 +198,36 @@ fn network(of: &Container) -> Struct {
         .field("HairpinMode", false)
         .field("LinkLocalIPv6Address", "")
         .field("LinkLocalIPv6PrefixLen", 0)
-        .field("Ports", BTreeMap::<String, Value>::new())
+        .field("Ports", ports(record))
         .field("SandboxKey", "")
         .named("Networks", None, BTreeMap::<String, Value>::new())
         // How many of those that served it have ended, so that another one came: podman has nothing like it.
         .optional("Ended", "Ended", i64::try_from(network::ended(of)).unwrap_or(i64::MAX))
+}
+
+/// Where each port is on the host.
+fn bindings(record: &Record) -> BTreeMap<String, Value> {
+    let bound = |bound: Bound| {
+        Struct::new("define.InspectHostPort")
+            .named("HostIP", Some("HostIp"), bound.address)
+            .field("HostPort", bound.port)
+    };
+    let all = publish::bindings(&record.ports).into_iter();
+    all.map(|(port, places)| (port, places.into_iter().map(bound).collect::<Vec<_>>().into())).collect()
+}
+
+/// The same, and what is exposed and nowhere on the host.
+fn ports(record: &Record) -> BTreeMap<String, Value> {
+    let mut all = bindings(record);
+    for port in &record.exposed {
+        all.entry(port.clone()).or_insert(Value::Nil);
+    }
+    all
+}
+
+fn exposed(record: &Record) -> BTreeMap<String, Value> {
+    let nothing = || Struct::new("struct {}").into();
+    record.exposed.iter().map(|port| (port.clone(), nothing())).collect()
 }
 
 fn config(container: &Container) -> Struct {
@@ -240,7 +267,7 @@ fn config(container: &Container) -> Struct {
         .named("Secrets", None, none_of("define.InspectSecret"))
         .named("SdNotifyMode", None, "")
         .named("SdNotifySocket", None, "")
-        .named("ExposedPorts", None, BTreeMap::<String, Value>::new())
+        .optional("ExposedPorts", "ExposedPorts", exposed(record))
 }
 
 fn host(container: &Container) -> Struct {
@@ -256,7 +283,7 @@ fn host(container: &Container) -> Struct {
         .field("ContainerIDFile", path(record.cidfile.as_deref()))
         .field("LogConfig", log(container))
         .field("NetworkMode", host.network.as_str())
-        .field("PortBindings", BTreeMap::<String, Value>::new())
+        .field("PortBindings", bindings(record))
         .field(
             "RestartPolicy",
             Struct::new("define.InspectRestartPolicy").field("Name", "no").field("MaximumRetryCount", 0),
@@ -286,7 +313,7 @@ fn modes(flags: Struct, record: &Record, host: &HostRecord) -> Struct {
         .field("OomScoreAdj", host.oom_score_adj)
         .field("PidMode", host.pid.as_str())
         .field("Privileged", host.privileged)
-        .field("PublishAllPorts", false)
+        .field("PublishAllPorts", host.publish_all)
         .field("ReadonlyRootfs", host.read_only)
         .field("SecurityOpt", host.security_opt.clone())
         .field("Tmpfs", memory(&record.mounts))

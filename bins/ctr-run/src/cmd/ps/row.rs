@@ -10,6 +10,7 @@ use ctr_cli::human::size;
 use ctr_cli::human::time::Timestamp;
 use ctr_cli::template::{Struct, Value};
 use ctr_pods::brief::Brief;
+use ctr_pods::ports::publish::{self, Exposed};
 use ctr_pods::status::{Exit, Status};
 use serde_json::{Value as Json, json};
 
@@ -209,7 +210,7 @@ impl Row {
             "ExitCode" => self.exit_code().into(),
             "Exited" => self.exited().is_some().into(),
             "ExitedAt" => self.exited_at().into(),
-            "ExposedPorts" => BTreeMap::<String, String>::new().into(),
+            "ExposedPorts" => self.exposed_ports().into(),
             "ID" => self.shown_id().into(),
             "Image" => self.brief.image_name.as_str().into(),
             "ImageID" => self.cut(&self.image_id()).into(),
@@ -223,7 +224,8 @@ impl Row {
             "Names" => self.brief.name.as_str().into(),
             "Namespaces" => self.all_namespaces().into(),
             "Pid" => self.pid().into(),
-            "Networks" | "Pod" | "PodName" | "Ports" => "".into(),
+            "Networks" | "Pod" | "PodName" => "".into(),
+            "Ports" => self.ports().into(),
             "Restarts" => "0".into(),
             "Size" => self.shown_size().into(),
             "StartedAt" => self.started_at().into(),
@@ -231,6 +233,37 @@ impl Row {
             "Status" => self.status().into(),
             namespace => self.namespaces.get(namespace).cloned().unwrap_or_default().into(),
         }
+    }
+
+    /// The cell of a list. What cannot be read was written by nobody.
+    fn ports(&self) -> String {
+        let mut exposed = Exposed::default();
+        for text in &self.brief.exposed {
+            exposed.add(text).ok();
+        }
+        publish::listed(&self.brief.ports, &exposed)
+    }
+
+    /// What is exposed and not published: protocols by port.
+    fn exposed_by_port(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let published = publish::bindings(&self.brief.ports);
+        for text in self.brief.exposed.iter().filter(|text| !published.contains_key(*text)) {
+            let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+            all.entry(port).or_default().push(protocol);
+        }
+        all
+    }
+
+    fn exposed_ports(&self) -> BTreeMap<String, String> {
+        let words =
+            |(port, protocols): (&str, Vec<&str>)| (port.to_owned(), format!("[{}]", protocols.join(" ")));
+        self.exposed_by_port().into_iter().map(words).collect()
+    }
+
+    fn exposed_json(&self) -> Json {
+        let exposed = self.exposed_by_port();
+        if exposed.is_empty() { Json::Null } else { json!(exposed) }
     }
 
     fn all_namespaces(&self) -> Struct {
@@ -259,7 +292,7 @@ impl Row {
             "Exited": self.exited().is_some(),
             "ExitedAt": self.exited_at(),
             "ExitCode": self.exit_code(),
-            "ExposedPorts": null,
+            "ExposedPorts": self.exposed_json(),
             "Id": self.id(),
             "Image": self.brief.image_name,
             "ImageID": self.image_id(),
@@ -272,7 +305,7 @@ impl Row {
             "Pid": self.pid(),
             "Pod": "",
             "PodName": "",
-            "Ports": null,
+            "Ports": if self.brief.ports.is_empty() { Json::Null } else { json!(self.brief.ports) },
             "Restarts": 0,
             "Size": self.size.map(|Size { own, all }| json!({ "rootFsSize": all, "rwSize": own })),
             "StartedAt": self.started_at(),

@@ -73,6 +73,7 @@ const FLAGS: &[Flag] = &[
     Flag::array("env", "Set environment variables in the container").short('e'),
     Flag::array("env-file", "Read environment variables from a file"),
     Flag::bool("env-host", "Pass all environment variables of the host to the container"),
+    Flag::strings("expose", "Say that the container serves ports, `port[-port][/protocol]`"),
     Flag::strings("gidmap", "Map group ids of the user namespace"),
     Flag::strings("group-add", "Add supplementary groups, or keep-groups"),
     Flag::string("group-entry", "Entry to write to /etc/group"),
@@ -127,6 +128,13 @@ const FLAGS: &[Flag] = &[
     Flag::path("pidfile", "Write the process id of the container to a file"),
     Flag::string("platform", "Choose the image for a platform, `os/arch[/variant]`"),
     Flag::bool("privileged", "Give all that the user may do to the container"),
+    Flag::strings(
+        "publish",
+        "Lead a port of the host into the container, `[[ip:][hostPort]:]containerPort[/protocol]`",
+    )
+    .short('p'),
+    Flag::bool("publish-all", "Lead a port of the host to each port that the image or --expose names")
+        .short('P'),
     Flag::string("pull", "Pull policy: never, or missing of an image that is here").default("missing"),
     Flag::bool("quiet", "Print no progress of pulling").short('q'),
     Flag::bool("read-only", "Make the container's root file system read-only"),
@@ -192,7 +200,6 @@ const NOT_YET: &[&str] = &[
     "device-write-iops",
     "disable-content-trust",
     "env-merge",
-    "expose",
     "gpus",
     "health-cmd",
     "health-interval",
@@ -225,8 +232,6 @@ const NOT_YET: &[&str] = &[
     "pids-limit",
     "pod",
     "pod-id-file",
-    "publish,p",
-    "publish-all,P",
     "rdt-class",
     "retry",
     "retry-delay",

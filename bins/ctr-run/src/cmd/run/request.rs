@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ctr_cli::usage::Parsed;
+use ctr_core::oci::RunConfig;
 use ctr_core::{file, limits};
 use ctr_pods::env::{EnvError, EnvRequest, HostEnv};
 use ctr_pods::mounts::{self, Mount, MountError};
 use ctr_pods::namespaces::{Mode, ModeError, Namespaces, parse_ipc, parse_mode};
 use ctr_pods::network::NetworkError;
+use ctr_pods::ports::PortsRequest;
+use ctr_pods::ports::publish::{self, Mapping, PublishError};
 use ctr_pods::request::{
     LogDriver, LogRequest, PasswdRequest, Privileges, ProcessRequest, Request, Source, Storage, UsernsRequest,
 };
@@ -96,6 +99,12 @@ pub(crate) enum FlagError {
         /// Why.
         source: Box<Self>,
     },
+    /// What is published or exposed.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// An address of the configuration.
+    #[error("{0:?} is not an IP address")]
+    HostIp(String),
     /// A line for a file that is left alone.
     #[error("--no-hosts and --add-host cannot be set together")]
     NoHosts,
@@ -175,6 +184,7 @@ pub(crate) fn build(
         storage: storage(args)?,
         privileges: privileges(args, &namespaces)?,
         namespaces,
+        ports: ports(args)?,
         userns: UsernsRequest {
             mode: args.get("userns").map(str::to_owned),
             uidmap: args.strings("uidmap"),
@@ -413,6 +423,30 @@ fn sysctls(args: Asked<'_>, namespaces: &Namespaces) -> Result<Vec<String>, Flag
     }
     all.extend(args.strings("sysctl"));
     Ok(all)
+}
+
+/// What is published. Where the configuration says at which addresses, a port without one is at each of those.
+fn ports(args: Asked<'_>) -> Result<PortsRequest, FlagError> {
+    const KEY: &str = "network.default_host_ips";
+    let mut at = Vec::new();
+    for text in args.config().list(KEY).unwrap_or_default() {
+        let unknown = |_none| FlagError::HostIp(text.clone());
+        at.push(text.parse().map_err(unknown).map_err(|error| configured(KEY, error))?);
+    }
+    let mut publish = Vec::new();
+    for text in args.strings("publish") {
+        for mapping in publish::parse(&text)? {
+            match mapping.address {
+                None if !at.is_empty() => {
+                    publish.extend(at.iter().map(|one| Mapping { address: Some(*one), ..mapping }));
+                }
+                _ => publish.push(mapping),
+            }
+        }
+    }
+    let request = PortsRequest { publish, expose: args.strings("expose"), all: args.bool("publish-all") };
+    request.exposed(&RunConfig::default())?;
+    Ok(request)
 }
 
 fn namespaces(args: Asked<'_>) -> Result<Namespaces, NetworkError> {
