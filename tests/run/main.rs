@@ -28,6 +28,7 @@ mod mounts;
 mod named;
 mod names;
 mod namespaces;
+mod netns;
 mod network;
 mod network_again;
 mod newcomer;

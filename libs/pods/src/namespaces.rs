@@ -1,5 +1,7 @@
 //! Which namespaces a container shares: `--pid`, `--ipc`, `--uts`, `--cgroupns`, `--network`.
 
+use std::path::PathBuf;
+
 use ctr_runtime::spec::NamespaceKind;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,8 @@ pub enum Mode {
     Host,
     /// That of another container: what it is called, and its id once the container that shares it is made.
     Container(String),
+    /// That of a file.
+    Path(PathBuf),
 }
 
 impl Mode {
@@ -46,6 +50,7 @@ impl Mode {
             Self::Private => "private".to_owned(),
             Self::Host => "host".to_owned(),
             Self::Container(name) => format!("container:{name}"),
+            Self::Path(path) => format!("ns:{}", path.display()),
         }
     }
 }
@@ -81,6 +86,9 @@ pub struct Namespaces {
     /// What serves a network of the container's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_network: Option<UserNetwork>,
+    /// The host's network is not the machine's here, but one that was entered: that of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entered: Option<PathBuf>,
 }
 
 impl Namespaces {
@@ -102,8 +110,15 @@ impl Namespaces {
         match (&self.network, &self.user_network) {
             (Mode::Private, Some(user)) => user.word.clone(),
             (Mode::Private, None) => "none".to_owned(),
+            (Mode::Host, _) if let Some(path) = &self.entered => format!("ns:{}", path.display()),
             (mode, _) => mode.shown(),
         }
+    }
+
+    /// Whether the container is where the machine's own addresses are.
+    #[must_use]
+    pub fn has_network_of_machine(&self) -> bool {
+        self.network == Mode::Host && self.entered.is_none()
     }
 
     /// The containers whose they are.
@@ -111,7 +126,7 @@ impl Namespaces {
         let all = [&self.pid, &self.ipc, &self.uts, &self.cgroup, &self.network];
         all.into_iter().filter_map(|mode| match mode {
             Mode::Container(name) => Some(name.as_str()),
-            Mode::Private | Mode::Host => None,
+            Mode::Private | Mode::Host | Mode::Path(_) => None,
         })
     }
 

@@ -89,6 +89,7 @@ pub fn parse(value: &str) -> Result<(Mode, Option<UserNetwork>), NetworkError> {
     match (word, rest.chars().next()) {
         ("none", None) => Ok((Mode::Private, None)),
         ("host", None) => Ok((Mode::Host, None)),
+        ("ns", Some(':')) if rest.len() > 1 => Ok((Mode::Path(rest.split_at(1).1.into()), None)),
         ("private", None)
         | ("user", None | Some(','))
         | ("slirp4netns" | "pasta" | "bridge", None | Some(':')) => {
@@ -231,6 +232,7 @@ mod tests {
         assert_eq!(parse("none"), Ok((Mode::Private, None)));
         assert_eq!(parse("host"), Ok((Mode::Host, None)));
         assert_eq!(parse("container:x"), Ok((Mode::Container("x".to_owned()), None)));
+        assert_eq!(parse("ns:/a,b:c"), Ok((Mode::Path("/a,b:c".into()), None)));
     }
 
     #[test]
@@ -250,7 +252,7 @@ mod tests {
                 "--network pasta: option \"--map-guest-addr none\" is not supported yet",
             ),
             ("pasta:--mtu,1500", "--network pasta: option \"--mtu\" is not supported yet"),
-            ("ns:/proc/1/ns/net", "--network ns:/proc/1/ns/net is not supported yet"),
+            ("ns:", "--network ns: is not supported yet"),
             ("none,x", "--network none,x is not supported yet"),
             ("user:ipv6=false", "--network user:ipv6=false is not supported yet"),
             ("user,pcap=x", "--network user: option \"pcap=x\" is not supported yet"),

@@ -11,7 +11,7 @@ use crate::device::Device;
 use crate::env::{self, EnvError, EnvRequest, HostEnv};
 use crate::hosts::{HostEntry, HostNames};
 use crate::mounts::{Mount, What};
-use crate::namespaces::Namespaces;
+use crate::namespaces::{Mode, Namespaces};
 use crate::ports::PortsRequest;
 use crate::resolver::ResolverRequest;
 use crate::security::{Seccomp, Security};
@@ -376,6 +376,9 @@ impl Request {
             Err(source) => Err(SettleError::Path { path: path.clone(), source }),
         };
         if let Source::Folder { path, .. } = &mut settled.source {
+            absolute(path)?;
+        }
+        if let Mode::Path(path) = &mut settled.namespaces.network {
             absolute(path)?;
         }
         for mount in &mut settled.storage.mounts {

@@ -28,6 +28,7 @@ mod fleeting;
 mod join;
 pub mod kept;
 mod labels;
+mod netns;
 mod network;
 mod person;
 mod record;

@@ -79,9 +79,18 @@ pub fn owner(namespace: BorrowedFd<'_>) -> Result<u32> {
 /// Whether a descriptor is of a user namespace; of a namespace of another kind, or of none, it is not.
 #[must_use]
 pub fn is_one(namespace: BorrowedFd<'_>) -> bool {
+    kind(namespace) == libc::CLONE_NEWUSER
+}
+
+/// The same of a network namespace.
+#[must_use]
+pub fn is_network(namespace: BorrowedFd<'_>) -> bool {
+    kind(namespace) == libc::CLONE_NEWNET
+}
+
+fn kind(namespace: BorrowedFd<'_>) -> c_int {
     // SAFETY: the request takes no argument; the result is a kind or -1.
-    let kind = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_NSTYPE) };
-    kind == libc::CLONE_NEWUSER
+    unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_NSTYPE) }
 }
 
 /// Sends a child into a user namespace and looks at it there, at its id maps for instance: only of a process they can be

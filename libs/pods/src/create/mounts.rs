@@ -93,7 +93,8 @@ fn shm(modes: &Namespaces, size: u64) -> Option<SpecMount> {
         // What is bound is the other container's: the source is there to be read.
         (Mode::Container(id), _) => return shared(id),
         (Mode::Private, Shm::None) => return None,
-        (Mode::Private, _) => {}
+        // Nobody can ask for a file's.
+        (Mode::Private | Mode::Path(_), _) => {}
     }
     let mut shm = mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777"]);
     if size > 0 {

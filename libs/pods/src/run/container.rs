@@ -90,6 +90,7 @@ impl Container<'_> {
         let a = begun.finish()?;
         let mut joined = target.open(&Containers::new(self.host.dirs), &a)?;
         shares.open(&mut joined)?;
+        shares.enter(&a)?;
         self.publish(Some(&joined.plan))?;
         drop(reading);
         Ok((a, joined))
@@ -141,7 +142,7 @@ impl Container<'_> {
         let modes = &self.request.namespaces;
         match &self.request.hostname {
             Some(name) => name.clone(),
-            None if modes.uts == Mode::Host || modes.network == Mode::Host => {
+            None if modes.uts == Mode::Host || modes.has_network_of_machine() => {
                 rustix::system::uname().nodename().to_string_lossy().into_owned()
             }
             None => self.own_hostname(),

@@ -17,6 +17,7 @@ use ctr_userns::level_b;
 use ctr_userns::map::MapError;
 use rustix::io::Errno;
 
+use super::netns::NetworkNamespaceError;
 use super::{AccountsError, BindError, JoinError, RootError, ShareError, VolumeMountError};
 use crate::attach::ConnectError;
 use crate::containers::ContainersError;
@@ -61,6 +62,9 @@ pub enum RunError {
     /// The process that serves its network.
     #[error(transparent)]
     Network(#[from] ControlError),
+    /// A network namespace to join.
+    #[error(transparent)]
+    NetworkNamespace(#[from] NetworkNamespaceError),
     /// `/etc/hosts`.
     #[error(transparent)]
     Hosts(#[from] HostsError),

@@ -50,7 +50,7 @@ pub(super) fn make(
     let mut files = Files { dir: &claim.dir, mounts: &request.storage.mounts, made: Vec::with_capacity(5) };
     match &request.namespaces.network {
         Mode::Container(id) => files.share(request, &owner_of_network(containers, id)?, who)?,
-        Mode::Private | Mode::Host => {
+        Mode::Private | Mode::Host | Mode::Path(_) => {
             if !request.hosts.none {
                 // That of the image is known when its root is mounted.
                 let base = base_of_hosts(&request.hosts.base)?;
@@ -208,9 +208,10 @@ pub(super) fn own_names<'n>(hostname: &'n str, name: &'n str) -> Vec<&'n str> {
 
 fn hosts_file(request: &Request, names: &[&str], base: &str) -> Result<String, RunError> {
     let inner = request.namespaces.user_network.as_ref().map(UserNetwork::inner);
-    let reached = match request.namespaces.network {
-        Mode::Host => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        Mode::Private | Mode::Container(_) => inner.map(|inner| inner.v4.host.into()),
+    let reached = if request.namespaces.has_network_of_machine() {
+        Some(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    } else {
+        inner.map(|inner| inner.v4.host.into())
     };
     let here = Here {
         names,
@@ -224,7 +225,7 @@ fn hosts_file(request: &Request, names: &[&str], base: &str) -> Result<String, R
 fn resolver(request: &Request) -> Vec<u8> {
     let modes = &request.namespaces;
     let network = match (&modes.network, &modes.user_network) {
-        (Mode::Host, _) => Network::Host,
+        (Mode::Host | Mode::Path(_), _) => Network::Host,
         (Mode::Private, Some(user)) => Network::Gateway(user.inner().v4.gateway.into()),
         (Mode::Private, None) | (Mode::Container(_), _) => Network::None,
     };

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::containers::{Containers, Kind};
 use crate::dependencies;
+use crate::namespaces::Mode;
 use crate::network::VERB;
 use crate::ports::{PortsRequest, When};
 use crate::request::Request;
@@ -39,12 +40,13 @@ pub fn foreground(host: Host<'_>, request: &Request, note: &mut dyn FnMut(Note))
     check_preserved(&request.process.preserve_fds)?;
     let choice = flags(&request).choose()?;
     let containers = Containers::new(host.dirs);
-    let is_sharing = request.namespaces.owners().next().is_some();
+    let is_sharing =
+        request.namespaces.owners().next().is_some() || matches!(request.namespaces.network, Mode::Path(_));
     let shares = match is_sharing {
-        true => Shares::find(&containers, &mut request.to_mut().namespaces)?,
+        true => Shares::find(&containers, request.to_mut())?,
         false => Shares::default(),
     };
-    let target = shares.target(&choice).map_or_else(|| Target::of(&choice), |target| Ok(Some(target)))?;
+    let target = shares.target(&choice)?;
     let request = &*request;
     let reading = host.store.reading(&mut |waiting| note(Note::Waiting(waiting.clone())))?;
     let image = find(host, request)?;
@@ -103,6 +105,7 @@ fn with_volumes(
     let result = match target {
         None => container.publish_in_u(choice, &begun, reading).and_then(|plan| {
             let a = begun.finish()?;
+            shares.enter(&a)?;
             container.foreground(&a, &plan, None, rules, note)
         }),
         Some(target) => container

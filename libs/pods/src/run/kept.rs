@@ -40,7 +40,6 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions, setsid, waitid};
 
-use super::join::Target;
 use super::network::{self, Network};
 use super::share::Shares;
 use super::streams::Streams;
@@ -338,8 +337,8 @@ impl Held {
         let own_user = namespace_of_this_process()?;
         let choice = flags(&self.request).choose()?;
         let containers = Containers::new(host.dirs);
-        let shares = Shares::find(&containers, &mut self.request.namespaces)?;
-        let target = shares.target(&choice).map_or_else(|| Target::of(&choice), |target| Ok(Some(target)))?;
+        let shares = Shares::find(&containers, &mut self.request)?;
+        let target = shares.target(&choice)?;
         check_subscriptions(&self.request)?;
         // Before we enter A, where we would have no more than the container's rights over the host's ports.
         if self.ports.is_none() && self.request.namespaces.user_network.is_some() {
@@ -355,6 +354,7 @@ impl Held {
             None => {
                 let plan = self.plan(&container, &choice, &begun, &containers)?;
                 let a = begun.finish()?;
+                shares.enter(&a)?;
                 let started = container.start(&a, &plan, None, streams, before, note)?.0;
                 (a, started)
             }
@@ -362,6 +362,7 @@ impl Held {
                 let a = begun.finish()?;
                 let mut joined = target.open(&containers, &a)?;
                 shares.open(&mut joined)?;
+                shares.enter(&a)?;
                 let started = container.start(&a, &joined.plan, Some(&joined), streams, before, note)?.0;
                 (a, started)
             }

@@ -1,4 +1,5 @@
-//! `--pid container:`, `--ipc container:` and their like: namespaces of another container.
+//! `--pid container:`, `--ipc container:` and their like: namespaces of another container; and of a file, as far as that is one of
+//! the network ([`super::netns`]).
 //!
 //! # Theory of operation
 //! To enter a namespace takes power over the user namespace that owns it, and only those inside have that. So a container
@@ -13,14 +14,16 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 
 use ctr_runtime::spec::NamespaceKind;
+use ctr_userns::level_a::LevelA;
 use ctr_userns::level_b::{self, Choice};
 use rustix::fs::fstat;
 use rustix::io::Errno;
 
 use super::RunError;
 use super::join::{Joined, Target, namespace_of};
+use super::netns::{Network, NetworkNamespaceError};
 use crate::containers::{Container, Containers, ContainersError};
-use crate::namespaces::{Mode, Namespaces};
+use crate::namespaces::Mode;
 use crate::request::Request;
 
 /// A namespace cannot be shared.
@@ -29,6 +32,9 @@ pub enum ShareError {
     /// It is not there.
     #[error(transparent)]
     Containers(#[from] ContainersError),
+    /// A file's.
+    #[error(transparent)]
+    Network(#[from] NetworkNamespaceError),
     /// Its owner keeps it to itself.
     #[error(
         "joining IPC of container {0} is not allowed: non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
@@ -96,42 +102,77 @@ fn has_own_ids(request: &Request) -> bool {
 
 /// What a container that starts shares of others.
 #[derive(Debug, Default)]
-pub(super) struct Shares(Vec<(NamespaceKind, &'static str, Container)>);
+pub(super) struct Shares {
+    of_containers: Vec<(NamespaceKind, &'static str, Container)>,
+    network: Option<Network>,
+}
 
 impl Shares {
     /// Looks up whose namespaces they are. What somebody else has of the host, be it through others, is the host's.
-    pub(super) fn find(containers: &Containers, namespaces: &mut Namespaces) -> Result<Self, ShareError> {
-        let mut found = Vec::new();
+    pub(super) fn find(containers: &Containers, request: &mut Request) -> Result<Self, ShareError> {
+        let own_ids = has_own_ids(request);
+        let namespaces = &mut request.namespaces;
+        if let Some(path) = namespaces.entered.take() {
+            namespaces.network = Mode::Path(path);
+        }
+        let mut of_containers = Vec::new();
         for (kind, name, mode) in namespaces.shared() {
             let Mode::Container(id) = &*mode else { continue };
             let other = containers.find(id)?;
-            if is_the_hosts(containers, &other, kind)? {
-                *mode = Mode::Host;
-            } else {
-                found.push((kind, name, other));
+            match foreign(containers, &other, kind)? {
+                Some(theirs) => *mode = theirs,
+                None => of_containers.push((kind, name, other)),
             }
         }
-        Ok(Self(found))
+        let network = match &namespaces.network {
+            Mode::Path(path) => Network::open(path)?,
+            _ => return Ok(Self { of_containers, network: None }),
+        };
+        match &network {
+            Some(network) if network.is_of_a_container() => {
+                if own_ids {
+                    return Err(ShareError::OwnIds(network.path.display().to_string()));
+                }
+            }
+            // Where we are, or will be.
+            other => {
+                namespaces.entered = other.as_ref().map(|network| network.path.clone());
+                namespaces.network = Mode::Host;
+            }
+        }
+        Ok(Self { of_containers, network })
     }
 
     /// Whose user namespace comes with them.
     pub(super) fn owner(&self) -> Option<&Container> {
-        self.0.first().map(|(_, _, other)| other)
+        self.of_containers.first().map(|(_, _, other)| other)
     }
 
     /// The user namespace that comes with them, unless it is chosen already.
-    pub(super) fn target(&self, choice: &Choice) -> Option<Target> {
-        let other = self.owner()?;
-        let chosen =
-            matches!(choice, Choice::Mode(level_b::Mode::Container(_) | level_b::Mode::Namespace(_)));
-        (!chosen).then(|| Target::Container(other.record.id.to_string()))
+    ///
+    /// # Errors
+    /// There can be no more descriptors.
+    pub(super) fn target(&self, choice: &Choice) -> Result<Option<Target>, RunError> {
+        if matches!(choice, Choice::Mode(level_b::Mode::Container(_) | level_b::Mode::Namespace(_))) {
+            return Ok(Target::of(choice)?);
+        }
+        if let Some(other) = self.owner() {
+            return Ok(Some(Target::Container(other.record.id.to_string())));
+        }
+        let Some(network) = &self.network else { return Ok(None) };
+        Ok(network.owner()?.map(|owner| Target::Path(network.path.clone(), owner)))
+    }
+
+    /// Enters the network that belongs to A.
+    pub(super) fn enter(&self, a: &LevelA) -> Result<(), RunError> {
+        Ok(self.network.iter().try_for_each(|network| network.enter(a))?)
     }
 
     /// Opens them, beside the user namespace.
     pub(super) fn open(&self, joined: &mut Joined) -> Result<(), RunError> {
         let seen = |namespace: &OwnedFd| fstat(namespace).map(|stat| (stat.st_dev, stat.st_ino)).ok();
         let own = seen(&joined.namespace);
-        for (kind, name, other) in &self.0 {
+        for (kind, name, other) in &self.of_containers {
             let (path, namespace) = namespace_of(other, name)?;
             let owner = ctr_sys::userns::owning(namespace.as_fd()).ok().as_ref().and_then(seen);
             if own.is_none() || owner != own {
@@ -142,16 +183,25 @@ impl Shares {
             }
             joined.more.push((*kind, path, namespace));
         }
+        let Some(network) = self.network.as_ref().filter(|network| network.is_of_a_container()) else {
+            return Ok(());
+        };
+        let owner = network.owner()?;
+        if own.is_none() || owner.as_ref().and_then(seen) != own {
+            return Err(ShareError::Apart(network.path.display().to_string()).into());
+        }
+        let namespace = network.copy()?;
+        joined.more.push((NamespaceKind::Network, network.path.to_string_lossy().into_owned(), namespace));
         Ok(())
     }
 }
 
-/// Whether a container has a namespace from the host, or from one that has it from there.
-fn is_the_hosts(
+/// From where a container has a namespace, or one from which it has it, if neither made it: the host's, or a file's.
+fn foreign(
     containers: &Containers,
     container: &Container,
     kind: NamespaceKind,
-) -> Result<bool, ContainersError> {
+) -> Result<Option<Mode>, ContainersError> {
     let mut seen = BTreeSet::new();
     let mut at = Some(container.clone());
     while let Some(one) = at.take().filter(|one| seen.insert(one.record.id.clone())) {
@@ -159,10 +209,11 @@ fn is_the_hosts(
         let Some((_, _, mode)) = mode else { continue };
         match mode.strip_prefix("container:") {
             Some(id) => at = containers.by_id(id)?,
-            None => return Ok(mode == "host"),
+            None if mode == "host" => return Ok(Some(Mode::Host)),
+            None => return Ok(mode.strip_prefix("ns:").map(|path| Mode::Path(path.into()))),
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// A copy of the mount on a container's `/dev/shm`, which only those in its mount namespace can make.

@@ -37,6 +37,7 @@ use super::{BindError, Container, Host, Note, RunError, accounts, binds, enter, 
 use crate::containers::{Container as Known, Containers, ContainersError, Kind};
 use crate::exec;
 use crate::mounts::{Access, Mount, Target, What};
+use crate::namespaces;
 
 /// How often a container is asked for that somebody else holds; each turn takes half a second.
 const PATIENCE: u32 = 20;
@@ -203,8 +204,13 @@ pub(super) fn plan_of(
 ) -> Result<Result<Plan, Namespace>, VisitError> {
     let with = |maps: &IdMaps| Ok(Ok(Plan { maps: maps.clone(), user: None }));
     let choice = flags(&held.request).choose()?;
-    let shares = Shares::find(all, &mut held.request.namespaces.clone())?;
-    let shared = shares.target(&choice).map_or_else(|| Namespace::of(&choice), |target| Ok(Some(target)))?;
+    let mut request = held.request.clone();
+    request.namespaces.entered = None;
+    if matches!(request.namespaces.network, namespaces::Mode::Path(_)) {
+        // The namespace may be gone, and the ids that came with it are known.
+        request.namespaces.network = namespaces::Mode::Host;
+    }
+    let shared = Shares::find(all, &mut request)?.target(&choice)?;
     match (shared, known.maps()) {
         (None, _) => Ok(Ok(held.plan(&held.container(host), &choice, begun, all)?)),
         (Some(_), Some(maps)) => with(maps),

@@ -111,7 +111,7 @@ const FLAGS: &[Flag] = &[
     Flag::string("name", "Assign a name to the container"),
     Flag::string(
         "network",
-        "Connect the container to a network: none (the default for now), user, host or container:NAME; private, \
+        "Connect the container to a network: none (the default for now), user, host, container:NAME or ns:PATH; private, \
          bridge, pasta and slirp4netns are user too. user takes options: cidr=NETWORK, ipv6=false, \
          host-access=loopback[:PORT[-PORT]], metadata=true",
     )

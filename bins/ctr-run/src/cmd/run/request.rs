@@ -461,5 +461,6 @@ fn namespaces(args: Asked<'_>) -> Result<Namespaces, NetworkError> {
         cgroup: mode("cgroupns")?,
         network,
         user_network,
+        entered: None,
     })
 }
