@@ -221,6 +221,46 @@ fn a_log_fills_the_disk_and_nothing_else_comes_to_harm() {
     assert_eq!(output.stdout, expected, "{output}");
 }
 
+/// A run directory without room for one more file: first one that was in use before, then one that never was.
+const IN_A_FULL_RUN_DIRECTORY: &str = r#"
+mkdir -p root/bin && cp "$(command -v busybox)" root/bin || exit
+mount -t tmpfs -o size=1m,nr_inodes=100,mode=700 none "$XDG_RUNTIME_DIR" || exit
+fill() { i=0; while { : >"$XDG_RUNTIME_DIR/filler-$i"; } 2>/dev/null; do i=$((i + 1)); done; }
+for name in running created third fourth; do
+  ctr create --name $name -v /anonymous --rootfs "$PWD/root" /bin/busybox sleep 1000 >/dev/null
+done
+ctr start running
+fill
+ctr run --name more --rootfs "$PWD/root" /bin/busybox true 2>&1 | grep -o 'No space left on device'
+ctr ps -a --format '{{.Names}} {{.State}}'
+ctr rm --force --time 0 --volumes running
+ctr rm --volumes created
+ctr volume ls -q | wc -l
+ctr system gc | cut -d ' ' -f 1
+rm -rf "$XDG_RUNTIME_DIR/ctr"
+fill
+ctr rm third
+ctr container prune --force | wc -l
+ls "$HOME/.local/share/ctr/containers" "$XDG_RUNTIME_DIR/ctr" 2>/dev/null
+rm "$XDG_RUNTIME_DIR"/filler-*
+ctr system gc | cut -d ' ' -f 1
+"#;
+
+#[test]
+fn what_is_in_the_way_can_be_removed_though_the_run_directory_is_full() {
+    needs!(Userns);
+    let env = Env::new();
+    let args = ["--map-root-user", "--map-auto", "--mount", "bash", "-c", IN_A_FULL_RUN_DIRECTORY];
+    let output = env.program("unshare", args).run();
+    let store = env.store().join("containers");
+    let expected = format!(
+        "running\nNo space left on device\nmore created\nfourth created\nthird created\ncreated created\nrunning running\n\
+         running\ncreated\n2\nremoved\nthird\n2\n{}:\nremoved\n",
+        store.display()
+    );
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), (&*expected, ""), "{output}");
+}
+
 /// Has a clock jump: what was written before it is of the future now, or of long ago.
 fn shift(path: PathBuf, key: &str, nanoseconds: i64) {
     let text = std::fs::read(&path).expect("a record");

@@ -81,13 +81,8 @@ impl Place {
     /// # Errors
     /// It cannot be entered; the hint says what mends that.
     pub fn begin(&self, own_mounts: bool, ui: &Ui) -> Result<Begun, CommandError> {
-        let begun =
-            entry::begin(&self.own.run, self.user.as_deref(), own_mounts, &mut |waiting| waits(waiting, ui));
-        let begun = begun.map_err(barred)?;
-        for note in &begun.notes {
-            ui.warn(&format!("{note}; ignored"));
-        }
-        Ok(begun)
+        let mut on_wait = |waiting: &Waiting| waits(waiting, ui);
+        noted(entry::begin(&self.own.run, self.user.as_deref(), own_mounts, &mut on_wait), ui)
     }
 
     /// Moves this process into A.
@@ -97,6 +92,25 @@ impl Place {
     pub fn enter(&self, own_mounts: bool, ui: &Ui) -> Result<LevelA, CommandError> {
         self.begin(own_mounts, ui)?.finish().map_err(barred)
     }
+
+    /// Moves this process into A to remove things there: a full disk does not keep it from that.
+    ///
+    /// # Errors
+    /// It cannot be entered; the hint says what mends that.
+    pub fn enter_to_remove(&self, ui: &Ui) -> Result<LevelA, CommandError> {
+        let mut on_wait = |waiting: &Waiting| waits(waiting, ui);
+        let begun = noted(entry::begin_to_remove(&self.own.run, self.user.as_deref(), &mut on_wait), ui)?;
+        begun.finish().map_err(barred)
+    }
+}
+
+/// Says what was left out on the way.
+fn noted(begun: Result<Begun, EntryError>, ui: &Ui) -> Result<Begun, CommandError> {
+    let begun = begun.map_err(barred)?;
+    for note in &begun.notes {
+        ui.warn(&format!("{note}; ignored"));
+    }
+    Ok(begun)
 }
 
 /// A could not be entered.

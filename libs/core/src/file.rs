@@ -25,6 +25,13 @@ impl FileError {
         Self { action, path: path.into(), source: source.into() }
     }
 
+    /// Returns whether nothing can be written there, whoever asks.
+    #[must_use]
+    pub fn lacks_room(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        matches!(self.source.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+    }
+
     /// Returns whether the file was not there.
     #[must_use]
     pub fn is_missing(&self) -> bool {

@@ -114,8 +114,38 @@ pub fn begin(
     own_mounts: bool,
     on_wait: &mut dyn FnMut(&Waiting),
 ) -> Result<Begun, EntryError> {
+    begin_as(run, name, Why::ToWork { own_mounts }, on_wait)
+}
+
+/// Begins the way in for one who removes things, be it that the run directory is on a full disk: then others do not find this
+/// process.
+///
+/// # Errors
+/// See [`Obstacle`].
+pub fn begin_to_remove(
+    run: &Path,
+    name: Option<&str>,
+    on_wait: &mut dyn FnMut(&Waiting),
+) -> Result<Begun, EntryError> {
+    begin_as(run, name, Why::ToRemove, on_wait)
+}
+
+/// What somebody goes into A for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    ToWork { own_mounts: bool },
+    ToRemove,
+}
+
+fn begin_as(
+    run: &Path,
+    name: Option<&str>,
+    why: Why,
+    on_wait: &mut dyn FnMut(&Waiting),
+) -> Result<Begun, EntryError> {
+    let (own_mounts, may_be_unlisted) = (why == Why::ToWork { own_mounts: true }, why == Why::ToRemove);
     let registry = registry(run);
-    if let Some(a) = level_a::current(&registry).map_err(|err| entering_failed(err, None))? {
+    if let Some(a) = level_a::current(&registry, may_be_unlisted).map_err(|err| entering_failed(err, None))? {
         if own_mounts {
             level_a::own_mounts().map_err(|err| entering_failed(err, None))?;
         }
@@ -129,8 +159,12 @@ pub fn begin(
         let remedy = Surroundings::look(&facts, &files).for_ranges(&err).map(Box::new);
         EntryError { obstacle: err.into(), remedy }
     })?;
-    let wanted =
-        Wanted { own_mounts, root_of_host: facts.is_root_of_host(), ..Wanted::new(&registry, &found.source) };
+    let wanted = Wanted {
+        own_mounts,
+        may_be_unlisted,
+        root_of_host: facts.is_root_of_host(),
+        ..Wanted::new(&registry, &found.source)
+    };
     let entering = level_a::begin(&wanted, on_wait).map_err(|err| entering_failed(err, Some(&facts)))?;
     Ok(Begun { stage: Stage::Entering(Box::new(entering)), notes: found.notes, facts: Some(facts) })
 }

@@ -92,6 +92,9 @@ pub struct Wanted<'a> {
     pub source: &'a Source,
     /// Also move into a mount namespace of our own, so that mounts stay ours.
     pub own_mounts: bool,
+    /// Where the list of members has no room nobody needs to find A through this process: it is there to remove something,
+    /// which is what makes room.
+    pub may_be_unlisted: bool,
     /// The user is the machine's root.
     pub root_of_host: bool,
     /// Where the set-uid helpers are.
@@ -108,6 +111,7 @@ impl<'a> Wanted<'a> {
             registry,
             source,
             own_mounts: false,
+            may_be_unlisted: false,
             root_of_host: false,
             helpers: &Helpers::SYSTEM,
             patience: Duration::from_secs(10),
@@ -245,7 +249,7 @@ pub fn enter(wanted: &Wanted<'_>, on_wait: &mut dyn FnMut(&Waiting)) -> Result<L
 ///
 /// # Errors
 /// If the registry or `/proc` cannot be read.
-pub fn current(registry: &Path) -> Result<Option<LevelA>, EnterError> {
+pub fn current(registry: &Path, may_be_unlisted: bool) -> Result<Option<LevelA>, EnterError> {
     let inner = Identity::own()
         .map_err(|source| EnterError::System { action: "inspect /proc/self/ns/user", source })?;
     if inner.ino == INITIAL_USER_NAMESPACE {
@@ -255,7 +259,8 @@ pub fn current(registry: &Path) -> Result<Option<LevelA>, EnterError> {
         return Ok(None);
     };
     let maps = crate::ranges::own_maps()?;
-    let entered = Entered { inner, outer: found.outer, fresh: false, root_of_host: found.root_of_host };
+    let (outer, root_of_host) = (found.outer, found.root_of_host);
+    let entered = Entered { inner, outer, fresh: false, root_of_host, may_be_unlisted };
     entered.registered(registry, found.key, maps).map(Some)
 }
 
@@ -275,15 +280,24 @@ pub fn begin(wanted: &Wanted<'_>, on_wait: &mut dyn FnMut(&Waiting)) -> Result<E
         key,
         maps: maps.clone(),
         patience: wanted.patience,
-        entered: Entered { inner: outer, outer, fresh: false, root_of_host: wanted.root_of_host },
+        entered: Entered {
+            inner: outer,
+            outer,
+            fresh: false,
+            root_of_host: wanted.root_of_host,
+            may_be_unlisted: wanted.may_be_unlisted,
+        },
         making: None,
     };
     if join(wanted, key, &mut entering.entered)? {
         return Ok(entering);
     }
-    ctr_core::atomic::private_directory(wanted.registry).map_err(EnterError::Registry)?;
-    let lock = Lock::acquire(&wanted.registry.join("lock"), Mode::Exclusive, on_wait)
-        .map_err(EnterError::Registry)?;
+    let lock = match elect(wanted.registry, on_wait) {
+        Ok(lock) => Some(lock),
+        // An A that is not on the list is nobody's rival.
+        Err(error) if wanted.may_be_unlisted && error.lacks_room() => None,
+        Err(error) => return Err(EnterError::Registry(error)),
+    };
     member::sweep(wanted.registry).map_err(EnterError::Registry)?;
     if join(wanted, key, &mut entering.entered)? {
         return Ok(entering);
@@ -291,6 +305,12 @@ pub fn begin(wanted: &Wanted<'_>, on_wait: &mut dyn FnMut(&Waiting)) -> Result<E
     entering.making = Some(make(wanted, lock)?);
     entering.entered.fresh = true;
     Ok(entering)
+}
+
+/// Keeps others from making an A.
+fn elect(registry: &Path, on_wait: &mut dyn FnMut(&Waiting)) -> Result<Lock, FileError> {
+    ctr_core::atomic::private_directory(registry)?;
+    Lock::acquire(&registry.join("lock"), Mode::Exclusive, on_wait)
 }
 
 /// A that has been moved into but may lack its map.
@@ -309,7 +329,7 @@ pub struct Entering {
 #[derive(Debug)]
 struct Making {
     writers: Writers,
-    lock: Lock,
+    lock: Option<Lock>,
 }
 
 impl Entering {
@@ -351,6 +371,7 @@ struct Entered {
     outer: Identity,
     fresh: bool,
     root_of_host: bool,
+    may_be_unlisted: bool,
 }
 
 impl Entered {
@@ -359,10 +380,13 @@ impl Entered {
         let namespace = File::open(&path)
             .map_err(|source| EnterError::System { action: "open /proc/self/ns/user", source })?
             .into();
-        let Self { inner, outer, fresh, root_of_host } = self;
-        let member =
-            Member::register(registry, key, inner, outer, root_of_host).map_err(EnterError::Registry)?;
-        Ok(LevelA { maps, key, namespace, inner, outer, fresh, root_of_host, member: Some(member) })
+        let Self { inner, outer, fresh, root_of_host, may_be_unlisted } = self;
+        let member = match Member::register(registry, key, inner, outer, root_of_host) {
+            Ok(member) => Some(member),
+            Err(error) if may_be_unlisted && error.lacks_room() => None,
+            Err(error) => return Err(EnterError::Registry(error)),
+        };
+        Ok(LevelA { maps, key, namespace, inner, outer, fresh, root_of_host, member })
     }
 }
 
@@ -387,7 +411,7 @@ pub(crate) fn own_mounts() -> Result<(), EnterError> {
 }
 
 /// Makes a fresh A and moves into it; its map is on the way when this returns.
-fn make(wanted: &Wanted<'_>, lock: Lock) -> Result<Making, EnterError> {
+fn make(wanted: &Wanted<'_>, lock: Option<Lock>) -> Result<Making, EnterError> {
     let waiting = Writers::prepare(wanted.source, wanted.helpers)?;
     if let Err(source) = ctr_sys::userns::move_into_new(wanted.own_mounts) {
         waiting.dismiss();

@@ -119,7 +119,7 @@ fn containers(call: &Call, place: &Place) -> Result<Gone, CommandError> {
     let all = Containers::new(&place.dirs);
     let ended = select::fitting(&call.flags, &all, |status| !status.has_command())?;
     let mut gone = Gone::default();
-    let mut remover = Remover::in_a(call, place, &all, place.enter(false, &call.ui)?);
+    let mut remover = Remover::in_a(call, place, &all, place.enter_to_remove(&call.ui)?);
     for one in dependencies::dependents_first(ended) {
         let bytes = bytes(Root::open(&one.layer))?;
         match remover.remove(&one, Removal { force: false, grace: None }) {

@@ -162,7 +162,7 @@ impl<'a> Remover<'a> {
 
     fn enter(&mut self) -> Result<(), CommandError> {
         if self.a.is_none() {
-            self.a = Some(self.place.enter(false, &self.call.ui)?);
+            self.a = Some(self.place.enter_to_remove(&self.call.ui)?);
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ pub fn gc(call: &Call) -> Result<Exit, CommandError> {
     }
     let before = free(&place);
     // Layers and writable layers hold files of ids that only A can delete.
-    let _a = place.enter(false, ui)?;
+    let _a = place.enter_to_remove(ui)?;
     let ended = Containers::new(&place.dirs).sweep().map_err(CommandError::environment)?.len();
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
     let ended_volumes = store.volumes().sweep().map_err(CommandError::environment)?;
@@ -116,7 +116,7 @@ pub fn reset(call: &Call) -> Result<Exit, CommandError> {
         let claim = seize(&containers, &container, how, &mut |waiting| waits(waiting, ui));
         seized.extend(claim.map_err(error::of_remove)?);
     }
-    let _a = place.enter(false, ui)?;
+    let _a = place.enter_to_remove(ui)?;
     for claim in seized {
         claim.discard().map_err(CommandError::environment)?;
     }

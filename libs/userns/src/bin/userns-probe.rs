@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 
 fn enter(options: &Options) -> Result<LevelA, Box<dyn std::error::Error>> {
     if options.current {
-        return Ok(level_a::current(&options.registry)?.ok_or_else(|| io::Error::other("not in A"))?);
+        return Ok(level_a::current(&options.registry, false)?.ok_or_else(|| io::Error::other("not in A"))?);
     }
     let source = match options.direct.clone() {
         Some(map) => Source::Direct(IdMaps { uid: map.clone(), gid: map }),

@@ -127,6 +127,6 @@ pub(super) fn empty(call: &Call, place: &Place, trash: Vec<Trash>) -> Result<(),
     if trash.is_empty() {
         return Ok(());
     }
-    let _a = place.enter(false, &call.ui)?;
+    let _a = place.enter_to_remove(&call.ui)?;
     trash.into_iter().try_for_each(Trash::delete).map_err(CommandError::environment)
 }
