@@ -37,6 +37,7 @@ mod program;
 mod reach;
 mod refused;
 mod requires;
+mod resolver;
 mod rights;
 mod share;
 mod stop;
