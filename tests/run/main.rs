@@ -31,6 +31,7 @@ mod namespaces;
 mod netns;
 mod network;
 mod network_again;
+mod network_resolvers;
 mod newcomer;
 mod ports;
 mod program;

@@ -5,7 +5,8 @@
 //! B Settings, the container's namespace ──────▶  makes the router
 //!                                ◀──────────────  Ready, the router's namespace; or Failed
 //! S Settings, the router's namespace ───────────▶  goes on where another one ended, instead of B
-//! R the host's resolv.conf, open ──────────────▶  asks those it names from now on
+//!                                ◀──────────────  ? is resolv.conf another by now
+//! R the host's resolv.conf, if so ──────────────▶  asks those it names from now on
 //! P where they lead, sockets     ──────────────▶  serves published ports
 //! W where they were bound        ──────────────▶  serves those no longer
 //! closes                        ──────────────▶  ends
@@ -23,6 +24,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use ctr_core::causes;
+use ctr_sys::monitor::ASKS;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -71,7 +73,7 @@ enum Answer {
 mod tag {
     pub(super) const BEGIN: u8 = b'B';
     pub(super) const SUCCEED: u8 = b'S';
-    pub(super) const RESOLVERS: u8 = b'R';
+    pub(super) use ctr_sys::monitor::RESOLVERS;
     pub(super) const PUBLISH: u8 = b'P';
     pub(super) const WITHDRAW: u8 = b'W';
 }
@@ -83,8 +85,8 @@ pub(crate) enum Order {
     Begin { settings: Box<Settings>, container: OwnedFd },
     /// Go on where another one ended, in a router that is there: the first order.
     Succeed { settings: Box<Settings>, router: OwnedFd },
-    /// Ask those for names whom a file names.
-    Resolvers(OwnedFd),
+    /// Ask those for names whom a file names; none if they are the same still.
+    Resolvers(Option<OwnedFd>),
     /// Serve published ports: bound sockets of the host's.
     Publish(Vec<(Leads, OwnedFd)>),
     /// Serve them no longer.
@@ -97,7 +99,8 @@ impl Order {
         Ok(match *tag {
             tag::BEGIN => Self::Begin { settings: read(body)?, container: only(beside)? },
             tag::SUCCEED => Self::Succeed { settings: read(body)?, router: only(beside)? },
-            tag::RESOLVERS => Self::Resolvers(only(beside)?),
+            tag::RESOLVERS if beside.is_empty() => Self::Resolvers(None),
+            tag::RESOLVERS => Self::Resolvers(Some(only(beside)?)),
             tag::PUBLISH => {
                 let (leads, rest) = body.as_chunks();
                 if leads.len() != beside.len() || !rest.is_empty() {
@@ -239,6 +242,11 @@ pub(crate) fn next(control: &OwnedFd, flags: RecvFlags) -> Result<Option<Order>,
     heard.map(|Heard { words, beside }| Order::of(&words, beside)).transpose()
 }
 
+/// Asks the supervisor whether the host's resolvers are others by now: it answers with an order.
+pub(crate) fn ask_for_resolvers(control: &OwnedFd) -> Result<(), Errno> {
+    rustix::net::send(control, &[ASKS], SendFlags::DONTWAIT | SendFlags::NOSIGNAL).map(drop)
+}
+
 pub(crate) fn ready(control: &OwnedFd, namespace: BorrowedFd<'_>, inner: &Inner) -> Result<(), Errno> {
     tell(control.as_fd(), &written(&Answer::Ready(*inner))?, &[namespace])
 }
@@ -331,7 +339,8 @@ mod tests {
 
     #[test]
     fn an_order_has_the_descriptors_that_it_needs() {
-        assert!(matches!(told(tag::RESOLVERS, b"", 1), Ok(Some(Order::Resolvers(_)))));
+        assert!(matches!(told(tag::RESOLVERS, b"", 1), Ok(Some(Order::Resolvers(Some(_))))));
+        assert!(matches!(told(tag::RESOLVERS, b"", 0), Ok(Some(Order::Resolvers(None)))));
         let settings = Settings {
             inner: Inner::default(),
             options: Options::default(),
@@ -347,8 +356,7 @@ mod tests {
         assert!(matches!(told(tag::BEGIN, &settings, 1), Ok(Some(Order::Begin { .. }))));
         assert!(matches!(told(tag::SUCCEED, &settings, 1), Ok(Some(Order::Succeed { .. }))));
         for (tag, body, beside) in [
-            (tag::RESOLVERS, &b""[..], 0),
-            (tag::RESOLVERS, b"", 2),
+            (tag::RESOLVERS, &b""[..], 2),
             (tag::BEGIN, &settings, 0),
             (tag::BEGIN, b"{}", 1),
             (tag::SUCCEED, &settings, 0),

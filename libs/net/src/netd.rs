@@ -15,6 +15,7 @@
 //! become a flow is decided by [`crate::policy`], both without a socket in sight.
 
 mod echo;
+mod following;
 mod host;
 mod names;
 mod pipes;
@@ -303,6 +304,7 @@ impl Netd {
                     Due::Datagrams(key) => self.pair_is_due(key),
                     Due::Echo(key) => self.echo_is_due(key),
                     Due::Questions => self.questions_are_due(),
+                    Due::Resolvers => self.go_on_asking(),
                     Due::Asker(key) => self.asker_is_due(key),
                     Due::End => return Ok(()),
                 }
@@ -408,19 +410,21 @@ impl Netd {
 
     fn follow(&mut self, order: Order) -> Result<(), Errno> {
         match order {
-            Order::Resolvers(file) => self.ask_others(&file),
+            Order::Resolvers(file) => self.hear_of_resolvers(file.as_ref()),
             Order::Publish(ports) => {
-                ports.into_iter().try_for_each(|(leads, socket)| self.publish(socket, leads))
+                for (leads, socket) in ports {
+                    self.publish(socket, leads)?;
+                }
             }
             Order::Withdraw(places) => {
                 for place in places {
                     self.withdraw(place);
                 }
-                Ok(())
             }
             // There is one beginning.
-            Order::Begin { .. } | Order::Succeed { .. } => Err(Errno::BADMSG),
+            Order::Begin { .. } | Order::Succeed { .. } => return Err(Errno::BADMSG),
         }
+        Ok(())
     }
 
     /// Has a socket tell as long as there is something to read.

@@ -73,7 +73,7 @@ impl<'a> Waited<'a> {
 /// What goes on beside a container, and is looked after while that is waited for.
 pub trait Aside {
     /// What can be read once it needs somebody.
-    fn watched(&self) -> Option<BorrowedFd<'_>>;
+    fn watched(&self) -> [Option<BorrowedFd<'_>>; 2];
     /// When it does in any case, by [`now`].
     fn deadline(&self) -> Option<u64>;
     /// Somebody comes.
@@ -221,13 +221,15 @@ impl Watch {
     ) -> Result<Ready, SuperviseError> {
         let watch = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let (input, output) = relay.map_or((None, None), Relay::interest);
+        let [one, other] = aside.map_or([None, None], Aside::watched);
         let asked = [
             Some(watch(ends)),
             Some(watch(self.signals.as_fd())),
             timer.map(|timer| watch(timer.as_fd())),
             input,
             output,
-            aside.and_then(Aside::watched).map(watch),
+            one.map(watch),
+            other.map(watch),
         ];
         let rest = aside.and_then(Aside::deadline).map(|until| {
             let left = until.saturating_sub(now());
@@ -240,9 +242,9 @@ impl Watch {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(failed("poll")(errno)),
         }
-        let [ended, signal, timer, input, output, aside] =
+        let [ended, signal, timer, input, output, one, other] =
             places.map(|place| place.is_some_and(|at| !fds[at].revents().is_empty()));
-        Ok(Ready { ended, signal, timer, input, output, aside })
+        Ok(Ready { ended, signal, timer, input, output, aside: one || other })
     }
 
     fn take_signals(

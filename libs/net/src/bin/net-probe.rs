@@ -4,12 +4,13 @@
 //!   The interface by its number, each frame with its Ethernet header.
 //! - `net-probe serve ADDRESS`: tells each caller who it seems to be, and then what it said; TCP and UDP.
 //! - `net-probe hold ADDRESS`: connects, sends back what it hears, and says how that ended.
+//! - `net-probe names ADDRESS IPV4`: a resolver for which every name has one address.
 //! - `net-probe ask tcp|udp FROM TO WORD`: what such a server tells.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::io::{Read as _, Write as _, copy};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -40,12 +41,13 @@ fn run() -> Result<(), Box<dyn Error>> {
         ["send", interface, ref frames @ ..] => send_frames(interface.parse()?, frames),
         ["serve", address] => serve(address.parse()?),
         ["hold", address] => hold(address),
+        ["names", at, answer] => resolve(at.parse()?, answer.parse()?),
         ["ask", transport, from, to, word] => {
             let answer = ask(transport, from.parse()?, to.parse()?, word)?;
             std::io::stdout().write_all(answer.as_bytes())?;
             Ok(())
         }
-        _ => Err("send INTERFACE HEX…, serve ADDRESS, hold ADDRESS, or ask tcp|udp FROM TO WORD".into()),
+        _ => Err("send INTERFACE HEX…, serve ADDRESS, hold ADDRESS, names ADDRESS IPV4, or ask tcp|udp FROM TO WORD".into()),
     }
 }
 
@@ -69,6 +71,25 @@ fn hold(address: &str) -> Result<(), Box<dyn Error>> {
     };
     rustix::io::write(rustix::stdio::stdout(), end.as_bytes())?;
     Ok(())
+}
+
+fn resolve(at: Ipv4Addr, answer: Ipv4Addr) -> Result<(), Box<dyn Error>> {
+    const HEADER: usize = 12;
+    let socket = UdpSocket::bind((at, 53))?;
+    loop {
+        let mut room = [0; 512];
+        let (length, from) = socket.recv_from(&mut room)?;
+        let body = room.get(HEADER..length).unwrap_or_default();
+        let name = body.iter().position(|byte| *byte == 0).ok_or("no name")?;
+        let question = body.get(..name + 5).ok_or("no question")?;
+        let is_v4 = question.get(name + 1..name + 3) == Some(&[0, 1]);
+        let mut reply = [&room[..2], &[0x81, 0x80, 0, 1, 0, is_v4.into(), 0, 0, 0, 0], question].concat();
+        if is_v4 {
+            reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
+            reply.extend(answer.octets());
+        }
+        socket.send_to(&reply, from)?;
+    }
 }
 
 fn bytes(hex: &str) -> Result<Vec<u8>, Box<dyn Error>> {

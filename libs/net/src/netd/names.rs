@@ -9,7 +9,6 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use ctr_core::limits;
 use ctr_sys::net::datagram::{BATCH, Way, receive, send};
 use ctr_sys::net::options::Family;
 use rustix::io::Errno;
@@ -19,6 +18,7 @@ use rustix::net::{
 };
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::following::Following;
 use super::slab::{Key, Slab};
 use super::timers::Due;
 use super::{Netd, Source, plain};
@@ -64,12 +64,13 @@ struct Attempt {
 /// All questions.
 #[derive(Debug)]
 pub(super) struct Questions {
-    resolver: Resolver,
+    pub(super) resolver: Resolver,
     askers: Slab<Asker>,
     attempts: Slab<Attempt>,
     by_number: HashMap<u64, Key>,
     /// The resolver counts time from here.
     start: Instant,
+    pub(super) following: Following,
 }
 
 impl Questions {
@@ -80,6 +81,7 @@ impl Questions {
             attempts: Slab::default(),
             by_number: HashMap::new(),
             start,
+            following: Following::default(),
         }
     }
 }
@@ -93,17 +95,8 @@ fn chance() -> u16 {
 }
 
 impl Netd {
-    fn since_start(&self) -> Duration {
+    pub(super) fn since_start(&self) -> Duration {
         self.now.saturating_duration_since(self.questions.start)
-    }
-
-    /// From now on those are asked whom a `resolv.conf` names. An empty one is about to be written: there will be another order.
-    pub(super) fn ask_others(&mut self, file: &OwnedFd) -> Result<(), Errno> {
-        let text = read_file(file)?;
-        if !text.is_empty() {
-            self.questions.resolver.configure(ResolvConf::parse(&text));
-        }
-        Ok(())
     }
 
     /// Datagrams that ask.
@@ -122,6 +115,13 @@ impl Netd {
     }
 
     fn ask(&mut self, client: Client, bytes: &[u8]) {
+        if !self.puts_aside(client, bytes) {
+            self.query(client, bytes);
+        }
+    }
+
+    /// Somebody asks, and it is known who else is to be asked.
+    pub(super) fn query(&mut self, client: Client, bytes: &[u8]) {
         let now = self.since_start();
         let actions = self.questions.resolver.query(client, bytes, now, &mut chance);
         self.act(actions);
@@ -367,22 +367,6 @@ fn index_of(scope: &str) -> Option<u32> {
     })
 }
 
-/// A file to its end, or to where nobody reads on.
-fn read_file(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
-    let mut text = vec![0; limits::RESOLV_CONF];
-    let mut length = 0;
-    while let Some(rest) = text.get_mut(length..).filter(|rest| !rest.is_empty()) {
-        match rustix::io::read(file, rest) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    text.truncate(length);
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -396,13 +380,5 @@ mod tests {
         };
         assert_eq!((at("lo"), at("7")), ("[fe80::1%1]:53".parse().ok(), "[fe80::1%7]:53".parse().ok()));
         assert_eq!(at("not-there"), None);
-    }
-
-    #[test]
-    fn a_file_is_read_to_its_end() {
-        let file = tempfile::tempfile().expect("a file");
-        let text = b"nameserver 10.0.0.1\n".repeat(1000);
-        rustix::io::pwrite(&file, &text, 0).expect("room");
-        assert_eq!(read_file(&file.into()), Ok(text));
     }
 }

@@ -16,6 +16,8 @@ pub(super) enum Due {
     Datagrams(Key),
     /// What the host's resolvers were asked.
     Questions,
+    /// The supervisor was asked who they are.
+    Resolvers,
     /// A connection that asks for names.
     Asker(Key),
     /// A series of echo requests.

@@ -116,8 +116,8 @@ impl Tended<'_> {
 }
 
 impl Aside for Tended<'_> {
-    fn watched(&self) -> Option<BorrowedFd<'_>> {
-        self.serving.process()
+    fn watched(&self) -> [Option<BorrowedFd<'_>>; 2] {
+        [self.serving.process(), self.serving.questions()]
     }
 
     fn deadline(&self) -> Option<u64> {
@@ -125,6 +125,7 @@ impl Aside for Tended<'_> {
     }
 
     fn look(&mut self, now: u64) {
+        self.serving.hear();
         self.serving.look(self.folder.as_fd(), now);
         if let Some(death) = self.serving.go_on(self.program.as_fd(), now) {
             (self.note)(Note::Network(death));

@@ -36,7 +36,7 @@ mod task;
 pub use launch::{Environment, become_ended, become_monitor, inherited_lock};
 pub use proof::{user_namespace, user_of_peer};
 pub use script::{Message, Script};
-pub use serving::{Beside, COUNT_NAME, Death, Serving};
+pub use serving::{ASKS, Beside, COUNT_NAME, Death, RESOLVERS, Serving};
 pub use socket::{connect, listen};
 pub use task::{FileId, Log, Network, Output, Task};
 

@@ -7,6 +7,9 @@
 //! The namespace between the container and the host outlives such a process, since the script has it beside it; what the process
 //! had open is gone, and its connections ended with a reset. The next one is told everything anew.
 //!
+//! It can open nothing itself, and asks for the host's `resolv.conf` before it asks others for names ([`ASKS`]): it is told, with
+//! the file open if that is not the one that it got last ([`RESOLVERS`]).
+//!
 //! When the container has ended ([`Serving::end`]) the process closes its end of the conversation once it has given up what it had of
 //! the host: whoever waits for the container's end may have its ports then. It goes on for a moment with what was said last.
 //!
@@ -15,11 +18,11 @@
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::{Errno, IoSlice, Result};
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType,
-    sendmsg, shutdown, socketpair,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags,
+    SocketType, recv, sendmsg, shutdown, socketpair,
 };
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
 
@@ -28,12 +31,18 @@ use super::script::{Message, Script};
 use super::task::Network;
 use crate::decimal::{DIGITS, digits};
 use crate::step::Strings;
+use crate::time::since_1970;
 
 /// The most descriptors of one message, for the kernel.
 const MOST_BESIDE: usize = 253;
 
 /// The file in a container's folder that says how many of them have ended since its start.
 pub const COUNT_NAME: &core::ffi::CStr = c"network.ended";
+
+/// What such a process says: is `resolv.conf` another by now?
+pub const ASKS: u8 = b'?';
+/// What it is told then; the file goes with it, if it is.
+pub const RESOLVERS: u8 = b'R';
 
 /// The descriptors of a script, in their order.
 pub trait Beside {
@@ -53,6 +62,16 @@ struct Netd {
     /// Its end is that process' end.
     control: OwnedFd,
     process: OwnedFd,
+    /// It has closed its end, or said something that nobody says.
+    is_silent: bool,
+    /// Which `resolv.conf` it has.
+    knows: Option<Version>,
+}
+
+impl Netd {
+    const fn new(control: OwnedFd, process: OwnedFd) -> Self {
+        Self { control, process, is_silent: false, knows: None }
+    }
 }
 
 /// How one of them ended.
@@ -121,7 +140,7 @@ impl<'a, B: Beside> Serving<'a, B> {
     #[must_use]
     pub fn new(network: Network<'a, OwnedFd>, beside: B, now: u64) -> Self {
         let Network { control, process, arguments, script } = network;
-        let netd = Some(Netd { control, process });
+        let netd = Some(Netd::new(control, process));
         Self { netd, arguments, script, beside, ended: 0, last: None, pauses: Pauses::new(now) }
     }
 
@@ -129,6 +148,23 @@ impl<'a, B: Beside> Serving<'a, B> {
     #[must_use]
     pub fn process(&self) -> Option<BorrowedFd<'_>> {
         self.netd.as_ref().map(|netd| netd.process.as_fd())
+    }
+
+    /// What can be read once it has a question.
+    #[must_use]
+    pub fn questions(&self) -> Option<BorrowedFd<'_>> {
+        self.netd.as_ref().filter(|netd| !netd.is_silent).map(|netd| netd.control.as_fd())
+    }
+
+    /// It may have one: then it is answered.
+    pub fn hear(&mut self) {
+        let Some(netd) = self.netd.as_mut().filter(|netd| !netd.is_silent) else { return };
+        let mut said = [0];
+        match recv(&netd.control, &mut said, RecvFlags::DONTWAIT) {
+            Ok((1, _)) if said == [ASKS] => netd.tell_resolvers(),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            _ => netd.is_silent = true,
+        }
     }
 
     /// When [`Self::go_on`] has something to do, in nanoseconds.
@@ -168,7 +204,7 @@ impl<'a, B: Beside> Serving<'a, B> {
 
     /// The container has ended: waits until nothing of the host's is served any more. One that does not answer is killed.
     pub fn end(self) {
-        let Some(Netd { control, process }) = self.netd else { return };
+        let Some(Netd { control, process, .. }) = self.netd else { return };
         // Who is gone already has given everything up.
         if shutdown(&control, Shutdown::Write).is_ok() && !hears_the_end(control.as_fd()) {
             pidfd_send_signal(&process, Signal::KILL).ok();
@@ -182,38 +218,98 @@ impl<'a, B: Beside> Serving<'a, B> {
         let mut at = 0;
         for message in self.script.messages() {
             // One that does not listen has ended, which is seen.
-            self.say(control.as_fd(), message, at).ok();
+            self.repeat(control.as_fd(), message, at).ok();
             at += usize::from(message.descriptors);
         }
-        Ok(Netd { control, process })
+        Ok(Netd::new(control, process))
     }
 
-    fn say(&self, control: BorrowedFd<'_>, message: Message<'_>, first: usize) -> Result<()> {
-        let mut space = [core::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_BESIDE))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    fn repeat(&self, control: BorrowedFd<'_>, message: Message<'_>, first: usize) -> Result<()> {
         let mut beside = [control; MOST_BESIDE];
-        let count = usize::from(message.descriptors);
-        let beside = beside.get_mut(..count).ok_or(Errno::TOOBIG)?;
+        let beside = beside.get_mut(..usize::from(message.descriptors)).ok_or(Errno::TOOBIG)?;
         for (place, at) in beside.iter_mut().zip(first..) {
             *place = self.beside.get(at).ok_or(Errno::BADF)?;
         }
-        if count > 0 {
-            ancillary.push(SendAncillaryMessage::ScmRights(beside));
+        say(control, message.words, beside, SendFlags::empty())
+    }
+}
+
+fn say(control: BorrowedFd<'_>, words: &[u8], beside: &[BorrowedFd<'_>], flags: SendFlags) -> Result<()> {
+    let mut space = [core::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_BESIDE))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !beside.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(beside));
+    }
+    sendmsg(control, &[IoSlice::new(words)], &mut ancillary, flags | SendFlags::NOSIGNAL).map(drop)
+}
+
+impl Netd {
+    /// Says who the host's resolvers are, if it does not know. One that does not listen is not waited for.
+    fn tell_resolvers(&mut self) {
+        // A file that is gone is on its way back: until then those of before are asked.
+        let other = Version::of_path().ok().filter(|version| self.knows.as_ref() != Some(version));
+        let file = other.and_then(|_| open_resolv_conf().ok());
+        let beside = file.as_ref().map(AsFd::as_fd);
+        let told = say(self.control.as_fd(), &[RESOLVERS], beside.as_slice(), SendFlags::DONTWAIT);
+        if let (Ok(()), Some(file)) = (told, &file) {
+            self.knows = Version::of(file).ok().filter(|version| version.is_settled(since_1970().tv_sec));
         }
-        sendmsg(control, &[IoSlice::new(message.words)], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+    }
+}
+
+const RESOLV_CONF: &core::ffi::CStr = c"/etc/resolv.conf";
+
+/// Whatever is there in its place: it is not waited for.
+fn open_resolv_conf() -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    rustix::fs::openat(CWD, RESOLV_CONF, flags, Mode::empty())
+}
+
+/// Which file it is, and as of when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    dev: u64,
+    ino: u64,
+    /// Seconds and nanoseconds: a change of any kind changes it.
+    changed: (i64, u64),
+}
+
+impl Version {
+    fn of_path() -> Result<Self> {
+        Ok(Self::from(rustix::fs::statat(CWD, RESOLV_CONF, AtFlags::empty())?))
+    }
+
+    fn of(file: &OwnedFd) -> Result<Self> {
+        Ok(Self::from(rustix::fs::fstat(file)?))
+    }
+
+    /// Whether another change would be seen for sure: clocks of file systems tick slowly.
+    const fn is_settled(&self, now: i64) -> bool {
+        self.changed.0 < now - 1
+    }
+}
+
+impl From<Stat> for Version {
+    fn from(stat: Stat) -> Self {
+        Self { dev: stat.st_dev, ino: stat.st_ino, changed: (stat.st_ctime, stat.st_ctime_nsec) }
     }
 }
 
 /// Whether the other end was closed within the time that it has for that.
 fn hears_the_end(control: BorrowedFd<'_>) -> bool {
-    loop {
+    for _ in 0..LAST_WORDS {
         match poll(&mut [PollFd::from_borrowed_fd(control, PollFlags::IN)], Some(&PATIENCE)) {
-            Err(Errno::INTR) => {}
+            Err(Errno::INTR) => continue,
             Ok(0) | Err(_) => return false,
-            // It says nothing but that.
-            Ok(_) => return true,
+            Ok(_) => {}
+        }
+        // A question that nobody has heard may come before it.
+        match recv(control, &mut [0], RecvFlags::DONTWAIT) {
+            Ok((1.., _)) | Err(Errno::AGAIN | Errno::INTR) => {}
+            Ok((0, _)) | Err(_) => return true,
         }
     }
+    false
 }
 
 fn write_count(folder: BorrowedFd<'_>, count: u64) -> Result<()> {
@@ -223,6 +319,8 @@ fn write_count(folder: BorrowedFd<'_>, count: u64) -> Result<()> {
 }
 
 const SECOND: u64 = 1_000_000_000;
+/// How much one may say when it should be silent.
+const LAST_WORDS: usize = 16;
 /// How long one may take to give up what it has.
 const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// One that ran for this long has not failed at its start.

@@ -17,8 +17,8 @@ use crate::output::{Read, Source, sources};
 
 /// The starting command's client is the first.
 const CLIENTS: usize = 1 + client::MAX;
-/// Init, the network, the gate, the listener, input, two sources, and clients.
-const WAITED: usize = 7 + CLIENTS;
+/// Init, who serves the network and its questions, the gate, the listener, input, two sources, and clients.
+const WAITED: usize = 8 + CLIENTS;
 
 /// How long nothing happens before memory is given back, in nanoseconds. Then it sleeps until something does.
 const CALM: u64 = 1_000_000_000;
@@ -28,6 +28,7 @@ const CALM: u64 = 1_000_000_000;
 enum Subject {
     Init,
     Network,
+    Question,
     Gate,
     Listener,
     Input,
@@ -147,6 +148,7 @@ impl<'a> Monitor<'a> {
                     _ if flags.is_empty() => {}
                     Subject::Init => self.begin_to_end(now),
                     Subject::Network => self.look_at_network(now),
+                    Subject::Question => self.network.iter_mut().for_each(Serving::hear),
                     Subject::Gate => self.hear_of_start(),
                     Subject::Listener => self.accept(now),
                     Subject::Input => self.input.push(),
@@ -219,6 +221,9 @@ impl<'a> Monitor<'a> {
             add(Subject::Init, self.init.as_fd(), PollFlags::IN);
             if let Some(netd) = self.network.as_ref().and_then(Serving::process) {
                 add(Subject::Network, netd, PollFlags::IN);
+            }
+            if let Some(questions) = self.network.as_ref().and_then(Serving::questions) {
+                add(Subject::Question, questions, PollFlags::IN);
             }
             if let Some(gate) = self.gate.answers() {
                 add(Subject::Gate, gate.as_fd(), PollFlags::IN);
