@@ -4,6 +4,9 @@ use std::io::Write as _;
 
 use ctr_tests::env::BUSYBOX;
 use ctr_tests::{Env, needs};
+use rustix::process::{Signal, kill_process};
+
+use crate::kept::{detached, process};
 
 const PAST: &[&str] = &["events", "--stream=false"];
 
@@ -273,4 +276,37 @@ fn what_is_frozen_and_what_is_cleared_away_is_written_down() {
     let _pruned = env.ok(["container", "prune", "--force"]);
     assert_eq!(lives(&env, &["--filter", "event=remove"]), "remove made");
     let _gone = env.ok(["rm", "-f", "it"]);
+}
+
+#[test]
+fn the_end_of_one_whose_monitor_was_killed_is_logged_once_by_who_changes_it() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    for (name, flags) in [("web", &[][..]), ("other", &[]), ("once", &["--rm"])] {
+        detached(&env, flags, name, "exec sleep 1000");
+        kill_process(process(&env, name, "ConmonPid"), Signal::KILL).expect("it is ours");
+        let _ended = env.ctr(["wait", name]).run();
+    }
+    let ended = |name: &str| {
+        let all = ["events", "--stream=false", "--filter", &format!("container={name}")];
+        let format = ["--format", "{{.Status}}{{if .ContainerExitCode}} {{.ContainerExitCode}}{{end}}"];
+        env.ok([&all[..], &format].concat()).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let begun = ["create", "init", "start"];
+    for args in [&["ps", "-a"][..], &["inspect", "web"], &["logs", "web"], &["container", "exists", "web"]] {
+        let _read = env.ok(args);
+    }
+    assert_eq!(ended("web"), begun, "who only looks writes nothing");
+
+    std::fs::remove_file(env.path("web-ready")).expect("the file");
+    assert_eq!(env.ok(["start", "web"]), "web");
+    assert_eq!(ended("web"), [&begun[..], &["died 137", "init", "start"]].concat());
+    assert_eq!(env.ok(["rm", "-f", "-t", "0", "web"]), "web");
+    assert_eq!(ended("web").iter().filter(|event| event.starts_with("died")).count(), 2);
+    assert_eq!(env.ok(["rm", "other"]), "other");
+    assert_eq!(ended("other"), [&begun[..], &["died 137", "remove"]].concat());
+    let _swept = env.ok(["system", "gc"]);
+    assert_eq!(ended("once"), [&begun[..], &["died 137", "remove"]].concat());
+    let _again = env.ok(["system", "gc"]);
+    assert_eq!(ended("once").len(), 5);
 }

@@ -50,6 +50,7 @@ use ctr_userns::map::IdMaps;
 pub use claim::Claim;
 use names::{Names, check_name};
 pub use overview::Threads;
+pub use sweep::Swept;
 
 use crate::record::{Ending, Record, State};
 use crate::request::{LogDriver, Request};

@@ -16,6 +16,9 @@ use crate::happened::Who;
 use crate::record::Record;
 use crate::volumes::{self, VolumesError};
 
+/// The exit code of what was killed.
+const KILLED: i32 = 128 + 9;
+
 /// Something could not be tidied up.
 #[derive(Debug, thiserror::Error)]
 pub enum EndedError {
@@ -68,6 +71,25 @@ fn remove(dirs: &Dirs, claim: Claim, container: &Container, events: &Log) -> Res
     gone.and(unnamed)?;
     emptied?;
     Ok(logged?)
+}
+
+/// That a container ended whose monitor was killed, which so nobody has logged. To be asked by who holds it, and logged before
+/// it goes or is started again.
+#[must_use]
+pub fn unseen(containers: &Containers, container: &Container) -> Option<Event> {
+    if container.state.is_none() || container.ending.is_some() {
+        return None;
+    }
+    // It may have been started, and have ended, before it was held.
+    let now = containers.by_id(container.record.id.as_str()).ok()??;
+    let has_ended = now.state.as_ref().is_some_and(|state| matches!(state.init.runs(), Ok(false)));
+    (has_ended && now.ending.is_none()).then(|| killed(&now.record))
+}
+
+/// That a container ended with its monitor.
+#[must_use]
+pub fn killed(record: &Record) -> Event {
+    Event { exit_code: Some(KILLED), ..Who::from(record).event(Status::Died) }
 }
 
 /// That it ended, and with what.

@@ -111,6 +111,9 @@ pub(super) fn part<T>(
                 }
                 other => tell(&call.ui, &other),
             };
+            if let Some(died) = held.unseen() {
+                call.ui.happened(&place.events, std::slice::from_ref(died));
+            }
             let goes = held.goes_with_its_end().then(|| held.who(host));
             let failed = kept::start(held, host, link, &afterwards, &mut tell);
             if let Some(who) = goes {

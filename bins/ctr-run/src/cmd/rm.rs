@@ -9,6 +9,7 @@ use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_core::events::Status as Event;
 use ctr_pods::containers::{Claim, Container, Containers, ContainersError};
 use ctr_pods::dependencies;
+use ctr_pods::ended;
 use ctr_pods::happened::Who;
 use ctr_pods::remove::{Removal, RemoveError, remove_damaged, seize};
 use ctr_pods::run::session;
@@ -210,6 +211,9 @@ impl<'a> Remover<'a> {
         let ui = &self.call.ui;
         let seized = seize(self.containers, container, how, &mut |waiting| waits(waiting, ui));
         let Some(claim) = seized.map_err(error::of_remove)? else { return Ok(()) };
+        if let Some(died) = ended::unseen(self.containers, container) {
+            ui.happened(&self.place.events, &[died]);
+        }
         self.enter()?;
         // Here, in a session of `unshare`, it would be in the way.
         session::unmount(container, how.force).map_err(super::mount::told)?;

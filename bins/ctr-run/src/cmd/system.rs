@@ -11,9 +11,12 @@ use ctr_cli::report::CommandError;
 use ctr_cli::template::{Report, asks_for_json};
 use ctr_cli::ui::Ui;
 use ctr_cli::usage::{Flag, Verb};
+use ctr_core::events::Status;
 use ctr_core::lock::{Lock, Mode};
 use ctr_core::rooted::Root;
-use ctr_pods::containers::Containers;
+use ctr_pods::containers::{Containers, Swept};
+use ctr_pods::ended;
+use ctr_pods::happened::Who;
 use ctr_pods::remove::{Removal, seize};
 use ctr_store::gc::Budget;
 use ctr_store::image_store::Left;
@@ -59,7 +62,14 @@ pub fn gc(call: &Call) -> Result<Exit, CommandError> {
     let before = free(&place);
     // Layers and writable layers hold files of ids that only A can delete.
     let _a = place.enter_to_remove(ui)?;
-    let ended = Containers::new(&place.dirs).sweep().map_err(CommandError::environment)?.len();
+    let ended = Containers::new(&place.dirs).sweep().map_err(CommandError::environment)?;
+    for Swept { record, unseen } in &ended {
+        let Some(record) = record else { continue };
+        let removed = Who::from(record).event(Status::Remove);
+        let events = if *unseen { vec![ended::killed(record), removed] } else { vec![removed] };
+        ui.happened(&place.events, &events);
+    }
+    let ended = ended.len();
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
     let ended_volumes = store.volumes().sweep().map_err(CommandError::environment)?;
     let swept = store

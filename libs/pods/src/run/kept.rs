@@ -23,6 +23,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use ctr_core::Digest;
+use ctr_core::events::Event;
 use ctr_core::file::FileError;
 use ctr_core::lock::Waiting;
 use ctr_net::control::Netd;
@@ -50,6 +51,7 @@ use super::{
 use crate::attach::Connection;
 use crate::containers::{Claim, Container as Known, Containers, Kind};
 use crate::dependencies;
+use crate::ended;
 use crate::happened::Who;
 use crate::network::VERB;
 use crate::ports::{self, When};
@@ -69,6 +71,8 @@ pub struct Held {
     more_layers: Vec<Digest>,
     /// Its command is not to run yet.
     waits: bool,
+    /// The end of its last start, which is yet to be logged.
+    unseen: Option<Event>,
     /// The sockets of its published ports, until it is started.
     ports: Option<Ports>,
 }
@@ -104,7 +108,17 @@ pub fn create(
         }
     };
     let ports = (when == When::Now).then_some(ports);
-    let held = Held { claim, request, image, paths, maps: None, more_layers: layers, waits: false, ports };
+    let held = Held {
+        claim,
+        request,
+        image,
+        paths,
+        maps: None,
+        more_layers: layers,
+        waits: false,
+        unseen: None,
+        ports,
+    };
     let mut on_wait = |waiting: &Waiting| note(Note::Waiting(waiting.clone()));
     let marked = dependencies::mark(&containers, &held.request, &held.claim.id, &mut on_wait);
     let published = match &marked {
@@ -133,7 +147,9 @@ pub fn hold(host: Host<'_>, container: &Known) -> Result<Option<Held>, RunError>
         // As it was found; what was typed could mean another image by now.
         container.record.image_name.clone_into(text);
     }
-    let Some(claim) = Containers::new(host.dirs).hold(container)? else { return Ok(None) };
+    let containers = Containers::new(host.dirs);
+    let Some(claim) = containers.hold(container)? else { return Ok(None) };
+    let unseen = ended::unseen(&containers, container);
     let image = match container.record.image {
         Some(id) => Some(host.store.image(id).map_err(RunError::Stored)?),
         None => None,
@@ -142,7 +158,7 @@ pub fn hold(host: Host<'_>, container: &Known) -> Result<Option<Held>, RunError>
     let maps = container.record.host.maps.clone();
     let own_layers = image.as_ref().map_or(0, |image| image.layers.len());
     let more_layers = container.record.layers.iter().skip(own_layers).copied().collect();
-    Ok(Some(Held { claim, request, image, paths, maps, more_layers, waits: false, ports: None }))
+    Ok(Some(Held { claim, request, image, paths, maps, more_layers, waits: false, unseen, ports: None }))
 }
 
 impl Held {
@@ -162,6 +178,12 @@ impl Held {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.claim.name
+    }
+
+    /// What is to be logged before it is started again: that its monitor was killed, and it with it.
+    #[must_use]
+    pub const fn unseen(&self) -> Option<&Event> {
+        self.unseen.as_ref()
     }
 
     /// Whether it goes with its end, or if it cannot be started.
