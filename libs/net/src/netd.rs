@@ -325,7 +325,7 @@ impl Netd {
             Source::Datagrams(family) => self.catch_datagrams(family),
             Source::Stream(end, key) => self.stream_is_ready(end, key, told(flags)),
             Source::Near(key) => self.near_is_ready(key),
-            Source::Far(key) => self.far_is_ready(key),
+            Source::Far(key) => self.far_is_ready(key, flags.contains(EventFlags::ERR)),
             Source::Echo(key) => self.echo_is_ready(key),
             Source::Questions(family) => self.hear_questions(family),
             Source::LongQuestions(family) => self.accept_askers(family),

@@ -5,7 +5,7 @@
 
 #![expect(unsafe_code, reason = "calls that rustix lacks")]
 
-use rustix::fd::{FromRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, FromRawFd, OwnedFd};
 use rustix::io::{Errno, Result};
 
 use crate::raw;
@@ -257,8 +257,55 @@ pub fn filter(program: &[u8], flags: u32) -> Result<Option<OwnedFd>> {
     Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
+/// All rights to files that the first version of Landlock knows: reading, writing, executing, listing, making and removing.
+const ALL_OF_FILES: u64 = 0x1fff;
+
+/// Takes every right to files from the thread but those that descriptors have which are open (Landlock): it can open nothing more.
+///
+/// # Errors
+/// ENOSYS and EOPNOTSUPP where the kernel has none of it; EPERM without [`forbid_new_privileges`].
+pub fn forbid_files() -> Result<()> {
+    let ruleset = [ALL_OF_FILES];
+    let args = [ruleset.as_ptr() as usize, size_of_val(&ruleset), 0, 0, 0, 0];
+    // SAFETY: the kernel reads as many bytes from the live array as it has.
+    let fd = unsafe { raw::call(libc::SYS_landlock_create_ruleset, args) }?;
+    let fd = i32::try_from(fd).map_err(|_overflow| Errno::BADF)?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    let ruleset = unsafe { OwnedFd::from_raw_fd(fd) };
+    let args = [raw::int(ruleset.as_raw_fd()), 0, 0, 0, 0, 0];
+    // SAFETY: takes numbers only.
+    unsafe { raw::call(libc::SYS_landlock_restrict_self, args) }.map(drop)
+}
+
 /// An id that means "leave it".
 #[must_use]
 pub const fn kept(id: u32) -> Option<u32> {
     if id == KEEP { None } else { Some(id) }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_without_rights_to_files_opens_none() {
+        // Of its own: there is no way back.
+        let restricted = || {
+            let open = || std::fs::File::open("/dev/null");
+            let before = open().unwrap();
+            forbid_new_privileges().unwrap();
+            match forbid_files() {
+                Ok(()) => {
+                    assert_eq!(open().unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
+                    assert_eq!((&before).read(&mut [0]).unwrap(), 0, "what is open stays so");
+                }
+                Err(errno) => assert!(matches!(errno, Errno::NOSYS | Errno::OPNOTSUPP), "{errno}"),
+            }
+        };
+        std::thread::scope(|threads| threads.spawn(restricted).join()).unwrap();
+    }
 }

@@ -85,10 +85,12 @@ impl Netd {
         let socket = socket_with(family.domain(), SocketType::DGRAM, flags, Some(protocol))?;
         connect(&socket, &to)?;
         let key = self.echoes.asked.insert(Asked { socket, series, last: self.now });
-        self.echoes.by_series.insert(series, key);
-        if let Some(asked) = self.echoes.asked.get(key) {
-            self.watch(asked.socket.as_fd(), Source::Echo(key))?;
+        let asked = self.echoes.asked.get(key).ok_or(Errno::BADF)?;
+        if let Err(errno) = self.watch(asked.socket.as_fd(), Source::Echo(key)) {
+            self.echoes.asked.remove(key);
+            return Err(errno);
         }
+        self.echoes.by_series.insert(series, key);
         self.timers.set(self.now, PATIENCE, Due::Echo(key));
         Ok(key)
     }

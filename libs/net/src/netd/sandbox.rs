@@ -1,11 +1,12 @@
-//! What is given up once the router stands: capabilities, and every system call but those that move bytes.
+//! What is given up once the router stands: capabilities, files, and every system call but those that move bytes.
 //!
 //! Two threads, two filters' worth of need, one list: the one in the router only makes sockets, and its two capabilities are what
-//! "transparent" takes. A call that is not listed ends the process, which the supervisor sees.
+//! "transparent" takes. A call that is not listed ends the process, which the supervisor sees. No file could be opened by those that
+//! are; Landlock says so once more, where the kernel has it, should the list have a hole.
 
 use ctr_sys::cred;
 use ctr_sys::net::filter::{Instruction, Width};
-use rustix::io::Result;
+use rustix::io::{Errno, Result};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 /// What this process calls once it serves.
@@ -74,6 +75,11 @@ fn restrict(kept: CapabilitySet) -> Result<()> {
     cred::forbid_new_privileges()?;
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable: none })?;
+    match cred::forbid_files() {
+        // A kernel without it, or one that was told to be without.
+        Ok(()) | Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {}
+        Err(errno) => return Err(errno),
+    }
     let program: Vec<u8> = program().into_iter().flat_map(Instruction::bytes).collect();
     cred::filter(&program, 0).map(drop)
 }
@@ -117,4 +123,66 @@ fn program() -> Vec<Instruction> {
 
 fn number(call: libc::c_long) -> u32 {
     u32::try_from(call).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Command;
+
+    use rustix::net::{AddressFamily, SocketType, socket};
+    use rustix::process::Signal;
+
+    use super::*;
+
+    /// What the child of the test tries.
+    const TRIES: &str = "CTR_NET_TRIES";
+
+    fn try_in_sandbox(what: &str) {
+        // Nothing here takes a right that an ordinary user lacks: it is the list that is missed.
+        let null = std::fs::File::open("/dev/null").unwrap();
+        enter().unwrap();
+        match what {
+            "a socket" => drop(socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap()),
+            "an interface" => drop(rustix::net::netdevice::name_to_index(
+                socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap(),
+                "lo",
+            )),
+            "a socket of another family" => drop(socket(AddressFamily::UNIX, SocketType::DGRAM, None)),
+            "netlink" => drop(socket(AddressFamily::NETLINK, SocketType::RAW, None)),
+            "a raw socket" => drop(socket(AddressFamily::INET, SocketType::RAW, None)),
+            "a file" => drop(std::fs::File::open("/dev/null")),
+            "an ioctl" => drop(rustix::io::ioctl_fionread(&null)),
+            "a program" => drop(Command::new("true").status()),
+            "a namespace" => drop(ctr_sys::userns::move_into_new_network()),
+            _ => unreachable!("{what}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_listed_ends_the_process() {
+        if let Ok(what) = std::env::var(TRIES) {
+            return try_in_sandbox(&what);
+        }
+        let tried = |what: &str| {
+            let mut child = Command::new(std::env::current_exe().unwrap());
+            child.args(["--exact", "netd::sandbox::tests::what_is_not_listed_ends_the_process"]);
+            child.env(TRIES, what).output().unwrap().status
+        };
+        for allowed in ["a socket", "an interface"] {
+            assert!(tried(allowed).success(), "{allowed}");
+        }
+        for forbidden in [
+            "a socket of another family",
+            "netlink",
+            "a raw socket",
+            "a file",
+            "an ioctl",
+            "a program",
+            "a namespace",
+        ] {
+            let ended = tried(forbidden);
+            assert_eq!(ended.signal(), Some(Signal::SYS.as_raw()), "{forbidden}: {ended}");
+        }
+    }
 }

@@ -197,8 +197,10 @@ impl Netd {
         let key = self.datagrams.nears.insert(near);
         self.datagrams.by_pair.insert(pair, key);
         self.datagrams.by_answer.insert((far, to), key);
-        if let Some(near) = self.datagrams.nears.get(key) {
-            self.watch(near.socket.as_fd(), Source::Near(key))?;
+        let near = self.datagrams.nears.get(key).ok_or(Errno::BADF)?;
+        if let Err(errno) = self.watch(near.socket.as_fd(), Source::Near(key)) {
+            self.drop_pair(key);
+            return Err(errno);
         }
         self.timers.set(self.now, ONE_WAY, Due::Datagrams(key));
         Ok(Some(key))
@@ -257,8 +259,10 @@ impl Netd {
         // By a port of one address only that is reached which is there.
         let is_way_out = far.published != Some(Reach::One);
         let key = self.datagrams.fars.insert(far);
-        if let Some(far) = self.datagrams.fars.get(key) {
-            self.watch(far.socket.as_fd(), Source::Far(key))?;
+        let far = self.datagrams.fars.get(key).ok_or(Errno::BADF)?;
+        if let Err(errno) = self.watch(far.socket.as_fd(), Source::Far(key)) {
+            self.datagrams.fars.remove(key);
+            return Err(errno);
         }
         if is_way_out {
             self.datagrams.by_source.entry(source).or_insert(key);
@@ -311,8 +315,11 @@ impl Netd {
         }
     }
 
-    /// From outside.
-    pub(super) fn far_is_ready(&mut self, key: Key) {
+    /// From outside. The network may have said something though there is nothing to read, and says so until it is heard.
+    pub(super) fn far_is_ready(&mut self, key: Key, has_refusals: bool) {
+        if has_refusals {
+            self.hear_refusals(key);
+        }
         let mut buffer = std::mem::take(&mut self.datagrams.buffer);
         for _ in 0..TURNS {
             let Some(far) = self.datagrams.fars.get(key) else { break };
