@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ctr_tests::env::Invocation;
-use ctr_tests::image::Image;
+use ctr_tests::image::{Image, Layer};
 use ctr_tests::{BUSYBOX, Env, needs};
 
 /// What a command in a container prints where a file is the last word of the configuration.
@@ -609,4 +609,38 @@ fn the_hosts_file_begins_with_another() {
     let wrong = with("hosts", &cat).fails(125);
     let said = "parsing containers.conf base_hosts_file: \"hosts\" is neither image nor none nor a path from the root";
     assert!(wrong.contains(said), "{wrong}");
+}
+
+#[test]
+fn volumes_are_filled_when_a_container_is_made_where_the_file_says_so() {
+    needs!(Userns, Overlay);
+    let env = Env::new();
+    let data = Layer::new().dir("data/", 0o755).file("data/file", 0o644, "of the image");
+    env.load(&Image::busybox(BUSYBOX, [data]));
+    let conf = env.file("containers.conf", "containers.prepare_volume_on_create = true");
+    let create = |name: &str, flags: &[&str]| {
+        let volume = format!("{name}:/data");
+        let flags =
+            [&["create", "--name", name, "-v", &volume], flags, &[BUSYBOX, "cat", "/data/file"]].concat();
+        env.ctr(flags)
+    };
+    let file = |name: &str| env.store().join("volumes").join(name).join("_data/file");
+    let _id = create("later", &[]).run().success();
+    assert!(!file("later").exists());
+    for (name, flags) in
+        [("now", &[][..]), ("fresh", &["--userns", "auto"]), ("kept", &["--userns", "keep-id"])]
+    {
+        let id = create(name, flags).var("CONTAINERS_CONF_OVERRIDE", &conf).run().success();
+        assert!(id.len() == 64 && file(name).exists(), "{name}");
+        assert_eq!(
+            env.ok(["ps", "-a", "--filter", &format!("name={name}"), "--format", "{{.State}}"]),
+            "created"
+        );
+        assert_eq!(env.ok(["diff", name]), "", "{name}");
+        assert_eq!(env.ok(["start", "--attach", name]), "of the image", "{name}");
+    }
+    let failing = create("failing", &["--user", "nobody-knows"]).var("CONTAINERS_CONF_OVERRIDE", &conf);
+    let said = failing.run().fails(126);
+    assert!(said.contains("nobody-knows"), "{said}");
+    assert_eq!(env.ok(["ps", "-aq"]).lines().count(), 4, "nothing of that one is left");
 }

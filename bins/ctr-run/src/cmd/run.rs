@@ -28,7 +28,7 @@ use ctr_pods::mounts::What;
 use ctr_pods::ports::When;
 use ctr_pods::request::{LogDriver, Request, Source};
 use ctr_pods::run::kept::{self, Held};
-use ctr_pods::run::{self, Host, Note};
+use ctr_pods::run::{self, Host, Note, visit};
 use ctr_pods::terminal;
 use ctr_store::Store;
 
@@ -134,8 +134,24 @@ pub fn create(call: &Call) -> Result<Exit, CommandError> {
         .map_err(error::of_run)?;
     call.ui.happened(&place.events, &[begin::created(call, &place, &store, &held.who(host))]);
     held.flush().map_err(error::of_run)?;
-    call.ui.line(held.id())?;
+    let id = held.id().to_owned();
+    if call.globals.config.containers.bool("containers.prepare_volume_on_create") == Some(true) {
+        prepare_volumes(call, &place, host, held)?;
+    }
+    call.ui.line(&id)?;
     Ok(Exit::SUCCESS)
+}
+
+/// Fills volumes before the first start. A container whose volumes cannot be filled is not made.
+fn prepare_volumes(call: &Call, place: &Place, host: Host<'_>, held: Held) -> Result<(), CommandError> {
+    let prepared = visit::prepare_volumes(host, &held, &mut |note| tell(&call.ui, &note));
+    if prepared.is_err() {
+        let who = held.who(host);
+        // Why it is not there is what counts.
+        held.discard(host).ok();
+        begin::happened(call, place, &who, &[Event::Remove]);
+    }
+    prepared.map_err(super::mount::told)
 }
 
 fn request(call: &Call) -> Result<Request, CommandError> {

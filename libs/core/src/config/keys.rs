@@ -164,7 +164,7 @@ pub static CONTAINERS: Family = Family {
         works("containers.oom_score_adj", Integer),
         works("containers.pidns", Text),
         unbuilt("containers.pids_limit", Integer, "0"),
-        unbuilt("containers.prepare_volume_on_create", Bool, "false"),
+        works("containers.prepare_volume_on_create", Bool),
         works("containers.privileged", Bool),
         works("containers.read_only", Bool),
         works("containers.seccomp_profile", Text),

@@ -5,6 +5,8 @@
 //! it runs          its first process' root as /proc has it, with all that is mounted there
 //! it does not      its root, and its binds and volumes on that, mounted in a mount namespace of this process alone
 //! ```
+//! `create` has volumes filled in the same way, where the configuration asks for that ([`prepare_volumes`]).
+//!
 //! A container that does not run is held meanwhile: it cannot be started, and two overlays never share an upper folder.
 //! What a start makes anew is not there: what is copied to the place of a tmpfs goes into the root below it, from where the
 //! tmpfs takes it at the start, as in Podman. What would be hidden by a mount of another kind cannot be written.
@@ -191,6 +193,30 @@ pub fn visit(host: Host<'_>, containers: &[&Known], note: &mut dyn FnMut(Note)) 
         });
     }
     Ok(Visit { visited, _a: a })
+}
+
+/// Makes the volumes of a container ready that is not started yet: each is mounted once where the container will have it, which
+/// copies what the image has there.
+///
+/// # Errors
+/// What a start would fail of, too.
+pub fn prepare_volumes(host: Host<'_>, held: &Held, note: &mut dyn FnMut(Note)) -> Result<(), VisitError> {
+    let takes =
+        |mount: &Mount| matches!(&mount.what, What::Volume(volume) if !volume.overlay && !volume.no_copy_up);
+    if !held.request.storage.mounts.iter().any(takes) {
+        return Ok(());
+    }
+    let all = Containers::new(host.dirs);
+    let missing = || ContainersError::NotFound(held.id().to_owned());
+    let known = all.by_id(held.id())?.ok_or_else(missing)?;
+    let begun = enter(host, note)?;
+    let plan = plan_of(host, (&known, held), &begun, &all, &[])?;
+    let a = begun.finish()?;
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(namespace) => namespace.open(&all, &a)?.plan,
+    };
+    mounted(&held.container(host), &a, &plan, note).map(drop)
 }
 
 /// The ids of a container that does not run, or whose they are, which only A can tell. It may be that those are of another
