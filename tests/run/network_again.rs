@@ -1,7 +1,7 @@
 //! The process that serves a container's network is killed: its connections end with a reset, and another one serves.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use ctr_tests::env::programs;
@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::lifecycle::private_memory;
 use crate::network::{accept, listener};
+use crate::ports::{asks, asks_by_datagram, port_of, serve};
 
 /// Lets a container reach the host's loopback.
 const OPEN: &str = "--network=user,host-access=loopback";
@@ -151,7 +152,7 @@ fn a_network_that_nobody_uses_comes_again_and_a_new_start_begins_anew() {
     until("it holds too much", || (private_memory(monitor) <= 100).then_some(()));
     // It goes with its container, like the first.
     env.ok(["stop", "c"]);
-    until("it stays", || child(next.as_raw_nonzero().get()).is_none().then_some(()));
+    until("it stays", || child(next.as_raw_pid()).is_none().then_some(()));
     env.ok(["start", "c"]);
     assert_eq!(ended(&env), "0");
     env.ok(["rm", "-f", "-t0", "c"]);
@@ -179,4 +180,27 @@ fn a_command_in_the_foreground_starts_the_next_one_and_says_so() {
     assert_eq!((ended(&env).as_str(), supervisor(&env)), ("2", command));
     drop(last);
     assert_eq!(running.finish().success(), "connection reset\nconnection reset\nend");
+}
+
+#[test]
+fn published_ports_are_served_by_the_next_one_too() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    serve(&env, "c", "0.0.0.0:7", &["-p=127.0.0.1::7", "-p=127.0.0.1::7/udp"]);
+    let ports = ["7/tcp", "7/udp"].map(|port| (Ipv4Addr::LOCALHOST, port_of(&env, "c", port)).into());
+    let call = || {
+        let caller = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        [asks(ports[0], "word"), asks_by_datagram(&caller, ports[1], "word")]
+            .map(|said| said.ends_with("word"))
+    };
+    assert_eq!(call(), [true, true]);
+    let monitor = supervisor(&env);
+    let first = served_by(monitor, None);
+    kill_process(first, Signal::KILL).expect("it is ours");
+    until("it does not end", || child(first.as_raw_pid()).is_none_or(|it| it.state == 'Z').then_some(()));
+    // Whoever calls meanwhile waits with the sockets, which the monitor keeps.
+    assert_eq!(call(), [true, true]);
+    assert!(served_by(monitor, Some(first)) != first);
+    assert_eq!(ended(&env), "1");
+    env.ok(["rm", "-f", "-t0", "c"]);
 }

@@ -18,7 +18,7 @@ fn probe() -> String {
 }
 
 /// Starts a container with a server at port 7 of all its addresses, and waits until that serves.
-fn serve(env: &Env, name: &str, at: &str, flags: &[&str]) {
+pub(crate) fn serve(env: &Env, name: &str, at: &str, flags: &[&str]) {
     let probe = probe();
     let flags = [&["run", "-d", "--name", name, "--network=user", probe.as_str()], flags].concat();
     env.ok(flags.into_iter().chain(["localhost/busybox", "/probe", "serve", at]));
@@ -43,7 +43,7 @@ fn places(env: &Env, name: &str, port: &str) -> Vec<SocketAddr> {
     said.lines().map(|line| place(line).expect("ADDRESS:PORT")).collect()
 }
 
-fn port_of(env: &Env, name: &str, port: &str) -> u16 {
+pub(crate) fn port_of(env: &Env, name: &str, port: &str) -> u16 {
     places(env, name, port).first().expect("a published port").port()
 }
 
@@ -54,7 +54,7 @@ fn calls(at: SocketAddr) -> TcpStream {
 }
 
 /// What the server at a place says to a word: who asks, and the word.
-fn asks(at: SocketAddr, word: &str) -> String {
+pub(crate) fn asks(at: SocketAddr, word: &str) -> String {
     let mut stream = calls(at);
     stream.write_all(word.as_bytes()).expect("a question");
     stream.shutdown(Shutdown::Write).expect("its end");
@@ -63,7 +63,7 @@ fn asks(at: SocketAddr, word: &str) -> String {
     answer
 }
 
-fn asks_by_datagram(socket: &UdpSocket, at: SocketAddr, word: &str) -> String {
+pub(crate) fn asks_by_datagram(socket: &UdpSocket, at: SocketAddr, word: &str) -> String {
     socket.set_read_timeout(Some(PATIENCE)).expect("a time limit");
     socket.connect(at).expect("an address");
     socket.send(word.as_bytes()).expect("a question");

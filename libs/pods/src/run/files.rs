@@ -15,6 +15,7 @@ use ctr_core::file::{self, FileError};
 use ctr_core::rooted::{Root, TreeError};
 use ctr_core::{atomic, limits};
 
+use super::network::ResolversOfHost;
 use super::{Note, RunError, zone};
 use crate::containers::{Claim, Container, Containers, ContainersError};
 use crate::create::OwnFile;
@@ -45,6 +46,7 @@ pub(super) fn make(
     claim: &Claim,
     containers: &Containers,
     who: Who<'_>,
+    resolvers: &ResolversOfHost,
     notes: &mut Vec<Note>,
 ) -> Result<Vec<OwnFile>, RunError> {
     let mut files = Files { dir: &claim.dir, mounts: &request.storage.mounts, made: Vec::with_capacity(5) };
@@ -59,7 +61,7 @@ pub(super) fn make(
                 })?;
             }
             if !request.resolver.image {
-                files.add(RESOLV_CONF, "resolv.conf", || Ok(resolver(request)))?;
+                files.add(RESOLV_CONF, "resolv.conf", || Ok(resolver(request, resolvers)))?;
             }
         }
     }
@@ -222,7 +224,7 @@ fn hosts_file(request: &Request, names: &[&str], base: &str) -> Result<String, R
 }
 
 /// Who is asked for names: the host's resolvers, or the gateway, which asks them.
-fn resolver(request: &Request) -> Vec<u8> {
+fn resolver(request: &Request, resolvers: &ResolversOfHost) -> Vec<u8> {
     let modes = &request.namespaces;
     let network = match (&modes.network, &modes.user_network) {
         (Mode::Host | Mode::Path(_), _) => Network::Host,
@@ -230,11 +232,10 @@ fn resolver(request: &Request) -> Vec<u8> {
         (Mode::Private, None) | (Mode::Container(_), _) => Network::None,
     };
     let host = match network {
-        Network::None => Vec::new(),
-        // A host without the file is its own resolver, as for libc.
-        _ => file::read(Path::new(RESOLV_CONF), limits::SYSTEM_FILE).unwrap_or_default(),
+        Network::None => &[],
+        _ => resolvers.text(),
     };
-    resolver::resolv_conf(&request.resolver, network, &host)
+    resolver::resolv_conf(&request.resolver, network, host)
 }
 
 fn marker(request: &Request, who: Who<'_>) -> String {

@@ -1,5 +1,6 @@
 //! The process that serves a container's network, from its start to its being kept.
 
+use std::cell::OnceCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -29,10 +30,17 @@ pub(super) struct Network {
     pub(super) succession: Succession,
 }
 
-/// What is understood of the host's `resolv.conf`; without one it is the host itself that is asked.
-pub(super) fn of_host() -> ResolvConf {
-    let text = file::read(Path::new("/etc/resolv.conf"), limits::SYSTEM_FILE).unwrap_or_default();
-    ResolvConf::parse(&text)
+/// The host's `resolv.conf`, read once, and only if somebody wants to know.
+#[derive(Debug, Default)]
+pub(super) struct ResolversOfHost(OnceCell<Vec<u8>>);
+
+impl ResolversOfHost {
+    /// Its text: a host without the file is its own resolver, as for libc.
+    pub(super) fn text(&self) -> &[u8] {
+        self.0.get_or_init(|| {
+            file::read(Path::new("/etc/resolv.conf"), limits::SYSTEM_FILE).unwrap_or_default()
+        })
+    }
 }
 
 /// A network whose container is on its way.
@@ -50,7 +58,12 @@ impl Arriving {
     }
 
     /// Has it serve the container, whose first process has a network namespace of its own by now.
-    pub(super) fn arrive(self, container: &mut Begun, ports: &[Bound]) -> Result<Network, RunError> {
+    pub(super) fn arrive(
+        self,
+        container: &mut Begun,
+        ports: &[Bound],
+        resolvers: &ResolversOfHost,
+    ) -> Result<Network, RunError> {
         container.staged()?;
         let pid = container.pid().map_or(0, Pid::as_raw_pid);
         let path = format!("/proc/{pid}/ns/net");
@@ -58,7 +71,7 @@ impl Arriving {
             openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(ControlError::Talk)?;
         let settings = self
             .asked
-            .settings(self.called, of_host())
+            .settings(self.called, ResolvConf::parse(resolvers.text()))
             .map_err(|error| ControlError::Failed(error.to_string()))?;
         let mut succession = self.netd.serve(&settings, namespace.as_fd())?;
         self.netd.publish(ports, &mut succession)?;

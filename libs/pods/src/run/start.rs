@@ -24,7 +24,7 @@ use super::calls::program;
 use super::files::{self, Who, own_names};
 use super::join::Joined;
 use super::labels::{self, Labels};
-use super::network::{Arriving, Network};
+use super::network::{Arriving, Network, ResolversOfHost};
 use super::streams::Streams;
 use super::volumes::{self, Place};
 use super::{Container, Note, OwnPaths, RunError, now, record, zone};
@@ -96,6 +96,7 @@ struct Given {
     gid_map: Vec<IdMapping>,
     joined: Vec<(NamespaceKind, String)>,
     files: Vec<OwnFile>,
+    resolvers: ResolversOfHost,
     /// What is to be said of them.
     notes: Vec<Note>,
     devices: Vec<Device>,
@@ -207,7 +208,9 @@ impl<'a> Start<'a> {
             })?;
         }
         let network = match self.network.take() {
-            Some(arriving) => Some(arriving.arrive(&mut self.begun, container.sockets)?),
+            Some(arriving) => {
+                Some(arriving.arrive(&mut self.begun, container.sockets, &self.given.resolvers)?)
+            }
             None => None,
         };
         let running =
@@ -338,6 +341,7 @@ impl Given {
             (record::lines(&uid), record::lines(&gid))
         };
         let mut notes = Vec::new();
+        let resolvers = ResolversOfHost::default();
         let asked_for_modules =
             !request.privileges.security.label.is_empty() || request.privileges.security.apparmor.is_some();
         Ok(Self {
@@ -346,8 +350,10 @@ impl Given {
                 container.claim,
                 &Containers::new(container.host.dirs),
                 who,
+                &resolvers,
                 &mut notes,
             )?,
+            resolvers,
             notes,
             limits: request.privileges.ulimits.resolve(own_limit)?,
             // The kernel lets nobody lower their own without a right over the machine.
