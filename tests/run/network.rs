@@ -36,7 +36,7 @@ pub(crate) fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     accepted
 }
 
-fn datagrams(at: IpAddr) -> (UdpSocket, u16) {
+pub(crate) fn datagrams(at: IpAddr) -> (UdpSocket, u16) {
     let socket = UdpSocket::bind(SocketAddr::new(at, 0)).expect("a port of the loopback");
     socket.set_read_timeout(Some(PATIENCE)).expect("a time limit");
     let port = socket.local_addr().expect("its address").port();
