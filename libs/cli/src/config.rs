@@ -83,9 +83,10 @@ impl Settings {
     pub fn findings(&self) -> Vec<Finding> {
         let mut all = self.containers.findings(&CONTAINERS);
         all.extend(self.storage.findings(&STORAGE));
-        if !rustix::process::geteuid().is_root() {
-            let of_root = all.iter_mut().filter(|finding| finding.key == ROOTS_AUTO_USER);
-            of_root.for_each(|finding| finding.why = Why::Void("it is for root's containers"));
+        for finding in all.iter_mut().filter(|finding| finding.key == ROOTS_AUTO_USER) {
+            if !rustix::process::geteuid().is_root() {
+                finding.why = Why::Void("it is for root's containers");
+            }
         }
         for (key, why) in [(EVENTS, Why::Void("events go to a file")), (LOGS, Why::Unbuilt)] {
             if self.containers.text(key) == Some("journald") {
@@ -139,10 +140,10 @@ impl Settings {
 
     /// Lets the files say what the options before the verb did not.
     pub(crate) fn complete(self, globals: &mut Globals) {
-        let rootless = !rustix::process::geteuid().is_root();
+        let is_rootless = || !rustix::process::geteuid().is_root();
         let folder = |key: &str| {
             let named = self.storage.text(key).filter(|path| !path.is_empty())?;
-            if rootless && ROOTS.contains(&named.trim_end_matches('/')) {
+            if ROOTS.contains(&named.trim_end_matches('/')) && is_rootless() {
                 return None;
             }
             // The folder is podman's, whose store is not like ours: beside it, not in it.
@@ -157,7 +158,7 @@ impl Settings {
         }
         if globals.root.is_none() {
             globals.image_store = globals.image_store.take().or_else(|| folder("storage.imagestore"));
-            let own = || folder("storage.rootless_storage_path").filter(|_| rootless);
+            let own = || folder("storage.rootless_storage_path").filter(|_| is_rootless());
             globals.root = folder("storage.graphroot").or_else(own);
             globals.runroot =
                 globals.runroot.take().or_else(|| folder("storage.runroot")).or_else(|| self.tmp_dir());
