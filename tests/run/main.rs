@@ -40,6 +40,7 @@ mod refused;
 mod requires;
 mod resolver;
 mod rights;
+mod semantics;
 mod share;
 mod stop;
 mod subscriptions;

@@ -44,7 +44,7 @@ pub(crate) fn datagrams(at: IpAddr) -> (UdpSocket, u16) {
 }
 
 /// A port that nobody has.
-fn closed(at: IpAddr) -> u16 {
+pub(crate) fn closed(at: IpAddr) -> u16 {
     listener(at).1
 }
 

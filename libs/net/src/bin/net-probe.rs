@@ -5,6 +5,8 @@
 //! - `net-probe serve ADDRESS`: tells each caller who it seems to be, and then what it said; TCP and UDP.
 //! - `net-probe hold ADDRESS`: connects, sends back what it hears, and says how that ended.
 //! - `net-probe names ADDRESS IPV4`: a resolver for which every name has one address.
+//! - `net-probe behave REFUSED FIRST HALF RESETS RESET CLOSED ECHO`: says what each of these peers does to it.
+//! - `net-probe connect ADDRESS`: says how that fails.
 //! - `net-probe ask tcp|udp FROM TO WORD`: what such a server tells.
 #![forbid(unsafe_code)]
 
@@ -14,6 +16,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket
 use std::process::ExitCode;
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{AddressFamily, SendFlags, SocketType, bind, connect, send, socket};
 
 /// How long an answer may take.
@@ -47,7 +50,16 @@ fn run() -> Result<(), Box<dyn Error>> {
             std::io::stdout().write_all(answer.as_bytes())?;
             Ok(())
         }
-        _ => Err("send INTERFACE HEX…, serve ADDRESS, hold ADDRESS, names ADDRESS IPV4, or ask tcp|udp FROM TO WORD".into()),
+        ["behave", ref addresses @ ..] => {
+            let addresses: Vec<SocketAddr> =
+                addresses.iter().map(|address| address.parse()).collect::<Result<_, _>>()?;
+            behave(&addresses)
+        }
+        ["connect", address] => {
+            let connected = TcpStream::connect(address.parse::<SocketAddr>()?);
+            tell("connect", &connected.err().map(|error| error.kind()))
+        }
+        _ => Err("send INTERFACE HEX…, serve ADDRESS, hold ADDRESS, names ADDRESS IPV4, behave …, connect ADDRESS, or ask tcp|udp FROM TO WORD".into()),
     }
 }
 
@@ -150,4 +162,62 @@ fn ask(transport: &str, from: SocketAddr, to: SocketAddr, word: &str) -> Result<
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
+}
+
+/// Datagrams of these lengths come back as they were.
+const LENGTHS: [usize; 6] = [0, 1, 1472, 1473, 9000, 65_000];
+
+/// Meets peers of each kind, and says what a program sees of them.
+fn behave(peers: &[SocketAddr]) -> Result<(), Box<dyn Error>> {
+    let &[refused, first, half, resets, reset, closed, echo] = peers else {
+        return Err("seven peers".into());
+    };
+    tell("refused", &TcpStream::connect(refused).err().map(|error| error.kind()))?;
+    let mut said = String::new();
+    connected(first)?.read_to_string(&mut said)?;
+    tell("speaks first", &said)?;
+    // It has said all, and still listens.
+    let mut peer = connected(half)?;
+    let mut said = String::new();
+    peer.read_to_string(&mut said)?;
+    peer.write_all(b"heard you")?;
+    drop(peer);
+    tell("half closed", &said)?;
+    let mut peer = connected(resets)?;
+    peer.write_all(b"x")?;
+    tell("reset", &peer.read(&mut [0; 8]).map_err(|error| error.kind()))?;
+    let mut peer = connected(reset)?;
+    peer.read_exact(&mut [0; 1])?;
+    set_socket_linger(&peer, Some(Duration::ZERO))?;
+    drop(peer);
+    tell("datagram refused", &exchange(closed, b"x").err().map(|error| error.kind()))?;
+    for length in LENGTHS {
+        let sent: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).unwrap_or(0)).collect();
+        let same = exchange(echo, &sent).map_err(|error| error.kind()).map(|heard| heard == sent);
+        tell("echo", &(length, same))?;
+    }
+    Ok(())
+}
+
+fn connected(to: SocketAddr) -> std::io::Result<TcpStream> {
+    let peer = TcpStream::connect(to)?;
+    peer.set_read_timeout(Some(PATIENCE))?;
+    Ok(peer)
+}
+
+/// Sends a datagram, and gives what comes back.
+fn exchange(with: SocketAddr, words: &[u8]) -> std::io::Result<Vec<u8>> {
+    let any: SocketAddr = if with.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
+    let own = UdpSocket::bind(any)?;
+    own.set_read_timeout(Some(PATIENCE))?;
+    own.connect(with)?;
+    own.send(words)?;
+    let mut room = vec![0; 1 << 16];
+    let length = own.recv(&mut room)?;
+    room.truncate(length);
+    Ok(room)
+}
+
+fn tell(what: &str, seen: &impl std::fmt::Debug) -> Result<(), Box<dyn Error>> {
+    Ok(writeln!(std::io::stdout(), "{what}: {seen:?}")?)
 }

@@ -1,0 +1,118 @@
+//! The same program sees the same of the same peers, on the host and in a container: refusals, ends, resets, datagrams of every length.
+//!
+//! What is not the same is urgent data (the byte out of band is lost, what is around it is not), and that is all that is known.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
+use std::process::Command;
+
+use ctr_tests::env::programs;
+use ctr_tests::image::Image;
+use ctr_tests::{BUSYBOX, Env, needs};
+use rustix::net::sockopt::set_socket_linger;
+
+use crate::network::{accept, closed, datagrams, listener};
+
+/// Datagrams that the echo answers: as many as the program sends.
+const ECHOES: usize = 6;
+
+/// Has a program meet peers at an address of the loopback, and gives what they saw of it and what it said.
+fn met(at: IpAddr, meet: impl FnOnce(&[u16]) -> String) -> String {
+    let (first, half, resets, reset, echo) =
+        (listener(at), listener(at), listener(at), listener(at), datagrams(at));
+    let ports = [closed(at), first.1, half.1, resets.1, reset.1, closed(at), echo.1];
+    std::thread::scope(|threads| {
+        let peers = threads.spawn(|| {
+            accept(&first.0).0.write_all(b"hello").expect("a word");
+            let (mut peer, _) = accept(&half.0);
+            peer.write_all(b"that is all").expect("words");
+            peer.shutdown(Shutdown::Write).expect("an end");
+            let mut after = String::new();
+            peer.read_to_string(&mut after).expect("what comes after the end");
+            let (mut peer, _) = accept(&resets.0);
+            peer.read_exact(&mut [0; 1]).expect("a byte");
+            set_socket_linger(&peer, Some(std::time::Duration::ZERO)).expect("a reset");
+            drop(peer);
+            let (mut peer, _) = accept(&reset.0);
+            peer.write_all(b"x").expect("a byte");
+            let ended = peer.read(&mut [0; 8]).map_err(|error| error.kind());
+            let mut room = vec![0; 1 << 16];
+            for _ in 0..ECHOES {
+                let (length, from) = echo.0.recv_from(&mut room).expect("a datagram");
+                let sent = echo.0.send_to(room.get(..length).unwrap_or_default(), from).expect("its echo");
+                assert_eq!(sent, length);
+            }
+            assert_eq!(ended, Err(ErrorKind::ConnectionReset));
+            format!("the peer heard {after:?}, and then {ended:?}")
+        });
+        let said = meet(&ports);
+        format!("{said}\n{}", peers.join().expect("the peers"))
+    })
+}
+
+fn words(host: IpAddr, ports: &[u16]) -> String {
+    ports.iter().map(|port| format!(" {}", SocketAddr::new(host, *port))).collect()
+}
+
+#[test]
+fn what_a_program_sees_is_what_it_would_see_on_the_host() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let probe = programs().join("net-probe");
+    let mounted = format!("-v={}:/probe:ro", probe.display());
+    let aliases: [(IpAddr, IpAddr); 2] = [
+        (Ipv4Addr::LOCALHOST.into(), Ipv4Addr::new(169, 254, 1, 2).into()),
+        (Ipv6Addr::LOCALHOST.into(), Ipv6Addr::new(0xfd00, 0, 0, 1, 0, 0, 0, 2).into()),
+    ];
+    for (loopback, alias) in aliases {
+        let on_host = met(loopback, |ports| {
+            let words = words(loopback, ports);
+            let output = Command::new(&probe)
+                .arg("behave")
+                .args(words.split_whitespace())
+                .output()
+                .expect("the probe");
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+        });
+        assert!(on_host.contains("refused: Some(ConnectionRefused)\nspeaks first: \"hello\""), "{on_host}");
+        assert!(
+            on_host.contains("reset: Err(ConnectionReset)") && on_host.contains("echo: (65000, Ok(true))"),
+            "{on_host}"
+        );
+        let flags = ["--network=user", "--host-access=loopback", &mounted];
+        let inside = met(loopback, |ports| env.sh(flags, &format!("/probe behave {}", words(alias, ports))));
+        assert_eq!(inside, on_host, "{alias}");
+    }
+}
+
+/// Where the host has no way, or nobody answers on its link, it says so, and so it is said inside.
+#[test]
+fn what_the_host_cannot_reach_is_not_reached_for_the_same_reason() {
+    needs!(Userns);
+    let env = Env::new();
+    let _image = env.file("image.tar", Image::busybox(BUSYBOX, []).docker_archive());
+    let probe = programs().join("net-probe").display().to_string();
+    let script = format!(
+        "set -e
+        ctr load -q -i image.tar >/dev/null
+        ip link set lo up
+        ip link add h0 type veth peer name h1
+        ip link set h1 up
+        ip addr add 198.51.100.7/24 dev h0
+        ip addr add 2001:db8::7/64 dev h0 nodad
+        ip link set h0 up
+        ip route add unreachable 203.0.113.0/24
+        for to in 192.0.2.1:80 203.0.113.1:80 198.51.100.9:80 '[2001:db8:1::1]:80' '[2001:db8::9]:80'; do
+            echo $to; {probe} connect $to
+            ctr run --rm --network=user -v {probe}:/probe:ro localhost/busybox /probe connect $to
+        done"
+    );
+    let words = ["--map-root-user", "--map-auto", "--net", "bash", "-c", &script];
+    let said = env.program("unshare", words).run().success();
+    let lines: Vec<&str> = said.lines().collect();
+    for rows in lines.chunks(3) {
+        assert!(rows.len() == 3 && rows[1] == rows[2] && rows[1].contains("Unreachable"), "{rows:?}");
+    }
+    assert_eq!(lines.len(), 15, "{said}");
+}
