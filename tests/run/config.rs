@@ -644,3 +644,28 @@ fn volumes_are_filled_when_a_container_is_made_where_the_file_says_so() {
     assert!(said.contains("nobody-knows"), "{said}");
     assert_eq!(env.ok(["ps", "-aq"]).lines().count(), 4, "nothing of that one is left");
 }
+
+#[test]
+fn a_container_has_no_keyring_where_the_file_says_so() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    // Where there is none, a small filter of calls keeps it so.
+    let look = "sed -n 's/^Seccomp:.//p' /proc/self/status";
+    let open = ["--security-opt", "seccomp=unconfined"];
+    for (conf, expected) in
+        [("", "0"), ("containers.keyring = true", "0"), ("containers.keyring = false", "2")]
+    {
+        assert_eq!(said(&env, conf, &open, look), expected, "{conf}");
+        let conf = env.file("containers.conf", conf);
+        let run = [&["run", "-d", "--name", "web"], &open[..], &[BUSYBOX, "sleep", "1000"]].concat();
+        let _id = env.ctr(run).var("CONTAINERS_CONF_OVERRIDE", &conf).run().success();
+        // Its record says so to those who come later.
+        assert_eq!(
+            env.ctr(["exec", "web", "sh", "-c", look]).run().stdout.trim_end(),
+            expected,
+            "{}",
+            conf.display()
+        );
+        assert_eq!(env.ok(["rm", "-f", "-t", "0", "web"]), "web");
+    }
+}

@@ -311,6 +311,7 @@ impl<'a> Ready<'a> {
         let visit = Visit {
             namespaces,
             keep_groups: process::keeps_groups(container),
+            no_keyring: container.record.host.no_keyring,
             preserved: request.preserve_fds.clone(),
             ..Visit::default()
         };

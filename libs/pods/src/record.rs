@@ -99,6 +99,9 @@ pub struct HostRecord {
     pub uts: String,
     /// private or host.
     pub cgroup: String,
+    /// It has no keyring.
+    #[serde(default)]
+    pub no_keyring: bool,
     /// `--cgroups disabled`.
     #[serde(default)]
     pub no_cgroup: bool,

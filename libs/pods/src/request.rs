@@ -346,6 +346,9 @@ pub struct Request {
     pub requires: Vec<String>,
     /// What becomes of what it prints, unless it is a fleeting one.
     pub log: LogRequest,
+    /// It has no keyring, and can make none.
+    #[serde(default)]
+    pub no_keyring: bool,
     /// `--cgroups disabled`: no control group of its own.
     #[serde(default)]
     pub no_cgroup: bool,

@@ -151,7 +151,7 @@ pub static CONTAINERS: Family = Family {
         void("containers.init_path", Text, "the init is part of this program"),
         unbuilt("containers.interface_name", Text, ""),
         works("containers.ipcns", Text),
-        unbuilt("containers.keyring", Bool, "true"),
+        works("containers.keyring", Bool),
         void("containers.label", Bool, NO_SELINUX),
         void("containers.label_users", Bool, NO_SELINUX),
         works("containers.log_driver", Text),

@@ -35,6 +35,7 @@ fn request() -> Request {
         auto_remove: false,
         requires: Vec::new(),
         log: crate::request::LogRequest::default(),
+        no_keyring: false,
         no_cgroup: false,
         stop_timeout: 10,
         command_line: vec![],

@@ -141,6 +141,7 @@ fn host(request: &Request, maps: Option<&IdMaps>) -> HostRecord {
         ipc: modes.shown_ipc(),
         uts: modes.uts.shown(),
         cgroup: modes.cgroup.shown(),
+        no_keyring: request.no_keyring,
         no_cgroup: request.no_cgroup,
         network: modes.shown_network(),
         userns: request.userns.mode.clone().unwrap_or_default(),

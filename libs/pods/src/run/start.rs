@@ -126,6 +126,7 @@ impl<'a> Start<'a> {
         let spec = create::spec(request, &given.facts(container, &nobody))?;
         let facts = PlanFacts {
             keep_groups: request.process.groups == GroupAdd::Keep,
+            no_keyring: request.no_keyring,
             init: request.process.init,
             creates_cwd: request.process.workdir.is_none(),
             preserved: request.process.preserve_fds.clone(),

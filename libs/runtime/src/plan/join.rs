@@ -34,7 +34,7 @@ pub(super) fn build(process: &Process, visit: &Visit) -> Result<Joining, PlanErr
     if process.terminal {
         plan.add(Step::Control { terminal: slot::TERMINAL });
     }
-    become_user(&mut plan, process, visit.keep_groups)?;
+    become_user(&mut plan, process, (visit.keep_groups, visit.no_keyring))?;
     plan.add(Step::Workdir { root: slot::ROOT, path: &c_string(&process.cwd)? });
     let rest = Rest {
         dies_with_parent: visit.bond == Bond::Life,

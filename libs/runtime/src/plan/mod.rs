@@ -34,6 +34,8 @@ pub struct Facts {
     pub level_a: IdMaps,
     /// The supplementary groups are kept as they are inherited.
     pub keep_groups: bool,
+    /// There is no keyring for it, and none can be made.
+    pub no_keyring: bool,
     /// The command runs under an init.
     pub init: bool,
     /// The container is to end with its launcher.
@@ -58,6 +60,7 @@ impl Facts {
             maps,
             level_a,
             keep_groups: false,
+            no_keyring: false,
             init: false,
             dies_with_parent: true,
             creates_cwd: false,
@@ -76,6 +79,8 @@ pub struct Visit {
     pub namespaces: Vec<NamespaceKind>,
     /// The supplementary groups are kept as they are inherited.
     pub keep_groups: bool,
+    /// There is no keyring for it, and none can be made.
+    pub no_keyring: bool,
     /// Whether it outlives its launcher, and who waits for it.
     pub bond: Bond,
     /// Numbers of descriptors beside the standard ones that the command inherits, ascending.

@@ -57,7 +57,7 @@ pub(super) fn build(spec: &Spec, facts: &Facts, stage: &Stage) -> Result<Main, P
     }
     seal(&mut plan, spec, stage, &read_only)?;
     plan.add(Step::Depart { root: slot::ROOT });
-    become_user(&mut plan, &spec.process, facts.keep_groups)?;
+    become_user(&mut plan, &spec.process, (facts.keep_groups, facts.no_keyring))?;
     plan.add(Step::Workdir { root: slot::ROOT, path: &cwd });
     let rest = Rest {
         dies_with_parent: facts.dies_with_parent,
@@ -237,8 +237,12 @@ fn seal(plan: &mut Builder, spec: &Spec, stage: &Stage, late: &[Late]) -> Result
 }
 
 /// Everything that still needs rights, ending with the change of ids.
-pub(super) fn become_user(plan: &mut Builder, process: &Process, keep_groups: bool) -> Result<(), PlanError> {
-    plan.add(Step::Keyring {});
+pub(super) fn become_user(
+    plan: &mut Builder,
+    process: &Process,
+    (keep_groups, no_keyring): (bool, bool),
+) -> Result<(), PlanError> {
+    plan.add(if no_keyring { Step::NoKeyring {} } else { Step::Keyring {} });
     for limit in &process.rlimits {
         plan.add(Step::Limit { resource: resource(limit)?, soft: limit.soft, hard: limit.hard });
     }

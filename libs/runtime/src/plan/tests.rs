@@ -88,6 +88,7 @@ fn joining_with_everything_and_nobody_to_wait_for_it() {
     let visit = Visit {
         namespaces: vec![NamespaceKind::User],
         keep_groups: true,
+        no_keyring: false,
         bond: Bond::None,
         preserved: vec![3, 4],
         seccomp: Some(program()),
@@ -157,6 +158,17 @@ fn the_hosts_and_anothers_namespaces() {
     insta::assert_snapshot!(
         made(&spec, &Facts { keep_groups: true, dies_with_parent: false, ..facts() }).unwrap()
     );
+}
+
+#[test]
+fn a_keyring_is_taken_or_forbidden() {
+    for (no_keyring, does, does_not) in [
+        (false, "take a session keyring", "forbid keyrings"),
+        (true, "forbid keyrings", "take a session keyring"),
+    ] {
+        let plan = made(&spec(), &Facts { no_keyring, ..facts() }).unwrap().to_string();
+        assert!(plan.contains(does) && !plan.contains(does_not), "{plan}");
+    }
 }
 
 #[test]

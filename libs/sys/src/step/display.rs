@@ -58,6 +58,7 @@ impl Step<'_> {
             Self::Session {} => f.write_str("start a session"),
             Self::Control { .. } => f.write_str("make the terminal the session's"),
             Self::Keyring {} => f.write_str("take a session keyring"),
+            Self::NoKeyring {} => f.write_str("forbid keyrings"),
             Self::Limit { resource, .. } => write!(f, "set the limit {}", limit_name(resource)),
             Self::Signals {} => f.write_str("reset the signals"),
             Self::Umask { .. } => f.write_str("set the umask"),

@@ -228,7 +228,7 @@ fn keep_open(number: u32) -> Result<()> {
 }
 
 /// Lets add_key, request_key and keyctl fail with EPERM.
-fn deny_keyrings() -> Result<()> {
+pub(super) fn deny_keyrings() -> Result<()> {
     const LOAD: u16 = 0x20;
     const JUMP_IF_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;

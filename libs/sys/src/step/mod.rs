@@ -420,4 +420,6 @@ declare! {
         /// Numbers of descriptors that stay open meanwhile, in ascending order.
         keep: Words<'a>,
     }
+    /// Forbids the use of keyrings, and takes none.
+    48 NoKeyring {}
 }

@@ -202,6 +202,7 @@ impl Engine {
             Step::Session {} => rustix::process::setsid().map(drop),
             Step::Control { terminal } => self.take_terminal(terminal),
             Step::Keyring {} => self.keyring(),
+            Step::NoKeyring {} => super::identity::deny_keyrings(),
             Step::Limit { resource, soft, hard } => super::identity::limit(resource, soft, hard),
             Step::Signals {} => super::supervise::reset_signals(),
             Step::Umask { mask } => {

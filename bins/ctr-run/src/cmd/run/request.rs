@@ -203,6 +203,7 @@ pub(crate) fn build(
         auto_remove: args.bool("rm"),
         requires: args.strings("requires"),
         log: log(args)?,
+        no_keyring: args.config().bool("containers.keyring") == Some(false),
         no_cgroup: no_cgroup(args)?,
         stop_timeout: args
             .uint("stop-timeout")
