@@ -594,7 +594,7 @@ fn the_hosts_file_begins_with_another() {
         let conf = env.file("conf", format!("containers.base_hosts_file = '{value}'"));
         env.ctr(args).var("CONTAINERS_CONF", conf).run()
     };
-    let cat = ["run", "--rm", "--hostname", "me", BUSYBOX, "cat", "/etc/hosts"];
+    let cat = ["run", "--rm", "--network", "none", "--hostname", "me", BUSYBOX, "cat", "/etc/hosts"];
     let own = "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.0.1\tme";
     let seen = with("none", &cat).success();
     assert!(seen.starts_with(own), "{seen}");

@@ -57,7 +57,7 @@ fn stdout_and_stderr_stay_apart() {
 #[test]
 fn a_flag_of_podman_s_that_is_not_there_yet_is_refused_by_name() {
     let env = Env::new();
-    for flag in ["--publish=80", "--memory=1g", "--health-cmd=x", "--secret=x"] {
+    for flag in ["--pod=x", "--memory=1g", "--health-cmd=x", "--secret=x"] {
         let said = env.ctr(["run", flag, "localhost/hello"]).run().fails(125);
         let name = flag.split('=').next().unwrap_or(flag);
         assert!(said.contains(&format!("{name} is not supported yet")), "{flag}: {said}");

@@ -140,8 +140,11 @@ fn proc_sys_and_mqueue_are_there_in_every_mixture() {
     let env = Env::with_busybox();
     for userns in ["host", "keep-id", "auto"] {
         for other in ["--pid=host", "--network=host", "--ipc=host", "--cgroupns=host", "--uts=host"] {
-            let seen = env.sh(["--userns", userns, other], "ls -d /proc/self /sys/class /dev/mqueue | wc -l");
-            assert_eq!(seen, "3", "{userns} {other}");
+            let script = "ls -d /proc/self /sys/class /dev/mqueue 2>/dev/null | wc -l";
+            let seen = env.sh(["--userns", userns, other], script);
+            // The host's queues are shown as the host shows them.
+            let queues = other != "--ipc=host" || std::path::Path::new("/dev/mqueue").is_dir();
+            assert_eq!(seen, if queues { "3" } else { "2" }, "{userns} {other}");
         }
     }
 }

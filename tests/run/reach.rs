@@ -54,7 +54,10 @@ fn the_hosts_loopback_is_reached_where_a_flag_says_so() {
     drop(accept(&one));
     started.finish().success();
     for (flags, said) in [
-        (&["--host-access=loopback"][..], "--host-access needs a network of the container's own"),
+        (
+            &["--network=none", "--host-access=loopback"][..],
+            "--host-access needs a network of the container's own",
+        ),
         (
             &["--network=host", "--host-access=loopback"],
             "--host-access needs a network of the container's own",

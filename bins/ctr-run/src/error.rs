@@ -5,6 +5,7 @@ use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
 use ctr_pods::containers::ContainersError;
 use ctr_pods::create::CreateError;
+use ctr_pods::network::ControlError;
 use ctr_pods::ports::PortsError;
 use ctr_pods::remove::RemoveError;
 use ctr_pods::run::RunError;
@@ -31,6 +32,9 @@ pub(crate) fn of_run(error: RunError) -> CommandError {
             CommandError::user(error).exit(Exit::NOT_EXECUTABLE)
         }
         error @ RunError::Workdir { .. } => CommandError::user(error).exit(Exit::NOT_EXECUTABLE),
+        error @ RunError::Network(ControlError::Failed(_)) => {
+            CommandError::environment(error).hint("ctr doctor").hint("ctr run --network none …  (or host)")
+        }
         // As with podman, whose container is there by then.
         error @ RunError::Ports(PortsError::Taken { .. } | PortsError::Privileged { .. }) => {
             CommandError::user(error).exit(Exit::NOT_EXECUTABLE)

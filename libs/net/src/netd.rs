@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 use ctr_sys::net::datagram::{BATCH, receive};
 use ctr_sys::net::options::Family;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{RecvFlags, SendFlags, sendto};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -179,12 +179,15 @@ struct Netd {
     now: Instant,
 }
 
-/// Serves the network that the other end of a socket asks for, until that is closed.
+/// Serves the network that the other end of standard input asks for, until that is closed: all that this program does.
 ///
 /// # Errors
 /// The router could not be made: the other end was told.
-pub fn serve(control: OwnedFd) -> Result<(), RouterError> {
+pub fn serve() -> Result<(), RouterError> {
     let doing = "hear what is asked for";
+    // A terminal that whoever started us had open would have no end as long as we have it.
+    ctr_sys::memory::close_inherited().doing("close what is not ours")?;
+    let control = fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).doing(doing)?;
     let (settings, at) = match control::next(&control, RecvFlags::empty()).doing(doing)? {
         Some(Order::Begin { settings, container }) => (settings, At::NewFor(container)),
         Some(Order::Succeed { settings, router }) => (settings, At::There(router)),

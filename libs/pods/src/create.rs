@@ -96,6 +96,8 @@ pub struct Facts<'a> {
     pub files: &'a [OwnFile],
     /// Device nodes that appear.
     pub devices: &'a [Device],
+    /// The host shows its message queues as files.
+    pub queues: bool,
     /// The host has SELinux.
     pub selinux: bool,
     /// The host has AppArmor.

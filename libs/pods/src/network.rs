@@ -1,18 +1,21 @@
 //! `--network`: what of the world a container reaches, and how the words of podman's two helper programs are understood.
 
 use std::ffi::OsStr;
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use ctr_core::file::{self, FileError};
 use ctr_core::{atomic, limits};
 use ctr_net::address::{AddressError, Inner, Prefix};
-use ctr_net::control::Settings;
+pub use ctr_net::control::ControlError;
+use ctr_net::control::{Netd, Settings};
 use ctr_net::dns::names::Called;
 use ctr_net::dns::resolv_conf::ResolvConf;
 pub use ctr_net::netd::serve;
 use ctr_net::policy::{HostAccess, HostAccessError, Options};
 use ctr_sys::monitor::COUNT_NAME;
+use ctr_sys::userns::move_into_new_network;
 use serde::{Deserialize, Serialize};
 
 use crate::containers::Container;
@@ -194,6 +197,23 @@ pub(crate) fn forget_ended(folder: &Path) -> Result<(), FileError> {
 
 fn count() -> &'static OsStr {
     OsStr::from_bytes(COUNT_NAME.to_bytes())
+}
+
+/// Makes a network, to see whether one can be made here: for this process, which is in a network namespace of its own from then on.
+///
+/// # Errors
+/// It cannot.
+pub fn trial() -> Result<(), ControlError> {
+    let netd = Netd::spawn(VERB)?;
+    move_into_new_network().map_err(ControlError::Talk)?;
+    let namespace = std::fs::File::open("/proc/self/ns/net").map_err(ControlError::Start)?;
+    let settings = Settings {
+        inner: Inner::default(),
+        options: Options::default(),
+        resolvers: ResolvConf::default(),
+        called: Called::default(),
+    };
+    netd.serve(&settings, namespace.as_fd()).map(drop)
 }
 
 #[cfg(test)]

@@ -184,7 +184,9 @@ impl Watch {
                 // It is only about how much memory we hold.
                 ctr_sys::memory::release_program().ok();
             }
-            if let Some(aside) = aside.as_deref_mut() {
+            if let Some(aside) = aside.as_deref_mut()
+                && (ready.aside || aside.deadline().is_some_and(|until| until <= now()))
+            {
                 aside.look(now());
             }
             if ready.signal {

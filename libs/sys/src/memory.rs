@@ -1,11 +1,13 @@
 //! What a process that mostly waits can do without.
 
-#![expect(unsafe_code, reason = "madvise, on the program itself")]
+#![expect(unsafe_code, reason = "madvise, on the program itself; close_range")]
 
-use core::ffi::c_void;
+use core::ffi::{c_uint, c_void};
 
 use rustix::io::Result;
 use rustix::mm::{Advice, madvise};
+
+use crate::raw;
 
 /// The smallest page there is: what is rounded to it may still be refused where pages are larger.
 const PAGE: usize = 4096;
@@ -31,4 +33,15 @@ pub fn release_program() -> Result<()> {
     // SAFETY: the range holds the file's read-only segments, which were never written to (what relocation changes lies
     // behind the code): the next access reads the same bytes from the file again, also those of this very function.
     unsafe { madvise(begin as *mut c_void, end - begin, Advice::LinuxDontNeed) }
+}
+
+/// Closes all descriptors but standard input, output and error: those that whoever started us had open, and meant for nobody. It is
+/// the first thing that a program does, while none of them can be its own.
+///
+/// # Errors
+/// ENOSYS before Linux 5.9.
+pub fn close_inherited() -> Result<()> {
+    let args = [raw::int(3), raw::word(c_uint::MAX), 0, 0, 0, 0];
+    // SAFETY: takes numbers only, and nobody here has opened anything yet.
+    unsafe { raw::call(libc::SYS_close_range, args) }.map(drop)
 }

@@ -27,7 +27,7 @@ pub(crate) use trial::VERB as TRIAL;
 /// The verb.
 pub const VERB: Verb = Verb::new("[options]", "Check what this machine offers to containers")
     .long(
-        "Checks subordinate ids, the id-map helpers, kernel settings, user namespaces and overlayfs (by trying them), \
+        "Checks subordinate ids, the id-map helpers, kernel settings, user namespaces, overlayfs and a network (by trying them), \
          /dev/net/tun, delegated cgroups, lingering, free space, the file system of the store, and what configuration files ask for in vain. Each thing that is \
          missing is named once, with the line that mends it. The exit code is 1 if containers cannot run.",
     )

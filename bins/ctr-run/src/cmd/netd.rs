@@ -10,7 +10,6 @@ use ctr_pods::network::serve as serve_network;
 /// Serves until the other end is closed.
 #[must_use]
 pub fn serve() -> ExitCode {
-    let served = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).map(serve_network);
-    // The other end was told why.
-    if let Ok(Ok(())) = served { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    // The other end was told why not.
+    if serve_network().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

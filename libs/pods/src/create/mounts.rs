@@ -74,14 +74,16 @@ fn system(request: &Request, facts: &Facts<'_>) -> Vec<SpecMount> {
             mount.options.push("ro".to_owned());
         }
     }
-    let mqueue = if modes.ipc != Mode::Host {
-        mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])
-    } else {
-        mount("/dev/mqueue", "bind", "/dev/mqueue", &["bind", "nosuid", "noexec", "nodev"])
+    let queues = match modes.ipc {
+        Mode::Host if !facts.queues => None,
+        Mode::Host => {
+            Some(mount("/dev/mqueue", "bind", "/dev/mqueue", &["bind", "nosuid", "noexec", "nodev"]))
+        }
+        _ => Some(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])),
     };
     let mut mounts = vec![proc, dev, pts];
     mounts.extend(shm);
-    mounts.push(mqueue);
+    mounts.extend(queues);
     mounts.extend(sys(request));
     mounts
 }

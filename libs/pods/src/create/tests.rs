@@ -89,6 +89,7 @@ fn make_on(
             joined: &[],
             files: &files,
             devices: &request.storage.devices,
+            queues: true,
             selinux,
             apparmor,
             terminal_size: None,

@@ -32,6 +32,7 @@ use crate::containers::{Containers, Kind};
 use crate::create::{self, Facts, OwnFile};
 use crate::device::Device;
 use crate::mounts::{Mount, Target, What};
+use crate::namespaces::Mode as Namespace;
 use crate::record::State;
 use crate::terminal;
 use crate::ulimit::Ulimit;
@@ -100,6 +101,7 @@ struct Given {
     /// What is to be said of them.
     notes: Vec<Note>,
     devices: Vec<Device>,
+    queues: bool,
     selinux: bool,
     apparmor: bool,
     terminal_size: Option<ConsoleSize>,
@@ -363,6 +365,7 @@ impl Given {
             gid_map,
             joined: joined.map(Joined::paths).unwrap_or_default(),
             devices: devices(container)?,
+            queues: request.namespaces.ipc == Namespace::Host && Path::new("/dev/mqueue").is_dir(),
             selinux: asked_for_modules && labels::is_on(),
             apparmor: asked_for_modules && has_apparmor(),
             terminal_size: if request.process.terminal { terminal_size() } else { None },
@@ -384,6 +387,7 @@ impl Given {
             joined: &self.joined,
             files: &self.files,
             devices: &self.devices,
+            queues: self.queues,
             selinux: self.selinux,
             apparmor: self.apparmor,
             terminal_size: self.terminal_size,

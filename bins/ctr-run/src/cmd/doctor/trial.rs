@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use ctr_pods::network;
 use ctr_userns::level_a::{self, Wanted};
 use ctr_userns::ranges::{self, Facts, Files};
 use ctr_userns::remedy::{Remedy, Surroundings};
@@ -32,6 +33,8 @@ pub(crate) struct Outcome {
     pub(crate) remedy: Option<Remedy>,
     /// Why an overlay could not be mounted; not known where A could not be entered.
     pub(crate) overlay: Option<String>,
+    /// Why a network could not be made; not known where A could not be entered.
+    pub(crate) network: Option<String>,
 }
 
 impl Outcome {
@@ -44,7 +47,7 @@ impl Outcome {
 /// The trial itself. The process is in A afterwards, and good for nothing else.
 pub(crate) fn run(directory: &Path, facts: &Facts) -> Outcome {
     let files = Files::default();
-    let refused = |text: String, remedy| Outcome { namespaces: Some(text), remedy, overlay: None };
+    let refused = |text: String, remedy| Outcome { namespaces: Some(text), remedy, ..Outcome::default() };
     let source = match ranges::discover(facts, &files) {
         Ok(found) => found.source,
         // The check of the ids has said it, with its remedy.
@@ -54,6 +57,7 @@ pub(crate) fn run(directory: &Path, facts: &Facts) -> Outcome {
     match level_a::enter(&Wanted::new(&registry, &source).with_own_mounts(), &mut |_waiting| {}) {
         Ok(_a) => Outcome {
             overlay: overlay(directory).err().map(|err| ctr_cli::report::chain(&err)),
+            network: network::trial().err().map(|err| ctr_cli::report::chain(&err)),
             ..Outcome::default()
         },
         Err(err) => {
@@ -128,5 +132,16 @@ pub(crate) fn checks(outcome: io::Result<Outcome>) -> Vec<Check> {
             Check::degraded("overlay", format!("cannot be mounted: {why}"), cost).mended_by(module)
         }
     };
-    vec![namespaces, overlay]
+    let network = match outcome.network {
+        None => Check::good("network", "a container can have one of its own"),
+        Some(why) => {
+            let cost = "containers run with --network none, host or container:NAME only";
+            let modules = ["sh", "-c", "modprobe -a veth nf_tables nft_tproxy"];
+            let is_module =
+                ["ENOENT", "ENODEV", "EOPNOTSUPP", "EPROTONOSUPPORT"].iter().any(|name| why.contains(name));
+            let module = is_module.then(|| Remedy::root(modules));
+            Check::degraded("network", format!("cannot be made: {why}"), cost).mended_by(module)
+        }
+    };
+    vec![namespaces, overlay, network]
 }

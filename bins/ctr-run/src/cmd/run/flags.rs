@@ -13,8 +13,8 @@ pub(in crate::cmd) const DETACH_KEYS: Flag = Flag::string(
 /// `run`.
 pub const VERB: Verb = Verb::new("[options] IMAGE [COMMAND [ARG...]]", "Run a command in a new container")
     .long(
-        "Run a command in a new container. A container has no network but its loopback unless --network asks for \
-         one.",
+        "Run a command in a new container. A container has a network of its own, from which it reaches what you reach, \
+         but for your own loopback; --network none leaves it its own alone.",
     )
     .examples(&[
         "run --rm localhost/hello",
@@ -111,11 +111,11 @@ const FLAGS: &[Flag] = &[
     Flag::string("name", "Assign a name to the container"),
     Flag::string(
         "network",
-        "Connect the container to a network: none (the default for now), user, host, container:NAME or ns:PATH; private, \
+        "Connect the container to a network: user, none, host, container:NAME or ns:PATH; private, \
          bridge, pasta and slirp4netns are user too. user takes options: cidr=NETWORK, ipv6=false, \
          host-access=loopback[:PORT[-PORT]], metadata=true",
     )
-    .default("none"),
+    .default("user"),
     Flag::string("net", "Connect the container to a network").alias_of("network"),
     Flag::bool("no-hostname", "Leave the image's /etc/hostname as it is"),
     Flag::bool("no-hosts", "Leave the image's /etc/hosts as it is"),

@@ -10,18 +10,20 @@ use ctr_pods::resolver::ResolverRequest;
 use super::asked::Asked;
 use super::request::{FlagError, configured};
 
+/// The network of who asks for none.
+const DEFAULT: &str = "user";
+
 /// `--network` and `--host-access`.
 pub(super) fn network(args: Asked<'_>) -> Result<(Mode, Option<UserNetwork>), NetworkError> {
     const HELPER: &str = "network.default_rootless_network_cmd";
     let value = match args.get("network") {
         // Both of podman's programs are this one here.
-        Some("private") => match args.config().text(HELPER).unwrap_or_default() {
-            "" => "private",
+        None | Some("private") => match args.config().text(HELPER).unwrap_or_default() {
+            "" => args.get("network").unwrap_or(DEFAULT),
             helper @ ("pasta" | "slirp4netns") => helper,
             other => return Err(NetworkError::Helper(other.to_owned())),
         },
         Some(value) => value,
-        None => "none",
     };
     let (mode, mut user) = network::parse(value)?;
     if let Some(text) = args.flags().get("host-access") {
