@@ -97,12 +97,12 @@ pub fn parse(value: &str) -> Result<(Mode, Option<UserNetwork>), NetworkError> {
         | ("user", None | Some(','))
         | ("slirp4netns" | "pasta" | "bridge", None | Some(':')) => {
             let mut network = UserNetwork::new(word);
-            let options: Vec<&str> =
-                rest.get(1..).unwrap_or_default().split(',').filter(|option| !option.is_empty()).collect();
+            let text = rest.get(1..).unwrap_or_default();
             if word == "pasta" {
-                network.set_as_pasta(&options)?;
+                let words: Vec<&str> = text.split(',').filter(|word| !word.is_empty()).collect();
+                network.set_as_pasta(&words)?;
             } else {
-                options.iter().try_for_each(|option| network.set(option))?;
+                options(text).iter().try_for_each(|option| network.set(option))?;
             }
             Ok((Mode::Private, Some(network)))
         }
@@ -111,6 +111,19 @@ pub fn parse(value: &str) -> Result<(Mode, Option<UserNetwork>), NetworkError> {
             Ok((of_container(value).ok_or_else(unbuilt)?, None))
         }
     }
+}
+
+/// The options of a network, which commas separate, as they do the ports of one of them.
+fn options(text: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for option in text.split(',').filter(|option| !option.is_empty()) {
+        let is_port = option.starts_with(|first: char| first.is_ascii_digit());
+        match all.last_mut().filter(|last| is_port && last.starts_with("host-access=loopback:")) {
+            Some(ports) => ports.extend([",", option]),
+            None => all.push(option.to_owned()),
+        }
+    }
+    all
 }
 
 impl UserNetwork {
@@ -243,6 +256,8 @@ mod tests {
         for four in ["user,ipv6=false", "slirp4netns:enable_ipv6=false", "pasta:-4", "pasta:--ipv4-only"] {
             assert_eq!(user(four).inner().v6, None, "{four}");
         }
+        let ports = user("user,host-access=loopback:80,8000-8010,443,ipv6=false");
+        assert_eq!((ports.host_access, ports.v6), ("loopback:80,8000-8010,443".parse().unwrap(), false));
         let other = user("user,cidr=10.9.0.0/16,metadata=true");
         assert_eq!((other.inner().v4.gateway, other.metadata), ("10.9.0.1".parse().unwrap(), true));
     }
@@ -278,6 +293,7 @@ mod tests {
             ("user,pcap=x", "--network user: option \"pcap=x\" is not supported yet"),
             ("pasta:--map-gw", "--network pasta: option \"--map-gw\" is not supported yet"),
             ("slirp4netns:mtu=1500", "--network slirp4netns: option \"mtu=1500\" is not supported yet"),
+            ("user,80", "--network user: option \"80\" is not supported yet"),
             ("user,ipv6=maybe", "--network user: \"ipv6=maybe\" is not one of ipv6=true, ipv6=false"),
             ("user,cidr=127.0.0.0/8", "127.0.0.0/8 is not a network for containers"),
             ("user,cidr=x", "\"x\" is not a network like 10.0.2.0/24"),
