@@ -78,3 +78,17 @@ fn the_root_has_podmans_mode_whatever_layers_say() {
         assert_eq!(std::fs::read_dir(env.store().join("layers")).expect("layers").count(), 0);
     }
 }
+
+#[test]
+fn files_of_ours_are_the_container_s_root_s() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let stat = "stat -c %u:%g /etc/hosts /etc/resolv.conf /etc/hostname | sort -u";
+    for userns in ["host", "keep-id", "auto"] {
+        assert_eq!(env.sh(["--userns", userns], stat), "0:0", "{userns}");
+    }
+    env.ok(["create", "--name=kept", "--userns=keep-id", BUSYBOX, "sh", "-c", stat]);
+    for _ in 0..2 {
+        assert_eq!(env.ok(["start", "--attach", "kept"]), "0:0");
+    }
+}

@@ -194,6 +194,9 @@ fn a_kept_container_has_its_network_at_each_start() {
     };
     assert_eq!(hello(), "kept\n");
     assert_eq!(env.ok(["inspect", "-f", "{{.HostConfig.NetworkMode}}", "c"]), "user");
+    let found =
+        env.ok(["inspect", "-f", "{{.NetworkSettings.SandboxKey}} {{json .NetworkSettings.Networks}}", "c"]);
+    assert!(found.starts_with("/proc/") && found.contains("/ns/net {\"user\":{"), "{found}");
     // Who joins the container joins its network.
     let said = env.sh(["--network=container:c"], "ip -o addr show eth0");
     assert!(said.contains("inet 10.0.2.100/24"), "{said}");

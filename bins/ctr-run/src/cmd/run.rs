@@ -171,6 +171,13 @@ fn request(call: &Call) -> Result<Request, CommandError> {
     let command_line = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut request =
         request::build(asked(call), &words, host_env(call), command_line).map_err(CommandError::usage)?;
+    if let Some(network) = &mut request.namespaces.user_network
+        && call.caller.voice.is_peer()
+        && !asked(call).is_chosen("network")
+    {
+        // What podman calls the network of who asks for none.
+        "pasta".clone_into(&mut network.word);
+    }
     request.storage.subscriptions = subscriptions::find(call)?;
     request.userns.auto_sizes = call.globals.config.auto_userns_sizes();
     Ok(request)

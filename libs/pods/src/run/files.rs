@@ -47,9 +47,11 @@ pub(super) fn make(
     containers: &Containers,
     who: Who<'_>,
     resolvers: &ResolversOfHost,
+    owner: Option<(u32, u32)>,
     notes: &mut Vec<Note>,
 ) -> Result<Vec<OwnFile>, RunError> {
-    let mut files = Files { dir: &claim.dir, mounts: &request.storage.mounts, made: Vec::with_capacity(5) };
+    let (dir, mounts) = (&*claim.dir, &*request.storage.mounts);
+    let mut files = Files { dir, mounts, owner, made: Vec::with_capacity(5) };
     match &request.namespaces.network {
         Mode::Container(id) => files.share(request, &owner_of_network(containers, id)?, who)?,
         Mode::Private | Mode::Host | Mode::Path(_) => {
@@ -82,6 +84,8 @@ pub(super) fn make(
 struct Files<'a> {
     dir: &'a Path,
     mounts: &'a [Mount],
+    /// The container's root, where that is not whoever writes them.
+    owner: Option<(u32, u32)>,
     made: Vec<OwnFile>,
 }
 
@@ -98,6 +102,10 @@ impl Files<'_> {
         let path = self.dir.join(name);
         // Nobody reads it before the container starts, so it need not appear at once.
         std::fs::write(&path, content()?).map_err(|error| FileError::new("write", &path, error))?;
+        if let Some((uid, gid)) = self.owner {
+            std::os::unix::fs::chown(&path, Some(uid), Some(gid))
+                .map_err(|error| FileError::new("change the owner of", &path, error))?;
+        }
         self.made.push(OwnFile { target: target.to_owned(), source: path.to_string_lossy().into_owned() });
         Ok(())
     }

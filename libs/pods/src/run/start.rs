@@ -354,6 +354,7 @@ impl Given {
                 &Containers::new(container.host.dirs),
                 who,
                 &resolvers,
+                root_of(plan),
                 &mut notes,
             )?,
             resolvers,
@@ -393,6 +394,12 @@ impl Given {
             terminal_size: self.terminal_size,
         }
     }
+}
+
+/// Who the container's root is in A, where that is not A's own.
+fn root_of(plan: &Plan) -> Option<(u32, u32)> {
+    let root = (plan.maps.uid.to_outer(0)?, plan.maps.gid.to_outer(0)?);
+    (root != (0, 0)).then_some(root)
 }
 
 /// Whether AppArmor is on.

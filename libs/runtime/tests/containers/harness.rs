@@ -171,6 +171,11 @@ impl Container {
     /// Leaves a namespace out, so that it is inherited.
     pub(crate) fn inherit(&mut self, kind: &str) {
         self.linux()["namespaces"].as_array_mut().unwrap().retain(|one| one["type"] != kind);
+        // What the host does not show cannot be taken over.
+        if kind == "ipc" && !std::path::Path::new("/dev/mqueue").is_dir() {
+            let mounts = self.request["spec"]["mounts"].as_array_mut().unwrap();
+            mounts.retain(|mount| mount["destination"] != "/dev/mqueue");
+        }
     }
 
     /// Joins a namespace of a process.

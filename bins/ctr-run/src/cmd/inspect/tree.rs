@@ -199,10 +199,34 @@ fn network(of: &Container) -> Struct {
         .field("LinkLocalIPv6Address", "")
         .field("LinkLocalIPv6PrefixLen", 0)
         .field("Ports", ports(record))
-        .field("SandboxKey", "")
-        .named("Networks", None, BTreeMap::<String, Value>::new())
+        .field("SandboxKey", sandbox(of))
+        .field("Networks", networks(&record.host.network))
         // How many of those that served it have ended, so that another one came: podman has nothing like it.
         .optional("Ended", "Ended", i64::try_from(network::ended(of)).unwrap_or(i64::MAX))
+}
+
+/// Where the container's network namespace is found, of one that runs and has one.
+fn sandbox(of: &Container) -> String {
+    let init =
+        of.state.as_ref().filter(|_| of.record.host.network != "host" && of.is_running().unwrap_or_default());
+    init.map_or_else(String::new, |state| format!("/proc/{}/ns/net", state.init.pid))
+}
+
+/// The one network that it is in, unless that is somebody else's.
+fn networks(mode: &str) -> BTreeMap<String, Value> {
+    if mode.contains(':') {
+        return BTreeMap::new();
+    }
+    let network = ["EndpointID", "Gateway", "IPAddress", "IPv6Gateway", "GlobalIPv6Address", "MacAddress"]
+        .into_iter()
+        .fold(Struct::new("define.InspectAdditionalNetwork"), |all, name| all.field(name, ""))
+        .field("IPPrefixLen", 0)
+        .field("GlobalIPv6PrefixLen", 0)
+        .field("NetworkID", mode)
+        .field("DriverOpts", Value::Nil)
+        .field("IPAMConfig", Value::Nil)
+        .field("Links", Value::Nil);
+    BTreeMap::from([(mode.to_owned(), network.into())])
 }
 
 /// Where each port is on the host.

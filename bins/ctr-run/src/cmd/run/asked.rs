@@ -74,6 +74,11 @@ impl<'a> Asked<'a> {
         self.flags.get(name).or_else(|| self.configured(name))
     }
 
+    /// Whether a flag or the configuration says anything.
+    pub(crate) fn is_chosen(self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
     /// The same, or else the flag's default.
     pub(crate) fn string(self, name: &str) -> &'a str {
         self.get(name).unwrap_or_else(|| self.flags.string(name))
