@@ -250,6 +250,7 @@ fn what_is_exposed_is_published_where_it_is_wanted() {
     let ports =
         |name: &str| env.ok(["ps", "-a", "--filter", &format!("name=^{name}$"), "--format", "{{.Ports}}"]);
     assert_eq!(ports("shown").trim(), "80-81/tcp, 53/udp");
+    env.ok(["run", "--rm", "--network=user", "-P", "--expose=80", "localhost/busybox", "true"]);
     env.ok([
         "create",
         "--name=all",
@@ -344,15 +345,122 @@ fn a_network_that_nobody_reaches_publishes_nothing() {
     for network in ["none", "host"] {
         let flag = format!("--network={network}");
         let output = env.shell([&flag, "-p=1:80"], "echo ran").run();
-        assert!(
-            output.picture().contains("Port mappings have been discarded because"),
-            "{}",
-            output.picture()
-        );
+        let said = format!("Port mappings have been discarded because \"{network}\" network namespace mode");
+        assert!(output.stderr.starts_with(&said), "{}", output.picture());
         assert_eq!(output.success(), "ran");
     }
     let refused = |flags: &[&str]| env.shell(flags.iter().copied(), "true").run().fails(125);
     assert!(refused(&["-p=80/sctp"]).contains("publishing port 80 with protocol sctp is not supported"));
     assert!(refused(&["-p=80:x"]).contains("parsing container port"));
     assert!(refused(&["--expose=70000"]).contains("port numbers must be between 1 and 65535"));
+}
+
+/// Whether somebody accepts at a port of this machine and answers.
+fn is_served(port: u16) -> bool {
+    let at = SocketAddr::new(V4, port);
+    let Ok(mut stream) = TcpStream::connect_timeout(&at, PATIENCE) else { return false };
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+    let mut answer = String::new();
+    let asked = stream.write_all(b"hello").and_then(|()| stream.shutdown(Shutdown::Write));
+    asked.and_then(|()| stream.read_to_string(&mut answer)).is_ok() && answer.ends_with(" hello")
+}
+
+#[test]
+fn ports_come_and_go_while_a_container_runs() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    serve(&env, "server", "[::]:7", &["-p", "127.0.0.1::7"]);
+    let first = port_of(&env, "server", "7");
+    let said = env.ok(["port", "--add", "127.0.0.1::7", "--add", "7/udp", "server"]);
+    let added: Vec<&str> = said.lines().map(|line| line.split(" -> ").next().unwrap_or_default()).collect();
+    assert_eq!(added, ["7/tcp", "7/udp"]);
+    let ports: Vec<u16> = places(&env, "server", "7").iter().map(SocketAddr::port).collect();
+    let second = *ports.iter().find(|port| **port != first).expect("another port");
+    assert!(is_served(first) && is_served(second));
+    let udp = SocketAddr::new(V4, port_of(&env, "server", "7/udp"));
+    let socket = UdpSocket::bind((V4, 0)).expect("a port of the loopback");
+    assert!(asks_by_datagram(&socket, udp, "hello").ends_with(" hello"));
+    assert!(env.ok(["ps", "--format", "{{.Ports}}"]).contains(&format!("127.0.0.1:{second}->7/tcp")));
+
+    // One of its first start, by what it is on the host.
+    assert_eq!(env.ok(["port", "--rm", &format!("{first}:7"), "server"]), "");
+    assert!(!is_served(first) && is_served(second));
+    drop(TcpListener::bind((V4, first)).expect("a port that is free"));
+
+    // Whoever serves the network next knows all of that.
+    let ended = || env.ok(["inspect", "--format", "{{.NetworkSettings.Ended}}", "server"]);
+    kill_network(&env, "server");
+    while ended() != "1" {
+        std::thread::yield_now();
+    }
+    while !is_served(second) {
+        assert_eq!(env.ok(["ps", "-q"]).lines().count(), 1, "it ended");
+    }
+    assert!(!is_served(first));
+    assert!(asks_by_datagram(&socket, udp, "again").ends_with(" again"));
+
+    // And so does the next start.
+    env.ok(["restart", "-t0", "server"]);
+    wait_until_it_serves_again(&env, "server");
+    assert!(is_served(second) && !is_served(first));
+    assert_eq!(env.ok(["port", "--rm", "7", "--rm", "7/udp", "--latest"]), "");
+    assert_eq!(env.ok(["port", "server"]), "");
+    assert!(!is_served(second));
+    env.ok(["rm", "-f", "-t0", "server"]);
+}
+
+fn wait_until_it_serves_again(env: &Env, name: &str) {
+    while env.ctr(["logs", name]).run().stderr.matches("serving").count() < 2 {
+        std::thread::yield_now();
+    }
+}
+
+/// Kills the process that serves a container's network.
+fn kill_network(env: &Env, name: &str) {
+    let monitor = env.ok(["inspect", "--format", "{{.State.ConmonPid}}", name]);
+    let children =
+        std::fs::read_to_string(format!("/proc/{monitor}/task/{monitor}/children")).expect("/proc");
+    let is_network = |pid: &&str| {
+        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"ctr-netd"))
+    };
+    let pid = children.split_whitespace().find(is_network).expect("the process that serves the network");
+    let pid = rustix::process::Pid::from_raw(pid.parse().expect("a number")).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is ours");
+}
+
+#[test]
+fn ports_that_cannot_come_or_go_are_refused() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    env.ok(["create", "--name=made", "--network=user", "-p=127.0.0.1::80", "localhost/busybox", "true"]);
+    env.ok(["create", "--name=alone", "--network=none", "localhost/busybox", "true"]);
+    let port = port_of_made(&env);
+    let refused = |args: &[&str], code: i32| env.ctr([&["port"], args].concat()).run().fails(code);
+    for (args, said) in [
+        (&["--rm=81", "made"][..], "container made publishes nothing at 81/tcp"),
+        (&["--rm=80/udp", "made"], "container made publishes nothing at 80/udp"),
+        (&["--add=80", "alone"], "container alone has no network of its own (--network none)"),
+        (&["--add=x", "made"], "parsing container port"),
+        (&["--add=80", "nobody"], "no such container"),
+        (&["--add=80"], "--add and --rm need one container"),
+        (&["--add=80", "made", "80"], "--add and --rm need one container"),
+        (&["--add=80", "--all", "made"], "--all is for lists"),
+    ] {
+        let text = refused(args, 125);
+        assert!(text.contains(said), "{args:?}: {text}");
+    }
+    let twice = format!("--add=127.0.0.1:{port}:81");
+    let text = refused(&[&twice, "made"], 125);
+    assert!(text.contains("conflicting port mappings for host port"), "{text}");
+    // Of one that does not run it is written down.
+    let said = env.ok(["port", "--add=127.0.0.1::81/udp", "made"]);
+    assert!(said.starts_with("81/udp -> 127.0.0.1:"), "{said}");
+    let shown = env.ok(["ps", "-a", "--filter=name=^made$", "--format={{.Ports}}"]);
+    assert!(shown.contains("->80/tcp") && shown.contains("->81/udp"), "{shown}");
+}
+
+fn port_of_made(env: &Env) -> u16 {
+    let shown = env.ok(["ps", "-a", "--filter=name=^made$", "--format={{.Ports}}"]);
+    let port = shown.strip_prefix("127.0.0.1:").and_then(|rest| rest.split("->").next());
+    port.and_then(|port| port.parse().ok()).expect("a published port")
 }

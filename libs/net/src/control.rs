@@ -8,7 +8,7 @@
 //!                                ◀──────────────  ? is resolv.conf another by now
 //! R the host's resolv.conf, if so ──────────────▶  asks those it names from now on
 //! P where they lead, sockets     ──────────────▶  serves published ports
-//! W where they were bound        ──────────────▶  serves those no longer
+//! W where one is bound           ──────────────▶  serves that no longer
 //! closes                        ──────────────▶  ends
 //! ```
 //! One packet each (SOCK_SEQPACKET): what is ordered begins with a byte that says what it is, and has what it needs of descriptors
@@ -74,8 +74,7 @@ mod tag {
     pub(super) const BEGIN: u8 = b'B';
     pub(super) const SUCCEED: u8 = b'S';
     pub(super) use ctr_sys::monitor::RESOLVERS;
-    pub(super) const PUBLISH: u8 = b'P';
-    pub(super) const WITHDRAW: u8 = b'W';
+    pub(super) use ctr_sys::monitor::ports::{PUBLISH, WITHDRAW};
 }
 
 /// What a `netd` is to do.
@@ -89,8 +88,8 @@ pub(crate) enum Order {
     Resolvers(Option<OwnedFd>),
     /// Serve published ports: bound sockets of the host's.
     Publish(Vec<(Leads, OwnedFd)>),
-    /// Serve them no longer.
-    Withdraw(Vec<Place>),
+    /// Serve one no longer.
+    Withdraw(Place),
 }
 
 impl Order {
@@ -111,7 +110,7 @@ impl Order {
                     leads.zip(beside).map(|(leads, fd)| Ok((leads?, fd))).collect::<Result<_, _>>()?,
                 )
             }
-            tag::WITHDRAW => Self::Withdraw(read(body)?),
+            tag::WITHDRAW => Self::Withdraw(Place::of(body).ok_or(Errno::BADMSG)?),
             _ => return Err(Errno::BADMSG),
         })
     }

@@ -419,11 +419,7 @@ impl Netd {
                     self.publish(socket, leads)?;
                 }
             }
-            Order::Withdraw(places) => {
-                for place in places {
-                    self.withdraw(place);
-                }
-            }
+            Order::Withdraw(place) => self.withdraw(place),
             // There is one beginning.
             Order::Begin { .. } | Order::Succeed { .. } => return Err(Errno::BADMSG),
         }

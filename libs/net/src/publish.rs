@@ -15,6 +15,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use ctr_core::limits;
+use ctr_sys::monitor::ports::{self, LEADS, PLACE};
 use serde::{Deserialize, Serialize};
 
 mod arrange;
@@ -47,12 +48,26 @@ impl fmt::Display for Transport {
 }
 
 /// Where a socket of the host's is bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// What it carries.
     pub transport: Transport,
     /// Its address and port.
     pub at: SocketAddr,
+}
+
+impl Place {
+    /// As it is told to whoever serves it.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; PLACE] {
+        ports::place(self.transport == Transport::Tcp, &self.at)
+    }
+
+    /// The same back.
+    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
+        let (is_stream, at) = ports::placed(bytes.try_into().ok()?)?;
+        Some(Self { transport: if is_stream { Transport::Tcp } else { Transport::Udp }, at })
+    }
 }
 
 impl fmt::Display for Place {
@@ -72,13 +87,14 @@ pub struct Leads {
 
 impl Leads {
     /// In few bytes, since there may be thousands.
-    pub(crate) const fn to_bytes(self) -> [u8; 3] {
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; LEADS] {
         let [low, high] = self.inside.to_le_bytes();
         [low, high, matches!(self.transport, Transport::Udp) as u8]
     }
 
     /// The same back.
-    pub(crate) fn of(bytes: [u8; 3]) -> Option<Self> {
+    pub(crate) fn of(bytes: [u8; LEADS]) -> Option<Self> {
         let [low, high, transport] = bytes;
         let transport = [Transport::Tcp, Transport::Udp].get(usize::from(transport)).copied()?;
         Some(Self { inside: u16::from_le_bytes([low, high]), transport })

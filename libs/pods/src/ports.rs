@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::containers::{Container, Containers, ContainersError};
 use crate::namespaces::Namespaces;
 
+pub mod change;
+
 /// What was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortsRequest {

@@ -180,7 +180,8 @@ fn settle_ports(
     let none = RunConfig::default();
     let config = image.map_or(&none, |image| &image.config.config);
     if request.namespaces.user_network.is_none() && !request.ports.publish.is_empty() {
-        note(Note::NoPorts(request.namespaces.shown_network()));
+        let network = request.namespaces.shown_network();
+        note(Note::NoPorts(network.split(':').next().unwrap_or_default().to_owned()));
         request.ports.publish.clear();
     }
     Ok(ports::settle(&mut request.ports, &request.namespaces, config, when, containers)?)

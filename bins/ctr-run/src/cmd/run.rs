@@ -329,7 +329,8 @@ pub(super) fn tell(ui: &Ui, note: &Note) {
             ui.warn(&format!("Failed to mount subscriptions, skipping {}: {why}", path.display()));
         }
         Note::Network(death) => ui.warn(&death.to_string()),
-        Note::NoPorts(network) => ui.warn(&format!(
+        // As podman says it, in a line of its own.
+        Note::NoPorts(network) => ui.note(&format!(
             "Port mappings have been discarded because \"{network}\" network namespace mode does not support them"
         )),
         // Whoever logs events takes that.

@@ -5,7 +5,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use ctr_sys::monitor::{self, MESSAGE, kind, wants};
+use ctr_net::publish::Place;
+use ctr_net::publish::bind::Bound;
+use ctr_sys::monitor::{self, MESSAGE, MOST_ADDED, kind, wants};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -150,6 +152,54 @@ impl Connection {
                 }
                 // Ended before its command was let go: it never ran.
                 Ok((1.., _)) if message[0] == kind::ENDED => return Err(ConnectError::Refused),
+                Ok((0, _)) => return Err(ConnectError::Refused),
+                Ok(_) | Err(Errno::INTR | Errno::CONNRESET) => {}
+                Err(errno) => return Err(failed("listen to the container's monitor")(errno)),
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Has more ports served: what the monitor says of it.
+    pub(crate) fn publish(&self, ports: &[Bound]) -> Result<Result<(), Errno>, ConnectError> {
+        for some in ports.chunks(MOST_ADDED) {
+            let leads = some.iter().flat_map(|(leads, _)| leads.to_bytes());
+            let words: Vec<u8> = std::iter::once(kind::PUBLISH).chain(leads).collect();
+            let sockets: Vec<BorrowedFd<'_>> = some.iter().map(|(_, socket)| socket.as_fd()).collect();
+            if let Err(errno) = self.ask(&words, &sockets)? {
+                return Ok(Err(errno));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Has a port served no longer.
+    pub(crate) fn withdraw(&self, place: Place) -> Result<Result<(), Errno>, ConnectError> {
+        self.ask(&[&[kind::WITHDRAW], &place.to_bytes()[..]].concat(), &[])
+    }
+
+    /// Says something that has an answer: the same kind, and an errno.
+    fn ask(&self, words: &[u8], beside: &[BorrowedFd<'_>]) -> Result<Result<(), Errno>, ConnectError> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_ADDED))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !beside.is_empty() {
+            ancillary.push(SendAncillaryMessage::ScmRights(beside));
+        }
+        match sendmsg(&self.socket, &[IoSlice::new(words)], &mut ancillary, SendFlags::NOSIGNAL) {
+            Ok(_) => {}
+            Err(Errno::PIPE | Errno::CONNRESET) => return Err(ConnectError::Refused),
+            Err(errno) => return Err(failed("talk to the container's monitor")(errno)),
+        }
+        let mut message = [0; MESSAGE];
+        loop {
+            await_message(self.socket.as_fd(), &PATIENCE)?;
+            match recv(&self.socket, &mut message[..], RecvFlags::empty()) {
+                Ok((5.., _)) if words.first() == Some(&message[0]) => {
+                    let [_, a, b, c, d, ..] = message;
+                    let errno = i32::from_le_bytes([a, b, c, d]);
+                    return Ok(if errno == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(errno)) });
+                }
                 Ok((0, _)) => return Err(ConnectError::Refused),
                 Ok(_) | Err(Errno::INTR | Errno::CONNRESET) => {}
                 Err(errno) => return Err(failed("listen to the container's monitor")(errno)),

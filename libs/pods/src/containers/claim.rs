@@ -11,6 +11,7 @@ use ctr_core::id::ContainerId;
 use ctr_core::lock::{Holder, Lock, Mode, Waiting};
 use ctr_core::process::Identity;
 use ctr_core::{atomic, limits};
+use ctr_net::publish::Mapping;
 use ctr_runtime::cgroup;
 
 use super::names::check_name;
@@ -176,10 +177,8 @@ impl Containers {
         let name = check_name(name)?;
         let Container { record, folder, kind, .. } = container;
         let names = self.names(*kind);
-        // Two renames of one container must not both believe that they have the last word.
-        let _guard = Lock::acquire(&folder.join("rename.lock"), Mode::Exclusive, &mut |_| {})?;
-        let missing = || ContainersError::NotFound(record.id.to_string());
-        let now = self.by_id(record.id.as_str())?.ok_or_else(missing)?.record;
+        let (_alone, now) = self.changing(container)?;
+        let now = now.record;
         let (_, taken) = names.take(Some(name), &record.id)?;
         let renamed = Record { name: name.to_owned(), ..now.clone() };
         if let Err(error) = write(&folder.join(RECORD), &renamed, *kind) {
@@ -187,6 +186,24 @@ impl Containers {
             return Err(error);
         }
         Ok(atomic::remove(&names.file(&now.name))?)
+    }
+
+    /// Keeps others from writing a record anew, and reads it: two who change something must not both believe that they have the last
+    /// word.
+    pub(crate) fn changing(&self, container: &Container) -> Result<(Lock, Container), ContainersError> {
+        let lock = Lock::acquire(&container.folder.join("rename.lock"), Mode::Exclusive, &mut |_| {})?;
+        let missing = || ContainersError::NotFound(container.record.id.to_string());
+        Ok((lock, self.by_id(container.record.id.as_str())?.ok_or_else(missing)?))
+    }
+
+    /// Writes down what a container publishes from now on; nobody else is changing its record.
+    pub(crate) fn publish_anew(
+        &self,
+        container: &Container,
+        ports: Vec<Mapping>,
+    ) -> Result<(), ContainersError> {
+        let record = Record { ports, ..container.record.clone() };
+        write(&container.folder.join(RECORD), &record, container.kind)
     }
 }
 

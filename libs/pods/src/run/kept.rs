@@ -147,6 +147,8 @@ pub fn hold(host: Host<'_>, container: &Known) -> Result<Option<Held>, RunError>
         // As it was found; what was typed could mean another image by now.
         container.record.image_name.clone_into(text);
     }
+    // With what was added and taken away since it was made.
+    request.ports.publish.clone_from(&container.record.ports);
     let containers = Containers::new(host.dirs);
     let Some(claim) = containers.hold(container)? else { return Ok(None) };
     let unseen = ended::unseen(&containers, container);

@@ -27,6 +27,7 @@
 use core::ffi::CStr;
 
 mod launch;
+pub mod ports;
 mod proof;
 mod script;
 mod serving;
@@ -36,7 +37,7 @@ mod task;
 pub use launch::{Environment, become_ended, become_monitor, inherited_lock};
 pub use proof::{user_namespace, user_of_peer};
 pub use script::{Message, Script};
-pub use serving::{ASKS, Beside, COUNT_NAME, Death, RESOLVERS, Serving};
+pub use serving::{ASKS, Beside, COUNT_NAME, Death, Forget, MOST_ADDED, RESOLVERS, Serving};
 pub use socket::{connect, listen};
 pub use task::{FileId, Log, Network, Output, Task};
 
@@ -78,6 +79,11 @@ pub mod kind {
     /// To the monitor of a container that is initialised: let the command run, [`super::NEXT_NAME`] being what is true
     /// then. To the client that said it: so it was done; an errno follows, 32 bits with the low byte first, 0 if it runs.
     pub const START: u8 = b'S';
+    /// To the monitor: publish more ports, the sockets beside it; see [`super::ports`]. To the client that said it: an errno,
+    /// as for `START`.
+    pub const PUBLISH: u8 = super::ports::PUBLISH;
+    /// To the monitor, and back, in the same way: one port less.
+    pub const WITHDRAW: u8 = super::ports::WITHDRAW;
     /// To a client: what the container wrote to standard output or to its terminal.
     pub const OUTPUT: u8 = b'O';
     /// To a client: what the container wrote to standard error.

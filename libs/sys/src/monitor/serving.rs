@@ -16,6 +16,8 @@
 //! # Process context
 //! The supervisor of a container: the monitor or the command, with one thread, and the parent of each of them.
 
+use core::ops::Range;
+
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
@@ -27,6 +29,7 @@ use rustix::net::{
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
 
 use super::launch::start;
+use super::ports::{LEADS, PLACE, PUBLISH, WITHDRAW, place_of};
 use super::script::{Message, Script};
 use super::task::Network;
 use crate::decimal::{DIGITS, digits};
@@ -55,6 +58,22 @@ impl Beside for &[OwnedFd] {
         <[OwnedFd]>::get(self, at).map(AsFd::as_fd)
     }
 }
+
+/// Descriptors of a script that can be given up one by one.
+pub trait Forget: Beside {
+    /// Closes one of them: it is not there any more.
+    fn forget(&mut self, at: usize);
+}
+
+/// A port that was published later.
+#[derive(Debug)]
+struct Added {
+    socket: OwnedFd,
+    leads: [u8; LEADS],
+}
+
+/// How many sockets may be published later.
+pub const MOST_ADDED: usize = 128;
 
 /// One such process.
 #[derive(Debug)]
@@ -128,6 +147,7 @@ pub struct Serving<'a, B> {
     arguments: Strings<'a>,
     script: Script<'a>,
     beside: B,
+    added: [Option<Added>; MOST_ADDED],
     /// How many have ended.
     ended: u64,
     /// How the last did, until there is another.
@@ -141,7 +161,8 @@ impl<'a, B: Beside> Serving<'a, B> {
     pub fn new(network: Network<'a, OwnedFd>, beside: B, now: u64) -> Self {
         let Network { control, process, arguments, script } = network;
         let netd = Some(Netd::new(control, process));
-        Self { netd, arguments, script, beside, ended: 0, last: None, pauses: Pauses::new(now) }
+        let added = [const { None }; MOST_ADDED];
+        Self { netd, arguments, script, beside, added, ended: 0, last: None, pauses: Pauses::new(now) }
     }
 
     /// What can be read once it has ended.
@@ -211,6 +232,32 @@ impl<'a, B: Beside> Serving<'a, B> {
         }
     }
 
+    /// Has more ports served, by this one and those to come: what is said of each, and the sockets, which are taken.
+    ///
+    /// # Errors
+    /// ENOSPC if there are too many, EINVAL if not every socket is described.
+    pub fn publish(&mut self, leads: &[u8], sockets: &mut [Option<OwnedFd>]) -> Result<()> {
+        let (leads, rest) = leads.as_chunks::<LEADS>();
+        let free = self.added.iter().filter(|place| place.is_none()).count();
+        if leads.len() != sockets.len() || !rest.is_empty() {
+            return Err(Errno::INVAL);
+        }
+        if sockets.len() > free {
+            return Err(Errno::NOSPC);
+        }
+        let free = self.added.iter_mut().filter(|place| place.is_none());
+        let sockets = sockets.iter_mut().filter_map(Option::take);
+        for ((leads, socket), place) in leads.iter().zip(sockets).zip(free) {
+            if let Some(netd) = &self.netd {
+                let [a, b, c] = *leads;
+                // One that does not listen has ended, and the next one is told.
+                say(netd.control.as_fd(), &[PUBLISH, a, b, c], &[socket.as_fd()], SendFlags::empty()).ok();
+            }
+            *place = Some(Added { socket, leads: *leads });
+        }
+        Ok(())
+    }
+
     fn next(&self, program: BorrowedFd<'_>) -> Result<Netd> {
         let flags = SocketFlags::CLOEXEC;
         let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
@@ -221,16 +268,67 @@ impl<'a, B: Beside> Serving<'a, B> {
             self.repeat(control.as_fd(), message, at).ok();
             at += usize::from(message.descriptors);
         }
+        for Added { socket, leads: [a, b, c] } in self.added.iter().flatten() {
+            say(control.as_fd(), &[PUBLISH, *a, *b, *c], &[socket.as_fd()], SendFlags::empty()).ok();
+        }
         Ok(Netd::new(control, process))
     }
 
     fn repeat(&self, control: BorrowedFd<'_>, message: Message<'_>, first: usize) -> Result<()> {
-        let mut beside = [control; MOST_BESIDE];
-        let beside = beside.get_mut(..usize::from(message.descriptors)).ok_or(Errno::TOOBIG)?;
-        for (place, at) in beside.iter_mut().zip(first..) {
-            *place = self.beside.get(at).ok_or(Errno::BADF)?;
+        let numbers = first..first + usize::from(message.descriptors);
+        match message.words.split_first() {
+            Some((&PUBLISH, leads)) => self.repeat_ports(control, leads, numbers),
+            _ => {
+                let mut beside = [control; MOST_BESIDE];
+                let beside = beside.get_mut(..numbers.len()).ok_or(Errno::TOOBIG)?;
+                for (place, at) in beside.iter_mut().zip(numbers) {
+                    *place = self.beside.get(at).ok_or(Errno::BADF)?;
+                }
+                say(control, message.words, beside, SendFlags::empty())
+            }
         }
-        say(control, message.words, beside, SendFlags::empty())
+    }
+
+    /// Those that are still published.
+    fn repeat_ports(&self, control: BorrowedFd<'_>, leads: &[u8], numbers: Range<usize>) -> Result<()> {
+        let mut beside = [control; MOST_BESIDE];
+        let mut words = [PUBLISH; 1 + LEADS * MOST_BESIDE];
+        let there = numbers.zip(leads.as_chunks::<LEADS>().0);
+        let there = there.filter_map(|(at, leads)| Some((self.beside.get(at)?, leads)));
+        let mut count = 0;
+        for ((place, room), (socket, leads)) in beside.iter_mut().zip(words[1..].as_chunks_mut().0).zip(there)
+        {
+            (*place, *room) = (socket, *leads);
+            count += 1;
+        }
+        let (words, beside) = (words.get(..1 + LEADS * count), beside.get(..count));
+        say(control, words.ok_or(Errno::TOOBIG)?, beside.ok_or(Errno::TOOBIG)?, SendFlags::empty())
+    }
+}
+
+impl<B: Forget> Serving<'_, B> {
+    /// Has a port served no longer, which is bound at a place.
+    ///
+    /// # Errors
+    /// ENOENT if there is none.
+    pub fn withdraw(&mut self, place: &[u8; PLACE]) -> Result<()> {
+        let is_it = |socket: BorrowedFd<'_>| place_of(socket).as_ref() == Some(place);
+        let later =
+            self.added.iter_mut().find(|added| added.as_ref().is_some_and(|it| is_it(it.socket.as_fd())));
+        match later {
+            Some(added) => *added = None,
+            None => {
+                let mut of_script = 0..self.script.descriptors();
+                let at = of_script.find(|at| self.beside.get(*at).is_some_and(is_it)).ok_or(Errno::NOENT)?;
+                self.beside.forget(at);
+            }
+        }
+        if let Some(netd) = &self.netd {
+            let mut words = [WITHDRAW; 1 + PLACE];
+            words[1..].copy_from_slice(place);
+            say(netd.control.as_fd(), &words, &[], SendFlags::empty()).ok();
+        }
+        Ok(())
     }
 }
 

@@ -41,6 +41,7 @@ mod memory;
 mod monitor;
 mod network;
 mod output;
+mod ports;
 mod stamp;
 #[cfg(freestanding)]
 #[path = "../../start.rs"]

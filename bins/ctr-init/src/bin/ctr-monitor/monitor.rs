@@ -14,6 +14,7 @@ use crate::log::{Log, Stream};
 use crate::memory::release;
 use crate::network::{Inherited, LINE, line};
 use crate::output::{Read, Source, sources};
+use crate::ports;
 
 /// The starting command's client is the first.
 const CLIENTS: usize = 1 + client::MAX;
@@ -292,7 +293,8 @@ impl<'a> Monitor<'a> {
         let served = if client.is_stranger() {
             client.introduce(&self.trusted)
         } else {
-            serve(client, &mut self.input, self.message.get(..self.length).unwrap_or_default(), flags, now)
+            let message = self.message.get(..self.length).unwrap_or_default();
+            serve(client, &mut self.input, self.network.as_mut(), message, (flags, now))
         };
         if served.is_ok() && client.asked {
             self.start(which, now);
@@ -478,14 +480,15 @@ impl<'a> Monitor<'a> {
 fn serve(
     client: &mut Client,
     input: &mut Input<'_>,
+    network: Option<&mut Serving<'_, Inherited>>,
     message: &[u8],
-    flags: PollFlags,
-    now: u64,
+    (flags, now): (PollFlags, u64),
 ) -> Result<(), Gone> {
     if client.owed.is_some() && flags.contains(PollFlags::OUT) {
         client.give(message, now)?;
     }
-    if !client.held && flags.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+    let has_said = flags.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
+    if !client.held && has_said && !ports::take(client, network)? {
         input.take(client)?;
     }
     Ok(())

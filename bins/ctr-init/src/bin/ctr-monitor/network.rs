@@ -1,6 +1,6 @@
 //! What the monitor has for those who serve the container's network, and what the log says of them.
 
-use ctr_sys::monitor::{Beside, Death, Task};
+use ctr_sys::monitor::{Beside, Death, Forget, Task};
 use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd};
 
 /// Room for a line of the log about one of them.
@@ -11,7 +11,12 @@ pub(crate) const LINE: usize = 160;
 pub(crate) struct Inherited {
     first: i32,
     count: usize,
+    /// Those that were closed, a bit for each.
+    closed: [u64; CLOSED],
 }
+
+/// As many bits as a script has descriptors: two for each published port are more than anybody may have.
+const CLOSED: usize = 160;
 
 impl Inherited {
     /// Those of the script of a task, which begin at a number.
@@ -19,23 +24,41 @@ impl Inherited {
     /// # Safety
     /// They must be open there, and nobody else's.
     pub(crate) unsafe fn behind<F>(first: i32, task: &Task<'_, F>) -> Self {
-        Self { first, count: task.network.as_ref().map_or(0, |network| network.script.descriptors()) }
+        let count = task.network.as_ref().map_or(0, |network| network.script.descriptors());
+        Self { first, count, closed: [0; CLOSED] }
+    }
+
+    fn is_open(&self, at: usize) -> bool {
+        at < self.count && self.closed.get(at / 64).is_none_or(|bits| bits >> (at % 64) & 1 == 0)
+    }
+
+    fn number(&self, at: usize) -> Option<i32> {
+        let number = self.first.checked_add(i32::try_from(at).ok()?)?;
+        self.is_open(at).then_some(number)
     }
 }
 
 impl Beside for Inherited {
     fn get(&self, at: usize) -> Option<BorrowedFd<'_>> {
-        let number = self.first.checked_add(i32::try_from(at).ok()?)?;
+        let number = self.number(at)?;
         // SAFETY: it is one of those that were open and ours, which whoever made this has promised; they are until this is dropped.
-        (at < self.count).then(|| unsafe { BorrowedFd::borrow_raw(number) })
+        Some(unsafe { BorrowedFd::borrow_raw(number) })
+    }
+}
+
+impl Forget for Inherited {
+    fn forget(&mut self, at: usize) {
+        let (Some(number), Some(bits)) = (self.number(at), self.closed.get_mut(at / 64)) else { return };
+        *bits |= 1 << (at % 64);
+        // SAFETY: as above; nobody has borrowed one for longer than this was not borrowed otherwise.
+        drop(unsafe { OwnedFd::from_raw_fd(number) });
     }
 }
 
 impl Drop for Inherited {
     fn drop(&mut self) {
-        for number in (self.first..).take(self.count) {
-            // SAFETY: as above; nobody has borrowed one for longer than this was there.
-            drop(unsafe { OwnedFd::from_raw_fd(number) });
+        for at in 0..self.count {
+            self.forget(at);
         }
     }
 }

@@ -1,0 +1,149 @@
+//! Connections from outside, to published ports: the host has made its half when we hear of it, and the container's is made to match.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use ctr_sys::net::options::Family;
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with, bind, connect, getpeername, sockopt};
+
+use super::{Flow, Netd, State, TURN, settle};
+use crate::netd::pool::Kind;
+use crate::netd::pump::{End, Open, Ready};
+use crate::netd::slab::Key;
+use crate::netd::timers::Due;
+use crate::netd::{Source, plain};
+
+/// How many connections to the container may be on their way: more of them wait where they came.
+const ARRIVING: usize = 1024;
+/// How long the container may take to answer one.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A connection from outside that the container has not taken yet.
+#[derive(Debug)]
+pub(super) struct Arriving {
+    pub(super) outer: (OwnedFd, Ready),
+    pub(super) inner: (OwnedFd, Ready),
+}
+
+impl Netd {
+    /// Takes connections from outside, which are for a port of the container's.
+    pub(in crate::netd) fn accept_arrivals(&mut self, published: Key) {
+        for _ in 0..TURN {
+            if self.streams.arriving >= ARRIVING {
+                self.streams.is_crowded = true;
+                return self.watch_published(false);
+            }
+            let Some((listener, inside)) = self.published.stream(published) else { return };
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            match acceptfrom_with(listener, flags) {
+                Ok((outer, Some(peer))) => {
+                    if let Ok(peer) = SocketAddr::try_from(peer) {
+                        self.arrive(outer, plain(peer), inside);
+                    }
+                }
+                Ok((_, None)) => {}
+                Err(Errno::AGAIN) => return,
+                Err(Errno::MFILE | Errno::NFILE) => return self.stop_accepting(),
+                // It was gone before we came.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Somebody outside has a connection, and the container is to have the other half.
+    fn arrive(&mut self, outer: OwnedFd, peer: SocketAddr, inside: u16) {
+        if settle(&outer).is_err() || self.streams.flows.len() >= self.most_flows {
+            return;
+        }
+        let callee = SocketAddr::new(self.policy.callee(peer.ip()), inside);
+        let seen = SocketAddr::new(self.policy.appearance(peer.ip()).address(), peer.port());
+        // Who is not let in hears it by the reset that is the end of its socket.
+        let Ok((inner, seen)) = self.reaching_in(seen, callee) else { return };
+        let arriving = Arriving { outer: (outer, Ready::default()), inner: (inner, Ready::default()) };
+        let flow = Flow { pair: (callee, seen), state: State::Arriving(arriving) };
+        let key = self.streams.flows.insert(flow);
+        self.streams.arriving += 1;
+        self.timers.set(self.now, PATIENCE, Due::Stream(key));
+        let watched = match self.streams.flows.get(key).map(|flow| &flow.state) {
+            Some(State::Arriving(Arriving { outer, inner })) => self
+                .watch_edges(outer.0.as_fd(), Source::Stream(End::Outer, key))
+                .and_then(|()| self.watch_edges(inner.0.as_fd(), Source::Stream(End::Inner, key))),
+            _ => Ok(()),
+        };
+        if watched.is_err() {
+            self.drop_stream(key);
+        }
+    }
+
+    /// A connection to the container on its way, from an address that it is to see. Where the port is taken, by somebody who
+    /// looks the same, it comes from another.
+    fn reaching_in(&self, seen: SocketAddr, callee: SocketAddr) -> Result<(OwnedFd, SocketAddr), Errno> {
+        let kind = Kind { family: Family::of(&callee), is_stream: true };
+        let from = |seen: SocketAddr| {
+            let socket = self.pool.take(kind)?;
+            bind(&socket, &seen)?;
+            match connect(&socket, &callee) {
+                Ok(()) | Err(Errno::INPROGRESS) => Ok((socket, seen)),
+                Err(errno) => Err(errno),
+            }
+        };
+        match from(seen) {
+            Err(Errno::ADDRINUSE | Errno::ADDRNOTAVAIL) => from(SocketAddr::new(seen.ip(), 0)),
+            reached => reached,
+        }
+    }
+
+    pub(super) fn container_answered(&mut self, key: Key) {
+        let Some(Flow { pair, state: State::Arriving(Arriving { inner, .. }) }) = self.streams.flows.get(key)
+        else {
+            return;
+        };
+        match sockopt::socket_error(&inner.0) {
+            // What was told may be of the socket before this one.
+            Ok(Ok(())) if inner.1.writable && getpeername(&inner.0).is_ok() => {}
+            Ok(Ok(())) => return,
+            Ok(Err(Errno::CONNREFUSED)) if pair.0.is_ipv6() => return self.arrive_by_other_family(key),
+            // The caller's socket ends with a reset, as all of ours.
+            Ok(Err(_)) | Err(_) => return drop(self.drop_stream(key)),
+        }
+        self.one_arrived();
+        self.streams.flows.change(key, |flow| match flow.state {
+            State::Arriving(Arriving { outer, inner }) => {
+                Flow { pair: flow.pair, state: State::Open(Box::new(Open::new(outer, inner))) }
+            }
+            state => Flow { pair: flow.pair, state },
+        });
+        self.pump(key);
+    }
+
+    /// Many servers only listen at IPv4: then that is where the caller of IPv6 is led to, looking like the gateway.
+    fn arrive_by_other_family(&mut self, key: Key) {
+        let Some(Flow { pair: (callee, seen), .. }) = self.streams.flows.get(key) else { return };
+        let IpAddr::V6(caller) = seen.ip() else { return };
+        let is_host = self.policy.inner().is_host(caller.into());
+        let (caller, container) = self.policy.translated(if is_host { Ipv6Addr::LOCALHOST } else { caller });
+        let callee = SocketAddr::new(container.into(), callee.port());
+        let again = self.reaching_in(SocketAddr::new(caller.into(), seen.port()), callee);
+        let Ok((inner, seen)) = again else { return drop(self.drop_stream(key)) };
+        if self.watch_edges(inner.as_fd(), Source::Stream(End::Inner, key)).is_err() {
+            return drop(self.drop_stream(key));
+        }
+        self.streams.flows.change(key, |flow| match flow.state {
+            State::Arriving(Arriving { outer, .. }) => {
+                let inner = (inner, Ready::default());
+                Flow { pair: (callee, seen), state: State::Arriving(Arriving { outer, inner }) }
+            }
+            state => Flow { pair: flow.pair, state },
+        });
+    }
+
+    /// One of those that were arriving is not any more.
+    pub(super) fn one_arrived(&mut self) {
+        self.streams.arriving -= 1;
+        if self.streams.arriving < ARRIVING / 2 && std::mem::take(&mut self.streams.is_crowded) {
+            self.watch_published(true);
+        }
+    }
+}
