@@ -231,3 +231,24 @@ fn the_gateway_knows_the_names_of_the_network() {
     let script = "(printf '\\000'; sleep 100) | nc 10.0.2.1 53 & nslookup host.docker.internal; kill $!";
     assert!(env.sh(user, script).contains("Address: 169.254.1.2"));
 }
+
+#[test]
+fn what_a_container_said_last_is_heard_after_its_end() {
+    needs!(Userns);
+    /// More than the host's side has room for, and less than there is room on the whole way.
+    const LENGTH: usize = 3 << 20;
+    let env = Env::with_busybox();
+    let probe = format!("-v={}:/probe:ro", ctr_tests::env::programs().join("net-probe").display());
+    for flags in [&["--rm"][..], &["--name=kept"]] {
+        let (listener, port) = listener(Ipv4Addr::LOCALHOST.into());
+        let (address, length) = (format!("169.254.1.2:{port}"), LENGTH.to_string());
+        let command = [OPEN, &probe, ctr_tests::BUSYBOX, "/probe", "tell", &address, &length];
+        let running = env.ctr([&["run"], flags, &command].concat()).start();
+        let (mut peer, _) = accept(&listener);
+        // Nobody has listened so far.
+        running.finish().success();
+        let mut said = Vec::new();
+        peer.read_to_end(&mut said).expect("all of it, and no reset");
+        assert_eq!(said.len(), LENGTH, "{flags:?}");
+    }
+}

@@ -441,6 +441,7 @@ fn ports_that_cannot_come_or_go_are_refused() {
         (&["--rm=80/udp", "made"], "container made publishes nothing at 80/udp"),
         (&["--add=80", "alone"], "container alone has no network of its own (--network none)"),
         (&["--add=x", "made"], "parsing container port"),
+        (&["--add=9000-9100:9000-9100", "made"], "cannot add 202 sockets to a container: there may be 128"),
         (&["--add=80", "nobody"], "no such container"),
         (&["--add=80"], "--add and --rm need one container"),
         (&["--add=80", "made", "80"], "--add and --rm need one container"),
@@ -463,4 +464,27 @@ fn port_of_made(env: &Env) -> u16 {
     let shown = env.ok(["ps", "-a", "--filter=name=^made$", "--format={{.Ports}}"]);
     let port = shown.strip_prefix("127.0.0.1:").and_then(|rest| rest.split("->").next());
     port.and_then(|port| port.parse().ok()).expect("a published port")
+}
+
+#[test]
+fn hundreds_of_ports_need_no_more_descriptors_than_are_usual() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let ctr = programs().join("ctr-run").display().to_string();
+    let script = r#"ulimit -Sn 1024 && exec "$@""#;
+    let run = [
+        "run",
+        "-d",
+        "--name=many",
+        "--network=user",
+        "-p=127.0.0.1::1-600",
+        "localhost/busybox",
+        "sleep",
+        "1000",
+    ];
+    let run = env.program("sh", ["-c", script, "sh", &ctr].into_iter().chain(run)).run().success();
+    assert_eq!(run.len(), 64);
+    let ports = env.ok(["port", "many"]);
+    assert_eq!(ports.lines().count(), 600);
+    env.ok(["rm", "-f", "-t0", "many"]);
 }

@@ -37,7 +37,7 @@ use ctr_sys::net::datagram::{BATCH, receive};
 use ctr_sys::net::options::Family;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::net::{RecvFlags, SendFlags, sendto};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, sendto, shutdown};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::echo::Echoes;
@@ -63,6 +63,8 @@ const FRAME: usize = 66 << 10;
 const TAP_TURNS: usize = 2;
 /// How long what the container has said may take to be heard, once it is gone.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How long nobody is accepted where there are no descriptors, before that is tried again.
+const BREATH: Duration = Duration::from_secs(1);
 /// Descriptors that are not flows'.
 const OWN_DESCRIPTORS: u64 = 256;
 
@@ -309,6 +311,7 @@ impl Netd {
                     Due::Questions => self.questions_are_due(),
                     Due::Resolvers => self.go_on_asking(),
                     Due::Asker(key) => self.asker_is_due(key),
+                    Due::Accept => self.accept_if_full(),
                     Due::End => return Ok(()),
                 }
             }
@@ -380,6 +383,8 @@ impl Netd {
             epoll::delete(&self.epoll, &ports.streams).ok();
         }
         self.watch_published(false);
+        // Where what took the descriptors ends in silence nobody else would notice.
+        self.timers.set(self.now, BREATH, Due::Accept);
     }
 
     fn accept_again(&self) {
@@ -396,7 +401,11 @@ impl Netd {
         self.published = Published::default();
         self.datagrams = Datagrams::default();
         self.streams.keep_open_ones();
-        self.control = None;
+        if let Some(control) = self.control.take() {
+            // It is our standard input too, which stays open: only this tells the other end.
+            shutdown(&control, Shutdown::Both).ok();
+            epoll::delete(&self.epoll, &control).ok();
+        }
         self.timers.set(self.now, FAREWELL, Due::End);
     }
 

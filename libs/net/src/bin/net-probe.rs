@@ -7,6 +7,7 @@
 //! - `net-probe names ADDRESS IPV4`: a resolver for which every name has one address.
 //! - `net-probe behave REFUSED FIRST HALF RESETS RESET CLOSED ECHO`: says what each of these peers does to it.
 //! - `net-probe connect ADDRESS`: says how that fails.
+//! - `net-probe tell ADDRESS LENGTH`: connects, says so many bytes, and ends without waiting for anything.
 //! - `net-probe ask tcp|udp FROM TO WORD`: what such a server tells.
 #![forbid(unsafe_code)]
 
@@ -45,6 +46,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         ["serve", address] => serve(address.parse()?),
         ["hold", address] => hold(address),
         ["names", at, answer] => resolve(at.parse()?, answer.parse()?),
+        ["tell", address, length] => say_and_end(address, length.parse()?),
         ["ask", transport, from, to, word] => {
             let answer = ask(transport, from.parse()?, to.parse()?, word)?;
             std::io::stdout().write_all(answer.as_bytes())?;
@@ -68,6 +70,11 @@ fn send_frames(interface: u32, frames: &[&str]) -> Result<(), Box<dyn Error>> {
     for frame in frames {
         send(&socket, &bytes(frame)?, SendFlags::empty())?;
     }
+    Ok(())
+}
+
+fn say_and_end(address: &str, length: usize) -> Result<(), Box<dyn Error>> {
+    TcpStream::connect(address)?.write_all(&vec![b'x'; length])?;
     Ok(())
 }
 

@@ -339,10 +339,15 @@ impl Netd {
             State::Arriving(_) => self.one_arrived(),
             State::Open(_) => {}
         }
+        self.accept_if_full();
+        Some(flow)
+    }
+
+    /// There may be a descriptor for one more by now.
+    pub(super) fn accept_if_full(&mut self) {
         if std::mem::take(&mut self.streams.is_full) {
             self.accept_again();
         }
-        Some(flow)
     }
 
     /// What waits for an answer has had its time.

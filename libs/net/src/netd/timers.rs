@@ -22,6 +22,8 @@ pub(super) enum Due {
     Asker(Key),
     /// A series of echo requests.
     Echo(Key),
+    /// Connections that wait where there were no descriptors.
+    Accept,
     /// The end of it all.
     End,
 }

@@ -244,12 +244,12 @@ impl Netd {
 
     /// A published port is no more, nor is what came by it.
     pub(super) fn withdraw_datagrams(&mut self, far: Key) {
-        let pairs = self.datagrams.by_answer.iter().filter(|((of, _), _)| *of == far);
-        for key in pairs.map(|(_, key)| *key).collect::<Vec<_>>() {
-            self.drop_pair(key);
-        }
         if let Some(far) = self.datagrams.fars.get_mut(far) {
             far.published = None;
+        }
+        let pairs = self.datagrams.nears.iter().filter(|(_, near)| near.far == far);
+        for key in pairs.map(|(key, _)| key).collect::<Vec<_>>() {
+            self.drop_pair(key);
         }
         self.leave_far(far);
     }
@@ -406,7 +406,9 @@ impl Netd {
     /// A pair that has been silent goes; one that has not is looked at again.
     pub(super) fn pair_is_due(&mut self, key: Key) {
         let Some(near) = self.datagrams.nears.get(key) else { return };
-        let patience = match (near.is_answered, near.pair.1.port()) {
+        // Of two that talk it is the one who was spoken to first that is a resolver.
+        let asked = if near.begun == Begun::Inside { near.pair.1 } else { near.pair.0 };
+        let patience = match (near.is_answered, asked.port()) {
             (true, RESOLVER) => ANSWERED,
             (true, _) => TWO_WAYS,
             (false, _) => ONE_WAY,
@@ -420,8 +422,13 @@ impl Netd {
 
     fn drop_pair(&mut self, key: Key) {
         let Some(Near { pair, far, to, begun, .. }) = self.datagrams.nears.remove(key) else { return };
-        self.datagrams.by_pair.remove(&pair);
-        self.datagrams.by_answer.remove(&(far, to));
+        if self.datagrams.by_pair.get(&pair) == Some(&key) {
+            self.datagrams.by_pair.remove(&pair);
+        }
+        // Two that the container tells apart may be one to the host.
+        if self.datagrams.by_answer.get(&(far, to)) == Some(&key) {
+            self.datagrams.by_answer.remove(&(far, to));
+        }
         self.datagrams.from_outside -= usize::from(begun != Begun::Inside);
         if let Some(far) = self.datagrams.fars.get_mut(far) {
             far.pairs = far.pairs.saturating_sub(1);

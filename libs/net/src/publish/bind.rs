@@ -83,9 +83,9 @@ pub fn bind(mappings: &[Mapping]) -> Result<Ports, BindError> {
 
 type Whole = (Mapping, Vec<Bound>);
 
-/// Two copies of each are open for a moment, when the one who supervises the container gets them.
+/// Three copies of each are open for a moment, when the one who supervises the container gets them.
 fn make_room(sockets: usize) {
-    let needed = u64::try_from(2 * sockets).unwrap_or(u64::MAX).saturating_add(OTHERS);
+    let needed = u64::try_from(3 * sockets).unwrap_or(u64::MAX).saturating_add(OTHERS);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_some_and(|current| current < needed) {
         let raised = maximum.map_or(needed, |most| most.min(needed)).max(current.unwrap_or_default());

@@ -4,8 +4,9 @@
 //! now and later. The record says what is published, so that the next start does the same.
 
 use ctr_core::lock::Lock;
-use ctr_net::publish::bind::places;
+use ctr_net::publish::bind::{self, places};
 use ctr_net::publish::{Exposed, Mapping, arrange};
+use ctr_sys::monitor::MOST_ADDED;
 use rustix::io::Errno;
 
 use super::{PortsError, bind_all};
@@ -47,6 +48,12 @@ pub enum ChangeError {
         /// What was named.
         port: String,
     },
+    /// More than a monitor takes.
+    #[error("cannot add {count} sockets to a container: there may be {MOST_ADDED}")]
+    TooMany {
+        /// How many it would be.
+        count: usize,
+    },
     /// Its monitor could not do it.
     #[error("the container's monitor cannot change its ports")]
     Monitor(#[source] Errno),
@@ -79,13 +86,28 @@ pub fn add(
         arrange(&all, &Exposed::default()).map_err(PortsError::from)
     };
     together(wanted)?;
-    let ports = bind_all(wanted, containers)?;
-    if container.is_running().map_err(PortsError::from)? {
-        let connection = connect(&container)?;
-        connection.publish(&ports.sockets)?.map_err(ChangeError::Monitor)?;
+    let count = bind::count(wanted);
+    if count > MOST_ADDED {
+        return Err(ChangeError::TooMany { count });
     }
-    containers.publish_anew(&container, together(&ports.mappings)?)?;
-    Ok(ports.mappings)
+    let ports = bind_all(wanted, containers)?;
+    let all = together(&ports.mappings)?;
+    let monitor = match container.is_running().map_err(PortsError::from)? {
+        true => Some(connect(&container)?),
+        false => None,
+    };
+    let published = match &monitor {
+        Some(monitor) => monitor.publish(&ports.sockets)?.map_err(ChangeError::Monitor),
+        None => Ok(()),
+    };
+    let done = published.and_then(|()| Ok(containers.publish_anew(&container, all)?));
+    if let (Err(_), Some(monitor)) = (&done, &monitor) {
+        for place in ports.mappings.iter().flat_map(single).flat_map(|one| places(&one, one.outside)) {
+            // The first error is the one that counts.
+            monitor.withdraw(place).ok();
+        }
+    }
+    done.map(|()| ports.mappings)
 }
 
 /// Publishes ports no longer. A wish with a port of the host's is for that alone, one without is for all that lead to the port inside.
