@@ -48,7 +48,14 @@ impl Logged {
     /// As the monitor says that the container has ended.
     fn end(&mut self) {
         std::fs::write(self.folder.join("exit.json"), "{}").expect("an end");
-        self.lock = None;
+        self.let_go();
+    }
+
+    /// Unlocked, not only closed: what another test forks has a copy of the descriptor until its exec.
+    fn let_go(&mut self) {
+        if let Some(lock) = self.lock.take() {
+            flock(&lock, FlockOperation::Unlock).expect("a lock");
+        }
     }
 }
 
@@ -190,7 +197,7 @@ fn a_follower_ends_with_a_killed_monitor_and_when_its_time_is_over() {
     let mut follower = env.ctr(["container", "logs", "-f", "one"]).start();
     assert_eq!(follower.wait_for("three\n"), "one\ntwo\nthree\n");
     // Killed: no word of an end, only the lock is free, and something closes.
-    logged.lock = None;
+    logged.let_go();
     logged.write(&[]);
     assert_eq!(follower.finish().success(), "");
 }
