@@ -55,27 +55,34 @@ fn it_sleeps_until_something_happens() {
     monitored.wait();
 }
 
-/// The bound of the project is 100 KB, for a monitor at rest.
+/// The bound of the project is 100 KB, for a monitor at rest. Which pages of its code count is chance: the kernel maps those around
+/// one that is needed, too.
 #[test]
 fn it_holds_little_memory_and_gives_back_what_a_burst_took() {
-    const MOST: u64 = 64;
+    const MOST: u64 = 96;
     let mut monitored = start("read x; seq 100000; echo done; read x", &json!({}));
     let private = |monitored: &Monitored| {
         field(monitored, "smaps_rollup", "Private_Clean:")
             + field(monitored, "smaps_rollup", "Private_Dirty:")
     };
     let client = monitored.client(wants::OUTPUT | wants::INPUT);
-    let idle = private(&monitored);
-    assert!(idle <= MOST, "{idle} KiB");
+    let come_to_rest = || {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let held = private(&monitored);
+            if held <= MOST {
+                break held;
+            }
+            assert!(Instant::now() < until, "{held} KiB are not given back");
+            std::thread::yield_now();
+        }
+    };
+    let idle = come_to_rest();
     client.type_line("");
     client.until("done\n");
     let used = private(&monitored);
     println!("private memory: {idle} KiB idle, {used} KiB while there is output");
-    let until = Instant::now() + Duration::from_secs(30);
-    while private(&monitored) > MOST {
-        assert!(Instant::now() < until, "{used} KiB are not given back");
-        std::thread::yield_now();
-    }
+    come_to_rest();
     client.type_line("");
     monitored.wait();
 }
