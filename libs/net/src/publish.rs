@@ -47,6 +47,11 @@ impl fmt::Display for Transport {
     }
 }
 
+/// Whether two sockets of one port are in each other's way, by their addresses.
+fn meet(one: IpAddr, other: IpAddr) -> bool {
+    one == other || one.is_ipv4() == other.is_ipv4() && (one.is_unspecified() || other.is_unspecified())
+}
+
 /// Where a socket of the host's is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -57,6 +62,14 @@ pub struct Place {
 }
 
 impl Place {
+    /// Whether two sockets are in each other's way: of one port, unless each has an address of its own.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        self.transport == other.transport
+            && self.at.port() == other.at.port()
+            && meet(self.at.ip(), other.at.ip())
+    }
+
     /// As it is told to whoever serves it.
     #[must_use]
     pub fn to_bytes(self) -> [u8; PLACE] {

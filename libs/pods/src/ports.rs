@@ -6,8 +6,6 @@
 //! A port that is left to us is chosen when the container is made and is its own from then on. The sockets are bound by this process,
 //! which has the user's own rights over the host's ports, once more at each start.
 
-use std::net::IpAddr;
-
 use ctr_core::file::FileError;
 use ctr_core::oci::RunConfig;
 pub use ctr_net::publish;
@@ -181,13 +179,5 @@ fn has(container: &Container, wanted: Place) -> bool {
     let bound = container.record.ports.iter().flat_map(|mapping| {
         mapping.pairs().flat_map(|(outside, _)| places(mapping, outside)).collect::<Vec<_>>()
     });
-    bound.into_iter().any(|place| {
-        let (one, other) = (place.at.ip(), wanted.at.ip());
-        let meets = one == other || one.is_ipv4() == other.is_ipv4() && (is_all(one) || is_all(other));
-        place.transport == wanted.transport && place.at.port() == wanted.at.port() && meets
-    })
-}
-
-fn is_all(address: IpAddr) -> bool {
-    address.is_unspecified()
+    bound.into_iter().any(|place| place.meets(&wanted))
 }

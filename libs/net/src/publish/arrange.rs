@@ -1,9 +1,8 @@
 //! One list of all that a container publishes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
-use super::{Exposed, Mapping, PublishError, Transport};
+use super::{Exposed, Mapping, PublishError, Transport, meet};
 
 /// Puts mappings in order: what goes on from another becomes one with it, as in podman's records. A port of the host that
 /// leads to two ports inside is an error, also where one of the two addresses only contains the other.
@@ -92,22 +91,11 @@ fn refuse_conflicts(mappings: &[Mapping]) -> Result<(), PublishError> {
             if are_chosen
                 && one.transport == other.transport
                 && u32::from(first) < last
-                && meet(one.address, other.address)
+                && one.address.zip(other.address).is_none_or(|(one, other)| meet(one, other))
             {
                 return Err(PublishError::Conflict { port: first, transport: one.transport });
             }
         }
     }
     Ok(())
-}
-
-/// Whether two sockets with these addresses and the same port are in each other's way.
-fn meet(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
-    match (one, other) {
-        (None, _) | (_, None) => true,
-        (Some(one), Some(other)) => {
-            one == other
-                || one.is_ipv4() == other.is_ipv4() && (one.is_unspecified() || other.is_unspecified())
-        }
-    }
 }

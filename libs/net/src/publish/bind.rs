@@ -7,10 +7,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
+use ctr_sys::net::options::Family;
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind as bind_socket, getsockname, listen, socket_with, sockopt,
-};
+use rustix::net::{SocketFlags, SocketType, bind as bind_socket, getsockname, listen, socket_with, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{Leads, Mapping, Place, Transport};
@@ -148,13 +147,12 @@ pub fn places(mapping: &Mapping, outside: u16) -> impl Iterator<Item = Place> + 
 }
 
 fn socket(Place { transport, at }: Place) -> Result<OwnedFd, Errno> {
-    let (domain, kind) = match (at, transport) {
-        (SocketAddr::V4(_), Transport::Tcp) => (AddressFamily::INET, SocketType::STREAM),
-        (SocketAddr::V4(_), Transport::Udp) => (AddressFamily::INET, SocketType::DGRAM),
-        (SocketAddr::V6(_), Transport::Tcp) => (AddressFamily::INET6, SocketType::STREAM),
-        (SocketAddr::V6(_), Transport::Udp) => (AddressFamily::INET6, SocketType::DGRAM),
+    let kind = match transport {
+        Transport::Tcp => SocketType::STREAM,
+        Transport::Udp => SocketType::DGRAM,
     };
-    let socket = socket_with(domain, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    let socket =
+        socket_with(Family::of(&at).domain(), kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
     if at.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use super::{Place, Transport};
+use super::{Place, Transport, meet};
 
 /// A process with a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,12 +81,10 @@ fn address_of(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// Two sockets of one port, unless each has an address of its own. One of all addresses of IPv6 may have those of IPv4 too.
+/// One of all addresses of IPv6 may have those of IPv4 too.
 fn is_in_the_way(has: SocketAddr, wants: SocketAddr) -> bool {
-    let (one, other) = (has.ip(), wants.ip());
-    let same = one.to_canonical() == other.to_canonical();
-    let all = one.is_ipv4() == other.is_ipv4() && (one.is_unspecified() || other.is_unspecified());
-    has.port() == wants.port() && (same || all || has.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+    let has_both = has.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    has.port() == wants.port() && (has_both || meet(has.ip().to_canonical(), wants.ip().to_canonical()))
 }
 
 #[cfg(test)]
