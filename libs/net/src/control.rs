@@ -17,19 +17,15 @@
 //! # Failure
 //! An order has no answer, but for B. A `netd` that cannot do what it is told ends, and whoever told it sees that.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use ctr_core::causes;
 use ctr_sys::monitor::ASKS;
+use ctr_sys::packet::{self, MOST_BESIDE, Received};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
@@ -42,8 +38,6 @@ use crate::publish::{Leads, Place};
 
 /// The longest message.
 const LONGEST: usize = 64 << 10;
-/// The most descriptors with one, for the kernel (`SCM_MAX_FD`).
-const MOST_BESIDE: usize = 253;
 /// What it is called among processes.
 const NAME: &str = "ctr-netd";
 /// The same for the kernel.
@@ -274,15 +268,7 @@ fn only(beside: Vec<OwnedFd>) -> Result<OwnedFd, Errno> {
 }
 
 fn tell(control: BorrowedFd<'_>, words: &[u8], beside: &[BorrowedFd<'_>]) -> Result<(), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_BESIDE))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if beside.len() > MOST_BESIDE {
-        return Err(Errno::TOOBIG);
-    }
-    if !beside.is_empty() {
-        ancillary.push(SendAncillaryMessage::ScmRights(beside));
-    }
-    sendmsg(control, &[IoSlice::new(words)], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+    packet::send(control, words, beside, SendFlags::empty())
 }
 
 /// A message.
@@ -295,28 +281,13 @@ struct Heard {
 /// The next message with its descriptors; `None` if there will be no more.
 fn hear(control: BorrowedFd<'_>, flags: RecvFlags) -> Result<Option<Heard>, Errno> {
     let mut words = vec![0; LONGEST];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_BESIDE))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let received = loop {
-        let mut pieces = [IoSliceMut::new(&mut words)];
-        match recvmsg(control, &mut pieces, &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC) {
-            Err(Errno::INTR) => {}
-            received => break received?,
-        }
-    };
     let mut beside = Vec::new();
-    for message in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(fds) = message {
-            beside.extend(fds);
-        }
+    let received = packet::receive(control, &mut words, |fd| beside.push(fd), flags)?;
+    match received {
+        Received { length: 0, .. } => return Ok(None),
+        Received { is_cut: true, .. } => return Err(Errno::MSGSIZE),
+        Received { length, .. } => words.truncate(length),
     }
-    if received.bytes == 0 {
-        return Ok(None);
-    }
-    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
-        return Err(Errno::MSGSIZE);
-    }
-    words.truncate(received.bytes);
     Ok(Some(Heard { words, beside }))
 }
 
@@ -368,18 +339,5 @@ mod tests {
             let told = told(tag, body, beside);
             assert!(matches!(told, Err(Errno::BADMSG)), "{tag} with {beside}: {told:?}");
         }
-    }
-
-    #[test]
-    fn as_many_descriptors_as_the_kernel_takes_arrive_with_one_message() {
-        let (ours, theirs) = pair();
-        let file = std::fs::File::open("/dev/null").unwrap();
-        tell(ours.as_fd(), b"x", &[file.as_fd(); MOST_BESIDE]).unwrap();
-        let Heard { words, beside } = hear(theirs.as_fd(), RecvFlags::DONTWAIT).unwrap().unwrap();
-        assert_eq!((words.as_slice(), beside.len()), (&b"x"[..], MOST_BESIDE));
-        assert_eq!(tell(ours.as_fd(), b"x", &[file.as_fd(); MOST_BESIDE + 1]), Err(Errno::TOOBIG));
-        assert!(matches!(hear(theirs.as_fd(), RecvFlags::DONTWAIT), Err(Errno::AGAIN)));
-        drop(ours);
-        assert!(matches!(hear(theirs.as_fd(), RecvFlags::DONTWAIT), Ok(None)));
     }
 }

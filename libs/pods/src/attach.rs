@@ -23,7 +23,7 @@ mod keys;
 mod print;
 mod relay;
 
-pub use connection::{ConnectError, Connection, Start, Wants, kill_monitor};
+pub use connection::{ConnectError, Connection, Wants, kill_monitor};
 pub use keys::{DetachKeys, KeysError, Matcher, Typed};
 pub use relay::{RelayError, Rules, Signals, relay};
 

@@ -8,7 +8,9 @@
 //! That it was started is logged once the monitor has said so, since the exec may fail, and before it is logged that it ended:
 //! what the monitor becomes waits for the same lock. Whoever is killed in between logs nothing.
 
-use crate::attach::{ConnectError, Connection, Start, Wants};
+use rustix::io::Errno;
+
+use crate::attach::{ConnectError, Connection, Wants};
 use ctr_core::lock::Lock;
 
 use crate::containers::{Container, ContainersError};
@@ -58,10 +60,10 @@ pub fn start(
     Ok((connection, Starting { is_first, _lock: lock }))
 }
 
-/// Waits for what came of it.
+/// Waits for what came of it: whether the command could be run.
 ///
 /// # Errors
 /// The monitor was killed, or is stopped.
-pub fn wait(connection: &Connection) -> Result<Start, StartError> {
+pub fn wait(connection: &Connection) -> Result<Result<(), Errno>, StartError> {
     Ok(connection.wait_for_start()?)
 }

@@ -21,7 +21,8 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ctr_sys::clone::{Birth, Child, SingleThreaded, bear, sealed};
-use ctr_sys::control::{self, MAX_FDS, Order};
+use ctr_sys::control::{self, Order};
+use ctr_sys::packet::MOST_BESIDE;
 use ctr_sys::step::{Step, steps};
 use ctr_userns::map::IdMap;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -306,7 +307,7 @@ impl Begun {
         }
         self.order(&Order::Take { base: main.root }, &[root])?;
         let mut base = main.first_given;
-        for chunk in mounts.chunks(MAX_FDS) {
+        for chunk in mounts.chunks(MOST_BESIDE) {
             self.order(&Order::Take { base }, chunk)?;
             base = base.saturating_add(u16::try_from(chunk.len()).unwrap_or(u16::MAX));
         }

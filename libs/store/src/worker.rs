@@ -22,8 +22,7 @@
 //! lies in the stage of its session.
 
 use std::fs::File;
-use std::io::{IoSlice, IoSliceMut, Write};
-use std::mem::MaybeUninit;
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -31,13 +30,11 @@ use std::process::{Child, Command, Stdio};
 use ctr_core::Digest;
 use ctr_core::file::read_stream;
 use ctr_core::limits;
+use ctr_sys::packet;
 use ctr_userns::entry;
 use ctr_userns::map::Key;
 use ctr_userns::remedy::Remedy;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
 use serde::{Deserialize, Serialize};
 
 use crate::apply::ApplyError;
@@ -50,8 +47,6 @@ pub use job::{Applied, Changed, Unpacked};
 
 /// The largest packet: a job names at most the layers of two images.
 const PACKET: usize = 160 << 10;
-/// Descriptors that go with a job.
-const DESCRIPTORS: usize = 3;
 /// What a stream's pipe holds, so that both ends work in large pieces.
 const PIPE: usize = 1 << 20;
 
@@ -213,18 +208,10 @@ impl Worker {
     }
 
     fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), WorkerError> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !descriptors.is_empty() {
-            ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
-        }
-        loop {
-            match sendmsg(self.socket(), &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL) {
-                Ok(_) => return Ok(()),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => return Err(WorkerError::Lost),
-                Err(error) => return Err(WorkerError::Talk(error.into())),
-            }
+        match packet::send(self.socket(), bytes, descriptors, SendFlags::empty()) {
+            Ok(()) => Ok(()),
+            Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => Err(WorkerError::Lost),
+            Err(error) => Err(WorkerError::Talk(error.into())),
         }
     }
 
@@ -326,19 +313,9 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), WorkerError> {
 
 /// Receives one packet; none of size 0 is ever sent, so that size means the end.
 fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> std::io::Result<(usize, Vec<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let message = loop {
-        match recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-            Err(rustix::io::Errno::INTR) => {}
-            other => break other?,
-        }
-    };
-    let rights = ancillary.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(rights) => Some(rights),
-        _ => None,
-    });
-    Ok((message.bytes, rights.flatten().collect()))
+    let mut beside = Vec::new();
+    let received = packet::receive(socket, buffer, |fd| beside.push(fd), RecvFlags::empty())?;
+    Ok((received.length, beside))
 }
 
 /// Serving jobs failed as a whole.

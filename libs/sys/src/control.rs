@@ -8,18 +8,11 @@
 //!
 //! Both ends are the same build of the same program, so the encoding has no version.
 
-use core::mem::MaybeUninit;
-
-use rustix::cmsg_space;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::io::{Errno, IoSlice, IoSliceMut, Result};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
+use rustix::io::{Errno, Result};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
 
-/// The most descriptors one message carries; the kernel's own limit is 253.
-pub const MAX_FDS: usize = 128;
+use crate::packet::{self, Received};
 
 /// The bytes of a message.
 const LEN: usize = 16;
@@ -171,46 +164,21 @@ fn send(socket: BorrowedFd<'_>, words: [u32; 4], fds: &[BorrowedFd<'_>]) -> Resu
     for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
         place.copy_from_slice(&word.to_ne_bytes());
     }
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_FDS))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
-        return Err(Errno::MSGSIZE);
-    }
-    loop {
-        match sendmsg(socket, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL) {
-            Err(Errno::INTR) => {}
-            Ok(LEN) => return Ok(()),
-            Ok(_) => return Err(Errno::PROTO),
-            Err(errno) => return Err(errno),
-        }
-    }
+    packet::send(socket, &bytes, fds, SendFlags::empty())
 }
 
-fn receive(socket: BorrowedFd<'_>, mut take: impl FnMut(OwnedFd)) -> Result<Option<[u32; 4]>> {
+fn receive(socket: BorrowedFd<'_>, take: impl FnMut(OwnedFd)) -> Result<Option<[u32; 4]>> {
     let mut bytes = [0; LEN];
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_FDS))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let received = loop {
-        let mut into = [IoSliceMut::new(&mut bytes)];
-        match recvmsg(socket, &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-            Err(Errno::INTR) => {}
-            other => break other?,
-        }
-    };
-    for message in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(fds) = message {
-            fds.for_each(&mut take);
-        }
-    }
-    match received.bytes {
-        0 => Ok(None),
-        LEN => {
+    match packet::receive(socket, &mut bytes, take, RecvFlags::empty())? {
+        Received { length: 0, .. } => Ok(None),
+        Received { length: LEN, is_cut: false } => {
             let mut words = [0; 4];
             for (word, place) in words.iter_mut().zip(bytes.chunks_exact(4)) {
                 *word = u32::from_ne_bytes(place.try_into().unwrap_or_default());
             }
             Ok(Some(words))
         }
+        Received { length: LEN, is_cut: true } => Err(Errno::MFILE),
         _ => Err(Errno::PROTO),
     }
 }

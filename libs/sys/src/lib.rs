@@ -5,7 +5,7 @@
 //! descriptor.
 //!
 //! [`step`] is the plan of a container's start as data, and what executes it; [`clone`] makes the process that does;
-//! [`control`] is the socket they talk over. [`monitor`] is what a launcher and `ctr-monitor` share.
+//! [`control`] is the socket they talk over, in [`packet`]s. [`monitor`] is what a launcher and `ctr-monitor` share.
 #![no_std]
 
 pub mod clone;
@@ -16,6 +16,7 @@ pub mod memory;
 pub mod monitor;
 pub mod mount;
 pub mod net;
+pub mod packet;
 mod raw;
 pub mod rooted;
 pub mod signals;

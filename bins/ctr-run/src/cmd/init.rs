@@ -78,10 +78,10 @@ pub(super) fn go_on(
     let wants = ctr_pods::attach::Wants { output: false, input: false };
     let (connection, starting) = begin::go_on(container, state, wants)?;
     match ctr_pods::initialized::wait(&connection).map_err(CommandError::environment)? {
-        ctr_pods::attach::Start::Done => {
+        Ok(()) => {
             begin::gone_on(call, place, container, &starting, wants.output);
             Ok(())
         }
-        ctr_pods::attach::Start::Failed(errno) => Err(error::of_command(begin::command_of(container), errno)),
+        Err(errno) => Err(error::of_command(begin::command_of(container), errno)),
     }
 }

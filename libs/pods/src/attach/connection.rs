@@ -1,19 +1,17 @@
 //! A connection to a monitor.
 
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use ctr_net::publish::Place;
 use ctr_net::publish::bind::Bound;
 use ctr_sys::monitor::{self, MESSAGE, MOST_ADDED, kind, wants};
+use ctr_sys::packet;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-    recv, send, sendmsg, socketpair, sockopt::socket_peercred,
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, socketpair, sockopt::socket_peercred,
 };
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -112,62 +110,25 @@ impl Connection {
     }
 }
 
-/// What came of a start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// The command runs, or has run.
-    Done,
-    /// It could not be run.
-    Failed(Errno),
-}
-
 impl Connection {
     /// Asks for the command of an initialised container to be run.
     pub(crate) fn start(&self) -> Result<(), ConnectError> {
-        match send(&self.socket, &[kind::START], SendFlags::NOSIGNAL) {
-            Ok(_) => Ok(()),
-            Err(Errno::PIPE | Errno::CONNRESET) => Err(ConnectError::Refused),
-            Err(errno) => Err(failed("talk to the container's monitor")(errno)),
-        }
+        self.tell(&[kind::START], &[])
     }
 
-    /// Waits for what came of that.
-    pub(crate) fn wait_for_start(&self) -> Result<Start, ConnectError> {
-        self.wait_for_start_within(&PATIENCE)
+    /// Waits for what came of that: whether the command could be run.
+    pub(crate) fn wait_for_start(&self) -> Result<Result<(), Errno>, ConnectError> {
+        self.hear_outcome(kind::START, &PATIENCE)
     }
 
-    fn wait_for_start_within(&self, patience: &Timespec) -> Result<Start, ConnectError> {
-        let mut message = [0; MESSAGE];
-        loop {
-            await_message(self.socket.as_fd(), patience)?;
-            match recv(&self.socket, &mut message[..], RecvFlags::empty()) {
-                Ok((5.., _)) if message[0] == kind::START => {
-                    let [_, a, b, c, d, ..] = message;
-                    let errno = i32::from_le_bytes([a, b, c, d]);
-                    return Ok(if errno == 0 {
-                        Start::Done
-                    } else {
-                        Start::Failed(Errno::from_raw_os_error(errno))
-                    });
-                }
-                // Ended before its command was let go: it never ran.
-                Ok((1.., _)) if message[0] == kind::ENDED => return Err(ConnectError::Refused),
-                Ok((0, _)) => return Err(ConnectError::Refused),
-                Ok(_) | Err(Errno::INTR | Errno::CONNRESET) => {}
-                Err(errno) => return Err(failed("listen to the container's monitor")(errno)),
-            }
-        }
-    }
-}
-
-impl Connection {
     /// Has more ports served: what the monitor says of it.
     pub(crate) fn publish(&self, ports: &[Bound]) -> Result<Result<(), Errno>, ConnectError> {
         for some in ports.chunks(MOST_ADDED) {
             let leads = some.iter().flat_map(|(leads, _)| leads.to_bytes());
             let words: Vec<u8> = std::iter::once(kind::PUBLISH).chain(leads).collect();
             let sockets: Vec<BorrowedFd<'_>> = some.iter().map(|(_, socket)| socket.as_fd()).collect();
-            if let Err(errno) = self.ask(&words, &sockets)? {
+            self.tell(&words, &sockets)?;
+            if let Err(errno) = self.hear_outcome(kind::PUBLISH, &PATIENCE)? {
                 return Ok(Err(errno));
             }
         }
@@ -176,30 +137,31 @@ impl Connection {
 
     /// Has a port served no longer.
     pub(crate) fn withdraw(&self, place: Place) -> Result<Result<(), Errno>, ConnectError> {
-        self.ask(&[&[kind::WITHDRAW], &place.to_bytes()[..]].concat(), &[])
+        self.tell(&[&[kind::WITHDRAW], &place.to_bytes()[..]].concat(), &[])?;
+        self.hear_outcome(kind::WITHDRAW, &PATIENCE)
     }
 
-    /// Says something that has an answer: the same kind, and an errno.
-    fn ask(&self, words: &[u8], beside: &[BorrowedFd<'_>]) -> Result<Result<(), Errno>, ConnectError> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_ADDED))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !beside.is_empty() {
-            ancillary.push(SendAncillaryMessage::ScmRights(beside));
+    fn tell(&self, words: &[u8], beside: &[BorrowedFd<'_>]) -> Result<(), ConnectError> {
+        match packet::send(self.socket.as_fd(), words, beside, SendFlags::empty()) {
+            Ok(()) => Ok(()),
+            Err(Errno::PIPE | Errno::CONNRESET) => Err(ConnectError::Refused),
+            Err(errno) => Err(failed("talk to the container's monitor")(errno)),
         }
-        match sendmsg(&self.socket, &[IoSlice::new(words)], &mut ancillary, SendFlags::NOSIGNAL) {
-            Ok(_) => {}
-            Err(Errno::PIPE | Errno::CONNRESET) => return Err(ConnectError::Refused),
-            Err(errno) => return Err(failed("talk to the container's monitor")(errno)),
-        }
+    }
+
+    /// Waits for the answer to what was told: the same kind, and an errno. What is said of other things is passed over.
+    fn hear_outcome(&self, of: u8, patience: &Timespec) -> Result<Result<(), Errno>, ConnectError> {
         let mut message = [0; MESSAGE];
         loop {
-            await_message(self.socket.as_fd(), &PATIENCE)?;
+            await_message(self.socket.as_fd(), patience)?;
             match recv(&self.socket, &mut message[..], RecvFlags::empty()) {
-                Ok((5.., _)) if words.first() == Some(&message[0]) => {
+                Ok((5.., _)) if message[0] == of => {
                     let [_, a, b, c, d, ..] = message;
                     let errno = i32::from_le_bytes([a, b, c, d]);
                     return Ok(if errno == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(errno)) });
                 }
+                // The container ended before it was done.
+                Ok((1.., _)) if message[0] == kind::ENDED => return Err(ConnectError::Refused),
                 Ok((0, _)) => return Err(ConnectError::Refused),
                 Ok(_) | Err(Errno::INTR | Errno::CONNRESET) => {}
                 Err(errno) => return Err(failed("listen to the container's monitor")(errno)),
@@ -268,17 +230,7 @@ impl AsFd for Connection {
 fn introduce(socket: BorrowedFd<'_>, namespace: BorrowedFd<'_>, wants: Wants) -> Result<(), Errno> {
     let output = if wants.output { wants::OUTPUT } else { 0 };
     let input = if wants.input { wants::INPUT } else { 0 };
-    let message = [kind::HELLO, output | input];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut rights = SendAncillaryBuffer::new(&mut space);
-    let fds = [namespace];
-    rights.push(SendAncillaryMessage::ScmRights(&fds));
-    loop {
-        match sendmsg(socket, &[IoSlice::new(&message)], &mut rights, SendFlags::NOSIGNAL) {
-            Err(Errno::INTR) => {}
-            other => return other.map(drop),
-        }
-    }
+    packet::send(socket, &[kind::HELLO, output | input], &[namespace], SendFlags::empty())
 }
 
 /// Waits until the monitor has made up its mind.
@@ -313,6 +265,8 @@ fn await_message(socket: BorrowedFd<'_>, patience: &Timespec) -> Result<(), Conn
 
 #[cfg(test)]
 mod tests {
+    use rustix::net::send;
+
     use super::*;
 
     const NONE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -321,10 +275,11 @@ mod tests {
     fn a_stopped_monitor_is_not_waited_for_without_end() {
         let (connection, monitor) = Connection::pair().unwrap();
         connection.start().unwrap();
-        assert!(matches!(connection.wait_for_start_within(&NONE), Err(ConnectError::Silent)));
+        let hear = || connection.hear_outcome(kind::START, &NONE);
+        assert!(matches!(hear(), Err(ConnectError::Silent)));
         send(&monitor, &[kind::START, 0, 0, 0, 0], SendFlags::NOSIGNAL).unwrap();
-        assert_eq!(connection.wait_for_start_within(&NONE).unwrap(), Start::Done);
+        assert_eq!(hear().unwrap(), Ok(()));
         drop(monitor);
-        assert!(matches!(connection.wait_for_start_within(&NONE), Err(ConnectError::Refused)));
+        assert!(matches!(hear(), Err(ConnectError::Refused)));
     }
 }

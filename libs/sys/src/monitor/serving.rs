@@ -21,10 +21,9 @@ use core::ops::Range;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
-use rustix::io::{Errno, IoSlice, Result};
+use rustix::io::{Errno, Result};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags,
-    SocketType, recv, sendmsg, shutdown, socketpair,
+    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, recv, shutdown, socketpair,
 };
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
 
@@ -33,11 +32,9 @@ use super::ports::{LEADS, PLACE, PUBLISH, WITHDRAW, place_of};
 use super::script::{Message, Script};
 use super::task::Network;
 use crate::decimal::{DIGITS, digits};
+use crate::packet::{MOST_BESIDE, send};
 use crate::step::Strings;
 use crate::time::since_1970;
-
-/// The most descriptors of one message, for the kernel.
-const MOST_BESIDE: usize = 253;
 
 /// The file in a container's folder that says how many of them have ended since its start.
 pub const COUNT_NAME: &core::ffi::CStr = c"network.ended";
@@ -251,7 +248,7 @@ impl<'a, B: Beside> Serving<'a, B> {
             if let Some(netd) = &self.netd {
                 let [a, b, c] = *leads;
                 // One that does not listen has ended, and the next one is told.
-                say(netd.control.as_fd(), &[PUBLISH, a, b, c], &[socket.as_fd()], SendFlags::empty()).ok();
+                send(netd.control.as_fd(), &[PUBLISH, a, b, c], &[socket.as_fd()], SendFlags::empty()).ok();
             }
             *place = Some(Added { socket, leads: *leads });
         }
@@ -269,7 +266,7 @@ impl<'a, B: Beside> Serving<'a, B> {
             at += usize::from(message.descriptors);
         }
         for Added { socket, leads: [a, b, c] } in self.added.iter().flatten() {
-            say(control.as_fd(), &[PUBLISH, *a, *b, *c], &[socket.as_fd()], SendFlags::empty()).ok();
+            send(control.as_fd(), &[PUBLISH, *a, *b, *c], &[socket.as_fd()], SendFlags::empty()).ok();
         }
         Ok(Netd::new(control, process))
     }
@@ -284,7 +281,7 @@ impl<'a, B: Beside> Serving<'a, B> {
                 for (place, at) in beside.iter_mut().zip(numbers) {
                     *place = self.beside.get(at).ok_or(Errno::BADF)?;
                 }
-                say(control, message.words, beside, SendFlags::empty())
+                send(control, message.words, beside, SendFlags::empty())
             }
         }
     }
@@ -302,7 +299,7 @@ impl<'a, B: Beside> Serving<'a, B> {
             count += 1;
         }
         let (words, beside) = (words.get(..1 + LEADS * count), beside.get(..count));
-        say(control, words.ok_or(Errno::TOOBIG)?, beside.ok_or(Errno::TOOBIG)?, SendFlags::empty())
+        send(control, words.ok_or(Errno::TOOBIG)?, beside.ok_or(Errno::TOOBIG)?, SendFlags::empty())
     }
 }
 
@@ -326,19 +323,10 @@ impl<B: Forget> Serving<'_, B> {
         if let Some(netd) = &self.netd {
             let mut words = [WITHDRAW; 1 + PLACE];
             words[1..].copy_from_slice(place);
-            say(netd.control.as_fd(), &words, &[], SendFlags::empty()).ok();
+            send(netd.control.as_fd(), &words, &[], SendFlags::empty()).ok();
         }
         Ok(())
     }
-}
-
-fn say(control: BorrowedFd<'_>, words: &[u8], beside: &[BorrowedFd<'_>], flags: SendFlags) -> Result<()> {
-    let mut space = [core::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_BESIDE))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !beside.is_empty() {
-        ancillary.push(SendAncillaryMessage::ScmRights(beside));
-    }
-    sendmsg(control, &[IoSlice::new(words)], &mut ancillary, flags | SendFlags::NOSIGNAL).map(drop)
 }
 
 impl Netd {
@@ -348,7 +336,7 @@ impl Netd {
         let other = Version::of_path().ok().filter(|version| self.knows.as_ref() != Some(version));
         let file = other.and_then(|_| open_resolv_conf().ok());
         let beside = file.as_ref().map(AsFd::as_fd);
-        let told = say(self.control.as_fd(), &[RESOLVERS], beside.as_slice(), SendFlags::DONTWAIT);
+        let told = send(self.control.as_fd(), &[RESOLVERS], beside.as_slice(), SendFlags::DONTWAIT);
         if let (Ok(()), Some(file)) = (told, &file) {
             self.knows = Version::of(file).ok().filter(|version| version.is_settled(since_1970().tv_sec));
         }

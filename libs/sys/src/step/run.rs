@@ -20,7 +20,8 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 
 use super::{MAX_SLOTS, Planned, Slot, Step, Strings, Words, steps};
 use crate::clone::leave;
-use crate::control::{self, MAX_FDS, Order, Report};
+use crate::control::{self, Order, Report};
+use crate::packet::MOST_BESIDE;
 use crate::raw;
 
 /// The exit code of a process that could not do what it was made for.
@@ -52,7 +53,7 @@ pub fn serve(control: OwnedFd) -> ! {
 impl Engine {
     fn obey(&mut self) -> Result<()> {
         loop {
-            let mut fds = [const { None }; MAX_FDS];
+            let mut fds = [const { None }; MOST_BESIDE];
             let mut count = 0;
             let order = control::next_order(self.control()?, |fd| {
                 if let Some(place) = fds.get_mut(count) {

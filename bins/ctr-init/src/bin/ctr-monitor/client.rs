@@ -139,6 +139,13 @@ impl Client {
         }
     }
 
+    /// Says what came of what it wanted.
+    pub(crate) fn tell_outcome(&self, of: u8, outcome: Result<(), Errno>) -> Result<(), Gone> {
+        let errno = outcome.map_or_else(Errno::raw_os_error, |()| 0);
+        let [a, b, c, d] = errno.to_le_bytes();
+        self.tell(&[of, a, b, c, d])
+    }
+
     /// Makes room for last words where the socket may be full: as much again as there is.
     pub(crate) fn widen(&self) {
         if let Ok(size) = sockopt::socket_send_buffer_size(&self.socket) {

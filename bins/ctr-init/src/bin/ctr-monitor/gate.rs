@@ -83,8 +83,6 @@ impl Gate {
 
 /// Says what came of a start.
 pub(crate) fn answer(client: &Client, outcome: Result<(), Errno>) {
-    let errno = outcome.map_or_else(Errno::raw_os_error, |()| 0);
-    let [a, b, c, d] = errno.to_le_bytes();
     // A client that cannot be told will see what the container does.
-    client.tell(&[kind::START, a, b, c, d]).ok();
+    client.tell_outcome(kind::START, outcome).ok();
 }

@@ -1,12 +1,11 @@
 //! Published ports that clients add and take away while the container runs.
 
-use core::mem::MaybeUninit;
-
 use ctr_sys::monitor::ports::{LEADS, PLACE};
 use ctr_sys::monitor::{MOST_ADDED, Serving, kind};
-use rustix::fd::OwnedFd;
-use rustix::io::{Errno, IoSliceMut};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recv, recvmsg};
+use ctr_sys::packet;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 
 use crate::client::{Client, Gone};
 use crate::network::Inherited;
@@ -20,9 +19,7 @@ pub(crate) fn take(client: &Client, network: Option<&mut Serving<'_, Inherited>>
         _ => return Ok(false),
     }
     let outcome = Order::receive(client).and_then(|order| order.follow(network.ok_or(Errno::NODEV)?));
-    let errno = outcome.map_or_else(Errno::raw_os_error, |()| 0);
-    let [a, b, c, d] = errno.to_le_bytes();
-    client.tell(&[first[0], a, b, c, d]).map(|()| true)
+    client.tell_outcome(first[0], outcome).map(|()| true)
 }
 
 /// What a client said.
@@ -41,21 +38,19 @@ impl Order {
             sockets: [const { None }; MOST_ADDED],
             count: 0,
         };
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_ADDED))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-        let mut into = [IoSliceMut::new(&mut order.words)];
-        let received = recvmsg(&client.socket, &mut into, &mut ancillary, flags)?;
-        order.length = received.bytes;
-        for message in ancillary.drain() {
-            let RecvAncillaryMessage::ScmRights(sockets) = message else { continue };
-            for (socket, place) in sockets.zip(&mut order.sockets) {
+        let mut many = 0;
+        let take = |socket| {
+            if let Some(place) = order.sockets.get_mut(many) {
                 *place = Some(socket);
-                order.count += 1;
             }
+            many += 1;
+        };
+        let received = packet::receive(client.socket.as_fd(), &mut order.words, take, RecvFlags::DONTWAIT)?;
+        if received.is_cut || many > MOST_ADDED {
+            return Err(Errno::TOOBIG);
         }
-        let is_cut = received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
-        if is_cut { Err(Errno::TOOBIG) } else { Ok(order) }
+        (order.length, order.count) = (received.length, many);
+        Ok(order)
     }
 
     fn follow(mut self, network: &mut Serving<'_, Inherited>) -> Result<(), Errno> {
