@@ -1,6 +1,7 @@
 //! `ctr run` and what goes with it, from the outside, as a user sees it.
 
 mod additional;
+mod burst;
 mod changes;
 mod commit;
 mod complete;

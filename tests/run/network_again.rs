@@ -18,7 +18,7 @@ const OPEN: &str = "--network=user,host-access=loopback";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Asks again and again, until there is an answer.
-fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {
@@ -30,10 +30,10 @@ fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A child of a process: its number, its name, and its state.
-struct Child {
+pub(crate) struct Child {
     pid: Pid,
     name: String,
-    state: char,
+    pub(crate) state: char,
 }
 
 fn children(of: Pid) -> Vec<Child> {
@@ -43,7 +43,7 @@ fn children(of: Pid) -> Vec<Child> {
 }
 
 /// What is known of a process that may end at any time.
-fn child(pid: i32) -> Option<Child> {
+pub(crate) fn child(pid: i32) -> Option<Child> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (before, after) = stat.rsplit_once(") ")?;
     let name = before.split_once('(')?.1.to_owned();
@@ -51,7 +51,7 @@ fn child(pid: i32) -> Option<Child> {
 }
 
 /// Who serves the network of the container that a process supervises: one that is not `before`.
-fn served_by(supervisor: Pid, before: Option<Pid>) -> Pid {
+pub(crate) fn served_by(supervisor: Pid, before: Option<Pid>) -> Pid {
     until("nobody serves", || {
         let all = children(supervisor);
         let mut serving = all.iter().filter(|child| child.name == "ctr-netd" && child.state != 'Z');
@@ -69,7 +69,11 @@ fn has_no_zombie(supervisor: Pid) {
 }
 
 fn supervisor(env: &Env) -> Pid {
-    let pid = env.ok(["inspect", "-f", "{{.State.ConmonPid}}", "c"]);
+    supervisor_of(env, "c")
+}
+
+pub(crate) fn supervisor_of(env: &Env, name: &str) -> Pid {
+    let pid = env.ok(["inspect", "-f", "{{.State.ConmonPid}}", name]);
     pid.parse().ok().and_then(Pid::from_raw).expect("a process")
 }
 

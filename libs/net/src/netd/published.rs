@@ -16,18 +16,22 @@ use super::slab::{Key, Slab};
 use super::{Netd, Source};
 use crate::publish::{Leads, Place, Transport};
 
+/// How many connections of one port may be on their way: more of them wait where they came.
+const ARRIVING: usize = 512;
+
 /// A published port.
 #[derive(Debug)]
 enum Port {
     Streams {
         listener: OwnedFd,
         inside: u16,
+        /// How many of its connections the container has not taken yet.
+        arriving: usize,
+        /// There are so many of those that nobody is accepted.
+        is_crowded: bool,
     },
     /// Its socket is among those of datagrams.
-    Datagrams {
-        at: SocketAddr,
-        far: Key,
-    },
+    Datagrams { at: SocketAddr, far: Key },
 }
 
 /// All of them.
@@ -38,7 +42,7 @@ impl Published {
     /// The socket that accepts for a port, and that port inside.
     pub(super) fn stream(&self, key: Key) -> Option<(&OwnedFd, u16)> {
         match self.0.get(key)? {
-            Port::Streams { listener, inside } => Some((listener, *inside)),
+            Port::Streams { listener, inside, .. } => Some((listener, *inside)),
             Port::Datagrams { .. } => None,
         }
     }
@@ -52,7 +56,9 @@ impl Netd {
     pub(super) fn publish(&mut self, socket: OwnedFd, leads: Leads) -> Result<(), Errno> {
         match leads.transport {
             Transport::Tcp => {
-                let key = self.published.0.insert(Port::Streams { listener: socket, inside: leads.inside });
+                let (inside, arriving, is_crowded) = (leads.inside, 0, false);
+                let port = Port::Streams { listener: socket, inside, arriving, is_crowded };
+                let key = self.published.0.insert(port);
                 if let Some((listener, _)) = self.published.stream(key) {
                     self.watch(listener.as_fd(), Source::Published(key))?;
                 }
@@ -87,13 +93,42 @@ impl Netd {
     /// Listens, or does not, to who calls.
     pub(super) fn watch_published(&self, listens: bool) {
         for (key, port) in self.published.0.iter() {
-            let Port::Streams { listener, .. } = port else { continue };
+            let Port::Streams { listener, is_crowded, .. } = port else { continue };
             // It fails where it is so already.
-            if listens {
+            if listens && !is_crowded {
                 self.watch(listener.as_fd(), Source::Published(key)).ok();
             } else {
                 epoll::delete(&self.epoll, listener).ok();
             }
+        }
+    }
+
+    /// Whether a port has as many connections on their way as it may have: then it accepts no more until some have arrived. One
+    /// port that does not answer holds up no other.
+    pub(super) fn is_crowded(&mut self, key: Key) -> bool {
+        let Some(Port::Streams { listener, arriving, is_crowded, .. }) = self.published.0.get_mut(key) else {
+            return false;
+        };
+        *is_crowded = *arriving >= ARRIVING;
+        if *is_crowded {
+            epoll::delete(&self.epoll, listener).ok();
+        }
+        *is_crowded
+    }
+
+    /// A connection of a port's is on its way.
+    pub(super) fn one_arrives(&mut self, key: Key) {
+        if let Some(Port::Streams { arriving, .. }) = self.published.0.get_mut(key) {
+            *arriving += 1;
+        }
+    }
+
+    /// One of those has arrived, or is gone.
+    pub(super) fn one_arrived(&mut self, key: Key) {
+        let Some(Port::Streams { arriving, is_crowded, .. }) = self.published.0.get_mut(key) else { return };
+        *arriving = arriving.saturating_sub(1);
+        if *arriving < ARRIVING / 2 && std::mem::take(is_crowded) {
+            self.watch_published(true);
         }
     }
 }

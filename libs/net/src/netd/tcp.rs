@@ -84,10 +84,6 @@ pub(super) struct Streams {
     known: HashMap<Pair, Key>,
     /// How many of the container's are not open yet.
     on_their_way: usize,
-    /// How many of those from outside.
-    arriving: usize,
-    /// There are so many of those that nobody is accepted.
-    is_crowded: bool,
     /// Have more to do than one turn allows.
     more: Vec<Key>,
     /// There is no descriptor for one more: nobody is accepted until there is.
@@ -217,13 +213,16 @@ impl Netd {
                     self.host_answered(key);
                 }
             }
-            Some(State::Arriving(arriving)) => {
-                match end {
-                    End::Outer => arriving.outer.1.add(ready),
-                    End::Inner => arriving.inner.1.add(ready),
+            Some(State::Arriving(arriving)) => match end {
+                End::Outer => {
+                    arriving.outer.1.add(ready);
+                    self.caller_is_ready(key);
                 }
-                self.container_answered(key);
-            }
+                End::Inner => {
+                    arriving.inner.1.add(ready);
+                    self.container_answered(key);
+                }
+            },
             Some(State::Open(open)) => {
                 open.tell(end, ready);
                 self.pump(key);
@@ -336,7 +335,7 @@ impl Netd {
         }
         match flow.state {
             State::Held(_) => self.streams.on_their_way -= 1,
-            State::Arriving(_) => self.one_arrived(),
+            State::Arriving(Arriving { port, .. }) => self.one_arrived(port),
             State::Open(_) => {}
         }
         self.accept_if_full();

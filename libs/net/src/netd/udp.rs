@@ -15,8 +15,10 @@
 //! # Failure
 //! What the network says of a datagram that went out is said to the container, as it would be without us: a refused port, no way.
 //! A datagram for which there is no room is lost, which is what datagrams are.
+//! Pairs that begin outside are a limited number, so that nobody out there uses up all there are: where that is reached, a new one
+//! takes the place of the one that has waited for an answer the longest. Who was answered stays.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -68,6 +70,13 @@ struct Near {
     length: usize,
 }
 
+impl Near {
+    /// It began outside, and the container has said nothing to it.
+    fn is_waiting(&self) -> bool {
+        self.begun != Begun::Inside && !self.is_answered
+    }
+}
+
 /// Who sent a pair's first datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Begun {
@@ -105,6 +114,8 @@ pub(super) struct Datagrams {
     by_source: HashMap<SocketAddr, Key>,
     /// How many pairs were begun outside.
     from_outside: usize,
+    /// Those of them that wait for an answer, by when they spoke last.
+    waiting: BTreeSet<(Instant, Key)>,
     /// What all share: only what was touched counts.
     buffer: Vec<u8>,
 }
@@ -118,7 +129,23 @@ impl Default for Datagrams {
             by_answer: HashMap::new(),
             by_source: HashMap::new(),
             from_outside: 0,
+            waiting: BTreeSet::new(),
             buffer: vec![0; BATCH * SIZE],
+        }
+    }
+}
+
+impl Datagrams {
+    /// Somebody of a pair has said something: the container, or who is outside.
+    fn spoke(&mut self, key: Key, is_container: bool, now: Instant) {
+        let Some(near) = self.nears.get_mut(key) else { return };
+        if near.is_waiting() {
+            self.waiting.remove(&(near.last, key));
+        }
+        near.last = now;
+        near.is_answered |= is_container != (near.begun == Begun::Inside);
+        if near.is_waiting() {
+            self.waiting.insert((now, key));
         }
     }
 }
@@ -197,6 +224,9 @@ impl Netd {
         let key = self.datagrams.nears.insert(near);
         self.datagrams.by_pair.insert(pair, key);
         self.datagrams.by_answer.insert((far, to), key);
+        if begun != Begun::Inside {
+            self.datagrams.waiting.insert((self.now, key));
+        }
         let near = self.datagrams.nears.get(key).ok_or(Errno::BADF)?;
         if let Err(errno) = self.watch(near.socket.as_fd(), Source::Near(key)) {
             self.drop_pair(key);
@@ -289,10 +319,9 @@ impl Netd {
     }
 
     fn send_out(&mut self, key: Key, segment: Option<u16>, bytes: &[u8]) {
+        self.datagrams.spoke(key, true, self.now);
         let Some(near) = self.datagrams.nears.get_mut(key) else { return };
-        near.last = self.now;
         near.length = segment.map_or(bytes.len(), usize::from);
-        near.is_answered |= near.begun != Begun::Inside;
         let (far, pair, length) = (near.far, near.pair, near.length);
         let from = if let Begun::Outside(at) = near.begun { at } else { None };
         let way = Way { to: Some(near.to), from, segment };
@@ -349,9 +378,8 @@ impl Netd {
         let Some(from) = arrival.from else { return };
         let known = self.datagrams.by_answer.get(&(far, from)).copied();
         let Some(key) = known.or_else(|| self.somebody_else(far, source, arrival)) else { return };
-        let Some(near) = self.datagrams.nears.get_mut(key) else { return };
-        near.last = self.now;
-        near.is_answered |= near.begun == Begun::Inside;
+        self.datagrams.spoke(key, false, self.now);
+        let Some(near) = self.datagrams.nears.get(key) else { return };
         let way = Way { segment: arrival.segment, ..Way::default() };
         // That the container's port is closed is told of the one before. One for which there is no room is lost.
         if let Err(Errno::CONNREFUSED) = send_all(&near.socket, bytes, &way) {
@@ -363,8 +391,12 @@ impl Netd {
     fn somebody_else(&mut self, key: Key, source: SocketAddr, arrival: &Arrival) -> Option<Key> {
         let from = arrival.from?;
         let seen = SocketAddr::new(self.policy.appearance(from.ip()).address(), from.port());
-        if seen.is_ipv4() != source.is_ipv4() || self.datagrams.from_outside >= MOST_FROM_OUTSIDE {
+        if seen.is_ipv4() != source.is_ipv4() {
             return None;
+        }
+        if self.datagrams.from_outside >= MOST_FROM_OUTSIDE {
+            let (_, longest) = *self.datagrams.waiting.first()?;
+            self.drop_pair(longest);
         }
         let far = self.datagrams.fars.get(key)?;
         let at = arrival.to.filter(|_| far.published == Some(Reach::All)).map(|at| at.ip());
@@ -421,7 +453,11 @@ impl Netd {
     }
 
     fn drop_pair(&mut self, key: Key) {
-        let Some(Near { pair, far, to, begun, .. }) = self.datagrams.nears.remove(key) else { return };
+        let Some(near) = self.datagrams.nears.remove(key) else { return };
+        if near.is_waiting() {
+            self.datagrams.waiting.remove(&(near.last, key));
+        }
+        let Near { pair, far, to, begun, .. } = near;
         if self.datagrams.by_pair.get(&pair) == Some(&key) {
             self.datagrams.by_pair.remove(&pair);
         }

@@ -15,8 +15,6 @@ use crate::netd::slab::Key;
 use crate::netd::timers::Due;
 use crate::netd::{Source, plain};
 
-/// How many connections to the container may be on their way: more of them wait where they came.
-const ARRIVING: usize = 1024;
 /// How long the container may take to answer one.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -25,22 +23,23 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Arriving {
     pub(super) outer: (OwnedFd, Ready),
     pub(super) inner: (OwnedFd, Ready),
+    /// The published port that it is for.
+    pub(super) port: Key,
 }
 
 impl Netd {
     /// Takes connections from outside, which are for a port of the container's.
     pub(in crate::netd) fn accept_arrivals(&mut self, published: Key) {
         for _ in 0..TURN {
-            if self.streams.arriving >= ARRIVING {
-                self.streams.is_crowded = true;
-                return self.watch_published(false);
+            if self.is_crowded(published) {
+                return;
             }
             let Some((listener, inside)) = self.published.stream(published) else { return };
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             match acceptfrom_with(listener, flags) {
                 Ok((outer, Some(peer))) => {
                     if let Ok(peer) = SocketAddr::try_from(peer) {
-                        self.arrive(outer, plain(peer), inside);
+                        self.arrive(outer, plain(peer), (published, inside));
                     }
                 }
                 Ok((_, None)) => {}
@@ -53,7 +52,7 @@ impl Netd {
     }
 
     /// Somebody outside has a connection, and the container is to have the other half.
-    fn arrive(&mut self, outer: OwnedFd, peer: SocketAddr, inside: u16) {
+    fn arrive(&mut self, outer: OwnedFd, peer: SocketAddr, (port, inside): (Key, u16)) {
         if settle(&outer).is_err() || self.streams.flows.len() >= self.most_flows {
             return;
         }
@@ -61,13 +60,14 @@ impl Netd {
         let seen = SocketAddr::new(self.policy.appearance(peer.ip()).address(), peer.port());
         // Who is not let in hears it by the reset that is the end of its socket.
         let Ok((inner, seen)) = self.reaching_in(seen, callee) else { return };
-        let arriving = Arriving { outer: (outer, Ready::default()), inner: (inner, Ready::default()) };
+        let [outer, inner] = [outer, inner].map(|socket| (socket, Ready::default()));
+        let arriving = Arriving { outer, inner, port };
         let flow = Flow { pair: (callee, seen), state: State::Arriving(arriving) };
         let key = self.streams.flows.insert(flow);
-        self.streams.arriving += 1;
+        self.one_arrives(port);
         self.timers.set(self.now, PATIENCE, Due::Stream(key));
         let watched = match self.streams.flows.get(key).map(|flow| &flow.state) {
-            Some(State::Arriving(Arriving { outer, inner })) => self
+            Some(State::Arriving(Arriving { outer, inner, .. })) => self
                 .watch_edges(outer.0.as_fd(), Source::Stream(End::Outer, key))
                 .and_then(|()| self.watch_edges(inner.0.as_fd(), Source::Stream(End::Inner, key))),
             _ => Ok(()),
@@ -95,11 +95,25 @@ impl Netd {
         }
     }
 
-    pub(super) fn container_answered(&mut self, key: Key) {
-        let Some(Flow { pair, state: State::Arriving(Arriving { inner, .. }) }) = self.streams.flows.get(key)
+    /// Who called may be gone while the container has not answered: then there is nobody to answer.
+    pub(super) fn caller_is_ready(&mut self, key: Key) {
+        let Some(State::Arriving(Arriving { outer, .. })) =
+            self.streams.flows.get(key).map(|flow| &flow.state)
         else {
             return;
         };
+        if !matches!(sockopt::socket_error(&outer.0), Ok(Ok(()))) {
+            self.drop_stream(key);
+        }
+    }
+
+    pub(super) fn container_answered(&mut self, key: Key) {
+        let Some(Flow { pair, state: State::Arriving(Arriving { inner, port, .. }) }) =
+            self.streams.flows.get(key)
+        else {
+            return;
+        };
+        let port = *port;
         match sockopt::socket_error(&inner.0) {
             // What was told may be of the socket before this one.
             Ok(Ok(())) if inner.1.writable && getpeername(&inner.0).is_ok() => {}
@@ -108,9 +122,9 @@ impl Netd {
             // The caller's socket ends with a reset, as all of ours.
             Ok(Err(_)) | Err(_) => return drop(self.drop_stream(key)),
         }
-        self.one_arrived();
+        self.one_arrived(port);
         self.streams.flows.change(key, |flow| match flow.state {
-            State::Arriving(Arriving { outer, inner }) => {
+            State::Arriving(Arriving { outer, inner, .. }) => {
                 Flow { pair: flow.pair, state: State::Open(Box::new(Open::new(outer, inner))) }
             }
             state => Flow { pair: flow.pair, state },
@@ -131,19 +145,11 @@ impl Netd {
             return drop(self.drop_stream(key));
         }
         self.streams.flows.change(key, |flow| match flow.state {
-            State::Arriving(Arriving { outer, .. }) => {
+            State::Arriving(Arriving { outer, port, .. }) => {
                 let inner = (inner, Ready::default());
-                Flow { pair: (callee, seen), state: State::Arriving(Arriving { outer, inner }) }
+                Flow { pair: (callee, seen), state: State::Arriving(Arriving { outer, inner, port }) }
             }
             state => Flow { pair: flow.pair, state },
         });
-    }
-
-    /// One of those that were arriving is not any more.
-    pub(super) fn one_arrived(&mut self) {
-        self.streams.arriving -= 1;
-        if self.streams.arriving < ARRIVING / 2 && std::mem::take(&mut self.streams.is_crowded) {
-            self.watch_published(true);
-        }
     }
 }

@@ -2,14 +2,23 @@
 //!
 //! - `net-probe send INTERFACE HEX…`: frames as they are, as a container's root makes them who does not go by the kernel's rules.
 //!   The interface by its number, each frame with its Ethernet header.
-//! - `net-probe serve ADDRESS`: tells each caller who it seems to be, and then what it said; TCP and UDP.
+//! - `net-probe serve ADDRESS`: tells each caller who it seems to be, and then what it said; TCP and UDP. Who says nothing in a
+//!   datagram gets no answer.
 //! - `net-probe hold ADDRESS`: connects, sends back what it hears, and says how that ended.
 //! - `net-probe names ADDRESS IPV4`: a resolver for which every name has one address.
 //! - `net-probe behave REFUSED FIRST HALF RESETS RESET CLOSED ECHO`: says what each of these peers does to it.
 //! - `net-probe connect ADDRESS`: says how that fails.
 //! - `net-probe tell ADDRESS LENGTH`: connects, says so many bytes, and ends without waiting for anything.
 //! - `net-probe ask tcp|udp FROM TO WORD`: what such a server tells.
+//! - `net-probe echo ADDRESS`: sends back what thousands say, over TCP.
+//! - `net-probe deaf ADDRESS`: listens, and never takes a call.
+//! - `net-probe burst ADDRESS COUNT`: connects so many times at once, has a word echoed by each, and tells how many were.
+//! - `net-probe crowd ADDRESS COUNT`: connects so many times at once, and tells how often it could.
+//! - `net-probe datagrams ADDRESS COUNT`: says so many, and ends.
+//! - `net-probe play ADDRESS ADDRESS PLAYERS ROUNDS`: a game's traffic with two such servers as `serve` is.
 #![forbid(unsafe_code)]
+
+mod load;
 
 use std::error::Error;
 use std::io::{Read as _, Write as _, copy};
@@ -52,6 +61,14 @@ fn run() -> Result<(), Box<dyn Error>> {
             std::io::stdout().write_all(answer.as_bytes())?;
             Ok(())
         }
+        ["echo", at] => load::echo(at.parse()?),
+        ["deaf", at] => load::be_deaf(at.parse()?),
+        ["burst", to, count] => load::crowd(to.parse()?, count.parse()?, true),
+        ["crowd", to, count] => load::crowd(to.parse()?, count.parse()?, false),
+        ["datagrams", to, count] => load::say_datagrams(to.parse()?, count.parse()?),
+        ["play", one, other, players, rounds] => {
+            load::play([one.parse()?, other.parse()?], players.parse()?, rounds.parse()?)
+        }
         ["behave", ref addresses @ ..] => {
             let addresses: Vec<SocketAddr> =
                 addresses.iter().map(|address| address.parse()).collect::<Result<_, _>>()?;
@@ -61,7 +78,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             let connected = TcpStream::connect(address.parse::<SocketAddr>()?);
             tell("connect", &connected.err().map(|error| error.kind()))
         }
-        _ => Err("send INTERFACE HEX…, serve ADDRESS, hold ADDRESS, names ADDRESS IPV4, behave …, connect ADDRESS, or ask tcp|udp FROM TO WORD".into()),
+        _ => Err("send INTERFACE HEX…, serve ADDRESS, hold ADDRESS, names ADDRESS IPV4, behave …, connect ADDRESS, echo ADDRESS, deaf ADDRESS, burst|crowd|datagrams ADDRESS COUNT, play …, or ask tcp|udp FROM TO WORD".into()),
     }
 }
 
@@ -136,7 +153,9 @@ fn answer_datagrams(socket: &UdpSocket) -> std::io::Result<()> {
     loop {
         let (length, peer) = socket.recv_from(&mut room)?;
         let said = room.get(..length).unwrap_or_default();
-        socket.send_to(&[format!("{peer} ").as_bytes(), said].concat(), peer)?;
+        if !said.is_empty() {
+            socket.send_to(&[format!("{peer} ").as_bytes(), said].concat(), peer)?;
+        }
     }
 }
 
