@@ -19,6 +19,7 @@ mod frames;
 mod image_store;
 mod init;
 mod kept;
+mod ladder;
 mod leave;
 mod lifecycle;
 mod list;

@@ -26,6 +26,7 @@ pub mod rm;
 pub mod run;
 mod select;
 mod size;
+mod standing;
 pub mod start;
 pub mod stop;
 pub mod system;

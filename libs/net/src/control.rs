@@ -35,6 +35,7 @@ use crate::dns::resolv_conf::ResolvConf;
 use crate::policy::Options;
 use crate::publish::bind::Bound;
 use crate::publish::{Leads, Place};
+use crate::rung::{Rung, Standing};
 
 /// The longest message.
 const LONGEST: usize = 64 << 10;
@@ -54,12 +55,14 @@ pub struct Settings {
     pub called: Called,
     /// Who is asked for all others.
     pub resolvers: ResolvConf,
+    /// In which way it is served; the best that holds, where nobody says.
+    pub rung: Option<Rung>,
 }
 
 /// What comes of it.
 #[derive(Debug, Serialize, Deserialize)]
 enum Answer {
-    Ready(Inner),
+    Ready { inner: Inner, standing: Standing },
     Failed { why: String },
 }
 
@@ -186,25 +189,32 @@ impl Netd {
         format!("{NAME}\0{verb}\0").into_bytes()
     }
 
-    /// Has it serve the container in a network namespace, and waits until it does: what is to be told to whoever comes after it.
+    /// Has it serve the container in a network namespace, and waits until it does: what is to be told to whoever comes after it, and
+    /// in which way the container is served.
     ///
     /// # Errors
     /// The router cannot be made.
-    pub fn serve(&self, settings: &Settings, container: BorrowedFd<'_>) -> Result<Succession, ControlError> {
+    pub fn serve(
+        &self,
+        settings: &Settings,
+        container: BorrowedFd<'_>,
+    ) -> Result<(Succession, Standing), ControlError> {
         let control = self.control.as_fd();
         written(settings)
             .and_then(|body| order(control, tag::BEGIN, &body, &[container]))
             .map_err(ControlError::Talk)?;
         let heard = hear(control, RecvFlags::empty()).map_err(ControlError::Talk)?;
         let Heard { words, beside } = heard.ok_or(ControlError::Ended)?;
-        let inner = match read(&words).map_err(ControlError::Talk)? {
-            Answer::Ready(inner) => inner,
+        let (inner, standing) = match read(&words).map_err(ControlError::Talk)? {
+            Answer::Ready { inner, standing } => (inner, standing),
             Answer::Failed { why } => return Err(ControlError::Failed(why)),
         };
-        let body = written(&Settings { inner, ..settings.clone() }).map_err(ControlError::Talk)?;
+        // Whoever comes after it stands where it stood: that is what there is in the router.
+        let settled = Settings { inner, rung: Some(standing.rung), ..settings.clone() };
+        let body = written(&settled).map_err(ControlError::Talk)?;
         let mut succession = Succession::default();
         succession.add(&[&[tag::SUCCEED], &*body].concat(), [only(beside).map_err(ControlError::Talk)?]);
-        Ok(succession)
+        Ok((succession, standing))
     }
 
     /// Has it, and whoever comes after it, serve published ports.
@@ -240,8 +250,13 @@ pub(crate) fn ask_for_resolvers(control: &OwnedFd) -> Result<(), Errno> {
     rustix::net::send(control, &[ASKS], SendFlags::DONTWAIT | SendFlags::NOSIGNAL).map(drop)
 }
 
-pub(crate) fn ready(control: &OwnedFd, namespace: BorrowedFd<'_>, inner: &Inner) -> Result<(), Errno> {
-    tell(control.as_fd(), &written(&Answer::Ready(*inner))?, &[namespace])
+pub(crate) fn ready(
+    control: &OwnedFd,
+    namespace: BorrowedFd<'_>,
+    inner: Inner,
+    standing: Standing,
+) -> Result<(), Errno> {
+    tell(control.as_fd(), &written(&Answer::Ready { inner, standing })?, &[namespace])
 }
 
 pub(crate) fn failed(control: &OwnedFd, error: &crate::router::RouterError) -> Result<(), Errno> {
@@ -316,6 +331,7 @@ mod tests {
             options: Options::default(),
             called: Called::default(),
             resolvers: ResolvConf::default(),
+            rung: None,
         };
         let settings = written(&settings).unwrap();
         let web = Leads { inside: 80, transport: Transport::Tcp };

@@ -18,5 +18,6 @@ mod netlink;
 pub mod policy;
 pub mod publish;
 mod router;
+pub mod rung;
 mod tap;
 pub mod wire;

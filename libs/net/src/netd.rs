@@ -53,7 +53,8 @@ use crate::address::Inner;
 use crate::control::{self, Order};
 use crate::dns::names::Names;
 use crate::policy::Policy;
-use crate::router::{self, At, Doing, Ports, Router, RouterError};
+use crate::router::{self, At, Built, Doing, Ports, Router, RouterError};
+use crate::rung::{Rung, Standing};
 
 /// How many events are taken at a time.
 const EVENTS: usize = 128;
@@ -202,9 +203,9 @@ pub fn serve() -> Result<(), RouterError> {
     let is_heard = matches!(at, At::NewFor(_));
     let copy = control.try_clone().map_err(|_full| Errno::MFILE).doing("copy a descriptor")?;
     match Netd::start(copy, at, *settings) {
-        Ok(mut netd) => {
+        Ok((mut netd, standing)) => {
             if is_heard {
-                control::ready(&control, netd.router.namespace.as_fd(), &netd.inner)
+                control::ready(&control, netd.router.namespace.as_fd(), netd.inner, standing)
                     .doing("say that all is ready")?;
             }
             drop(control);
@@ -233,9 +234,9 @@ fn most_flows() -> usize {
 }
 
 impl Netd {
-    fn start(control: OwnedFd, at: At, settings: control::Settings) -> Result<Self, RouterError> {
+    fn start(control: OwnedFd, at: At, settings: control::Settings) -> Result<(Self, Standing), RouterError> {
         let pool = Arc::new(Pool::default());
-        let (router, inner) = route(&pool, at, settings.inner)?;
+        let Built { router, inner, standing } = route(&pool, at, settings.inner, settings.rung)?;
         let epoll = epoll::create(CreateFlags::CLOEXEC).doing("wait for packets")?;
         let policy = Policy::new(inner, settings.options);
         let netd = Self {
@@ -263,7 +264,7 @@ impl Netd {
         };
         netd.watch_all().doing("wait for packets")?;
         sandbox::enter().doing("give up what is not needed any more")?;
-        Ok(netd)
+        Ok((netd, standing))
     }
 
     fn watch_all(&self) -> Result<(), Errno> {
@@ -468,11 +469,11 @@ impl Netd {
 }
 
 /// Has a thread make the router, which then stays there to make sockets.
-fn route(pool: &Arc<Pool>, at: At, inner: Inner) -> Result<(Router, Inner), RouterError> {
+fn route(pool: &Arc<Pool>, at: At, inner: Inner, asked: Option<Rung>) -> Result<Built, RouterError> {
     let (says, hears) = mpsc::sync_channel(1);
     let pool = Arc::clone(pool);
     let thread = std::thread::Builder::new().name("router".to_owned()).spawn(move || {
-        let built = router::build(at, &inner);
+        let built = router::build(at, &inner, asked);
         let works = built.is_ok();
         // Nobody listens only where the process ends.
         if says.send(built).is_ok() && works && sandbox::enter_router().is_ok() {

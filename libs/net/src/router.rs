@@ -34,6 +34,7 @@ use crate::address::{Inner, Prefix};
 use crate::netlink::nft::{self, If, Rule, Then, Version, Within};
 use crate::netlink::route::{About, End, LOOPBACK, MAIN};
 use crate::netlink::{Batch, Netlink, NetlinkError};
+use crate::rung::{self, Rung, Standing};
 use crate::tap;
 
 /// Where diverted connections are accepted.
@@ -69,6 +70,34 @@ pub enum RouterError {
         #[source]
         source: Errno,
     },
+    /// There is no way to try.
+    #[error("there is no way to serve a network")]
+    NoRung,
+}
+
+impl RouterError {
+    /// It is something that this kernel has not, or does not let us have, as it would of nobody else: another way may do without.
+    /// What has run out is no such thing.
+    pub(crate) const fn is_lack(&self) -> bool {
+        let (Self::Netlink(NetlinkError { source, .. }) | Self::Call { source, .. }) = self else {
+            return false;
+        };
+        matches!(
+            *source,
+            Errno::NOENT
+                | Errno::NODEV
+                | Errno::NXIO
+                | Errno::NOSYS
+                | Errno::INVAL
+                | Errno::OPNOTSUPP
+                | Errno::NOPROTOOPT
+                | Errno::PROTONOSUPPORT
+                | Errno::SOCKTNOSUPPORT
+                | Errno::AFNOSUPPORT
+                | Errno::PERM
+                | Errno::ACCESS
+        )
+    }
 }
 
 /// Puts what fails into words.
@@ -120,15 +149,33 @@ pub(crate) enum At {
     There(OwnedFd),
 }
 
-/// Makes a router, or opens one. The calling thread is in its namespace from then on.
-pub(crate) fn build(at: At, inner: &Inner) -> Result<(Router, Inner), RouterError> {
-    match at {
-        At::NewFor(container) => make(container.as_fd(), inner),
+/// A router that stands.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) router: Router,
+    /// Its addresses, as far as this machine has them.
+    pub(crate) inner: Inner,
+    pub(crate) standing: Standing,
+}
+
+/// Makes a router, or opens one, in the way that was asked for, or else in the best that there is. The calling thread is in its
+/// namespace from then on.
+pub(crate) fn build(at: At, inner: &Inner, asked: Option<Rung>) -> Result<Built, RouterError> {
+    let ((router, inner), standing) = match at {
+        At::NewFor(container) => rung::climb(asked, |rung| match rung {
+            Rung::Tproxy => make(container.as_fd(), inner),
+        })?,
         At::There(namespace) => {
+            // As it was made.
+            let rung = asked.ok_or(RouterError::NoRung)?;
             enter(namespace.as_fd())?;
-            Ok((Router::open(namespace, inner)?, *inner))
+            let router = match rung {
+                Rung::Tproxy => Router::open(namespace, inner)?,
+            };
+            ((router, *inner), Standing { rung, missed: Vec::new() })
         }
-    }
+    };
+    Ok(Built { router, inner, standing })
 }
 
 fn make(container: BorrowedFd<'_>, inner: &Inner) -> Result<(Router, Inner), RouterError> {

@@ -14,6 +14,7 @@ use ctr_net::dns::names::Called;
 use ctr_net::dns::resolv_conf::ResolvConf;
 pub use ctr_net::netd::serve;
 use ctr_net::policy::{HostAccess, HostAccessError, Options};
+pub use ctr_net::rung::{Missed, Rung, Standing};
 use ctr_sys::monitor::COUNT_NAME;
 use ctr_sys::userns::move_into_new_network;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,9 @@ pub struct UserNetwork {
     pub host_access: HostAccess,
     /// Whether the addresses where clouds hand out credentials are reached.
     pub metadata: bool,
+    /// In which way it is served; the best that holds, where nobody says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Rung>,
     /// What the container is called beside its own names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
@@ -134,6 +138,7 @@ impl UserNetwork {
             v6: true,
             host_access: HostAccess::None,
             metadata: false,
+            mode: None,
             aliases: Vec::new(),
         }
     }
@@ -162,6 +167,7 @@ impl UserNetwork {
                 self.host_access = words.parse()?;
             }
             ("bridge", "alias") if !value.is_empty() => self.aliases.push(value.to_owned()),
+            ("user", "mode") => self.mode = Some(Rung::named(value).ok_or_else(unknown)?),
             ("user", "metadata") => self.metadata = yes("metadata=true, metadata=false")?,
             _ => return Err(unknown()),
         }
@@ -175,7 +181,7 @@ impl UserNetwork {
     pub fn settings(&self, called: Called, resolvers: ResolvConf) -> Result<Settings, AddressError> {
         let options =
             Options { host_access: self.host_access.clone(), metadata: self.metadata, ..Options::default() };
-        Ok(Settings { inner: self.try_inner()?, options, called, resolvers })
+        Ok(Settings { inner: self.try_inner()?, options, called, resolvers, rung: self.mode })
     }
 
     fn try_inner(&self) -> Result<Inner, AddressError> {
@@ -212,11 +218,12 @@ fn count() -> &'static OsStr {
     OsStr::from_bytes(COUNT_NAME.to_bytes())
 }
 
-/// Makes a network, to see whether one can be made here: for this process, which is in a network namespace of its own from then on.
+/// Makes a network, to see whether one can be made here, and in which way: for this process, which is in a network namespace of its own
+/// from then on.
 ///
 /// # Errors
 /// It cannot.
-pub fn trial() -> Result<(), ControlError> {
+pub fn trial() -> Result<Standing, ControlError> {
     let netd = Netd::spawn(VERB)?;
     move_into_new_network().map_err(ControlError::Talk)?;
     let namespace = std::fs::File::open("/proc/self/ns/net").map_err(ControlError::Start)?;
@@ -225,8 +232,9 @@ pub fn trial() -> Result<(), ControlError> {
         options: Options::default(),
         resolvers: ResolvConf::default(),
         called: Called::default(),
+        rung: None,
     };
-    netd.serve(&settings, namespace.as_fd()).map(drop)
+    netd.serve(&settings, namespace.as_fd()).map(|(_, standing)| standing)
 }
 
 #[cfg(test)]
@@ -258,6 +266,7 @@ mod tests {
         }
         let ports = user("user,host-access=loopback:80,8000-8010,443,ipv6=false");
         assert_eq!((ports.host_access, ports.v6), ("loopback:80,8000-8010,443".parse().unwrap(), false));
+        assert_eq!(user("user,mode=tproxy").mode, Some(Rung::Tproxy));
         let other = user("user,cidr=10.9.0.0/16,metadata=true");
         assert_eq!((other.inner().v4.gateway, other.metadata), ("10.9.0.1".parse().unwrap(), true));
     }
@@ -291,6 +300,8 @@ mod tests {
             ("none,x", "--network none,x is not supported yet"),
             ("user:ipv6=false", "--network user:ipv6=false is not supported yet"),
             ("user,pcap=x", "--network user: option \"pcap=x\" is not supported yet"),
+            ("user,mode=tun", "--network user: option \"mode=tun\" is not supported yet"),
+            ("user,mode=", "--network user: option \"mode=\" is not supported yet"),
             ("pasta:--map-gw", "--network pasta: option \"--map-gw\" is not supported yet"),
             ("slirp4netns:mtu=1500", "--network slirp4netns: option \"mtu=1500\" is not supported yet"),
             ("user,80", "--network user: option \"80\" is not supported yet"),

@@ -17,6 +17,7 @@ use ctr_userns::map::IdMaps;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::network::Standing;
 use crate::request::LogRequest;
 use crate::resolver::ResolverRequest;
 use crate::ulimit::Ulimit;
@@ -274,6 +275,9 @@ pub struct State {
     /// Its command is not running yet: `init` made everything else.
     #[serde(default)]
     pub waiting: bool,
+    /// In which way its network is served, if it has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
 }
 
 /// How the last start of a container ended, as its monitor wrote it down.

@@ -67,6 +67,7 @@ use start::Started;
 
 use crate::containers::Containers;
 use crate::happened::Who;
+use crate::network::Standing;
 use crate::ports::{self, When};
 use crate::request::{Request, Source};
 use crate::subscriptions::{self, Subscription};
@@ -110,6 +111,8 @@ pub enum Note {
     NotCopied(PathBuf, String),
     /// The process that serves the network has ended, and another one serves.
     Network(Death),
+    /// The network could not be made in the best way.
+    Standing(Standing),
     /// Ports were to be published of a network that nobody outside reaches.
     NoPorts(String),
     /// `-t` without a terminal to read from.

@@ -36,7 +36,7 @@ pub(super) use flags::DETACH_KEYS;
 pub use flags::{CREATE, VERB};
 pub(super) use request::preserved;
 
-use super::begin;
+use super::{begin, standing};
 use asked::Asked;
 
 use crate::error;
@@ -329,6 +329,7 @@ pub(super) fn tell(ui: &Ui, note: &Note) {
             ui.warn(&format!("Failed to mount subscriptions, skipping {}: {why}", path.display()));
         }
         Note::Network(death) => ui.warn(&death.to_string()),
+        Note::Standing(standing) => ui.warn(&standing::explain(standing)),
         // As podman says it, in a line of its own.
         Note::NoPorts(network) => ui.note(&format!(
             "Port mappings have been discarded because \"{network}\" network namespace mode does not support them"

@@ -34,6 +34,7 @@ fn state(init: Identity) -> State {
         cgroup: None,
         limits: vec![],
         waiting: false,
+        standing: None,
     }
 }
 

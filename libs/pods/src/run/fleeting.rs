@@ -132,7 +132,7 @@ impl Container<'_> {
         note(Note::Running(self.who()));
         root::tidy(self);
         let waited = Waited::alone(started.running.pidfd.as_fd());
-        let Some(Network { netd, succession }) = started.network else {
+        let Some(Network { netd, succession, .. }) = started.network else {
             return Ok(watch.wait(waited, None, None)?);
         };
         let arguments = Netd::arguments(VERB);

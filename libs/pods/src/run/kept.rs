@@ -458,7 +458,7 @@ impl Held {
         let ended = Strings::new(&arguments).ok_or(RunError::Monitor(Errno::INVAL))?;
         let Streams { input, output, .. } = &started.streams;
         let successors = Netd::arguments(VERB);
-        let network = started.network.as_ref().map(|Network { netd, succession }| {
+        let network = started.network.as_ref().map(|Network { netd, succession, .. }| {
             network::described(netd.control.as_fd(), netd.process.as_fd(), succession, &successors)
         });
         let network = network.transpose()?;

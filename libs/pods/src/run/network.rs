@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::{Note, RunError};
-use crate::network::{UserNetwork, VERB};
+use crate::network::{Standing, UserNetwork, VERB};
 use crate::supervise::{Aside, now};
 
 /// A network that is served for as long as this is there.
@@ -28,6 +28,8 @@ pub(super) struct Network {
     /// What the next one is told. The router's namespace is in it: that outlives the process with us, and the container's
     /// interface with it.
     pub(super) succession: Succession,
+    /// In which way.
+    pub(super) standing: Standing,
 }
 
 /// The host's `resolv.conf`, read once, and only if somebody wants to know.
@@ -73,9 +75,9 @@ impl Arriving {
             .asked
             .settings(self.called, ResolvConf::parse(resolvers.text()))
             .map_err(|error| ControlError::Failed(error.to_string()))?;
-        let mut succession = self.netd.serve(&settings, namespace.as_fd())?;
+        let (mut succession, standing) = self.netd.serve(&settings, namespace.as_fd())?;
         self.netd.publish(ports, &mut succession)?;
-        Ok(Network { netd: self.netd, succession })
+        Ok(Network { netd: self.netd, succession, standing })
     }
 }
 

@@ -192,6 +192,16 @@ impl<'a> Start<'a> {
         }
         let mounts = self.open(&spec, main.given(), (a, root, who), note)?;
         let mounts: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();
+        let network = match self.network.take() {
+            Some(arriving) => {
+                Some(arriving.arrive(&mut self.begun, container.sockets, &self.given.resolvers)?)
+            }
+            None => None,
+        };
+        let standing = network.as_ref().map(|network| &network.standing);
+        if let Some(standing) = standing.filter(|standing| !standing.missed.is_empty()) {
+            note(Note::Standing(standing.clone()));
+        }
         // Before the command runs: what it says or does may be the sign for somebody to look for it.
         if let Some(pid) = self.begun.pid() {
             let pid = pid.as_raw_nonzero().get().cast_unsigned();
@@ -208,14 +218,9 @@ impl<'a> Start<'a> {
                 cgroup: self.group.as_ref().map(|group| group.path.clone()),
                 limits: self.given.limits.clone(),
                 waiting: container.waits,
+                standing: standing.cloned(),
             })?;
         }
-        let network = match self.network.take() {
-            Some(arriving) => {
-                Some(arriving.arrive(&mut self.begun, container.sockets, &self.given.resolvers)?)
-            }
-            None => None,
-        };
         let running =
             self.begun.finish(&main, root.as_fd(), &mounts).map_err(|error| told(error, &spec, container))?;
         for notice in &running.notices {

@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ctr_pods::network;
+use ctr_pods::network::{self, Standing};
 use ctr_userns::level_a::{self, Wanted};
 use ctr_userns::ranges::{self, Facts, Files};
 use ctr_userns::remedy::{Remedy, Surroundings};
@@ -20,6 +20,7 @@ use rustix::mount::{
 use serde::{Deserialize, Serialize};
 
 use super::check::Check;
+use crate::cmd::standing;
 
 /// The hidden verb.
 pub(crate) const VERB: &str = "__trial";
@@ -33,8 +34,8 @@ pub(crate) struct Outcome {
     pub(crate) remedy: Option<Remedy>,
     /// Why an overlay could not be mounted; not known where A could not be entered.
     pub(crate) overlay: Option<String>,
-    /// Why a network could not be made; not known where A could not be entered.
-    pub(crate) network: Option<String>,
+    /// How a network could be made, or why not; not known where A could not be entered.
+    pub(crate) network: Option<Result<Standing, String>>,
 }
 
 impl Outcome {
@@ -57,7 +58,7 @@ pub(crate) fn run(directory: &Path, facts: &Facts) -> Outcome {
     match level_a::enter(&Wanted::new(&registry, &source).with_own_mounts(), &mut |_waiting| {}) {
         Ok(_a) => Outcome {
             overlay: overlay(directory).err().map(|err| ctr_cli::report::chain(&err)),
-            network: network::trial().err().map(|err| ctr_cli::report::chain(&err)),
+            network: Some(network::trial().map_err(|err| ctr_cli::report::chain(&err))),
             ..Outcome::default()
         },
         Err(err) => {
@@ -132,16 +133,25 @@ pub(crate) fn checks(outcome: io::Result<Outcome>) -> Vec<Check> {
             Check::degraded("overlay", format!("cannot be mounted: {why}"), cost).mended_by(module)
         }
     };
-    let network = match outcome.network {
-        None => Check::good("network", "a container can have one of its own"),
-        Some(why) => {
+    let network = outcome.network.map(network_check);
+    [namespaces, overlay].into_iter().chain(network).collect()
+}
+
+fn network_check(outcome: Result<Standing, String>) -> Check {
+    match outcome {
+        Ok(found) if found.missed.is_empty() => {
+            Check::good("network", format!("a container can have one of its own, in mode {}", found.rung))
+        }
+        Ok(found) => {
+            let said = format!("made in mode {} only: {}", found.rung, standing::why(&found));
+            Check::degraded("network", said, found.rung.cost()).mended_by(Some(Remedy::root(standing::MEND)))
+        }
+        Err(why) => {
             let cost = "containers run with --network none, host or container:NAME only";
-            let modules = ["sh", "-c", "modprobe -a veth nf_tables nft_tproxy"];
             let is_module =
                 ["ENOENT", "ENODEV", "EOPNOTSUPP", "EPROTONOSUPPORT"].iter().any(|name| why.contains(name));
-            let module = is_module.then(|| Remedy::root(modules));
+            let module = is_module.then(|| Remedy::root(standing::MEND));
             Check::degraded("network", format!("cannot be made: {why}"), cost).mended_by(module)
         }
-    };
-    vec![namespaces, overlay, network]
+    }
 }

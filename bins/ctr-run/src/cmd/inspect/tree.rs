@@ -18,6 +18,7 @@ use ctr_runtime::caps::{self, CapSet};
 use ctr_userns::map::IdMap;
 
 use crate::cmd::size::Size;
+use crate::cmd::standing;
 use crate::place::Place;
 
 /// All of it.
@@ -185,6 +186,9 @@ fn mounts(mounts: &[MountRecord]) -> Value {
 
 fn network(of: &Container) -> Struct {
     let record = &of.record;
+    let found = of.state.as_ref().and_then(|state| state.standing.as_ref());
+    let mode = found.map(|it| it.rung.word()).unwrap_or_default();
+    let reason = found.map(standing::why).unwrap_or_default();
     let mut settings = Struct::new("define.InspectNetworkSettings");
     for name in ["EndpointID", "Gateway", "IPAddress"] {
         settings = settings.field(name, "");
@@ -201,7 +205,10 @@ fn network(of: &Container) -> Struct {
         .field("Ports", ports(record))
         .field("SandboxKey", sandbox(of))
         .field("Networks", networks(&record.host.network))
-        // How many of those that served it have ended, so that another one came: podman has nothing like it.
+        // In which way it is served, and why in no better one: podman has nothing like it, nor the next.
+        .optional("Mode", "Mode", mode)
+        .optional("ModeReason", "ModeReason", reason)
+        // How many of those that served it have ended, so that another one came.
         .optional("Ended", "Ended", i64::try_from(network::ended(of)).unwrap_or(i64::MAX))
 }
 
