@@ -24,6 +24,7 @@ mod leave;
 mod lifecycle;
 mod list;
 mod logs;
+mod looking;
 mod machine;
 mod mount;
 mod mounts;

@@ -68,7 +68,7 @@ fn has_no_zombie(supervisor: Pid) {
     );
 }
 
-fn supervisor(env: &Env) -> Pid {
+pub(crate) fn supervisor(env: &Env) -> Pid {
     supervisor_of(env, "c")
 }
 
@@ -82,7 +82,7 @@ fn ended(env: &Env) -> String {
 }
 
 /// A connection that was accepted and carries bytes both ways.
-fn held(listener: &TcpListener) -> TcpStream {
+pub(crate) fn held(listener: &TcpListener) -> TcpStream {
     let (mut peer, _) = accept(listener);
     let mut byte = [0];
     peer.write_all(b"x").and_then(|()| peer.read_exact(&mut byte)).expect("an echo");
@@ -95,7 +95,7 @@ fn was_reset(mut peer: TcpStream) {
     assert_eq!(ended, Err(ErrorKind::ConnectionReset));
 }
 
-fn probe() -> String {
+pub(crate) fn probe() -> String {
     format!("-v={}:/probe:ro", programs().join("net-probe").display())
 }
 

@@ -9,6 +9,7 @@
 //! R the host's resolv.conf, if so ──────────────▶  asks those it names from now on
 //! P where they lead, sockets     ──────────────▶  serves published ports
 //! W where one is bound           ──────────────▶  serves that no longer
+//! C a socket                     ──────────────▶  says there what it has counted
 //! closes                        ──────────────▶  ends
 //! ```
 //! One packet each (SOCK_SEQPACKET): what is ordered begins with a byte that says what it is, and has what it needs of descriptors
@@ -70,6 +71,7 @@ enum Answer {
 mod tag {
     pub(super) const BEGIN: u8 = b'B';
     pub(super) const SUCCEED: u8 = b'S';
+    pub(super) use ctr_sys::monitor::COUNT;
     pub(super) use ctr_sys::monitor::RESOLVERS;
     pub(super) use ctr_sys::monitor::ports::{PUBLISH, WITHDRAW};
 }
@@ -87,6 +89,8 @@ pub(crate) enum Order {
     Publish(Vec<(Leads, OwnedFd)>),
     /// Serve one no longer.
     Withdraw(Place),
+    /// Say what was counted.
+    Count(OwnedFd),
 }
 
 impl Order {
@@ -108,6 +112,7 @@ impl Order {
                 )
             }
             tag::WITHDRAW => Self::Withdraw(Place::of(body).ok_or(Errno::BADMSG)?),
+            tag::COUNT => Self::Count(only(beside)?),
             _ => return Err(Errno::BADMSG),
         })
     }
@@ -340,6 +345,7 @@ mod tests {
         let Ok(Some(Order::Publish(ports))) = told(tag::PUBLISH, &body, 2) else { panic!("not published") };
         assert_eq!(ports.iter().map(|(leads, _)| *leads).collect::<Vec<_>>(), [web, names]);
         assert!(matches!(told(tag::BEGIN, &settings, 1), Ok(Some(Order::Begin { .. }))));
+        assert!(matches!(told(tag::COUNT, b"", 1), Ok(Some(Order::Count(_)))));
         assert!(matches!(told(tag::SUCCEED, &settings, 1), Ok(Some(Order::Succeed { .. }))));
         for (tag, body, beside) in [
             (tag::RESOLVERS, &b""[..], 2),
@@ -350,6 +356,7 @@ mod tests {
             (tag::PUBLISH, b"\x50\0", 1),
             (tag::PUBLISH, b"\x50\0\x02", 1),
             (tag::WITHDRAW, b"{}", 0),
+            (tag::COUNT, b"", 0),
             (b'x', b"", 0),
         ] {
             let told = told(tag, body, beside);

@@ -12,6 +12,7 @@
 
 pub mod address;
 pub mod control;
+pub mod counters;
 pub mod dns;
 pub mod netd;
 mod netlink;

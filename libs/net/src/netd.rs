@@ -14,6 +14,7 @@
 //! trust a frame: the tap sees them before the kernel has checked anything. What is read is read by [`crate::wire`], and what may
 //! become a flow is decided by [`crate::policy`], both without a socket in sight.
 
+mod counters;
 mod echo;
 mod following;
 mod host;
@@ -51,6 +52,7 @@ use self::timers::{Due, Timers};
 use self::udp::Datagrams;
 use crate::address::Inner;
 use crate::control::{self, Order};
+use crate::counters::{Counters, Limit};
 use crate::dns::names::Names;
 use crate::policy::Policy;
 use crate::router::{self, At, Built, Doing, Ports, Router, RouterError};
@@ -176,6 +178,7 @@ struct Netd {
     echoes: Echoes,
     questions: Questions,
     published: Published,
+    counters: Counters,
     /// What the limit of descriptors allows.
     most_flows: usize,
     /// When this turn began.
@@ -259,6 +262,7 @@ impl Netd {
                 Instant::now(),
             ),
             published: Published::default(),
+            counters: Counters::default(),
             most_flows: most_flows(),
             now: Instant::now(),
         };
@@ -379,6 +383,7 @@ impl Netd {
     /// There is no descriptor for one more connection: they wait in the kernel, where they were accepted.
     fn stop_accepting(&mut self) {
         self.streams.is_full = true;
+        self.counters.hits(Limit::Descriptors);
         for ports in &self.router.ports {
             // What is not watched is not forgotten.
             epoll::delete(&self.epoll, &ports.streams).ok();
@@ -430,6 +435,7 @@ impl Netd {
                 }
             }
             Order::Withdraw(place) => self.withdraw(place),
+            Order::Count(to) => self.tell_counters(&to),
             // There is one beginning.
             Order::Begin { .. } | Order::Succeed { .. } => return Err(Errno::BADMSG),
         }

@@ -54,7 +54,9 @@ pub enum Verdict {
 }
 
 /// Why there is no flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, thiserror::Error,
+)]
 pub enum Why {
     /// Its two addresses are of two families.
     #[error("addresses of two families")]

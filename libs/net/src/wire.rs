@@ -15,6 +15,8 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 pub mod checksum;
 pub mod icmp;
 pub mod ip;
@@ -26,7 +28,9 @@ pub use tcp::{Syn, with_checksums};
 pub use udp::Datagram;
 
 /// Why a frame is not for us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, thiserror::Error,
+)]
 pub enum Refused {
     /// It ends before its headers do.
     #[error("too short")]

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::containers::Container;
 use crate::namespaces::{Mode, ModeError, of_container};
 
+pub mod counters;
 mod pasta;
 
 /// The verb of the process that serves a network: it calls [`serve`].

@@ -133,6 +133,12 @@ impl Resolver {
         self.conf = conf;
     }
 
+    /// How many questions others are asked.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Somebody asks.
     pub fn query(&mut self, client: Client, bytes: &[u8], now: Duration, chance: Chance<'_>) -> Vec<Action> {
         let told = |bytes: Option<Vec<u8>>| {

@@ -16,6 +16,7 @@ use rustix::net::{SendFlags, SocketFlags, SocketType, connect, ipproto, send, so
 use super::slab::{Key, Slab};
 use super::timers::Due;
 use super::{Netd, Source};
+use crate::counters::{FlowKind, Limit};
 use crate::policy::{Protocol, Verdict};
 use crate::wire::{Echo, Trouble, trouble};
 
@@ -43,6 +44,13 @@ pub(super) struct Echoes {
     by_series: HashMap<Series, Key>,
 }
 
+impl Echoes {
+    /// How many series there are.
+    pub(super) fn len(&self) -> usize {
+        self.asked.len()
+    }
+}
+
 impl Netd {
     /// The tap has a request.
     pub(super) fn ask_for_echo(&mut self, echo: &Echo<'_>, frame: &[u8]) {
@@ -58,7 +66,7 @@ impl Netd {
         };
         let key = match self.echoes.by_series.get(&series) {
             Some(key) => *key,
-            None if self.echoes.asked.len() >= MOST => return,
+            None if self.echoes.asked.len() >= MOST => return self.counters.hits(Limit::Echoes),
             None => match self.begin_series(series, to) {
                 Ok(key) => key,
                 Err(errno) => return self.tell_of_echo(echo, frame, trouble_of(errno)),
@@ -91,6 +99,7 @@ impl Netd {
             return Err(errno);
         }
         self.echoes.by_series.insert(series, key);
+        self.counters.begins(FlowKind::Echo, false);
         self.timers.set(self.now, PATIENCE, Due::Echo(key));
         Ok(key)
     }

@@ -36,7 +36,11 @@ impl Netd {
             self.policy.set_host(HostAddresses { v4, v6 });
             self.host_found = Some(self.now);
         }
-        self.policy.decide(protocol, source, destination)
+        let verdict = self.policy.decide(protocol, source, destination);
+        if let Verdict::Reject(why) | Verdict::Drop(why) = verdict {
+            self.counters.refuses(why);
+        }
+        verdict
     }
 
     fn is_host_stale(&self) -> bool {

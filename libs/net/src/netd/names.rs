@@ -22,6 +22,7 @@ use super::following::Following;
 use super::slab::{Key, Slab};
 use super::timers::Due;
 use super::{Netd, Source, plain};
+use crate::counters::{FlowKind, Limit};
 use crate::dns::names::Names;
 use crate::dns::resolv_conf::{ResolvConf, Server};
 use crate::dns::resolver::{Action, Client, Over, PORT, Resolver};
@@ -122,6 +123,7 @@ impl Netd {
 
     /// Somebody asks, and it is known who else is to be asked.
     pub(super) fn query(&mut self, client: Client, bytes: &[u8]) {
+        self.counters.begins(FlowKind::Name, false);
         let now = self.since_start();
         let actions = self.questions.resolver.query(client, bytes, now, &mut chance);
         self.act(actions);
@@ -226,7 +228,7 @@ impl Netd {
         let Ok((socket, Some(peer))) = acceptfrom_with(&ports.long_questions, flags) else { return };
         let Ok(address) = SocketAddr::try_from(peer) else { return };
         if self.questions.askers.len() >= ASKERS {
-            return;
+            return self.counters.hits(Limit::Askers);
         }
         let stream = Stream::new(QUESTION, self.since_start());
         let address = plain(address);

@@ -14,6 +14,7 @@ use rustix::net::getsockname;
 
 use super::slab::{Key, Slab};
 use super::{Netd, Source};
+use crate::counters::Limit;
 use crate::publish::{Leads, Place, Transport};
 
 /// How many connections of one port may be on their way: more of them wait where they came.
@@ -112,6 +113,7 @@ impl Netd {
         *is_crowded = *arriving >= ARRIVING;
         if *is_crowded {
             epoll::delete(&self.epoll, listener).ok();
+            self.counters.hits(Limit::Arriving);
         }
         *is_crowded
     }

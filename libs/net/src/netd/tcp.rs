@@ -34,6 +34,7 @@ use super::pump::{End, Open, Pumped, Ready};
 use super::slab::{Key, Slab};
 use super::timers::Due;
 use super::{Netd, Source, plain};
+use crate::counters::{FlowKind, Limit};
 use crate::policy::{Protocol, Verdict};
 use crate::wire::{Syn, Trouble, trouble, with_checksums};
 
@@ -103,6 +104,11 @@ impl Streams {
         }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.flows.len()
+    }
+
     /// Nothing is left to be moved.
     pub(super) fn are_over(&self) -> bool {
         self.flows.len() == 0
@@ -141,7 +147,10 @@ impl Answer {
 impl Netd {
     /// The tap has a first packet.
     pub(super) fn begin_stream(&mut self, frame: &[u8], checksum_ready: bool) {
-        let Ok(syn) = Syn::parse(frame, checksum_ready) else { return };
+        let syn = match Syn::parse(frame, checksum_ready) {
+            Ok(syn) => syn,
+            Err(refused) => return self.counters.passes_over(refused),
+        };
         let pair = (plain(syn.source), plain(syn.destination));
         if let Some(key) = self.streams.known.get(&pair).copied() {
             match self.streams.flows.get(key).map(|flow| &flow.state) {
@@ -160,7 +169,7 @@ impl Netd {
         };
         if self.streams.on_their_way >= CONNECTING || self.streams.flows.len() >= self.most_flows {
             // Its clock brings it back.
-            return;
+            return self.counters.hits(Limit::Connecting);
         }
         match connecting(to) {
             Ok(outer) => self.wait_for_host(pair, outer, frame),
@@ -172,6 +181,7 @@ impl Netd {
         let held = Held { outer, told: Ready::default(), first: frame.into(), is_entering: false };
         let key = self.streams.flows.insert(Flow { pair, state: State::Held(held) });
         self.streams.known.insert(pair, key);
+        self.counters.begins(FlowKind::Tcp, false);
         self.streams.on_their_way += 1;
         let watched = match self.streams.flows.get(key).map(|flow| &flow.state) {
             Some(State::Held(held)) => self.watch_edges(held.outer.as_fd(), Source::Stream(End::Outer, key)),

@@ -33,6 +33,7 @@ use super::slab::{Key, Slab};
 use super::tcp::Pair;
 use super::timers::Due;
 use super::{Netd, Source, plain};
+use crate::counters::{FlowKind, Limit};
 use crate::policy::{Protocol, Verdict};
 use crate::router::RESOLVER;
 use crate::wire::{Datagram, Trouble, trouble};
@@ -136,6 +137,11 @@ impl Default for Datagrams {
 }
 
 impl Datagrams {
+    /// How many pairs there are.
+    pub(super) fn len(&self) -> usize {
+        self.nears.len()
+    }
+
     /// Somebody of a pair has said something: the container, or who is outside.
     fn spoke(&mut self, key: Key, is_container: bool, now: Instant) {
         let Some(near) = self.nears.get_mut(key) else { return };
@@ -206,6 +212,7 @@ impl Netd {
     /// Makes a pair that goes out by a host's side.
     fn pair(&mut self, pair: Pair, far: Key, to: SocketAddr, begun: Begun) -> Result<Option<Key>, Errno> {
         if self.datagrams.nears.len() >= MOST {
+            self.counters.hits(Limit::Datagrams);
             self.leave_far(far);
             return Ok(None);
         }
@@ -232,6 +239,7 @@ impl Netd {
             self.drop_pair(key);
             return Err(errno);
         }
+        self.counters.begins(FlowKind::Udp, begun != Begun::Inside);
         self.timers.set(self.now, ONE_WAY, Due::Datagrams(key));
         Ok(Some(key))
     }
@@ -395,6 +403,7 @@ impl Netd {
             return None;
         }
         if self.datagrams.from_outside >= MOST_FROM_OUTSIDE {
+            self.counters.hits(Limit::DatagramsFromOutside);
             let (_, longest) = *self.datagrams.waiting.first()?;
             self.drop_pair(longest);
         }

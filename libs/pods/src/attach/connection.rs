@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use ctr_net::counters::Counters;
 use ctr_net::publish::Place;
 use ctr_net::publish::bind::Bound;
 use ctr_sys::monitor::{self, MESSAGE, MOST_ADDED, kind, wants};
@@ -17,6 +18,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// How long a monitor may take to answer: it has nothing to do that takes longer, unless somebody stopped it.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// How long who serves the network may take to say what it has counted.
+const COUNTING: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +84,15 @@ impl Connection {
     /// # Errors
     /// If nobody listens, or does not believe us.
     pub fn open(folder: &Path, wants: Wants) -> Result<Self, ConnectError> {
+        Self::open_within(folder, wants, &PATIENCE)
+    }
+
+    /// The same with less patience for a monitor that was stopped.
+    pub(crate) fn open_within(
+        folder: &Path,
+        wants: Wants,
+        patience: &Timespec,
+    ) -> Result<Self, ConnectError> {
         let socket = connect(folder)?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let namespace = openat(CWD, "/proc/self/ns/user", flags, Mode::empty())
@@ -90,7 +103,7 @@ impl Connection {
             Err(Errno::PIPE | Errno::CONNRESET) => {}
             Err(errno) => return Err(failed("talk to the container's monitor")(errno)),
         }
-        await_answer(socket.as_fd())?;
+        await_answer(socket.as_fd(), patience)?;
         Ok(Self { socket })
     }
 
@@ -139,6 +152,26 @@ impl Connection {
     pub(crate) fn withdraw(&self, place: Place) -> Result<Result<(), Errno>, ConnectError> {
         self.tell(&[&[kind::WITHDRAW], &place.to_bytes()[..]].concat(), &[])?;
         self.hear_outcome(kind::WITHDRAW, &PATIENCE)
+    }
+
+    /// Asks whoever serves the network what it has counted; nothing if nobody does at the moment.
+    pub(crate) fn counters(&self) -> Result<Option<Counters>, ConnectError> {
+        let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+        let (ours, theirs) = pair.map_err(failed("make a pair of sockets"))?;
+        self.tell(&[kind::COUNT], &[theirs.as_fd()])?;
+        let told = self.hear_outcome(kind::COUNT, &COUNTING)?;
+        // Who serves has the only other one: its end is the end of our patience.
+        drop(theirs);
+        if told.is_err() {
+            return Ok(None);
+        }
+        await_message(ours.as_fd(), &COUNTING)?;
+        let mut answer = vec![0; MESSAGE];
+        match recv(&ours, answer.as_mut_slice(), RecvFlags::DONTWAIT) {
+            Ok((length, _)) => Ok(answer.get(..length).and_then(|text| serde_json::from_slice(text).ok())),
+            Err(Errno::CONNRESET) => Ok(None),
+            Err(errno) => Err(failed("hear what was counted")(errno)),
+        }
     }
 
     fn tell(&self, words: &[u8], beside: &[BorrowedFd<'_>]) -> Result<(), ConnectError> {
@@ -234,8 +267,8 @@ fn introduce(socket: BorrowedFd<'_>, namespace: BorrowedFd<'_>, wants: Wants) ->
 }
 
 /// Waits until the monitor has made up its mind.
-fn await_answer(socket: BorrowedFd<'_>) -> Result<(), ConnectError> {
-    await_message(socket, &PATIENCE)?;
+fn await_answer(socket: BorrowedFd<'_>, patience: &Timespec) -> Result<(), ConnectError> {
+    await_message(socket, patience)?;
     let mut first = [0; 1];
     let answer = match recv(socket, &mut first, RecvFlags::empty()) {
         // It hung up before it read what we said. The kernel tells that once, and first.

@@ -37,7 +37,7 @@ mod task;
 pub use launch::{Environment, become_ended, become_monitor, inherited_lock};
 pub use proof::{user_namespace, user_of_peer};
 pub use script::{Message, Script};
-pub use serving::{ASKS, Beside, COUNT_NAME, Death, Forget, MOST_ADDED, RESOLVERS, Serving};
+pub use serving::{ASKS, Beside, COUNT, COUNT_NAME, Death, Forget, MOST_ADDED, RESOLVERS, Serving};
 pub use socket::{connect, listen};
 pub use task::{FileId, Log, Network, Output, Task};
 
@@ -84,6 +84,9 @@ pub mod kind {
     pub const PUBLISH: u8 = super::ports::PUBLISH;
     /// To the monitor, and back, in the same way: one port less.
     pub const WITHDRAW: u8 = super::ports::WITHDRAW;
+    /// To the monitor: have whoever serves the network say what it has counted, to the socket beside it. To the client that said
+    /// it: an errno, as for `START`, whether that was passed on.
+    pub const COUNT: u8 = super::COUNT;
     /// To a client: what the container wrote to standard output or to its terminal.
     pub const OUTPUT: u8 = b'O';
     /// To a client: what the container wrote to standard error.

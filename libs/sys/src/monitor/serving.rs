@@ -43,6 +43,8 @@ pub const COUNT_NAME: &core::ffi::CStr = c"network.ended";
 pub const ASKS: u8 = b'?';
 /// What it is told then; the file goes with it, if it is.
 pub const RESOLVERS: u8 = b'R';
+/// It is to say what it has counted, to the socket beside this.
+pub const COUNT: u8 = b'C';
 
 /// The descriptors of a script, in their order.
 pub trait Beside {
@@ -253,6 +255,15 @@ impl<'a, B: Beside> Serving<'a, B> {
             *place = Some(Added { socket, leads: *leads });
         }
         Ok(())
+    }
+
+    /// Has it say what it has counted to a socket.
+    ///
+    /// # Errors
+    /// ESRCH if there is none at the moment, EAGAIN if it does not listen.
+    pub fn count(&self, to: BorrowedFd<'_>) -> Result<()> {
+        let netd = self.netd.as_ref().ok_or(Errno::SRCH)?;
+        send(netd.control.as_fd(), &[COUNT], &[to], SendFlags::DONTWAIT)
     }
 
     fn next(&self, program: BorrowedFd<'_>) -> Result<Netd> {

@@ -122,6 +122,27 @@ pub fn tap(interface: u32, program: &[Instruction]) -> Result<OwnedFd> {
     Ok(socket)
 }
 
+/// How many frames a socket that hears them had no room for, since this was asked the last time.
+///
+/// # Errors
+/// It is no such socket.
+pub fn missed_frames(socket: BorrowedFd<'_>) -> Result<u32> {
+    // `struct tpacket_stats`: all of them, and those that were missed.
+    let mut counted = [0_u32; 2];
+    let mut length = length_of(&counted)?;
+    // SAFETY: the kernel writes at most `length` bytes, the size of the array, at its address, and how many there.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            counted.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    checked(done).map(|()| counted[1])
+}
+
 /// A socket that sends frames as they are by an interface, and hears none.
 ///
 /// # Errors

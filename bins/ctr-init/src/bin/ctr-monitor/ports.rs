@@ -1,4 +1,4 @@
-//! Published ports that clients add and take away while the container runs.
+//! What clients want of the network while the container runs: ports added and taken away, and to hear what was counted.
 
 use ctr_sys::monitor::ports::{LEADS, PLACE};
 use ctr_sys::monitor::{MOST_ADDED, Serving, kind};
@@ -10,11 +10,11 @@ use rustix::net::{RecvFlags, recv};
 use crate::client::{Client, Gone};
 use crate::network::Inherited;
 
-/// Does what a client wants done about ports, if that is what it says next; whether it was.
+/// Does what a client wants done about the network, if that is what it says next; whether it was.
 pub(crate) fn take(client: &Client, network: Option<&mut Serving<'_, Inherited>>) -> Result<bool, Gone> {
     let mut first = [0];
     match recv(&client.socket, &mut first, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-        Ok((1.., _)) if matches!(first[0], kind::PUBLISH | kind::WITHDRAW) => {}
+        Ok((1.., _)) if matches!(first[0], kind::PUBLISH | kind::WITHDRAW | kind::COUNT) => {}
         // Whatever it is, others hear it.
         _ => return Ok(false),
     }
@@ -62,6 +62,10 @@ impl Order {
             Some((&kind::WITHDRAW, place)) => {
                 let place: &[u8; PLACE] = place.try_into().map_err(|_length| Errno::INVAL)?;
                 network.withdraw(place)
+            }
+            Some((&kind::COUNT, [])) => {
+                let to = self.sockets.first().and_then(Option::as_ref).ok_or(Errno::INVAL)?;
+                network.count(to.as_fd())
             }
             _ => Err(Errno::INVAL),
         }

@@ -9,6 +9,7 @@ use ctr_cli::template::{Struct, Time, Type, Value};
 use ctr_pods::containers::Container;
 use ctr_pods::exec::session;
 use ctr_pods::network;
+use ctr_pods::network::counters::{self, Carried, Direction, Interface};
 use ctr_pods::ports::publish::{self, Bound};
 use ctr_pods::record::{HostRecord, MountRecord, Record};
 use ctr_pods::status::{Exit, Status};
@@ -194,7 +195,7 @@ fn network(of: &Container) -> Struct {
         settings = settings.field(name, "");
     }
     settings = settings.field("IPPrefixLen", 0).field("IPv6Gateway", "").field("GlobalIPv6Address", "");
-    settings
+    settings = settings
         .field("GlobalIPv6PrefixLen", 0)
         .field("MacAddress", "")
         .field("Bridge", "")
@@ -209,7 +210,44 @@ fn network(of: &Container) -> Struct {
         .optional("Mode", "Mode", mode)
         .optional("ModeReason", "ModeReason", reason)
         // How many of those that served it have ended, so that another one came.
-        .optional("Ended", "Ended", i64::try_from(network::ended(of)).unwrap_or(i64::MAX))
+        .optional("Ended", "Ended", i64::try_from(network::ended(of)).unwrap_or(i64::MAX));
+    // What nobody can say now is left out.
+    match counters::carried(of) {
+        Ok(Some(carried)) => settings.field("Counters", counted(&carried)),
+        Ok(None) | Err(_) => settings,
+    }
+}
+
+/// What went through its network, with the names that podman's `stats` has for an interface's part of it.
+fn counted(carried: &Carried) -> Struct {
+    let mut whole = Struct::new("ctr.NetworkCounters").field(
+        "Interfaces",
+        carried
+            .interfaces
+            .iter()
+            .map(|(name, interface)| (name.clone(), of_interface(interface).into()))
+            .collect::<BTreeMap<String, Value>>(),
+    );
+    let counters = carried.counters.as_ref().and_then(|counters| serde_json::to_value(counters).ok());
+    for name in ["Flows", "Refused", "Malformed", "Limits", "Missed"] {
+        if let Some(part) = counters.as_ref().and_then(|counters| counters.get(name)) {
+            whole = whole.field(name, part);
+        }
+    }
+    whole
+}
+
+fn of_interface(Interface { received, sent }: &Interface) -> Struct {
+    let mut whole = Struct::new("define.ContainerNetworkStats");
+    for (names, Direction { bytes, packets, errors, dropped }) in [
+        (["RxBytes", "RxPackets", "RxErrors", "RxDropped"], received),
+        (["TxBytes", "TxPackets", "TxErrors", "TxDropped"], sent),
+    ] {
+        for (name, number) in names.into_iter().zip([bytes, packets, errors, dropped]) {
+            whole = whole.field(name, *number);
+        }
+    }
+    whole
 }
 
 /// Where the container's network namespace is found, of one that runs and has one.

@@ -9,6 +9,7 @@
 //! - `net-probe behave REFUSED FIRST HALF RESETS RESET CLOSED ECHO`: says what each of these peers does to it.
 //! - `net-probe connect ADDRESS`: says how that fails.
 //! - `net-probe tell ADDRESS LENGTH`: connects, says so many bytes, and ends without waiting for anything.
+//! - `net-probe count FOLDER`: what the monitor of a container in this folder says was counted, if it tells us.
 //! - `net-probe ask tcp|udp FROM TO WORD`: what such a server tells.
 //! - `net-probe echo ADDRESS`: sends back what thousands say, over TCP.
 //! - `net-probe deaf ADDRESS`: listens, and never takes a call.
@@ -23,11 +24,19 @@ mod load;
 use std::error::Error;
 use std::io::{Read as _, Write as _, copy};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ctr_sys::monitor::{self, kind};
+use ctr_sys::packet;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
-use rustix::net::{AddressFamily, SendFlags, SocketType, bind, connect, send, socket};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, connect, recv, send, socket,
+    socketpair,
+};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,6 +65,11 @@ fn run() -> Result<(), Box<dyn Error>> {
         ["hold", address] => hold(address),
         ["names", at, answer] => resolve(at.parse()?, answer.parse()?),
         ["tell", address, length] => say_and_end(address, length.parse()?),
+        ["count", folder] => {
+            let told = count(folder).unwrap_or_else(|errno| errno.to_string());
+            std::io::stdout().write_all(told.as_bytes())?;
+            Ok(())
+        }
         ["ask", transport, from, to, word] => {
             let answer = ask(transport, from.parse()?, to.parse()?, word)?;
             std::io::stdout().write_all(answer.as_bytes())?;
@@ -93,6 +107,25 @@ fn send_frames(interface: u32, frames: &[&str]) -> Result<(), Box<dyn Error>> {
 fn say_and_end(address: &str, length: usize) -> Result<(), Box<dyn Error>> {
     TcpStream::connect(address)?.write_all(&vec![b'x'; length])?;
     Ok(())
+}
+
+/// Shows our own user namespace, and asks.
+fn count(folder: &str) -> Result<String, Errno> {
+    let open = |path: &str, flags| openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty());
+    let monitor = monitor::connect(open(folder, OFlags::PATH)?.as_fd())?;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let namespace = open("/proc/self/ns/user", OFlags::RDONLY)?;
+    for (words, beside) in [(&[kind::HELLO, 0][..], &namespace), (&[kind::COUNT], &theirs)] {
+        packet::send(monitor.as_fd(), words, &[beside.as_fd()], SendFlags::empty())?;
+        recv(&monitor, &mut [0; 8], RecvFlags::empty()).and_then(|(heard, _)| {
+            // It hung up, where it does not believe us.
+            if heard > 0 { Ok(()) } else { Err(Errno::ACCESS) }
+        })?;
+    }
+    drop(theirs);
+    let mut told = vec![0; monitor::MESSAGE];
+    let (length, _) = recv(&ours, told.as_mut_slice(), RecvFlags::empty())?;
+    Ok(String::from_utf8_lossy(told.get(..length).unwrap_or_default()).into_owned())
 }
 
 fn hold(address: &str) -> Result<(), Box<dyn Error>> {

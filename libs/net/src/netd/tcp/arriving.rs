@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with, bind, connect, getpeername, sockopt};
 
 use super::{Flow, Netd, State, TURN, settle};
+use crate::counters::FlowKind;
 use crate::netd::pool::Kind;
 use crate::netd::pump::{End, Open, Ready};
 use crate::netd::slab::Key;
@@ -65,6 +66,7 @@ impl Netd {
         let flow = Flow { pair: (callee, seen), state: State::Arriving(arriving) };
         let key = self.streams.flows.insert(flow);
         self.one_arrives(port);
+        self.counters.begins(FlowKind::Tcp, true);
         self.timers.set(self.now, PATIENCE, Due::Stream(key));
         let watched = match self.streams.flows.get(key).map(|flow| &flow.state) {
             Some(State::Arriving(Arriving { outer, inner, .. })) => self

@@ -1,0 +1,36 @@
+//! What is counted is told to whoever was allowed to ask, which the supervisor has found out: it hands over the socket that the
+//! answer goes to. An answer that there is no room for is lost.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use ctr_sys::net::options;
+use rustix::net::{SendFlags, send};
+
+use super::Netd;
+use crate::counters::{Counters, FlowKind};
+
+impl Netd {
+    /// Says what was counted so far.
+    pub(super) fn tell_counters(&mut self, to: &OwnedFd) {
+        // The kernel tells how many it were since it was asked the last time.
+        let missed = options::missed_frames(self.router.tap.as_fd()).unwrap_or_default();
+        self.counters.missed += u64::from(missed);
+        let mut counters = self.counters.clone();
+        for (kind, now) in self.flows() {
+            counters.flows.entry(kind).or_default().now = u64::try_from(now).unwrap_or(u64::MAX);
+        }
+        if let Ok(answer) = serde_json::to_vec::<Counters>(&counters) {
+            send(to, &answer, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).ok();
+        }
+    }
+
+    /// How many flows there are.
+    fn flows(&self) -> [(FlowKind, usize); 4] {
+        [
+            (FlowKind::Tcp, self.streams.len()),
+            (FlowKind::Udp, self.datagrams.len()),
+            (FlowKind::Echo, self.echoes.len()),
+            (FlowKind::Name, self.questions.resolver.pending()),
+        ]
+    }
+}
