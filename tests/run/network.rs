@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use ctr_tests::{Env, needs};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, kill_process};
+
+use crate::network_again::{child, probe, served_by, supervisor_of, until};
 
 /// How long a broken test takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -238,7 +241,7 @@ fn what_a_container_said_last_is_heard_after_its_end() {
     /// More than the host's side has room for, and less than there is room on the whole way.
     const LENGTH: usize = 3 << 20;
     let env = Env::with_busybox();
-    let probe = format!("-v={}:/probe:ro", ctr_tests::env::programs().join("net-probe").display());
+    let probe = probe();
     for flags in [&["--rm"][..], &["--name=kept"]] {
         let (listener, port) = listener(Ipv4Addr::LOCALHOST.into());
         let (address, length) = (format!("169.254.1.2:{port}"), LENGTH.to_string());
@@ -251,4 +254,33 @@ fn what_a_container_said_last_is_heard_after_its_end() {
         peer.read_to_end(&mut said).expect("all of it, and no reset");
         assert_eq!(said.len(), LENGTH, "{flags:?}");
     }
+}
+
+/// The process that serves is stopped while the container speaks and ends: more waits than is heard at a time.
+#[test]
+fn datagrams_that_a_container_sent_last_are_heard_after_its_end() {
+    needs!(Userns);
+    const COUNT: usize = 200;
+    let env = Env::with_busybox();
+    let (hears, port) = datagrams(Ipv4Addr::LOCALHOST.into());
+    env.program("mkfifo", ["go"]).run().success();
+    let binds = [probe(), format!("-v={}:/go", env.path("go").display())];
+    let script = format!("read word </go; exec /probe datagrams 169.254.1.2:{port} {COUNT}");
+    let run = ["run", "-d", "--name=c", OPEN, &binds[0], &binds[1], ctr_tests::BUSYBOX, "sh", "-c", &script];
+    env.ok(run);
+    let init: i32 = env.ok(["inspect", "-f", "{{.State.Pid}}", "c"]).parse().expect("a process id");
+    let netd = served_by(supervisor_of(&env, "c"), None);
+    kill_process(netd, Signal::STOP).expect("it is ours");
+    std::fs::write(env.path("go"), "word\n").expect("somebody who reads");
+    until("it does not end", || child(init).is_none_or(|it| it.state == 'Z').then_some(()));
+    kill_process(netd, Signal::CONT).expect("it is ours");
+    let mut room = [0; 8];
+    let mut heard: Vec<u8> = Vec::new();
+    for _ in 0..COUNT {
+        assert_eq!(hears.recv(&mut room).expect("another datagram"), 4, "after {}", heard.len());
+        heard.extend(&room[..1]);
+    }
+    heard.sort_unstable();
+    assert!(heard.iter().copied().eq(0..200), "{heard:?}");
+    env.ok(["rm", "-f", "c"]);
 }

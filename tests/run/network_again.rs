@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::lifecycle::private_memory;
 use crate::network::{accept, listener};
-use crate::ports::{asks, asks_by_datagram, port_of, serve};
+use crate::ports::{asks, asks_by_datagram, is_served, port_of, serve};
 
 /// Lets a container reach the host's loopback.
 const OPEN: &str = "--network=user,host-access=loopback";
@@ -206,5 +206,24 @@ fn published_ports_are_served_by_the_next_one_too() {
     assert_eq!(call(), [true, true]);
     assert!(served_by(monitor, Some(first)) != first);
     assert_eq!(ended(&env), "1");
+    env.ok(["rm", "-f", "-t0", "c"]);
+}
+
+/// It is stopped, and told more than the socket to it has room for: so it is not waited for, and the next one knows all of it.
+#[test]
+fn one_that_does_not_listen_is_followed_by_one_that_does() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    serve(&env, "c", "0.0.0.0:7", &[]);
+    let first = served_by(supervisor(&env), None);
+    kill_process(first, Signal::STOP).expect("it is ours");
+    for _ in 0..3 {
+        env.ok(["port", "--add=127.0.0.1::1-120", "c"]);
+        env.ok(["port", "--rm=1-120", "c"]);
+    }
+    env.ok(["port", "--add=127.0.0.1::7", "c"]);
+    served_by(supervisor(&env), Some(first));
+    assert_eq!(ended(&env), "1");
+    assert!(is_served(port_of(&env, "c", "7/tcp")));
     env.ok(["rm", "-f", "-t0", "c"]);
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, Tc
 use std::time::Duration;
 
 use ctr_tests::env::programs;
-use ctr_tests::{Env, needs};
+use ctr_tests::{BUSYBOX, Env, needs};
 
 /// How long a broken test takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -356,7 +356,7 @@ fn a_network_that_nobody_reaches_publishes_nothing() {
 }
 
 /// Whether somebody accepts at a port of this machine and answers.
-fn is_served(port: u16) -> bool {
+pub(crate) fn is_served(port: u16) -> bool {
     let at = SocketAddr::new(V4, port);
     let Ok(mut stream) = TcpStream::connect_timeout(&at, PATIENCE) else { return false };
     stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
@@ -407,6 +407,25 @@ fn ports_come_and_go_while_a_container_runs() {
     assert_eq!(env.ok(["port", "server"]), "");
     assert!(!is_served(second));
     env.ok(["rm", "-f", "-t0", "server"]);
+}
+
+/// Whoever is first: what is published is served.
+#[test]
+fn a_port_that_is_added_during_a_start_is_served() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let probe = probe();
+    for round in 0..6 {
+        let name = format!("server{round}");
+        env.ok(["create", "--name", &name, "--network=user", &probe, BUSYBOX, "/probe", "serve", "[::]:7"]);
+        let start = env.ctr(["start", &name]).start();
+        let add = env.ctr(["port", "--add", "127.0.0.1::7", &name]).start();
+        start.finish().success();
+        let said = add.finish().success();
+        wait_until_it_serves(&env, &name);
+        assert!(is_served(port_of(&env, &name, "7")), "{round}: {said}");
+        env.ok(["rm", "-f", "-t0", &name]);
+    }
 }
 
 fn wait_until_it_serves_again(env: &Env, name: &str) {

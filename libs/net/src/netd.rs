@@ -66,6 +66,8 @@ const FRAME: usize = 66 << 10;
 const TAP_TURNS: usize = 2;
 /// How long what the container has said may take to be heard, once it is gone.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How often what waits is looked at then.
+const LAST_TURNS: usize = 256;
 /// How long nobody is accepted where there are no descriptors, before that is tried again.
 const BREATH: Duration = Duration::from_secs(1);
 /// Descriptors that are not flows'.
@@ -332,10 +334,10 @@ impl Netd {
             // It was heard.
             Source::Control => {}
             Source::Tap => self.read_tap(),
-            Source::Streams(family) => self.accept_streams(family),
-            Source::Datagrams(family) => self.catch_datagrams(family),
+            Source::Streams(family) => drop(self.accept_streams(family)),
+            Source::Datagrams(family) => drop(self.catch_datagrams(family)),
             Source::Stream(end, key) => self.stream_is_ready(end, key, told(flags)),
-            Source::Near(key) => self.near_is_ready(key),
+            Source::Near(key) => drop(self.near_is_ready(key)),
             Source::Far(key) => self.far_is_ready(key, flags.contains(EventFlags::ERR)),
             Source::Echo(key) => self.echo_is_ready(key),
             Source::Questions(family) => self.hear_questions(family),
@@ -404,15 +406,28 @@ impl Netd {
     /// The container is gone, and who supervised it wants its ports back, which the end of the conversation tells. What the
     /// container said last is still said, as by the kernel of a host.
     fn begin_to_end(&mut self) {
+        let control = self.control.take();
+        self.hear_last_words();
         self.published = Published::default();
         self.datagrams = Datagrams::default();
         self.streams.keep_open_ones();
-        if let Some(control) = self.control.take() {
+        if let Some(control) = control {
             // It is our standard input too, which stays open: only this tells the other end.
             shutdown(&control, Shutdown::Both).ok();
             epoll::delete(&self.epoll, &control).ok();
         }
         self.timers.set(self.now, FAREWELL, Due::End);
+    }
+
+    /// What the container said before its end may wait in the router still: datagrams, and connections that nobody has accepted.
+    fn hear_last_words(&mut self) {
+        for family in Family::BOTH {
+            // Its network may outlive it with somebody who goes on: they are heard only so long.
+            let turns = 0..LAST_TURNS;
+            turns.clone().take_while(|_| self.accept_streams(family)).count();
+            turns.take_while(|_| self.catch_datagrams(family)).count();
+        }
+        self.hear_all_nears();
     }
 
     /// Does the next thing that the supervisor wants; false if that is gone.

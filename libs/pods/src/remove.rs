@@ -131,7 +131,7 @@ fn seize_once(
     if container.kind == Kind::Fleeting {
         return Ok(Seized::Gone);
     }
-    if let Some(claim) = containers.hold(container)? {
+    if let Some((claim, _)) = containers.hold(container)? {
         // A monitor that was killed has left its group.
         container.group().map_or(Ok(()), cgroup::remove).map_err(StopError::from)?;
         if let Some(noted) = container.noted_group().filter(|noted| container.group() != Some(noted)) {

@@ -263,10 +263,10 @@ impl Netd {
         }
     }
 
-    /// Takes what the kernel has made of packets that were sent in again.
-    pub(super) fn accept_streams(&mut self, family: Family) {
+    /// Takes what the kernel has made of packets that were sent in again; whether there may be more.
+    pub(super) fn accept_streams(&mut self, family: Family) -> bool {
         for _ in 0..TURN {
-            let Some(ports) = self.ports(family) else { return };
+            let Some(ports) = self.ports(family) else { return false };
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let accepted = match acceptfrom_with(&ports.streams, flags) {
                 Ok((inner, Some(peer))) => {
@@ -274,8 +274,11 @@ impl Netd {
                     here.and_then(|here| Ok((inner, (plain(SocketAddr::try_from(peer)?), plain(here)))))
                 }
                 Ok((_, None)) => continue,
-                Err(Errno::AGAIN) => return,
-                Err(Errno::MFILE | Errno::NFILE) => return self.stop_accepting(),
+                Err(Errno::AGAIN) => return false,
+                Err(Errno::MFILE | Errno::NFILE) => {
+                    self.stop_accepting();
+                    return false;
+                }
                 // It was gone before we came.
                 Err(_) => continue,
             };
@@ -283,6 +286,7 @@ impl Netd {
                 self.open_stream(pair, inner);
             }
         }
+        true
     }
 
     fn open_stream(&mut self, pair: Pair, inner: OwnedFd) {

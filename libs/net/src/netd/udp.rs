@@ -32,7 +32,7 @@ use super::pool::Kind;
 use super::slab::{Key, Slab};
 use super::tcp::Pair;
 use super::timers::Due;
-use super::{Netd, Source, plain};
+use super::{LAST_TURNS, Netd, Source, plain};
 use crate::counters::{FlowKind, Limit};
 use crate::policy::{Protocol, Verdict};
 use crate::router::RESOLVER;
@@ -157,28 +157,35 @@ impl Datagrams {
 }
 
 impl Netd {
-    /// The catcher has datagrams that belong to no pair yet.
-    pub(super) fn catch_datagrams(&mut self, family: Family) {
+    /// The catcher has datagrams that belong to no pair yet; whether there may be more.
+    pub(super) fn catch_datagrams(&mut self, family: Family) -> bool {
         let mut buffer = std::mem::take(&mut self.datagrams.buffer);
+        let mut has_more = true;
         for _ in 0..TURNS {
-            let Some(ports) = self.ports(family) else { break };
             let mut arrivals = [None; BATCH];
-            let Ok(count) = receive(ports.datagrams.as_fd(), &mut buffer, SIZE, &mut arrivals) else { break };
+            let received = self
+                .ports(family)
+                .ok_or(Errno::AFNOSUPPORT)
+                .and_then(|ports| receive(ports.datagrams.as_fd(), &mut buffer, SIZE, &mut arrivals));
+            let count = received.unwrap_or(0);
             for (arrival, bytes) in pieces(&arrivals, &buffer) {
                 if let (Some(from), Some(to)) = (arrival.from, arrival.to) {
                     self.caught((plain(from), plain(to)), arrival, bytes);
                 }
             }
-            if count < BATCH {
+            has_more = count == BATCH;
+            if !has_more {
                 break;
             }
         }
         self.datagrams.buffer = buffer;
+        has_more
     }
 
     fn caught(&mut self, pair: Pair, arrival: &Arrival, bytes: &[u8]) {
         let key = match self.datagrams.by_pair.get(&pair) {
             Some(key) => Some(*key),
+            None if self.control.is_none() => return self.send_last(pair, arrival.segment, bytes),
             None => self.begin_pair(pair, bytes.len()),
         };
         if let Some(key) = key {
@@ -196,16 +203,23 @@ impl Netd {
             }
             Verdict::Router | Verdict::Drop(_) => return None,
         };
-        let far = match self.datagrams.by_source.get(&pair.0) {
-            Some(far) => Ok(*far),
-            None => self.far(pair.0),
-        };
-        match far.and_then(|far| self.pair(pair, far, to, Begun::Inside)) {
+        match self.far(pair.0).and_then(|far| self.pair(pair, far, to, Begun::Inside)) {
             Ok(key) => key,
             Err(errno) => {
                 self.tell_of_datagram(pair, length, trouble_of(errno)?);
                 None
             }
+        }
+    }
+
+    /// The container has ended, and with it the way back: what it sent goes out all the same.
+    fn send_last(&mut self, (source, destination): Pair, segment: Option<u16>, bytes: &[u8]) {
+        let Verdict::Connect(to) = self.decide(Protocol::Udp, source, destination) else { return };
+        if let Ok(far) = self.far(source)
+            && let Some(Far { socket, .. }) = self.datagrams.fars.get(far)
+        {
+            // There is nobody who could be told.
+            send_all(socket, bytes, &Way { to: Some(to), from: None, segment }).ok();
         }
     }
 
@@ -259,7 +273,11 @@ impl Netd {
         Ok((socket, (container, remote)))
     }
 
+    /// The host's side of one of the container's ports: one that is there, or a new one.
     fn far(&mut self, source: SocketAddr) -> Result<Key, Errno> {
+        if let Some(far) = self.datagrams.by_source.get(&source) {
+            return Ok(*far);
+        }
         let family = Family::of(&source);
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(family.domain(), SocketType::DGRAM, flags, None)?;
@@ -308,22 +326,32 @@ impl Netd {
         Ok(key)
     }
 
-    /// From the container, by a socket of its own.
-    pub(super) fn near_is_ready(&mut self, key: Key) {
+    /// From the container, by a socket of its own; whether there may be more.
+    pub(super) fn near_is_ready(&mut self, key: Key) -> bool {
         let mut buffer = std::mem::take(&mut self.datagrams.buffer);
+        let mut has_more = true;
         for _ in 0..TURNS {
             let Some(near) = self.datagrams.nears.get(key) else { break };
             let mut arrivals = [None; BATCH];
             // An error here is that the container has closed its port: there is nobody to tell.
-            let Ok(count) = receive(near.socket.as_fd(), &mut buffer, SIZE, &mut arrivals) else { break };
+            let count = receive(near.socket.as_fd(), &mut buffer, SIZE, &mut arrivals).unwrap_or(0);
             for (arrival, bytes) in pieces(&arrivals, &buffer) {
                 self.send_out(key, arrival.segment, bytes);
             }
-            if count < BATCH {
+            has_more = count == BATCH;
+            if !has_more {
                 break;
             }
         }
         self.datagrams.buffer = buffer;
+        has_more
+    }
+
+    /// All that the container has sent by sockets of its own so far.
+    pub(super) fn hear_all_nears(&mut self) {
+        for key in self.datagrams.nears.iter().map(|(key, _)| key).collect::<Vec<_>>() {
+            (0..LAST_TURNS).take_while(|_| self.near_is_ready(key)).count();
+        }
     }
 
     fn send_out(&mut self, key: Key, segment: Option<u16>, bytes: &[u8]) {

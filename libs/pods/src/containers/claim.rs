@@ -85,18 +85,20 @@ impl Containers {
         }
     }
 
-    /// Takes hold of a kept container; `None` is one that somebody else holds, or that is gone.
+    /// Takes hold of a kept container, and reads what is true of it now; `None` is one that somebody else holds, or that is gone.
     ///
     /// # Errors
-    /// Its lock cannot be taken.
-    pub fn hold(&self, container: &Container) -> Result<Option<Claim>, ContainersError> {
+    /// Its lock cannot be taken, or its record not be read.
+    pub fn hold(&self, container: &Container) -> Result<Option<(Claim, Container)>, ContainersError> {
         let lock = match Lock::acquire_within(&container.folder.join(LOCK), Mode::Exclusive, PATIENCE) {
             Ok(Some(lock)) => lock,
             Ok(None) => return Ok(None),
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        Ok(Some(self.claim_of(container, lock)))
+        // It may have been changed until it was held.
+        let now = self.by_id(container.record.id.as_str())?;
+        Ok(now.map(|now| (self.claim_of(&now, lock), now)))
     }
 
     /// Waits until nobody supervises this start of a container any more, be there another one by then; `on_wait` hears who

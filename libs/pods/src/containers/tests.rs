@@ -168,7 +168,7 @@ fn a_kept_container_is_there_until_it_is_removed() {
     assert_eq!(place.containers.find("web").unwrap().status().unwrap(), Status::Created);
     assert!(place.containers.sweep().unwrap().is_empty(), "nobody holds it, and nobody needs to");
     let container = place.containers.find("web").unwrap();
-    let claim = place.containers.hold(&container).unwrap().unwrap();
+    let (claim, _) = place.containers.hold(&container).unwrap().unwrap();
     claim.discard().unwrap();
     assert!(matches!(place.containers.find("web"), Err(ContainersError::NotFound(_))));
     assert!(!container.folder.exists());
@@ -193,7 +193,7 @@ fn one_that_was_to_go_with_its_end_is_garbage_without_a_monitor() {
     let id = kept(&place, "once", true);
     assert!(place.containers.find("once").is_ok(), "it was never started");
     let container = place.containers.find("once").unwrap();
-    let claim = place.containers.hold(&container).unwrap().unwrap();
+    let (claim, _) = place.containers.hold(&container).unwrap().unwrap();
     claim.started(&state(Identity::current().unwrap())).unwrap();
     assert!(place.containers.find("once").is_ok(), "somebody holds it");
     drop(claim);
@@ -236,12 +236,26 @@ fn renaming_frees_the_old_name_and_takes_no_foreign_one() {
 }
 
 #[test]
+fn who_holds_a_container_knows_what_is_true_of_it_then() {
+    let place = place();
+    kept(&place, "old", false);
+    let container = place.containers.find("old").unwrap();
+    let web = ctr_net::publish::parse("8080:80").unwrap();
+    let (alone, now) = place.containers.changing(&container).unwrap();
+    place.containers.publish_anew(&now, web.clone()).unwrap();
+    drop(alone);
+    place.containers.rename(&container, "new").unwrap();
+    let (claim, now) = place.containers.hold(&container).unwrap().unwrap();
+    assert_eq!((claim.name.as_str(), now.record.ports), ("new", web));
+}
+
+#[test]
 fn who_is_doing_what() {
     let place = place();
     kept(&place, "web", false);
     let status = || place.containers.find("web").unwrap().status().unwrap();
     let container = place.containers.find("web").unwrap();
-    let claim = place.containers.hold(&container).unwrap().unwrap();
+    let (claim, _) = place.containers.hold(&container).unwrap().unwrap();
     let me = Identity::current().unwrap();
     claim.started(&state(me.clone())).unwrap();
     assert_eq!(status(), Status::Running);
@@ -250,7 +264,7 @@ fn who_is_doing_what() {
     assert_eq!(status(), Status::Stopping, "its monitor has not said how it ended");
     drop(claim);
     assert!(matches!(status(), Status::Exited(exit) if exit.unseen && exit.code == 137));
-    let claim = place.containers.hold(&container).unwrap().unwrap();
+    let (claim, _) = place.containers.hold(&container).unwrap().unwrap();
     claim.started(&state(me)).unwrap();
     drop(claim);
     assert_eq!(status(), Status::Stopping, "its monitor was killed");
@@ -258,7 +272,7 @@ fn who_is_doing_what() {
     std::fs::write(container.folder.join(ENDING), ending).unwrap();
     let exit = status().exit().unwrap();
     assert_eq!((exit.code, exit.finished, exit.oom, exit.unseen), (3, Some(7), true, false));
-    let claim = place.containers.hold(&container).unwrap().unwrap();
+    let (claim, _) = place.containers.hold(&container).unwrap().unwrap();
     claim.begins().unwrap();
     claim.failed().unwrap();
     drop(claim);

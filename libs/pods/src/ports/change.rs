@@ -3,6 +3,8 @@
 //! Sockets are bound here, by the user's own rights, and go to the container's monitor, which has them for whoever serves the network,
 //! now and later. The record says what is published, so that the next start does the same.
 
+use std::time::{Duration, Instant};
+
 use ctr_core::lock::Lock;
 use ctr_net::publish::bind::{self, places};
 use ctr_net::publish::{Exposed, Mapping, arrange};
@@ -11,7 +13,7 @@ use rustix::io::Errno;
 
 use super::{PortsError, bind_all};
 use crate::attach::{ConnectError, Connection, Wants};
-use crate::containers::{Container, Containers, ContainersError, Kind};
+use crate::containers::{Claim, Container, Containers, ContainersError, Kind};
 
 /// Ports cannot be changed.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,9 @@ pub enum ChangeError {
         /// What was named.
         port: String,
     },
+    /// Neither does it run, nor can it be held.
+    #[error("container {0} is about to be started or removed by another command")]
+    Busy(String),
     /// More than a monitor takes.
     #[error("cannot add {count} sockets to a container: there may be {MOST_ADDED}")]
     TooMany {
@@ -59,8 +64,21 @@ pub enum ChangeError {
     Monitor(#[source] Errno),
 }
 
-/// Keeps others from changing the ports of a container, and tells what it publishes now.
-fn hold(containers: &Containers, container: &Container) -> Result<(Lock, Container), ChangeError> {
+/// How long a container may be on its way to run or to rest.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A container whose ports nobody else changes.
+struct Alone {
+    /// What is true of it now.
+    container: Container,
+    monitor: Option<Connection>,
+    /// Where it has no monitor: nobody starts it meanwhile, and without what is about to be written down.
+    _claim: Option<Claim>,
+    _lock: Lock,
+}
+
+/// Keeps others from changing the ports of a container, and finds who serves them, if anybody does.
+fn hold(containers: &Containers, container: &Container) -> Result<Alone, ChangeError> {
     let name = || container.record.name.clone();
     if container.kind == Kind::Fleeting {
         return Err(ChangeError::Fleeting(name()));
@@ -68,7 +86,24 @@ fn hold(containers: &Containers, container: &Container) -> Result<(Lock, Contain
     if container.request()?.namespaces.user_network.is_none() {
         return Err(ChangeError::NoNetwork { name: name(), network: container.record.host.network.clone() });
     }
-    Ok(containers.changing(container)?)
+    let (lock, mut container) = containers.changing(container)?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let connected = container.is_running().map_err(PortsError::from)?.then(|| connect(&container));
+        if let Some(Ok(monitor)) = connected {
+            return Ok(Alone { container, monitor: Some(monitor), _claim: None, _lock: lock });
+        }
+        if let Some((claim, container)) = containers.hold(&container)? {
+            return Ok(Alone { container, monitor: None, _claim: Some(claim), _lock: lock });
+        }
+        // Whoever has it is starting it, or removing it, or has not got far enough to listen.
+        if Instant::now() >= end {
+            connected.transpose()?;
+            return Err(ChangeError::Busy(name()));
+        }
+        let id = container.record.id.as_str();
+        container = containers.by_id(id)?.ok_or_else(|| ContainersError::NotFound(id.to_owned()))?;
+    }
 }
 
 /// Publishes more ports; those that are left to us are chosen now.
@@ -80,7 +115,7 @@ pub fn add(
     container: &Container,
     wanted: &[Mapping],
 ) -> Result<Vec<Mapping>, ChangeError> {
-    let (_alone, container) = hold(containers, container)?;
+    let Alone { container, monitor, .. } = &hold(containers, container)?;
     let together = |more: &[Mapping]| {
         let all = [&container.record.ports, more].concat();
         arrange(&all, &Exposed::default()).map_err(PortsError::from)
@@ -92,16 +127,12 @@ pub fn add(
     }
     let ports = bind_all(wanted, containers)?;
     let all = together(&ports.mappings)?;
-    let monitor = match container.is_running().map_err(PortsError::from)? {
-        true => Some(connect(&container)?),
-        false => None,
-    };
-    let published = match &monitor {
+    let published = match monitor {
         Some(monitor) => monitor.publish(&ports.sockets)?.map_err(ChangeError::Monitor),
         None => Ok(()),
     };
-    let done = published.and_then(|()| Ok(containers.publish_anew(&container, all)?));
-    if let (Err(_), Some(monitor)) = (&done, &monitor) {
+    let done = published.and_then(|()| Ok(containers.publish_anew(container, all)?));
+    if let (Err(_), Some(monitor)) = (&done, monitor) {
         for place in ports.mappings.iter().flat_map(single).flat_map(|one| places(&one, one.outside)) {
             // The first error is the one that counts.
             monitor.withdraw(place).ok();
@@ -115,7 +146,7 @@ pub fn add(
 /// # Errors
 /// There is nothing published that one of them names.
 pub fn remove(containers: &Containers, container: &Container, wanted: &[Mapping]) -> Result<(), ChangeError> {
-    let (_alone, container) = hold(containers, container)?;
+    let Alone { container, monitor, .. } = &hold(containers, container)?;
     let published: Vec<Mapping> = container.record.ports.iter().flat_map(single).collect();
     for wish in wanted.iter().flat_map(single) {
         if !published.iter().any(|one| means(&wish, one)) {
@@ -125,10 +156,9 @@ pub fn remove(containers: &Containers, container: &Container, wanted: &[Mapping]
     }
     let is_wanted = |one: &Mapping| wanted.iter().flat_map(single).any(|wish| means(&wish, one));
     let (gone, kept): (Vec<Mapping>, Vec<Mapping>) = published.iter().partition(|one| is_wanted(one));
-    if container.is_running().map_err(PortsError::from)? {
-        let connection = connect(&container)?;
+    if let Some(monitor) = monitor {
         for place in gone.iter().flat_map(|one| places(one, one.outside)) {
-            match connection.withdraw(place)? {
+            match monitor.withdraw(place)? {
                 // On a host without IPv6 there was none for that.
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(ChangeError::Monitor(errno)),
@@ -136,7 +166,7 @@ pub fn remove(containers: &Containers, container: &Container, wanted: &[Mapping]
         }
     }
     let kept = arrange(&kept, &Exposed::default()).map_err(PortsError::from)?;
-    Ok(containers.publish_anew(&container, kept)?)
+    Ok(containers.publish_anew(container, kept)?)
 }
 
 fn connect(container: &Container) -> Result<Connection, ConnectError> {

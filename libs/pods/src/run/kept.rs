@@ -142,6 +142,8 @@ pub fn create(
 /// # Errors
 /// It is a fleeting one, or its record or its image is damaged.
 pub fn hold(host: Host<'_>, container: &Known) -> Result<Option<Held>, RunError> {
+    let containers = Containers::new(host.dirs);
+    let Some((claim, container)) = containers.hold(container)? else { return Ok(None) };
     let mut request = container.request()?;
     if let Source::Image(text) = &mut request.source {
         // As it was found; what was typed could mean another image by now.
@@ -149,9 +151,7 @@ pub fn hold(host: Host<'_>, container: &Known) -> Result<Option<Held>, RunError>
     }
     // With what was added and taken away since it was made.
     request.ports.publish.clone_from(&container.record.ports);
-    let containers = Containers::new(host.dirs);
-    let Some(claim) = containers.hold(container)? else { return Ok(None) };
-    let unseen = ended::unseen(&containers, container);
+    let unseen = ended::unseen(&containers, &container);
     let image = match container.record.image {
         Some(id) => Some(host.store.image(id).map_err(RunError::Stored)?),
         None => None,

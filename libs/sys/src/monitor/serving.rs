@@ -24,6 +24,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::{Errno, Result};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, recv, shutdown, socketpair,
+    sockopt::{Timeout, set_socket_timeout},
 };
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
 
@@ -159,6 +160,7 @@ impl<'a, B: Beside> Serving<'a, B> {
     #[must_use]
     pub fn new(network: Network<'a, OwnedFd>, beside: B, now: u64) -> Self {
         let Network { control, process, arguments, script } = network;
+        limit_talk(&control);
         let netd = Some(Netd::new(control, process));
         let added = [const { None }; MOST_ADDED];
         Self { netd, arguments, script, beside, added, ended: 0, last: None, pauses: Pauses::new(now) }
@@ -229,6 +231,8 @@ impl<'a, B: Beside> Serving<'a, B> {
         if shutdown(&control, Shutdown::Write).is_ok() && !hears_the_end(control.as_fd()) {
             pidfd_send_signal(&process, Signal::KILL).ok();
         }
+        // One that is gone already is waited for. One that goes on for a moment is that of whoever comes after us.
+        Death::of(process.as_fd());
     }
 
     /// Has more ports served, by this one and those to come: what is said of each, and the sockets, which are taken.
@@ -249,8 +253,12 @@ impl<'a, B: Beside> Serving<'a, B> {
         for ((leads, socket), place) in leads.iter().zip(sockets).zip(free) {
             if let Some(netd) = &self.netd {
                 let [a, b, c] = *leads;
-                // One that does not listen has ended, and the next one is told.
-                send(netd.control.as_fd(), &[PUBLISH, a, b, c], &[socket.as_fd()], SendFlags::empty()).ok();
+                netd.has_heard(send(
+                    netd.control.as_fd(),
+                    &[PUBLISH, a, b, c],
+                    &[socket.as_fd()],
+                    SendFlags::empty(),
+                ));
             }
             *place = Some(Added { socket, leads: *leads });
         }
@@ -269,17 +277,24 @@ impl<'a, B: Beside> Serving<'a, B> {
     fn next(&self, program: BorrowedFd<'_>) -> Result<Netd> {
         let flags = SocketFlags::CLOEXEC;
         let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        limit_talk(&control);
         let process = start(program, self.arguments, theirs.as_fd())?;
+        let netd = Netd::new(control, process);
+        netd.has_heard(self.tell_all(netd.control.as_fd()));
+        Ok(netd)
+    }
+
+    /// Tells one that has just begun all that it has to know.
+    fn tell_all(&self, control: BorrowedFd<'_>) -> Result<()> {
         let mut at = 0;
         for message in self.script.messages() {
-            // One that does not listen has ended, which is seen.
-            self.repeat(control.as_fd(), message, at).ok();
+            self.repeat(control, message, at)?;
             at += usize::from(message.descriptors);
         }
         for Added { socket, leads: [a, b, c] } in self.added.iter().flatten() {
-            send(control.as_fd(), &[PUBLISH, *a, *b, *c], &[socket.as_fd()], SendFlags::empty()).ok();
+            send(control, &[PUBLISH, *a, *b, *c], &[socket.as_fd()], SendFlags::empty())?;
         }
-        Ok(Netd::new(control, process))
+        Ok(())
     }
 
     fn repeat(&self, control: BorrowedFd<'_>, message: Message<'_>, first: usize) -> Result<()> {
@@ -334,13 +349,27 @@ impl<B: Forget> Serving<'_, B> {
         if let Some(netd) = &self.netd {
             let mut words = [WITHDRAW; 1 + PLACE];
             words[1..].copy_from_slice(place);
-            send(netd.control.as_fd(), &words, &[], SendFlags::empty()).ok();
+            netd.has_heard(send(netd.control.as_fd(), &words, &[], SendFlags::empty()));
         }
         Ok(())
     }
 }
 
+/// Nobody waits for long for one that does not listen, be it that it was stopped.
+fn limit_talk(control: &OwnedFd) {
+    // Without it we wait as long as that one is stopped.
+    set_socket_timeout(control, Timeout::Send, Some(core::time::Duration::from_secs(1))).ok();
+}
+
 impl Netd {
+    /// It was told something. One that has not heard it does not know what it has to: it is ended, and the next one is told all of it.
+    fn has_heard(&self, told: Result<()>) {
+        if told.is_err() {
+            // It may have ended by itself.
+            pidfd_send_signal(&self.process, Signal::KILL).ok();
+        }
+    }
+
     /// Says who the host's resolvers are, if it does not know. One that does not listen is not waited for.
     fn tell_resolvers(&mut self) {
         // A file that is gone is on its way back: until then those of before are asked.
