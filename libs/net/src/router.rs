@@ -189,6 +189,7 @@ fn make(container: BorrowedFd<'_>, inner: &Inner) -> Result<(Router, Inner), Rou
     kernel.perform(&batch)?;
     let inner = with_addresses(&kernel, inner)?;
     do_not_check_ways_back()?;
+    do_not_keep_ports()?;
     Netlink::netfilter()?.perform(&nft::table(&rules(&inner)))?;
     let router = Router::open(namespace, &inner)?;
     enter(container)?;
@@ -285,19 +286,26 @@ fn reach_out(inner: &Inner) -> Result<(), RouterError> {
 /// A packet that is sent in again comes by the loopback, where its sender is not to be expected. A new namespace takes the
 /// host's setting over.
 fn do_not_check_ways_back() -> Result<(), RouterError> {
+    let doing = "turn off the check of ways back (rp_filter)";
+    ["all", "lo", OWN.name].iter().try_for_each(|name| set(&format!("conf/{name}/rp_filter"), doing))
+}
+
+/// Low ports are the world's here, where sockets have its addresses.
+fn do_not_keep_ports() -> Result<(), RouterError> {
+    set("ip_unprivileged_port_start", "let everybody have every port (ip_unprivileged_port_start)")
+}
+
+/// Sets one of the namespace's settings to zero.
+fn set(name: &str, doing: &'static str) -> Result<(), RouterError> {
     use rustix::fs::{CWD, Mode, OFlags, openat};
-    for name in ["all", "lo", OWN.name] {
-        let path = format!("/proc/sys/net/ipv4/conf/{name}/rp_filter");
-        let doing = "turn off the check of ways back (rp_filter)";
-        let file = openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).doing(doing)?;
-        let mut now = [0];
-        if rustix::io::read(&file, &mut now).doing(doing)? == 1 && now == *b"0" {
-            continue;
-        }
-        let file = openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).doing(doing)?;
-        rustix::io::write(&file, b"0").doing(doing)?;
+    let path = format!("/proc/sys/net/ipv4/{name}");
+    let file = openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).doing(doing)?;
+    let mut now = [0; 2];
+    if rustix::io::read(&file, &mut now).doing(doing)? > 0 && now == *b"0\n" {
+        return Ok(());
     }
-    Ok(())
+    let file = openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).doing(doing)?;
+    rustix::io::write(&file, b"0").map(drop).doing(doing)
 }
 
 /// `IPPROTO_TCP` and its like.
