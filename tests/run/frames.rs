@@ -105,14 +105,15 @@ fn checksum(bytes: &[u8]) -> u16 {
 
 /// Sends frames from inside a container, and then connects to the host as it may and says a word to it, both of which are waited for.
 /// What is to stay quiet would be reached if a frame were what it seems.
-fn send_and_connect(env: &Env, frames: &[String], quiet: &[u16]) {
+fn send_and_connect((env, network): (&Env, &str), frames: &[String], quiet: &[u16]) {
     let (allowed, port) = listener(Ipv4Addr::LOCALHOST.into());
     let (words, to) = datagrams(Ipv4Addr::LOCALHOST.into());
     let open: String = quiet.iter().map(|port| format!(",{port}")).collect();
     let access = format!("--host-access=loopback:{port},{to}{open}");
     let probe = format!("-v={}:/probe:ro", programs().join("net-probe").display());
     let file = format!("-v={}:/frames:ro", env.file("frames", frames.join("\n")).display());
-    let flags = ["--network=user", "--cap-add=NET_RAW", &access, &probe, &file];
+    let network = format!("--network={network}");
+    let flags = [&network, "--cap-add=NET_RAW", &access, &probe, &file];
     let script = format!(
         "xargs -n 64 /probe send 2 </frames && nc {HOST} {port} </dev/null && timeout 5 tftp -g -r x -l - {HOST} {to}; :"
     );
@@ -158,15 +159,19 @@ fn ways_to_loopback(port4: u16, port6: u16) -> Vec<First> {
 #[test]
 fn a_first_packet_for_the_hosts_loopback_is_none() {
     needs!(Userns);
+    no_first_packet_reaches_loopback("user");
+}
+
+pub(crate) fn no_first_packet_reaches_loopback(network: &str) {
     let env = Env::with_busybox();
     let (four, port4) = listener(Ipv4Addr::LOCALHOST.into());
     let (six, port6) = listener(Ipv6Addr::LOCALHOST.into());
     let ways = ways_to_loopback(port4, port6);
     // The alias is one where that is allowed only.
     let alias = [First::of(V4, HOST.into(), port4), First::of(V6, HOST6.into(), port6)];
-    send_and_connect(&env, &frames(&[&ways[..], &alias].concat()), &[]);
+    send_and_connect((&env, network), &frames(&[&ways[..], &alias].concat()), &[]);
     // And what is allowed is so by the alias only.
-    send_and_connect(&env, &frames(&ways), &[port4, port6]);
+    send_and_connect((&env, network), &frames(&ways), &[port4, port6]);
     assert!(is_quiet(&four), "somebody connected to 127.0.0.1");
     assert!(is_quiet(&six), "somebody connected to ::1");
 }
@@ -174,13 +179,17 @@ fn a_first_packet_for_the_hosts_loopback_is_none() {
 #[test]
 fn a_datagram_for_the_hosts_loopback_is_none() {
     needs!(Userns);
+    no_datagram_reaches_loopback("user");
+}
+
+pub(crate) fn no_datagram_reaches_loopback(network: &str) {
     let env = Env::with_busybox();
     let (four, port4) = datagrams(Ipv4Addr::LOCALHOST.into());
     let (six, port6) = datagrams(Ipv6Addr::LOCALHOST.into());
     let ways: Vec<First> = ways_to_loopback(port4, port6).into_iter().map(First::datagram).collect();
     let alias = [First::of(V4, HOST.into(), port4), First::of(V6, HOST6.into(), port6)].map(First::datagram);
-    send_and_connect(&env, &frames(&[&ways[..], &alias].concat()), &[]);
-    send_and_connect(&env, &frames(&ways), &[port4, port6]);
+    send_and_connect((&env, network), &frames(&[&ways[..], &alias].concat()), &[]);
+    send_and_connect((&env, network), &frames(&ways), &[port4, port6]);
     assert!(is_silent(&four), "something came to 127.0.0.1");
     assert!(is_silent(&six), "something came to ::1");
 }
@@ -220,6 +229,10 @@ fn wrong(good: First) -> Vec<First> {
 #[test]
 fn a_first_packet_that_is_not_one_or_not_the_containers_is_none() {
     needs!(Userns);
+    no_wrong_first_packet_is_taken("user");
+}
+
+pub(crate) fn no_wrong_first_packet_is_taken(network: &str) {
     let env = Env::with_busybox();
     let (four, port4) = listener(Ipv4Addr::LOCALHOST.into());
     let (six, port6) = listener(Ipv6Addr::LOCALHOST.into());
@@ -229,19 +242,23 @@ fn a_first_packet_that_is_not_one_or_not_the_containers_is_none() {
         // SYN with FIN, with URG, with PSH, and all of them; half of what ECN says.
         bad.extend([0x03, 0x22, 0x0a, 0x2b, 0x42].map(|flags| First { flags: Some(flags), ..good }));
     }
-    send_and_connect(&env, &frames(&bad), &[port4, port6]);
+    send_and_connect((&env, network), &frames(&bad), &[port4, port6]);
     assert!(is_quiet(&four) && is_quiet(&six), "one of them became a connection");
 }
 
 #[test]
 fn a_datagram_that_is_none_or_not_the_containers_goes_nowhere() {
     needs!(Userns);
+    no_wrong_datagram_is_taken("user");
+}
+
+pub(crate) fn no_wrong_datagram_is_taken(network: &str) {
     let env = Env::with_busybox();
     let (four, port4) = datagrams(Ipv4Addr::LOCALHOST.into());
     let (six, port6) = datagrams(Ipv6Addr::LOCALHOST.into());
     let good = [First::of(V4, HOST.into(), port4), First::of(V6, HOST6.into(), port6)];
     let bad: Vec<First> = good.into_iter().flat_map(|good| wrong(good.datagram())).collect();
-    send_and_connect(&env, &frames(&bad), &[port4, port6]);
+    send_and_connect((&env, network), &frames(&bad), &[port4, port6]);
     assert!(is_silent(&four) && is_silent(&six), "one of them arrived");
 }
 
@@ -260,6 +277,10 @@ fn chance() -> impl FnMut() -> u64 {
 #[test]
 fn what_means_nothing_harms_nobody() {
     needs!(Userns);
+    nonsense_harms_nobody("user");
+}
+
+pub(crate) fn nonsense_harms_nobody(network: &str) {
     let env = Env::with_busybox();
     let (four, port) = listener(Ipv4Addr::LOCALHOST.into());
     let nobody = [
@@ -295,7 +316,7 @@ fn what_means_nothing_harms_nobody() {
             _ => nonsense,
         });
     }
-    send_and_connect(&env, &all, &[]);
+    send_and_connect((&env, network), &all, &[]);
     assert!(is_quiet(&four), "one of them became a connection");
 }
 

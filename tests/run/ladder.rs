@@ -1,17 +1,24 @@
 //! `--network user,mode=…`: the ways in which a network is served, each by its name, and which one it is where nobody says.
 
+use std::net::Ipv4Addr;
+
 use ctr_tests::env::programs;
 use ctr_tests::image::Image;
 use ctr_tests::{BUSYBOX, Env, needs};
+
+use crate::semantics::sees_the_same;
+use crate::{frames, network, network_again, ports};
 
 #[test]
 fn a_container_says_in_which_way_it_is_served() {
     needs!(Userns);
     let env = Env::with_busybox();
-    for network in ["user", "user,mode=tproxy"] {
+    for (network, mode) in
+        [("user", "tproxy"), ("user,mode=tproxy", "tproxy"), ("user,mode=listen", "listen")]
+    {
         let network = format!("--network={network}");
         env.ok(["run", "-d", "--name=c", &network, "--stop-signal=KILL", "busybox", "sleep", "1000"]);
-        assert_eq!(env.ok(["inspect", "-f", "{{.NetworkSettings.Mode}}", "c"]), "tproxy");
+        assert_eq!(env.ok(["inspect", "-f", "{{.NetworkSettings.Mode}}", "c"]), mode);
         env.ok(["rm", "-f", "c"]);
     }
     env.ok(["create", "--name=c", "--network=none", "busybox"]);
@@ -21,10 +28,223 @@ fn a_container_says_in_which_way_it_is_served() {
     assert!(said.contains("option \"mode=none\" is not supported yet"), "{said}");
 }
 
+/// What each way that leads out does alike: the tests of the best one, once more.
+mod listen {
+    use super::*;
+
+    const USER: &str = "user,mode=listen";
+    const FLAG: &str = "--network=user,mode=listen";
+    const OPEN: &str = "--network=user,mode=listen,host-access=loopback";
+
+    #[test]
+    fn connections_and_datagrams_are_what_they_are_on_the_host() {
+        needs!(Userns);
+        sees_the_same(USER);
+    }
+
+    #[test]
+    fn connections_carry_everything() {
+        needs!(Userns);
+        network::carries_everything(OPEN);
+    }
+
+    #[test]
+    fn whoever_answers_a_datagram_is_heard() {
+        needs!(Userns);
+        network::datagrams_come_and_go(OPEN);
+        a_low_port_is_reached(FLAG);
+    }
+
+    #[test]
+    fn what_a_container_said_last_is_heard() {
+        needs!(Userns);
+        network::last_words_are_heard(OPEN);
+        network::last_datagrams_are_heard(OPEN);
+    }
+
+    #[test]
+    fn datagrams_in_one_piece_are_several() {
+        needs!(Userns);
+        are_cut(OPEN);
+    }
+
+    #[test]
+    fn names_are_known() {
+        needs!(Userns);
+        network::names_are_known(FLAG);
+    }
+
+    #[test]
+    fn ports_are_published() {
+        needs!(Userns);
+        ports::the_host_is_who_calls(FLAG);
+        ports::callers_of_ipv6_find_ipv4(FLAG);
+    }
+
+    #[test]
+    fn a_caller_from_elsewhere_is_who_it_is() {
+        needs!(Userns, Iproute);
+        assert_eq!(ports::callers_from_elsewhere(USER), ports::callers_from_elsewhere("user"));
+    }
+
+    #[test]
+    fn a_killed_one_comes_again() {
+        needs!(Userns);
+        network_again::a_killed_one_comes_again(OPEN);
+        network_again::the_next_one_serves_ports(FLAG);
+    }
+
+    #[test]
+    fn no_frame_reaches_what_is_not_the_containers() {
+        needs!(Userns);
+        frames::no_first_packet_reaches_loopback(USER);
+        frames::no_datagram_reaches_loopback(USER);
+        frames::no_wrong_first_packet_is_taken(USER);
+        frames::no_wrong_datagram_is_taken(USER);
+        frames::nonsense_harms_nobody(USER);
+    }
+}
+
+/// No router: what is published is reached, and nothing else.
+mod published {
+    use super::*;
+
+    const USER: &str = "user,mode=published";
+    const FLAG: &str = "--network=user,mode=published";
+
+    #[test]
+    fn ports_are_published() {
+        needs!(Userns);
+        ports::the_host_is_who_calls(FLAG);
+        ports::callers_of_ipv6_find_ipv4(FLAG);
+    }
+
+    #[test]
+    fn a_caller_from_elsewhere_is_who_it_is_but_for_datagrams() {
+        needs!(Userns, Iproute);
+        let seen = ports::callers_from_elsewhere(USER);
+        assert_eq!(seen[..3], ports::callers_from_elsewhere("user")[..3]);
+        // Two who look the same are two by their ports.
+        let [four, six, inner] = &seen[3..] else { panic!("{seen:?}") };
+        assert_eq!((four.as_str(), six.as_str()), ("[::ffff:10.0.2.1]:4000 four", "[fd00::1]:4000 six"));
+        assert!(inner.starts_with("[::ffff:10.0.2.1]:") && !inner.contains(":4000"), "{inner}");
+    }
+
+    #[test]
+    fn a_killed_one_comes_again() {
+        needs!(Userns);
+        network_again::the_next_one_serves_ports(FLAG);
+    }
+
+    #[test]
+    fn nothing_goes_out_and_that_is_known_at_once() {
+        needs!(Userns);
+        let env = Env::with_busybox();
+        let (listener, port) = network::listener(Ipv4Addr::LOCALHOST.into());
+        let network = format!("{FLAG},host-access=loopback");
+        let probe = format!("-v={}:/probe:ro", programs().join("net-probe").display());
+        let script = format!(
+            "cat /sys/class/net/*/ifindex
+            /probe connect 192.0.2.1:80; /probe connect '[2001:db8::1]:80'
+            /probe connect 169.254.1.2:{port}; /probe connect 10.0.2.1:53
+            nslookup name.example 2>&1 | grep -i refused"
+        );
+        let said = env.sh([network.as_str(), &probe], &script);
+        let lines: Vec<&str> = said.lines().collect();
+        let unreachable = "connect: Some(NetworkUnreachable)";
+        let refused = "connect: Some(ConnectionRefused)";
+        assert_eq!(lines[..5], ["1", unreachable, unreachable, refused, refused], "{said}");
+        assert!(lines[5].contains("onnection refused"), "{said}");
+        drop(listener);
+    }
+}
+
+/// Datagrams that a program says in one call, as those of HTTP/3 do, arrive one by one.
+#[test]
+fn datagrams_in_one_piece_are_several() {
+    needs!(Userns);
+    are_cut("--network=user,host-access=loopback");
+}
+
+fn are_cut(network: &str) {
+    const LENGTH: usize = 1200;
+    const COUNT: usize = 40;
+    let env = Env::with_busybox();
+    let probe = format!("-v={}:/probe:ro", programs().join("net-probe").display());
+    for (at, host) in network::HOSTS {
+        let (socket, port) = network::datagrams(at);
+        let command = format!("/probe pieces {host}:{port} {LENGTH} {COUNT}");
+        let running = env.shell([network, probe.as_str()], &command).start();
+        let mut room = [0; 2 * LENGTH];
+        for count in 0..COUNT {
+            let (length, _) = socket.recv_from(&mut room).expect("a datagram");
+            let expected = [u8::try_from(count).expect("a few"); LENGTH];
+            assert_eq!(room.get(..length), Some(&expected[..]), "{host}: {count}");
+        }
+        running.finish().success();
+    }
+}
+
+/// Starts a container on a machine that lacks something, and gives what was said of its network: by the command, by `inspect`, and by
+/// `doctor`.
+fn lacking(what: &str) -> (String, String, String) {
+    let env = Env::new();
+    let _image = env.file("image.tar", Image::busybox(BUSYBOX, []).docker_archive());
+    let probe = programs().join("net-probe").display().to_string();
+    let script = format!(
+        "set -e
+        ctr load -q -i image.tar >/dev/null
+        ip link set lo up
+        {probe} without {what} ctr run -d --name c localhost/busybox sleep 1000 2>said >/dev/null
+        ctr inspect -f '{{{{.NetworkSettings.Mode}}}} for {{{{.NetworkSettings.ModeReason}}}}' c >mode
+        ctr exec c ip -o addr >addresses
+        ctr rm -f -t0 c >/dev/null
+        {probe} without {what} ctr doctor >doctor || :"
+    );
+    let words = ["--map-root-user", "--map-auto", "--net", "bash", "-c", &script];
+    env.program("unshare", words).run().success();
+    let read = |name: &str| std::fs::read_to_string(env.path(name)).expect("what was said");
+    let network = read("doctor").lines().filter(|line| line.contains("network")).collect();
+    let addresses = read("addresses");
+    let has_interface = addresses.contains("eth0");
+    assert_eq!(has_interface, !read("mode").starts_with("published"), "{addresses}");
+    assert!(addresses.contains("10.0.2.100/") && addresses.contains("fd00::100/"), "{addresses}");
+    (read("said"), read("mode"), network)
+}
+
+#[test]
+fn what_a_kernel_lacks_is_done_without_and_said() {
+    needs!(Userns);
+    for (what, mode, why) in [
+        (
+            "destinations",
+            "listen",
+            "tproxy: cannot listen for the container's datagrams: Protocol not available",
+        ),
+        ("netfilter", "published", "listen: cannot talk to the kernel's network: Protocol not supported"),
+    ] {
+        let (said, shown, doctor) = lacking(what);
+        assert!(
+            said.starts_with(&format!("warning: the network is made in mode {mode}: tproxy: cannot")),
+            "{said}"
+        );
+        assert!(
+            said.contains(why) && said.ends_with("as root: modprobe -a veth nf_tables nft_tproxy\n"),
+            "{said}"
+        );
+        assert!(shown.starts_with(&format!("{mode} for tproxy: ")) && shown.contains(why), "{shown}");
+        assert!(doctor.contains(&format!("made in mode {mode} only")) && doctor.contains(why), "{doctor}");
+    }
+}
+
 /// A port that the host keeps for root is one like any other, where it is somebody else's.
 #[test]
 fn who_serves_at_a_low_port_is_reached() {
     needs!(Userns);
+    a_low_port_is_reached("--network=user");
+}
+
+fn a_low_port_is_reached(network: &str) {
     let env = Env::new();
     let _image = env.file("image.tar", Image::busybox(BUSYBOX, []).docker_archive());
     let probe = programs().join("net-probe").display().to_string();
@@ -34,7 +254,7 @@ fn who_serves_at_a_low_port_is_reached() {
         ip link set lo up
         ip addr add 198.51.100.7/32 dev lo
         {probe} names 198.51.100.7 192.0.2.9 & names=$!
-        ctr run --rm --network=user localhost/busybox nslookup -type=a name.example 198.51.100.7 || status=$?
+        ctr run --rm {network} localhost/busybox nslookup -type=a name.example 198.51.100.7 || status=$?
         kill $names; exit $status"
     );
     let words = ["--map-root-user", "--map-auto", "--net", "bash", "-c", &script];

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const OPEN: &str = "--network=user,host-access=loopback";
 
 /// The host, as a container names it, for both protocols.
-const HOSTS: [(IpAddr, &str); 2] =
+pub(crate) const HOSTS: [(IpAddr, &str); 2] =
     [(IpAddr::V4(Ipv4Addr::LOCALHOST), "169.254.1.2"), (IpAddr::V6(Ipv6Addr::LOCALHOST), "[fd00:0:0:1::2]")];
 
 pub(crate) fn listener(at: IpAddr) -> (TcpListener, u16) {
@@ -54,6 +54,10 @@ pub(crate) fn closed(at: IpAddr) -> u16 {
 #[test]
 fn a_connection_carries_everything_both_ways_to_its_end() {
     needs!(Userns);
+    carries_everything(OPEN);
+}
+
+pub(crate) fn carries_everything(network: &str) {
     let env = Env::with_busybox();
     let sent: Vec<u8> = (0..3_000_000_u32).flat_map(|at| (at % 251).to_le_bytes()).collect();
     for (at, host) in HOSTS {
@@ -70,7 +74,7 @@ fn a_connection_carries_everything_both_ways_to_its_end() {
             });
             let host = host.trim_matches(['[', ']']);
             let script = format!("seq 1 200000 | nc {host} {port} | md5sum");
-            let said = env.sh([OPEN], &script);
+            let said = env.sh([network], &script);
             (served.join().expect("the server"), said)
         });
         let lines: String = (1..=200_000).map(|line| format!("{line}\n")).collect();
@@ -130,12 +134,16 @@ fn only_the_ports_that_were_named_are_open() {
 #[test]
 fn datagrams_come_and_go_and_whoever_answers_is_heard() {
     needs!(Userns);
+    datagrams_come_and_go(OPEN);
+}
+
+pub(crate) fn datagrams_come_and_go(network: &str) {
     let env = Env::with_busybox();
     for (at, host) in HOSTS {
         let (asked, port) = datagrams(at);
         let (answering, _) = datagrams(at);
         let bare = host.trim_matches(['[', ']']);
-        let running = env.shell([OPEN], &format!("tftp -g -r name -l - {bare} {port}")).start();
+        let running = env.shell([network], &format!("tftp -g -r name -l - {bare} {port}")).start();
         let mut room = [0; 2048];
         let (length, from) = asked.recv_from(&mut room).expect("a request");
         assert!(room.get(..length).is_some_and(|bytes| bytes.starts_with(b"\0\x01name\0octet\0")), "{host}");
@@ -218,8 +226,12 @@ const QUESTION: &str = r"\000\052\022\064\001\000\000\001\000\000\000\000\000\00
 #[test]
 fn the_gateway_knows_the_names_of_the_network() {
     needs!(Userns);
+    names_are_known("--network=user");
+}
+
+pub(crate) fn names_are_known(network: &str) {
     let env = Env::with_busybox();
-    let user = ["--network=user", "--no-hosts"];
+    let user = [network, "--no-hosts"];
     let said = env.sh(user, "cat /etc/resolv.conf");
     assert!(said.starts_with("search dns.podman") && said.contains("\nnameserver 10.0.2.1"), "{said}");
     let said = env.sh(user, "nslookup host.containers.internal");
@@ -238,6 +250,10 @@ fn the_gateway_knows_the_names_of_the_network() {
 #[test]
 fn what_a_container_said_last_is_heard_after_its_end() {
     needs!(Userns);
+    last_words_are_heard(OPEN);
+}
+
+pub(crate) fn last_words_are_heard(network: &str) {
     /// More than the host's side has room for, and less than there is room on the whole way.
     const LENGTH: usize = 3 << 20;
     let env = Env::with_busybox();
@@ -245,7 +261,7 @@ fn what_a_container_said_last_is_heard_after_its_end() {
     for flags in [&["--rm"][..], &["--name=kept"]] {
         let (listener, port) = listener(Ipv4Addr::LOCALHOST.into());
         let (address, length) = (format!("169.254.1.2:{port}"), LENGTH.to_string());
-        let command = [OPEN, &probe, ctr_tests::BUSYBOX, "/probe", "tell", &address, &length];
+        let command = [network, &probe, ctr_tests::BUSYBOX, "/probe", "tell", &address, &length];
         let running = env.ctr([&["run"], flags, &command].concat()).start();
         let (mut peer, _) = accept(&listener);
         // Nobody has listened so far.
@@ -260,13 +276,18 @@ fn what_a_container_said_last_is_heard_after_its_end() {
 #[test]
 fn datagrams_that_a_container_sent_last_are_heard_after_its_end() {
     needs!(Userns);
+    last_datagrams_are_heard(OPEN);
+}
+
+pub(crate) fn last_datagrams_are_heard(network: &str) {
     const COUNT: usize = 200;
     let env = Env::with_busybox();
     let (hears, port) = datagrams(Ipv4Addr::LOCALHOST.into());
     env.program("mkfifo", ["go"]).run().success();
     let binds = [probe(), format!("-v={}:/go", env.path("go").display())];
     let script = format!("read word </go; exec /probe datagrams 169.254.1.2:{port} {COUNT}");
-    let run = ["run", "-d", "--name=c", OPEN, &binds[0], &binds[1], ctr_tests::BUSYBOX, "sh", "-c", &script];
+    let run =
+        ["run", "-d", "--name=c", network, &binds[0], &binds[1], ctr_tests::BUSYBOX, "sh", "-c", &script];
     env.ok(run);
     let init: i32 = env.ok(["inspect", "-f", "{{.State.Pid}}", "c"]).parse().expect("a process id");
     let netd = served_by(supervisor_of(&env, "c"), None);

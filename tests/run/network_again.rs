@@ -105,6 +105,10 @@ const SAID: &str = "the process that serves the network was ended by signal 9; i
 #[test]
 fn a_killed_network_ends_with_a_reset_and_comes_again() {
     needs!(Userns);
+    a_killed_one_comes_again(OPEN);
+}
+
+pub(crate) fn a_killed_one_comes_again(network: &str) {
     let env = Env::with_busybox();
     let hosts = [
         (IpAddr::V4(Ipv4Addr::LOCALHOST), "169.254.1.2"),
@@ -113,7 +117,7 @@ fn a_killed_network_ends_with_a_reset_and_comes_again() {
     for (at, host) in hosts {
         let (listener, port) = listener(at);
         let script = format!("while :; do /probe hold {host}:{port}; done");
-        let run = ["run", "-d", OPEN, "--name=c", &probe(), "busybox", "sh", "-c"].map(str::to_owned);
+        let run = ["run", "-d", network, "--name=c", &probe(), "busybox", "sh", "-c"].map(str::to_owned);
         env.ok(run.into_iter().chain([script]));
         assert_eq!(ended(&env), "0");
         let monitor = supervisor(&env);
@@ -189,8 +193,12 @@ fn a_command_in_the_foreground_starts_the_next_one_and_says_so() {
 #[test]
 fn published_ports_are_served_by_the_next_one_too() {
     needs!(Userns);
+    the_next_one_serves_ports("--network=user");
+}
+
+pub(crate) fn the_next_one_serves_ports(network: &str) {
     let env = Env::with_busybox();
-    serve(&env, "c", "0.0.0.0:7", &["-p=127.0.0.1::7", "-p=127.0.0.1::7/udp"]);
+    serve(&env, "c", "0.0.0.0:7", &[network, "-p=127.0.0.1::7", "-p=127.0.0.1::7/udp"]);
     let ports = ["7/tcp", "7/udp"].map(|port| (Ipv4Addr::LOCALHOST, port_of(&env, "c", port)).into());
     let call = || {
         let caller = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");

@@ -75,8 +75,12 @@ pub(crate) fn asks_by_datagram(socket: &UdpSocket, at: SocketAddr, word: &str) -
 #[test]
 fn a_caller_from_this_machine_is_the_host() {
     needs!(Userns);
+    the_host_is_who_calls("--network=user");
+}
+
+pub(crate) fn the_host_is_who_calls(network: &str) {
     let env = Env::with_busybox();
-    serve(&env, "server", "[::]:7", &["-p", "127.0.0.1::7", "-p", "[::1]::7", "-p", "7/udp"]);
+    serve(&env, "server", "[::]:7", &[network, "-p", "127.0.0.1::7", "-p", "[::1]::7", "-p", "7/udp"]);
     for (at, host) in [(V4, "[::ffff:169.254.1.2]:"), (V6, "[fd00:0:0:1::2]:")] {
         let place = *places(&env, "server", "7").iter().find(|place| place.ip() == at).expect("a place");
         // All of it, both ways, beyond the end of one of them.
@@ -112,8 +116,12 @@ fn a_caller_from_this_machine_is_the_host() {
 #[test]
 fn who_only_listens_at_ipv4_is_found_by_callers_of_ipv6() {
     needs!(Userns);
+    callers_of_ipv6_find_ipv4("--network=user");
+}
+
+pub(crate) fn callers_of_ipv6_find_ipv4(network: &str) {
     let env = Env::with_busybox();
-    serve(&env, "server", "0.0.0.0:7", &["-p", "7"]);
+    serve(&env, "server", "0.0.0.0:7", &[network, "-p", "7"]);
     let port = port_of(&env, "server", "7");
     for at in [V4, V6] {
         let answer = asks(SocketAddr::new(at, port), "hello");
@@ -125,6 +133,17 @@ fn who_only_listens_at_ipv4_is_found_by_callers_of_ipv6() {
 #[test]
 fn a_caller_from_elsewhere_is_who_it_is() {
     needs!(Userns, Iproute);
+    let seen = [
+        "[::ffff:198.18.7.2]:4000 four",
+        "[fd07::2]:4000 six",
+        // Inside it would be somebody else.
+        "[::ffff:10.0.2.1]:4000 inner",
+    ];
+    assert_eq!(callers_from_elsewhere("user"), [seen, seen].concat());
+}
+
+/// Whom a server sees of callers from another machine: three by TCP, then the same by UDP.
+pub(crate) fn callers_from_elsewhere(network: &str) -> Vec<String> {
     let env = Env::with_busybox();
     // A host with a neighbour, each a namespace: the first has a wire to the second, and the second the host's own subnet of
     // containers, whose addresses mean somebody else inside.
@@ -144,7 +163,7 @@ fn a_caller_from_elsewhere_is_who_it_is() {
         there ip addr add 10.0.2.77/32 dev other; there ip link set other up
         ip route add 10.0.2.77/32 dev wire
         ctr load -q -i "$IMAGE" >&2
-        ctr run -d --name server --network user -p 80:7 -p 53:7/udp -v "$PROBE:/probe:ro" localhost/busybox /probe serve [::]:7 >&2
+        ctr run -d --name server --network $NETWORK -p 80:7 -p 53:7/udp -v "$PROBE:/probe:ro" localhost/busybox /probe serve [::]:7 >&2
         until ctr logs server 2>&1 | grep -q serving; do :; done
         for transport in tcp:80 udp:53; do
           port=${transport#*:} transport=${transport%:*}
@@ -162,20 +181,10 @@ fn a_caller_from_elsewhere_is_who_it_is() {
         .var("CTR", programs().join("ctr-run"))
         .var("ROOT", env.path("nested"))
         .var("PROBE", programs().join("net-probe"))
+        .var("NETWORK", network)
         .var("IMAGE", image);
     std::fs::create_dir(env.path("nested")).expect("a folder");
-    let said = run.run().success();
-    let want: Vec<String> = ["", ""]
-        .iter()
-        .flat_map(|_| {
-            [
-                "[::ffff:198.18.7.2]:4000 four".to_owned(),
-                "[fd07::2]:4000 six".to_owned(),
-                "[::ffff:10.0.2.1]:4000 inner".to_owned(),
-            ]
-        })
-        .collect();
-    assert_eq!(said.lines().collect::<Vec<_>>(), want);
+    run.run().success().lines().map(str::to_owned).collect()
 }
 
 #[test]

@@ -57,6 +57,11 @@ fn words(host: IpAddr, ports: &[u16]) -> String {
 #[test]
 fn what_a_program_sees_is_what_it_would_see_on_the_host() {
     needs!(Userns);
+    sees_the_same("user");
+}
+
+/// A program sees the same in a network as on the host.
+pub(crate) fn sees_the_same(network: &str) {
     let env = Env::with_busybox();
     let probe = programs().join("net-probe");
     let mounted = format!("-v={}:/probe:ro", probe.display());
@@ -80,7 +85,8 @@ fn what_a_program_sees_is_what_it_would_see_on_the_host() {
             on_host.contains("reset: Err(ConnectionReset)") && on_host.contains("echo: (65000, Ok(true))"),
             "{on_host}"
         );
-        let flags = ["--network=user", "--host-access=loopback", &mounted];
+        let network = format!("--network={network}");
+        let flags = [&network, "--host-access=loopback", &mounted];
         let inside = met(loopback, |ports| env.sh(flags, &format!("/probe behave {}", words(alias, ports))));
         assert_eq!(inside, on_host, "{alias}");
     }

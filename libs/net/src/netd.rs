@@ -55,7 +55,7 @@ use crate::control::{self, Order};
 use crate::counters::{Counters, Limit};
 use crate::dns::names::Names;
 use crate::policy::Policy;
-use crate::router::{self, At, Built, Doing, Ports, Router, RouterError};
+use crate::router::{self, At, Built, Diverted, Doing, Ports, Router, RouterError};
 use crate::rung::{Rung, Standing};
 
 /// How many events are taken at a time.
@@ -94,6 +94,10 @@ enum Source {
     Attempt(Key),
     /// Connections to a published port, to be accepted.
     Published(Key),
+    /// All datagrams.
+    DatagramTap,
+    /// Connections to accept that are for one address.
+    Entrance(Key),
 }
 
 impl Source {
@@ -117,6 +121,8 @@ impl Source {
             Self::Asker(_) => 15,
             Self::Attempt(_) => 16,
             Self::Published(_) => 17,
+            Self::DatagramTap => 18,
+            Self::Entrance(_) => 19,
         }
     }
 
@@ -128,7 +134,8 @@ impl Source {
             | Self::Echo(key)
             | Self::Asker(key)
             | Self::Attempt(key)
-            | Self::Published(key) => key.to_bits(),
+            | Self::Published(key)
+            | Self::Entrance(key) => key.to_bits(),
             _ => 0,
         };
         self.kind() << 56 | key
@@ -155,6 +162,8 @@ impl Source {
             15 => Self::Asker(key),
             16 => Self::Attempt(key),
             17 => Self::Published(key),
+            18 => Self::DatagramTap,
+            19 => Self::Entrance(key),
             _ => return None,
         })
     }
@@ -269,7 +278,7 @@ impl Netd {
             now: Instant::now(),
         };
         netd.watch_all().doing("wait for packets")?;
-        sandbox::enter().doing("give up what is not needed any more")?;
+        sandbox::enter(netd.router.rung).doing("give up what is not needed any more")?;
         Ok((netd, standing))
     }
 
@@ -277,10 +286,15 @@ impl Netd {
         if let Some(control) = &self.control {
             self.watch(control.as_fd(), Source::Control)?;
         }
-        self.watch(self.router.tap.as_fd(), Source::Tap)?;
+        let taps = [(&self.router.tap, Source::Tap), (&self.router.datagrams, Source::DatagramTap)];
+        for (tap, source) in taps {
+            tap.iter().try_for_each(|tap| self.watch(tap.as_fd(), source))?;
+        }
         for ports in &self.router.ports {
-            self.watch(ports.streams.as_fd(), Source::Streams(ports.family))?;
-            self.watch(ports.datagrams.as_fd(), Source::Datagrams(ports.family))?;
+            if let Some(Diverted { streams, datagrams }) = &ports.diverted {
+                self.watch(streams.as_fd(), Source::Streams(ports.family))?;
+                self.watch(datagrams.as_fd(), Source::Datagrams(ports.family))?;
+            }
             self.watch(ports.questions.as_fd(), Source::Questions(ports.family))?;
             self.watch(ports.long_questions.as_fd(), Source::LongQuestions(ports.family))?;
         }
@@ -345,6 +359,8 @@ impl Netd {
             Source::Asker(key) => self.asker_is_ready(key),
             Source::Attempt(key) => self.attempt_is_ready(key),
             Source::Published(key) => self.accept_arrivals(key),
+            Source::DatagramTap => drop(self.see_datagrams()),
+            Source::Entrance(key) => drop(self.accept_at_entrance(key)),
         }
     }
 
@@ -359,9 +375,8 @@ impl Netd {
         let mut frames = std::mem::take(&mut self.frames);
         for _ in 0..TAP_TURNS {
             let mut arrivals = [None; BATCH];
-            let Ok(count) = receive(self.router.tap.as_fd(), &mut frames, FRAME, &mut arrivals) else {
-                break;
-            };
+            let Some(tap) = &self.router.tap else { break };
+            let Ok(count) = receive(tap.as_fd(), &mut frames, FRAME, &mut arrivals) else { break };
             for (arrival, room) in arrivals.iter().flatten().zip(frames.chunks_exact(FRAME)) {
                 if let Some(frame) = room.get(..arrival.length).filter(|_| !arrival.cut) {
                     self.first_packet(frame, arrival.checksum_ready);
@@ -388,8 +403,9 @@ impl Netd {
         self.counters.hits(Limit::Descriptors);
         for ports in &self.router.ports {
             // What is not watched is not forgotten.
-            epoll::delete(&self.epoll, &ports.streams).ok();
+            ports.diverted.as_ref().map(|it| epoll::delete(&self.epoll, &it.streams));
         }
+        self.watch_entrances(false);
         self.watch_published(false);
         // Where what took the descriptors ends in silence nobody else would notice.
         self.timers.set(self.now, BREATH, Due::Accept);
@@ -398,8 +414,9 @@ impl Netd {
     fn accept_again(&self) {
         for ports in &self.router.ports {
             // It fails where it is watched still.
-            self.watch(ports.streams.as_fd(), Source::Streams(ports.family)).ok();
+            ports.diverted.as_ref().map(|it| self.watch(it.streams.as_fd(), Source::Streams(ports.family)));
         }
+        self.watch_entrances(true);
         self.watch_published(true);
     }
 
@@ -427,6 +444,8 @@ impl Netd {
             turns.clone().take_while(|_| self.accept_streams(family)).count();
             turns.take_while(|_| self.catch_datagrams(family)).count();
         }
+        self.accept_at_all_entrances();
+        (0..LAST_TURNS).take_while(|_| self.see_datagrams()).count();
         self.hear_all_nears();
     }
 
@@ -495,10 +514,13 @@ fn route(pool: &Arc<Pool>, at: At, inner: Inner, asked: Option<Rung>) -> Result<
     let pool = Arc::clone(pool);
     let thread = std::thread::Builder::new().name("router".to_owned()).spawn(move || {
         let built = router::build(at, &inner, asked);
-        let works = built.is_ok();
+        let rung = built.as_ref().ok().map(|built| built.router.rung);
         // Nobody listens only where the process ends.
-        if says.send(built).is_ok() && works && sandbox::enter_router().is_ok() {
-            pool.serve();
+        if says.send(built).is_ok()
+            && let Some(rung) = rung
+            && sandbox::enter_router().is_ok()
+        {
+            pool.serve(rung);
         }
     });
     thread.map_err(|_limit| Errno::AGAIN).doing("start a thread")?;
@@ -536,6 +558,7 @@ mod tests {
             Source::Asker(key),
             Source::Attempt(key),
             Source::Published(key),
+            Source::Entrance(key),
         ];
         let sockets = Family::BOTH.into_iter().flat_map(|family| {
             [
@@ -545,7 +568,9 @@ mod tests {
                 Source::LongQuestions(family),
             ]
         });
-        for source in flows.into_iter().chain(sockets).chain([Source::Control, Source::Tap]) {
+        for source in
+            flows.into_iter().chain(sockets).chain([Source::Control, Source::Tap, Source::DatagramTap])
+        {
             assert_eq!(Source::of(source.token()), Some(source));
         }
         assert_eq!(Source::of(u64::MAX), None);

@@ -321,6 +321,17 @@ impl Policy {
         Appearance::Itself(caller)
     }
 
+    /// The same of a caller who has to have an address of the network's.
+    #[must_use]
+    pub fn at_home(&self, seen: Appearance) -> Appearance {
+        match seen {
+            Appearance::Itself(caller) => {
+                Appearance::Gateway(self.inner.gateway(caller).unwrap_or(self.inner.v4.gateway.into()))
+            }
+            Appearance::Host(_) | Appearance::Gateway(_) => seen,
+        }
+    }
+
     /// Which of the container's addresses a caller from outside is led to, of one that has both.
     #[must_use]
     pub fn callee(&self, caller: IpAddr) -> IpAddr {

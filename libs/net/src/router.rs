@@ -13,6 +13,10 @@
 //! - A **datagram** goes to the catcher, until a socket that is connected to its sender stands nearer.
 //! - An **echo request** is thrown away, too: N would answer for the whole world. `netd` has a copy.
 //!
+//! That takes a part of nftables that not every kernel has. Without it ([`Rung::Listen`]) nothing is diverted: `netd` listens at the very
+//! address that a held SYN is for, for as long as somebody is on the way there, and reads all datagrams from a second tap. Without
+//! nftables there is no router at all ([`within`]).
+//!
 //! # Process context
 //! A socket belongs to the namespace that it was made in. So a thread goes into N, makes what is needed there, and all of it is
 //! used from the host's namespace. [`build`] leaves its thread in N.
@@ -20,6 +24,8 @@
 //! # Failure
 //! N, and the container's interface with it, is gone when nobody has a descriptor of it. It outlives a process that serves it,
 //! whose supervisor has one; the next process opens anew what went with the last.
+
+mod within;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -114,10 +120,13 @@ impl<T> Doing<T> for Result<T, Errno> {
 /// What of a router is open.
 #[derive(Debug)]
 pub(crate) struct Router {
+    pub(crate) rung: Rung,
     /// N itself.
     pub(crate) namespace: OwnedFd,
     /// Sees first packets.
-    pub(crate) tap: OwnedFd,
+    pub(crate) tap: Option<OwnedFd>,
+    /// Sees all datagrams, where nothing diverts them.
+    pub(crate) datagrams: Option<OwnedFd>,
     /// What there is for each protocol.
     pub(crate) ports: Vec<Ports>,
 }
@@ -126,10 +135,8 @@ pub(crate) struct Router {
 #[derive(Debug)]
 pub(crate) struct Ports {
     pub(crate) family: Family,
-    /// Accepts what was sent in again.
-    pub(crate) streams: OwnedFd,
-    /// Gets datagrams that are nobody else's.
-    pub(crate) datagrams: OwnedFd,
+    /// Where the kernel diverts packets to.
+    pub(crate) diverted: Option<Diverted>,
     /// Sends packets in again.
     pub(crate) again: OwnedFd,
     /// Sends packets to the container.
@@ -138,6 +145,15 @@ pub(crate) struct Ports {
     pub(crate) questions: OwnedFd,
     /// The resolver's, for what is too long for a datagram.
     pub(crate) long_questions: OwnedFd,
+}
+
+/// Sockets for everybody's packets.
+#[derive(Debug)]
+pub(crate) struct Diverted {
+    /// Accepts what was sent in again.
+    pub(crate) streams: OwnedFd,
+    /// Gets datagrams that are nobody else's.
+    pub(crate) datagrams: OwnedFd,
 }
 
 /// Where a router is.
@@ -163,14 +179,16 @@ pub(crate) struct Built {
 pub(crate) fn build(at: At, inner: &Inner, asked: Option<Rung>) -> Result<Built, RouterError> {
     let ((router, inner), standing) = match at {
         At::NewFor(container) => rung::climb(asked, |rung| match rung {
-            Rung::Tproxy => make(container.as_fd(), inner),
+            Rung::Tproxy | Rung::Listen => make(rung, container.as_fd(), inner),
+            Rung::Published => within::make(&container, inner),
         })?,
         At::There(namespace) => {
             // As it was made.
             let rung = asked.ok_or(RouterError::NoRung)?;
             enter(namespace.as_fd())?;
             let router = match rung {
-                Rung::Tproxy => Router::open(namespace, inner)?,
+                Rung::Tproxy | Rung::Listen => Router::open(rung, namespace, inner)?,
+                Rung::Published => within::open(namespace),
             };
             ((router, *inner), Standing { rung, missed: Vec::new() })
         }
@@ -178,7 +196,7 @@ pub(crate) fn build(at: At, inner: &Inner, asked: Option<Rung>) -> Result<Built,
     Ok(Built { router, inner, standing })
 }
 
-fn make(container: BorrowedFd<'_>, inner: &Inner) -> Result<(Router, Inner), RouterError> {
+fn make(rung: Rung, container: BorrowedFd<'_>, inner: &Inner) -> Result<(Router, Inner), RouterError> {
     move_into_new_network().doing("make a network namespace")?;
     let namespace = own_namespace()?;
     let kernel = Netlink::route()?;
@@ -187,11 +205,28 @@ fn make(container: BorrowedFd<'_>, inner: &Inner) -> Result<(Router, Inner), Rou
     batch.up(LOOPBACK);
     batch.up(OWN.index);
     kernel.perform(&batch)?;
-    let inner = with_addresses(&kernel, inner)?;
+    let furnished = furnish(rung, (namespace, container), &kernel, inner);
+    if furnished.is_err() {
+        // The container's end goes with ours, and leaves its name and number to the next that is tried.
+        let mut batch = Batch::default();
+        batch.remove(OWN.index);
+        kernel.perform(&batch)?;
+    }
+    furnished
+}
+
+/// All but the pair itself. The thread is in N again afterwards.
+fn furnish(
+    rung: Rung,
+    (namespace, container): (OwnedFd, BorrowedFd<'_>),
+    kernel: &Netlink,
+    inner: &Inner,
+) -> Result<(Router, Inner), RouterError> {
+    let inner = with_addresses(inner, |network| kernel.perform(&network.described()))?;
     do_not_check_ways_back()?;
     do_not_keep_ports()?;
-    Netlink::netfilter()?.perform(&nft::table(&rules(&inner)))?;
-    let router = Router::open(namespace, &inner)?;
+    Netlink::netfilter()?.perform(&nft::table(&rules(rung, &inner)))?;
+    let router = Router::open(rung, namespace, &inner)?;
     enter(container)?;
     let reached = reach_out(&inner);
     enter(router.namespace.as_fd())?;
@@ -201,10 +236,14 @@ fn make(container: BorrowedFd<'_>, inner: &Inner) -> Result<(Router, Inner), Rou
 
 impl Router {
     /// What dies with a process, in the namespace of this thread.
-    fn open(namespace: OwnedFd, inner: &Inner) -> Result<Self, RouterError> {
+    fn open(rung: Rung, namespace: OwnedFd, inner: &Inner) -> Result<Self, RouterError> {
         let tap = options::tap(OWN.index, &tap::program()).doing("watch for first packets")?;
-        let ports = networks(inner).map(Ports::open).collect::<Result<_, _>>()?;
-        Ok(Self { namespace, tap, ports })
+        let datagrams = match rung {
+            Rung::Listen => Some(datagrams().doing("watch for datagrams")?),
+            _ => None,
+        };
+        let ports = networks(inner).map(|network| Ports::open(rung, network)).collect::<Result<_, _>>()?;
+        Ok(Self { rung, namespace, tap: Some(tap), datagrams, ports })
     }
 }
 
@@ -225,27 +264,37 @@ struct Network {
     prefix: Prefix,
     gateway: IpAddr,
     container: IpAddr,
+    /// What inside means the host.
+    host: IpAddr,
 }
 
 fn networks(inner: &Inner) -> impl Iterator<Item = Network> {
     let v4 = &inner.v4;
-    let four = Network { prefix: v4.network, gateway: v4.gateway.into(), container: v4.container.into() };
+    let four = Network {
+        prefix: v4.network,
+        gateway: v4.gateway.into(),
+        container: v4.container.into(),
+        host: v4.host.into(),
+    };
     let six = inner.v6.as_ref().map(|v6| Network {
         prefix: v6.network,
         gateway: v6.gateway.into(),
         container: v6.container.into(),
+        host: v6.host.into(),
     });
     std::iter::once(four).chain(six)
 }
 
 impl Network {
     /// The router's addresses, and that everything else is its own, too.
-    fn describe(&self, batch: &mut Batch) {
+    fn described(&self) -> Batch {
+        let mut batch = Batch::default();
         batch.address(OWN.index, self.gateway, self.prefix.length());
         batch.rule(self.gateway, 50, About::From(OWN.name, self.prefix), MAIN);
         batch.rule(self.gateway, 60, About::Marked(MARK), TABLE);
         batch.rule(self.gateway, 61, About::FromAny(OWN.name), TABLE);
         batch.everything_is_local(self.gateway, TABLE);
+        batch
     }
 
     const fn family(&self) -> Family {
@@ -253,13 +302,14 @@ impl Network {
     }
 }
 
-/// Gives the router its addresses; without those of IPv6 where this kernel has none of it.
-fn with_addresses(kernel: &Netlink, inner: &Inner) -> Result<Inner, RouterError> {
+/// Makes what there is of each protocol; without IPv6 where this kernel has none of it.
+fn with_addresses(
+    inner: &Inner,
+    make: impl Fn(&Network) -> Result<(), NetlinkError>,
+) -> Result<Inner, RouterError> {
     let mut kept = *inner;
     for network in networks(inner) {
-        let mut batch = Batch::default();
-        network.describe(&mut batch);
-        match kernel.perform(&batch) {
+        match make(&network) {
             Ok(()) => {}
             Err(NetlinkError { source: Errno::AFNOSUPPORT | Errno::OPNOTSUPP | Errno::ACCESS, .. })
                 if network.family() == Family::V6 =>
@@ -287,25 +337,26 @@ fn reach_out(inner: &Inner) -> Result<(), RouterError> {
 /// host's setting over.
 fn do_not_check_ways_back() -> Result<(), RouterError> {
     let doing = "turn off the check of ways back (rp_filter)";
-    ["all", "lo", OWN.name].iter().try_for_each(|name| set(&format!("conf/{name}/rp_filter"), doing))
+    ["all", "lo", OWN.name].iter().try_for_each(|name| set(&format!("conf/{name}/rp_filter"), b"0", doing))
 }
 
 /// Low ports are the world's here, where sockets have its addresses.
 fn do_not_keep_ports() -> Result<(), RouterError> {
-    set("ip_unprivileged_port_start", "let everybody have every port (ip_unprivileged_port_start)")
+    let doing = "let everybody have every port (ip_unprivileged_port_start)";
+    set("ip_unprivileged_port_start", b"0", doing)
 }
 
-/// Sets one of the namespace's settings to zero.
-fn set(name: &str, doing: &'static str) -> Result<(), RouterError> {
+/// Changes one of the namespace's settings, a digit, if it is another.
+fn set(name: &str, to: &[u8; 1], doing: &'static str) -> Result<(), RouterError> {
     use rustix::fs::{CWD, Mode, OFlags, openat};
     let path = format!("/proc/sys/net/ipv4/{name}");
     let file = openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).doing(doing)?;
     let mut now = [0; 2];
-    if rustix::io::read(&file, &mut now).doing(doing)? > 0 && now == *b"0\n" {
+    if rustix::io::read(&file, &mut now).doing(doing)? > 0 && now == [to[0], b'\n'] {
         return Ok(());
     }
     let file = openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).doing(doing)?;
-    rustix::io::write(&file, b"0").map(drop).doing(doing)
+    rustix::io::write(&file, to).map(drop).doing(doing)
 }
 
 /// `IPPROTO_TCP` and its like.
@@ -320,14 +371,18 @@ mod transport {
 const BEGINS: If = If::Byte { at: 13, mask: 0x16, is: 0x02 };
 
 /// Which packets go where. What may become a connection is decided by `netd`, which sees what is below here too.
-fn rules(inner: &Inner) -> Vec<Rule> {
+fn rules(rung: Rung, inner: &Inner) -> Vec<Rule> {
     let mut rules = Vec::new();
     let by_container = If::CameBy(OWN.index);
     let mut add = |conditions: &[If], then| rules.push(Rule { conditions: conditions.to_vec(), then });
     for network in networks(inner) {
-        add_of(&network, by_container, &mut add);
+        add_of(rung, &network, by_container, &mut add);
     }
     add(&[by_container, If::Transport(transport::TCP), BEGINS], Then::Drop);
+    if rung != Rung::Tproxy {
+        // What is sent in again meets a listener that has the address it is for.
+        return rules;
+    }
     for network in networks(inner) {
         let version = network.version();
         let again = [If::CameBy(LOOPBACK), If::Marked(MARK), If::Version(version)];
@@ -337,7 +392,7 @@ fn rules(inner: &Inner) -> Vec<Rule> {
     rules
 }
 
-fn add_of(network: &Network, by_container: If, add: &mut impl FnMut(&[If], Then)) {
+fn add_of(rung: Rung, network: &Network, by_container: If, add: &mut impl FnMut(&[If], Then)) {
     let version = network.version();
     let own = [by_container, If::Version(version)];
     let mut when = |more: &[If], then| add(&[&own[..], more].concat(), then);
@@ -369,7 +424,9 @@ fn add_of(network: &Network, by_container: If, add: &mut impl FnMut(&[If], Then)
     };
     let asks = If::Byte { at: 0, mask: 0xff, is: request };
     when_others(&[If::Transport(number), asks], Then::Drop);
-    when_others(&[If::Transport(transport::UDP)], Then::Divert(version, DATAGRAMS));
+    // The copy that counts is the tap's, where nothing can be diverted.
+    let datagrams = if rung == Rung::Tproxy { Then::Divert(version, DATAGRAMS) } else { Then::Drop };
+    when_others(&[If::Transport(transport::UDP)], datagrams);
     let gateway = Prefix::new(network.gateway, if network.gateway.is_ipv4() { 32 } else { 128 });
     if let Ok(gateway) = gateway.map(Within::Inside) {
         let to_gateway = If::Destination(gateway);
@@ -399,23 +456,33 @@ const QUEUE: i32 = 4096;
 const BURST: usize = 4 << 20;
 
 impl Ports {
-    fn open(network: Network) -> Result<Self, RouterError> {
+    fn open(rung: Rung, network: Network) -> Result<Self, RouterError> {
         let family = network.family();
-        let everywhere = |port| SocketAddr::new(network.any(), port);
+        let diverted = (rung == Rung::Tproxy).then(|| Diverted::open(network)).transpose()?;
         let gateway = SocketAddr::new(network.gateway, RESOLVER);
         Ok(Self {
             family,
+            diverted,
             questions: plain(family, SocketType::DGRAM)
                 .and_then(|socket| bind(&socket, &gateway).map(|()| socket))
                 .doing("listen for questions of names")?,
             long_questions: plain(family, SocketType::STREAM)
                 .and_then(|socket| listening(socket, &gateway))
                 .doing("listen for questions of names")?,
+            again: sender(family, Some(MARK)).doing("send packets in again")?,
+            answers: sender(family, None).doing("send packets to the container")?,
+        })
+    }
+}
+
+impl Diverted {
+    fn open(network: Network) -> Result<Self, RouterError> {
+        let family = network.family();
+        let everywhere = |port| SocketAddr::new(network.any(), port);
+        Ok(Self {
             streams: listener(family, everywhere(STREAMS)).doing("listen for the container's connections")?,
             datagrams: catcher(family, everywhere(DATAGRAMS))
                 .doing("listen for the container's datagrams")?,
-            again: sender(family, Some(MARK)).doing("send packets in again")?,
-            answers: sender(family, None).doing("send packets to the container")?,
         })
     }
 }
@@ -430,8 +497,17 @@ fn plain(family: Family, kind: SocketType) -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-/// A socket of the router's that may have any address, for [`crate::netd`]'s pool too.
-pub(crate) fn transparent(family: Family, kind: SocketType) -> Result<OwnedFd, Errno> {
+/// A socket for [`crate::netd`]'s pool.
+pub(crate) fn pooled(rung: Rung, family: Family, kind: SocketType) -> Result<OwnedFd, Errno> {
+    let socket = transparent(family, kind)?;
+    if rung == Rung::Published {
+        options::set_mark(socket.as_fd(), MARK)?;
+    }
+    Ok(socket)
+}
+
+/// A socket that may have any address.
+fn transparent(family: Family, kind: SocketType) -> Result<OwnedFd, Errno> {
     let socket = plain(family, kind)?;
     options::set_transparent(socket.as_fd(), family)?;
     if kind == SocketType::STREAM {
@@ -459,7 +535,8 @@ fn listener(family: Family, at: SocketAddr) -> Result<OwnedFd, Errno> {
     listening(transparent(family, SocketType::STREAM)?, &at)
 }
 
-fn listening(socket: OwnedFd, at: &SocketAddr) -> Result<OwnedFd, Errno> {
+/// Has a socket listen at an address.
+pub(crate) fn listening(socket: OwnedFd, at: &SocketAddr) -> Result<OwnedFd, Errno> {
     bind(&socket, at)?;
     listen(&socket, QUEUE)?;
     Ok(socket)
@@ -471,6 +548,13 @@ fn catcher(family: Family, at: SocketAddr) -> Result<OwnedFd, Errno> {
     sockopt::set_socket_recv_buffer_size(&socket, BURST)?;
     bind(&socket, &at)?;
     Ok(socket)
+}
+
+/// A tap for all datagrams of the container.
+fn datagrams() -> Result<OwnedFd, Errno> {
+    let tap = options::whole_tap(OWN.index, &tap::datagrams())?;
+    sockopt::set_socket_recv_buffer_size(&tap, BURST)?;
+    Ok(tap)
 }
 
 /// A socket that sends packets as they are.

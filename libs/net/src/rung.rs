@@ -16,17 +16,23 @@ use crate::router::RouterError;
 pub enum Rung {
     /// The router's kernel diverts what it gets to a few sockets (nftables' `tproxy`).
     Tproxy,
+    /// Without that: where the container connects to, the router listens meanwhile; datagrams are read as frames.
+    Listen,
+    /// Without a router: who calls a published port is connected within the container's own namespace, and nothing goes out.
+    Published,
 }
 
 impl Rung {
     /// All of them, the best first.
-    pub const ALL: [Self; 1] = [Self::Tproxy];
+    pub const ALL: [Self; 3] = [Self::Tproxy, Self::Listen, Self::Published];
 
     /// What it is called.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::Tproxy => "tproxy",
+            Self::Listen => "listen",
+            Self::Published => "published",
         }
     }
 
@@ -41,6 +47,8 @@ impl Rung {
     pub const fn cost(self) -> &'static str {
         match self {
             Self::Tproxy => "nothing",
+            Self::Listen => "new connections and datagrams are slower",
+            Self::Published => "the container reaches nobody, and is reached at published ports only",
         }
     }
 }
@@ -124,6 +132,26 @@ mod tests {
     fn the_first_that_holds_is_taken() {
         let (held, standing) = climb(None, Ok).unwrap();
         assert_eq!((held, standing), (Rung::Tproxy, Standing { rung: Rung::Tproxy, missed: Vec::new() }));
+        let only = |held| move |rung| if rung == held { Ok(()) } else { Err(lacks("try", Errno::NOENT)) };
+        let ((), standing) = climb(None, only(Rung::Published)).unwrap();
+        let said: Vec<String> = standing.missed.iter().map(Missed::to_string).collect();
+        let why = "cannot try: No such file or directory (ENOENT)";
+        assert_eq!(
+            (standing.rung, said),
+            (Rung::Published, vec![format!("tproxy: {why}"), format!("listen: {why}")])
+        );
+    }
+
+    #[test]
+    fn the_one_that_is_asked_for_is_tried_alone() {
+        let mut tried = Vec::new();
+        let error = climb(Some(Rung::Tproxy), |rung| -> Result<(), _> {
+            tried.push(rung);
+            Err(lacks("try", Errno::NOENT))
+        });
+        assert_eq!((error.unwrap_err().to_string().as_str(), tried), ("cannot try", vec![Rung::Tproxy]));
+        let ((), standing) = climb(Some(Rung::Listen), |_| Ok(())).unwrap();
+        assert_eq!(standing, Standing { rung: Rung::Listen, missed: Vec::new() });
     }
 
     #[test]

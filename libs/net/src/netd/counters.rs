@@ -13,8 +13,10 @@ impl Netd {
     /// Says what was counted so far.
     pub(super) fn tell_counters(&mut self, to: &OwnedFd) {
         // The kernel tells how many it were since it was asked the last time.
-        let missed = options::missed_frames(self.router.tap.as_fd()).unwrap_or_default();
-        self.counters.missed += u64::from(missed);
+        for tap in [&self.router.tap, &self.router.datagrams].into_iter().flatten() {
+            let missed = options::missed_frames(tap.as_fd()).unwrap_or_default();
+            self.counters.missed += u64::from(missed);
+        }
         let mut counters = self.counters.clone();
         for (kind, now) in self.flows() {
             counters.flows.entry(kind).or_default().now = u64::try_from(now).unwrap_or(u64::MAX);

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::SocketType;
 
 use crate::router;
+use crate::rung::Rung;
 
 /// How many of a kind are kept.
 const KEPT: usize = 16;
@@ -80,14 +81,14 @@ impl Pool {
     }
 
     /// In the router: makes what is wanted, until the process ends.
-    pub(super) fn serve(&self) -> ! {
+    pub(super) fn serve(&self, rung: Rung) -> ! {
         let mut shelves = self.lock();
         loop {
             for kind in Kind::all() {
                 let at = kind.index();
                 if shelves.wanted.get_mut(at).is_some_and(std::mem::take) {
                     drop(shelves);
-                    self.stock(kind);
+                    self.stock(rung, kind);
                     shelves = self.lock();
                 }
             }
@@ -97,11 +98,11 @@ impl Pool {
         }
     }
 
-    fn stock(&self, kind: Kind) {
+    fn stock(&self, rung: Rung, kind: Kind) {
         let at = kind.index();
         let socket_type = if kind.is_stream { SocketType::STREAM } else { SocketType::DGRAM };
         loop {
-            let made = router::transparent(kind.family, socket_type);
+            let made = router::pooled(rung, kind.family, socket_type);
             let mut shelves = self.lock();
             match made {
                 Ok(socket) => {

@@ -9,6 +9,8 @@ use ctr_sys::net::filter::{Instruction, Width};
 use rustix::io::{Errno, Result};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
+use crate::rung::Rung;
+
 /// What this process calls once it serves.
 const CALLS: [libc::c_long; 42] = [
     // Waiting.
@@ -61,17 +63,18 @@ const CALLS: [libc::c_long; 42] = [
     libc::SYS_sched_yield,
 ];
 
-/// The thread that meets packets.
-pub(super) fn enter() -> Result<()> {
-    restrict(CapabilitySet::empty())
+/// The thread that meets packets. Only where it stands in for the kernel's diverting does it listen anywhere.
+pub(super) fn enter(rung: Rung) -> Result<()> {
+    let more: &[libc::c_long] = if rung == Rung::Listen { &[libc::SYS_listen] } else { &[] };
+    restrict(CapabilitySet::empty(), more)
 }
 
 /// The thread in the router.
 pub(super) fn enter_router() -> Result<()> {
-    restrict(CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW)
+    restrict(CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW, &[])
 }
 
-fn restrict(kept: CapabilitySet) -> Result<()> {
+fn restrict(kept: CapabilitySet, more: &[libc::c_long]) -> Result<()> {
     cred::forbid_new_privileges()?;
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable: none })?;
@@ -80,7 +83,7 @@ fn restrict(kept: CapabilitySet) -> Result<()> {
         Ok(()) | Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {}
         Err(errno) => return Err(errno),
     }
-    let program: Vec<u8> = program().into_iter().flat_map(Instruction::bytes).collect();
+    let program: Vec<u8> = program(more).into_iter().flat_map(Instruction::bytes).collect();
     cred::filter(&program, 0).map(drop)
 }
 
@@ -102,13 +105,13 @@ const THIS_MACHINE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const THIS_MACHINE: u32 = 0xc000_00b7;
 
-fn program() -> Vec<Instruction> {
+fn program(more: &[libc::c_long]) -> Vec<Instruction> {
     let (load, equal, answer) = (Instruction::load, Instruction::jump_equal, Instruction::answer);
     let word = Width::Word;
     // The other set of numbers of this machine is beyond those that are listed.
     let mut program = vec![load(word, MACHINE), equal(THIS_MACHINE, 1, 0), answer(KILL), load(word, NUMBER)];
-    for call in CALLS {
-        program.extend([equal(number(call), 0, 1), answer(ALLOW)]);
+    for call in CALLS.iter().chain(more) {
+        program.extend([equal(number(*call), 0, 1), answer(ALLOW)]);
     }
     let (socket, ioctl) = (number(libc::SYS_socket), number(libc::SYS_ioctl));
     program.extend([equal(socket, 4, 0), equal(ioctl, 1, 0), answer(KILL)]);
@@ -141,8 +144,13 @@ mod tests {
     fn try_in_sandbox(what: &str) {
         // Nothing here takes a right that an ordinary user lacks: it is the list that is missed.
         let null = std::fs::File::open("/dev/null").unwrap();
-        enter().unwrap();
+        let rung = if what == "to listen, where that is the way" { Rung::Listen } else { Rung::Tproxy };
+        enter(rung).unwrap();
         match what {
+            "to listen" | "to listen, where that is the way" => {
+                let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+                rustix::net::listen(&socket, 1).unwrap();
+            }
             "a socket" => drop(socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap()),
             "an interface" => drop(rustix::net::netdevice::name_to_index(
                 socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap(),
@@ -169,10 +177,11 @@ mod tests {
             child.args(["--exact", "netd::sandbox::tests::what_is_not_listed_ends_the_process"]);
             child.env(TRIES, what).output().unwrap().status
         };
-        for allowed in ["a socket", "an interface"] {
+        for allowed in ["a socket", "an interface", "to listen, where that is the way"] {
             assert!(tried(allowed).success(), "{allowed}");
         }
         for forbidden in [
+            "to listen",
             "a socket of another family",
             "netlink",
             "a raw socket",

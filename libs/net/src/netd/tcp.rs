@@ -10,13 +10,15 @@
 //!                                    ▼ at the address of IPv6 only: once more at that of IPv4
 //! ```
 //! The container's first packet is held until the host's side has an answer, so that a refusal inside is what it is outside, and
-//! a connection inside means that there is one outside. Then the packet is sent in again, and the kernel does the rest.
+//! a connection inside means that there is one outside. Then the packet is sent in again, and the kernel does the rest; where it cannot
+//! divert what comes, to a listener that stands where the packet goes ([`entrance`]).
 //!
 //! # Failure
 //! Every socket is set to end with a reset, and told otherwise only when both ends have said goodbye: if we are killed, nobody
 //! takes half of something for all of it.
 
 mod arriving;
+mod entrance;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -30,6 +32,7 @@ use rustix::net::{
 };
 
 use self::arriving::Arriving;
+use self::entrance::Entrances;
 use super::pump::{End, Open, Pumped, Ready};
 use super::slab::{Key, Slab};
 use super::timers::Due;
@@ -83,6 +86,7 @@ struct Held {
 pub(super) struct Streams {
     flows: Slab<Flow>,
     known: HashMap<Pair, Key>,
+    entrances: Entrances,
     /// How many of the container's are not open yet.
     on_their_way: usize,
     /// Have more to do than one turn allows.
@@ -102,6 +106,7 @@ impl Streams {
         for key in others.map(|(key, _)| key).collect::<Vec<_>>() {
             self.flows.remove(key);
         }
+        self.entrances = Entrances::default();
     }
 
     /// How many there are.
@@ -248,8 +253,13 @@ impl Netd {
             Ok(Ok(())) => return,
             Ok(Err(errno)) | Err(errno) => return self.host_refused(key, errno),
         }
-        held.is_entering = true;
         let (pair, first) = (*pair, held.first.clone());
+        if let Err(errno) = self.open_entrance(pair.1) {
+            return self.host_refused(key, errno);
+        }
+        if let Some(Flow { state: State::Held(held), .. }) = self.streams.flows.get_mut(key) {
+            held.is_entering = true;
+        }
         self.enter_again(pair, &first);
         self.timers.set(self.now, ENTERING, Due::Stream(key));
     }
@@ -266,25 +276,27 @@ impl Netd {
     /// Takes what the kernel has made of packets that were sent in again; whether there may be more.
     pub(super) fn accept_streams(&mut self, family: Family) -> bool {
         for _ in 0..TURN {
-            let Some(ports) = self.ports(family) else { return false };
-            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            let accepted = match acceptfrom_with(&ports.streams, flags) {
-                Ok((inner, Some(peer))) => {
-                    let here = getsockname(&inner).and_then(SocketAddr::try_from);
-                    here.and_then(|here| Ok((inner, (plain(SocketAddr::try_from(peer)?), plain(here)))))
-                }
-                Ok((_, None)) => continue,
-                Err(Errno::AGAIN) => return false,
-                Err(Errno::MFILE | Errno::NFILE) => {
-                    self.stop_accepting();
-                    return false;
-                }
-                // It was gone before we came.
-                Err(_) => continue,
-            };
-            if let Ok((inner, pair)) = accepted {
-                self.open_stream(pair, inner);
+            let diverted = self.ports(family).and_then(|ports| ports.diverted.as_ref());
+            let Some(diverted) = diverted else { return false };
+            let accepted = accept(&diverted.streams);
+            if !self.accepted(accepted) {
+                return false;
             }
+        }
+        true
+    }
+
+    /// Takes one of those; false if there is no other to be taken now.
+    fn accepted(&mut self, accepted: Result<(OwnedFd, Pair), Errno>) -> bool {
+        match accepted {
+            Ok((inner, pair)) => self.open_stream(pair, inner),
+            Err(Errno::AGAIN) => return false,
+            Err(Errno::MFILE | Errno::NFILE) => {
+                self.stop_accepting();
+                return false;
+            }
+            // It was gone before we came.
+            Err(_) => {}
         }
         true
     }
@@ -298,6 +310,7 @@ impl Netd {
             Some(State::Held(_) | State::Arriving(_)) | None => return,
         }
         let watched = self.watch_edges(inner.as_fd(), Source::Stream(End::Inner, key));
+        self.leave_entrance(pair.1);
         self.streams.on_their_way -= 1;
         self.streams.flows.change(key, |flow| Flow {
             pair,
@@ -347,9 +360,14 @@ impl Netd {
         if self.streams.known.get(&flow.pair) == Some(&key) {
             self.streams.known.remove(&flow.pair);
         }
-        match flow.state {
-            State::Held(_) => self.streams.on_their_way -= 1,
-            State::Arriving(Arriving { port, .. }) => self.one_arrived(port),
+        match &flow.state {
+            State::Held(Held { is_entering, .. }) => {
+                self.streams.on_their_way -= 1;
+                if *is_entering {
+                    self.leave_entrance(flow.pair.1);
+                }
+            }
+            State::Arriving(Arriving { port, .. }) => self.one_arrived(*port),
             State::Open(_) => {}
         }
         self.accept_if_full();
@@ -370,6 +388,15 @@ impl Netd {
             drop(self.drop_stream(key));
         }
     }
+}
+
+/// Accepts a connection of the container's, and says whose it is.
+fn accept(listener: &OwnedFd) -> Result<(OwnedFd, Pair), Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (inner, peer) = acceptfrom_with(listener, flags)?;
+    let peer = SocketAddr::try_from(peer.ok_or(Errno::CONNABORTED)?)?;
+    let here = getsockname(&inner).and_then(SocketAddr::try_from)?;
+    Ok((inner, (plain(peer), plain(here))))
 }
 
 /// A connection to the host's side, on its way.

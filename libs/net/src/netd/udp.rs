@@ -18,6 +18,8 @@
 //! Pairs that begin outside are a limited number, so that nobody out there uses up all there are: where that is reached, a new one
 //! takes the place of the one that has waited for an answer the longest. Who was answered stays.
 
+mod frames;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
@@ -165,12 +167,13 @@ impl Netd {
             let mut arrivals = [None; BATCH];
             let received = self
                 .ports(family)
+                .and_then(|ports| ports.diverted.as_ref())
                 .ok_or(Errno::AFNOSUPPORT)
-                .and_then(|ports| receive(ports.datagrams.as_fd(), &mut buffer, SIZE, &mut arrivals));
+                .and_then(|it| receive(it.datagrams.as_fd(), &mut buffer, SIZE, &mut arrivals));
             let count = received.unwrap_or(0);
             for (arrival, bytes) in pieces(&arrivals, &buffer) {
                 if let (Some(from), Some(to)) = (arrival.from, arrival.to) {
-                    self.caught((plain(from), plain(to)), arrival, bytes);
+                    self.caught((plain(from), plain(to)), arrival.segment, bytes);
                 }
             }
             has_more = count == BATCH;
@@ -182,14 +185,14 @@ impl Netd {
         has_more
     }
 
-    fn caught(&mut self, pair: Pair, arrival: &Arrival, bytes: &[u8]) {
+    fn caught(&mut self, pair: Pair, segment: Option<u16>, bytes: &[u8]) {
         let key = match self.datagrams.by_pair.get(&pair) {
             Some(key) => Some(*key),
-            None if self.control.is_none() => return self.send_last(pair, arrival.segment, bytes),
+            None if self.control.is_none() => return self.send_last(pair, segment, bytes),
             None => self.begin_pair(pair, bytes.len()),
         };
         if let Some(key) = key {
-            self.send_out(key, arrival.segment, bytes);
+            self.send_out(key, segment, bytes);
         }
     }
 
@@ -426,7 +429,7 @@ impl Netd {
     /// Somebody speaks who was not spoken to.
     fn somebody_else(&mut self, key: Key, source: SocketAddr, arrival: &Arrival) -> Option<Key> {
         let from = arrival.from?;
-        let seen = SocketAddr::new(self.policy.appearance(from.ip()).address(), from.port());
+        let seen = SocketAddr::new(self.datagrams_appear_from(from.ip()), from.port());
         if seen.is_ipv4() != source.is_ipv4() {
             return None;
         }

@@ -264,7 +264,11 @@ fn mask(prefix: u8, length: usize) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
+    use crate::netlink::Netlink;
+    use crate::router::RouterError;
 
     #[test]
     fn masks_are_of_any_length() {
@@ -273,5 +277,39 @@ mod tests {
         assert_eq!(mask(0, 4), [0; 4]);
         assert_eq!(mask(128, 16), [255; 16]);
         assert_eq!(mask(64, 16)[7..9], [255, 0]);
+    }
+
+    /// A rule that takes what this kernel has not.
+    fn unknown() -> Batch {
+        let mut batch = table(&[]);
+        let end = batch.bytes.len() - 20;
+        batch.bytes.truncate(end);
+        batch.doing.pop();
+        batch.ask("divert packets somehow", NEW_RULE, CREATE | APPEND, &[INET, 0, 0, 0], |with| {
+            with.put_text(1, TABLE).put_text(2, CHAIN).nest(4, |list| expression(list, "ctr-none", |_| {}));
+        });
+        let [high, low] = SUBSYSTEM.to_be_bytes();
+        batch.tell(BATCH_END, &[0, 0, high, low]);
+        batch
+    }
+
+    #[test]
+    fn what_a_kernel_has_not_is_a_lack() {
+        const CHILD: &str = "CTR_NET_NFT";
+        if std::env::var_os(CHILD).is_some() {
+            let kernel = Netlink::netfilter().unwrap();
+            let error = kernel.perform(&unknown()).unwrap_err();
+            assert_eq!((error.doing, error.source), ("divert packets somehow", Errno::NOENT));
+            assert!(RouterError::from(error).is_lack());
+            // The next that is tried begins where this one did.
+            let known = Rule { conditions: vec![If::Transport(17)], then: Then::Drop };
+            return Netlink::netfilter().unwrap().perform(&table(&[known])).unwrap();
+        }
+        // A network namespace of its own, which a process of several threads cannot make for itself.
+        let mut child = std::process::Command::new("unshare");
+        child.args(["-U", "-r", "-n"]).arg(std::env::current_exe().unwrap());
+        let name = "netlink::nft::tests::what_a_kernel_has_not_is_a_lack";
+        let output = child.args(["--exact", name]).env(CHILD, "").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 }

@@ -36,6 +36,7 @@ pub(crate) const MAIN: u8 = 254;
 
 // Kinds of messages.
 const NEW_LINK: u16 = 16;
+const DELETE_LINK: u16 = 17;
 const NEW_ADDRESS: u16 = 20;
 const NEW_ROUTE: u16 = 24;
 const NEW_RULE: u16 = 32;
@@ -53,6 +54,11 @@ impl Batch {
                 });
             });
         });
+    }
+
+    /// Removes an interface, of a pair with the other.
+    pub(crate) fn remove(&mut self, index: u32) {
+        self.ask("remove an interface", DELETE_LINK, 0, &link(index, false), |_| {});
     }
 
     /// Has an interface carry packets.
@@ -80,6 +86,17 @@ impl Batch {
         let header = [family(gateway), 0, 0, 0, MAIN, 4, 0, 1, 0, 0, 0, 0];
         self.ask("set the default route", NEW_ROUTE, CREATE | EXCL, &header, |with| {
             put_address(with, 5, gateway);
+        });
+    }
+
+    /// Takes an address for this machine's own, to which others of it speak from another one.
+    pub(crate) fn is_local(&mut self, address: IpAddr, from: IpAddr) {
+        /// `RT_TABLE_LOCAL`.
+        const LOCAL: u8 = 255;
+        let length = if address.is_ipv4() { 32 } else { 128 };
+        let header = [family(address), length, 0, 0, LOCAL, 4, 254, 2, 0, 0, 0, 0];
+        self.ask("take an address for its own", NEW_ROUTE, CREATE | EXCL, &header, |with| {
+            put_address(put_address(with, 1, address), 7, from).put(4, &LOOPBACK.to_ne_bytes());
         });
     }
 

@@ -235,6 +235,9 @@ fn a_caller_is_seen_as_itself_where_that_is_possible() {
     let seen = |caller: &str| policy().appearance(ip(caller));
     for caller in ["192.0.2.7", "10.0.3.1", "172.17.0.1", "169.254.7.7", "2001:db8::7", "fd00:1::1"] {
         assert_eq!(seen(caller), Appearance::Itself(ip(caller)));
+        // Where no answer leads anywhere else it is somebody of the network.
+        let gateway = if ip(caller).is_ipv4() { "10.0.2.1" } else { "fd00::1" };
+        assert_eq!(policy().at_home(seen(caller)), Appearance::Gateway(ip(gateway)));
     }
     assert_eq!(seen("::ffff:192.0.2.7"), Appearance::Itself(ip("192.0.2.7")));
     for (caller, host) in [
@@ -244,6 +247,7 @@ fn a_caller_is_seen_as_itself_where_that_is_possible() {
         ("::1", "fd00:0:0:1::2"),
     ] {
         assert_eq!(seen(caller), Appearance::Host(ip(host)), "{caller}");
+        assert_eq!(policy().at_home(seen(caller)), seen(caller));
     }
     for (caller, gateway) in [
         ("10.0.2.7", "10.0.2.1"),

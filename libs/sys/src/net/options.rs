@@ -13,6 +13,8 @@ use crate::userns::last_errno;
 
 /// `PACKET_IGNORE_OUTGOING`.
 const PACKET_IGNORE_OUTGOING: c_int = 23;
+/// `PACKET_VNET_HDR`.
+const PACKET_VNET_HDR: c_int = 15;
 /// `SOL_UDP`.
 const SOL_UDP: c_int = 17;
 /// `UDP_GRO`.
@@ -112,13 +114,30 @@ pub fn as_in_netlink(descriptor: BorrowedFd<'_>) -> [u8; 4] {
 /// # Errors
 /// EPERM without CAP_NET_RAW over the network namespace; ENODEV if there is no such interface.
 pub fn tap(interface: u32, program: &[Instruction]) -> Result<OwnedFd> {
-    // With no protocol it hears nothing until it has its program.
+    let socket = deaf(SocketType::DGRAM, program)?;
+    bind_to(socket.as_fd(), interface, libc::ETH_P_ALL)?;
+    Ok(socket)
+}
+
+/// The same, of whole frames, from the header of the link on. Before each is a `struct virtio_net_hdr`, which says what the sender left
+/// to the network card: so datagrams that it left in one piece are seen in one piece.
+///
+/// # Errors
+/// Those of [`tap`].
+pub fn whole_tap(interface: u32, program: &[Instruction]) -> Result<OwnedFd> {
+    let socket = deaf(SocketType::RAW, program)?;
+    set(socket.as_fd(), libc::SOL_PACKET, PACKET_VNET_HDR, &1_i32)?;
+    bind_to(socket.as_fd(), interface, libc::ETH_P_ALL)?;
+    Ok(socket)
+}
+
+/// A packet socket that hears nothing yet: with no protocol it does not until it has its program.
+fn deaf(kind: SocketType, program: &[Instruction]) -> Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::PACKET, SocketType::DGRAM, flags, None)?;
+    let socket = socket_with(AddressFamily::PACKET, kind, flags, None)?;
     filter::attach(socket.as_fd(), program)?;
     set(socket.as_fd(), libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
     set(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_AUXDATA, &1_i32)?;
-    bind_to(socket.as_fd(), interface, libc::ETH_P_ALL)?;
     Ok(socket)
 }
 

@@ -16,9 +16,12 @@
 //! - `net-probe burst ADDRESS COUNT`: connects so many times at once, has a word echoed by each, and tells how many were.
 //! - `net-probe crowd ADDRESS COUNT`: connects so many times at once, and tells how often it could.
 //! - `net-probe datagrams ADDRESS COUNT`: says so many, and ends.
+//! - `net-probe pieces ADDRESS LENGTH COUNT`: says so many datagrams of a length in one piece, which somebody else is to cut.
+//! - `net-probe without netfilter|destinations COMMAND…`: runs a command where the kernel has no such thing.
 //! - `net-probe play ADDRESS ADDRESS PLAYERS ROUNDS`: a game's traffic with two such servers as `serve` is.
 #![forbid(unsafe_code)]
 
+mod lack;
 mod load;
 
 use std::error::Error;
@@ -29,6 +32,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ctr_sys::monitor::{self, kind};
+use ctr_sys::net::datagram::{self, Way};
 use ctr_sys::packet;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -64,6 +68,8 @@ fn run() -> Result<(), Box<dyn Error>> {
         ["serve", address] => serve(address.parse()?),
         ["hold", address] => hold(address),
         ["names", at, answer] => resolve(at.parse()?, answer.parse()?),
+        ["pieces", address, length, count] => say_in_one_piece(address.parse()?, length.parse()?, count.parse()?),
+        ["without", what, ref command @ ..] => lack::without(what, command),
         ["tell", address, length] => say_and_end(address, length.parse()?),
         ["count", folder] => {
             let told = count(folder).unwrap_or_else(|errno| errno.to_string());
@@ -126,6 +132,14 @@ fn count(folder: &str) -> Result<String, Errno> {
     let mut told = vec![0; monitor::MESSAGE];
     let (length, _) = recv(&ours, told.as_mut_slice(), RecvFlags::empty())?;
     Ok(String::from_utf8_lossy(told.get(..length).unwrap_or_default()).into_owned())
+}
+
+fn say_in_one_piece(to: SocketAddr, length: u16, count: u16) -> Result<(), Box<dyn Error>> {
+    let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
+    let socket = UdpSocket::bind(any)?;
+    let bytes: Vec<u8> =
+        (0..count).flat_map(|at| vec![u8::try_from(at % 251).unwrap_or(0); length.into()]).collect();
+    Ok(datagram::send(socket.as_fd(), &bytes, &Way { to: Some(to), segment: Some(length), from: None })?)
 }
 
 fn hold(address: &str) -> Result<(), Box<dyn Error>> {
