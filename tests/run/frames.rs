@@ -20,7 +20,7 @@ const SYN: u8 = 0x02;
 
 /// A first packet of a connection, or a datagram.
 #[derive(Clone, Copy)]
-struct First {
+pub(crate) struct First {
     source: SocketAddr,
     destination: SocketAddr,
     /// Of a segment; a datagram has none.
@@ -34,7 +34,7 @@ struct First {
 }
 
 impl First {
-    fn of(source: IpAddr, destination: IpAddr, port: u16) -> Self {
+    pub(crate) fn of(source: IpAddr, destination: IpAddr, port: u16) -> Self {
         let (source, destination) = (SocketAddr::new(source, 40_000), SocketAddr::new(destination, port));
         Self { source, destination, flags: Some(SYN), fragment: 0, options: &[], wrong: (0, 0) }
     }
@@ -45,7 +45,7 @@ impl First {
     }
 
     /// The whole frame, to everybody, in hexadecimal.
-    fn frame(&self) -> String {
+    pub(crate) fn frame(&self) -> String {
         let payload = self.payload();
         let number = if self.flags.is_some() { 6 } else { 17 };
         let (kind, packet) = match (self.source.ip(), self.destination.ip()) {

@@ -1,14 +1,16 @@
-//! Looking into a container's network: what went through it is counted.
+//! Looking into a container's network: what went through it is counted, and told flow by flow.
 
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::PermissionsExt as _;
 
 use ctr_tests::env::programs;
 use ctr_tests::{BUSYBOX, Env, needs};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
-use crate::network::{accept, datagrams, listener};
+use crate::frames::First;
+use crate::network::{accept, closed, datagrams, listener};
 use crate::network_again::{held, probe, served_by, supervisor, until};
 
 /// Lets a container reach the host's loopback.
@@ -136,4 +138,196 @@ fn of_a_container_without_a_monitor_the_kernel_counts() {
         assert_eq!(counters(&env, "c"), seen, "{network}");
         env.ok(["rm", "-f", "-t0", "c"]);
     }
+}
+
+/// Has a container do this and that, and looks for what is told of it: its lines, without what comes before each.
+fn told(run: impl FnOnce(&str) -> Vec<String>) {
+    let (served, answering) = (HOSTS.map(|(at, _)| listener(at)), HOSTS.map(|(at, _)| datagrams(at)));
+    let shut = HOSTS.map(|(at, _)| closed(at));
+    let mut commands = Vec::new();
+    let mut wanted = Vec::new();
+    for (family, (at, host)) in HOSTS.into_iter().enumerate() {
+        let (open, datagrams, shut) = (served[family].1, answering[family].1, shut[family]);
+        let any = if at.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let bare = host.trim_matches(['[', ']']);
+        let at = if at.is_ipv4() { "127.0.0.1" } else { "[::1]" };
+        commands.extend([
+            format!("/probe tell {host}:{open} {LENGTH}"),
+            format!("/probe ask udp {any} {host}:{datagrams} word"),
+            format!("nc {bare} {shut} </dev/null"),
+        ]);
+        for (flow, end) in [
+            (format!("tcp <> -> {host}:{open}"), format!("allowed, to {at}:{open} of the host")),
+            (format!("tcp <> -> {host}:{open}"), "connected".to_owned()),
+            (format!("tcp <> -> {host}:{open}"), format!("ended; sent {LENGTH} bytes, received 0")),
+            (
+                format!("tcp <> -> {host}:{shut}"),
+                "not connected: Connection refused (os error 111)".to_owned(),
+            ),
+            (format!("udp <> -> {host}:{datagrams}"), format!("allowed, to {at}:{datagrams} of the host")),
+            (
+                format!("udp <> -> {host}:{datagrams}"),
+                "ended; sent 4 bytes in 1 datagrams, received 4 bytes in 1 datagrams".to_owned(),
+            ),
+        ] {
+            wanted.push((flow, end));
+        }
+    }
+    // The last one asks for a name that would clear the screen.
+    commands.extend(
+        [
+            "nc 169.254.169.254 80",
+            "nc fd00::1 80",
+            "nslookup here.dns.podman",
+            "nslookup nobody.dns.podman",
+            r"printf '\000\025\0\1\1\0\0\1\0\0\0\0\0\0\003\033[2\0\0\1\0\1' | nc 10.0.2.1 53",
+            ":",
+        ]
+        .map(str::to_owned),
+    );
+    for (flow, end) in [
+        ("tcp <> -> 169.254.169.254:80", "refused: a metadata address"),
+        ("tcp <> -> [fd00::1]:80", "refused: not a service of the gateway"),
+        ("name \"here.dns.podman\" (type 1)", "answered with 1 records"),
+        ("name \"nobody.dns.podman\" (type 1)", "no such name"),
+    ] {
+        wanted.push((flow.to_owned(), end.to_owned()));
+    }
+    let lines = std::thread::scope(|threads| {
+        for (tcp, _) in &served {
+            threads.spawn(|| {
+                let (mut peer, _) = accept(tcp);
+                peer.read_to_end(&mut Vec::new()).expect("all of it");
+            });
+        }
+        for (udp, _) in &answering {
+            threads.spawn(|| {
+                let mut room = [0; 64];
+                let (length, from) = udp.recv_from(&mut room).expect("a word");
+                udp.send_to(&room[..length], from).expect("room");
+            });
+        }
+        run(&commands.join(";"))
+    });
+    for (flow, end) in wanted {
+        let (before, after) = flow.split_once("<>").unwrap_or((&flow, ""));
+        let is_it = |line: &&String| {
+            line.split_once(before).is_some_and(|(_, rest)| {
+                rest.strip_suffix(&end)
+                    .and_then(|rest| rest.strip_suffix(": "))
+                    .is_some_and(|rest| rest.ends_with(after))
+            })
+        };
+        assert_eq!(lines.iter().filter(is_it).count(), 1, "{flow}: {end}\n{}", lines.join("\n"));
+    }
+    assert!(lines.iter().any(|line| line.contains("\\u{1b}[2") || line.contains("\\x1b[2")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains('\x1b')), "{lines:#?}");
+}
+
+#[test]
+fn a_waiting_command_tells_what_becomes_of_each_flow() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    told(|script| {
+        let flags = ["--log-level=trace", OPEN, "--hostname=here", &probe()].map(str::to_owned);
+        let said = env.shell(&flags, script).run();
+        said.stderr.lines().filter_map(|line| line.strip_prefix("trace: ")).map(str::to_owned).collect()
+    });
+}
+
+/// The lines of a container's trace, without their times.
+fn trace_of(env: &Env, name: &str) -> Vec<String> {
+    let path = env.ok(["inspect", "-f", "{{.NetworkSettings.Trace}}", name]);
+    let text = std::fs::read_to_string(path).expect("a trace");
+    text.lines().map(|line| line.split_once("Z ").expect("a time").1.to_owned()).collect()
+}
+
+#[test]
+fn a_container_with_a_monitor_has_a_file_of_its_flows() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    told(|script| {
+        let flags = ["run", "-d", "--log-level=trace", OPEN, "--hostname=here", "--name=c", &probe()];
+        let said = env.ctr(flags).args([BUSYBOX, "sh", "-c", script]).run();
+        assert!(said.stderr.contains("network.trace"), "{}", said.stderr);
+        until("the trace has no end", || {
+            Some(trace_of(&env, "c"))
+                .filter(|lines| lines.iter().any(|line| line == "the container has ended"))
+        })
+    });
+    let path = env.ok(["inspect", "-f", "{{.NetworkSettings.Trace}}", "c"]);
+    let mode = std::fs::metadata(&path).expect("a trace").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // Who does not ask again has none of it.
+    env.ctr(["start", "-a", "c"]).run().success();
+    assert!(!std::path::Path::new(&path).exists());
+    assert_eq!(env.ok(["inspect", "-f", "{{json .NetworkSettings.Trace}}", "c"]), "\"\"");
+    env.ok(["rm", "c"]);
+}
+
+#[test]
+fn who_serves_next_tells_of_flows_too() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let (tcp, port) = listener(Ipv4Addr::LOCALHOST.into());
+    let hold = format!("/probe hold 169.254.1.2:{port}; /probe hold 169.254.1.2:{port}");
+    env.ok(["run", "-d", "--log-level=trace", OPEN, "--name=c", &probe(), BUSYBOX, "sh", "-c", &hold]);
+    let first = served_by(supervisor(&env), None);
+    let cut_off = held(&tcp);
+    kill_process(first, Signal::KILL).expect("it is ours");
+    drop((held(&tcp), cut_off));
+    // Of the one that was cut off nobody could say how it ended.
+    let lines = until("nothing is told of the next", || {
+        Some(trace_of(&env, "c"))
+            .filter(|lines| lines.iter().any(|line| line.contains("ended; sent 1 bytes, received 1")))
+    });
+    assert_eq!(lines.iter().filter(|line| line.ends_with(": connected")).count(), 2, "{lines:#?}");
+    env.ok(["rm", "-f", "-t0", "c"]);
+
+    let flags = ["--log-level=trace", OPEN, "--name=c", &probe()];
+    let mut running = env.shell(flags, &hold).start();
+    let first = served_by(running.pid(), None);
+    let cut_off = held(&tcp);
+    running.wait_for_errors(": connected");
+    kill_process(first, Signal::KILL).expect("it is ours");
+    drop((held(&tcp), cut_off));
+    running.wait_for_errors("ended; sent 1 bytes, received 1");
+    running.finish().success();
+}
+
+#[test]
+fn who_reads_nothing_of_the_trace_stops_nobody() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let (tcp, port) = listener(Ipv4Addr::LOCALHOST.into());
+    // More than a pipe and the queue before it have room for.
+    let frame = First::of(Ipv4Addr::new(10, 0, 2, 100).into(), Ipv4Addr::new(10, 0, 2, 1).into(), 80).frame();
+    let file = format!("-v={}:/frames:ro", env.file("frames", vec![frame; 10_000].join("\n")).display());
+    let script = format!("xargs -n 500 /probe send 2 </frames; /probe tell 169.254.1.2:{port} {LENGTH}");
+    let flags = ["--log-level=trace", OPEN, "--cap-add=NET_RAW", &probe(), &file];
+    let running = env.shell(flags, &script).start();
+    let (mut peer, _) = accept(&tcp);
+    let mut heard = Vec::new();
+    peer.read_to_end(&mut heard).expect("all of it");
+    assert_eq!(heard.len(), LENGTH);
+    let said = running.finish();
+    assert_eq!(said.code(), 0);
+    assert!(said.stderr.contains(" lines about flows came faster than they could be written\n"));
+    let whole = |line: &str| ["trace: ", "debug: ", "info: "].iter().any(|level| line.starts_with(level));
+    let odd: Vec<&str> = said.stderr.lines().filter(|line| !whole(line)).collect();
+    assert!(odd.is_empty(), "{odd:?}");
+}
+
+#[test]
+fn podman_s_log_has_lines_of_logrus() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let run = ["--log-level=trace", "run", "--rm", "--network=slirp4netns", BUSYBOX, "nc", "10.0.2.1", "80"];
+    let said = env.named("podman", run).run();
+    let line = said.stderr.lines().find(|line| line.contains("refused: not a service of the gateway"));
+    let line = line.unwrap_or_else(|| panic!("{}", said.stderr));
+    assert!(
+        line.starts_with("time=\"20") && line.contains("Z\" level=trace msg=\"tcp 10.0.2.100:"),
+        "{line}"
+    );
 }

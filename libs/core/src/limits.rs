@@ -62,6 +62,8 @@ pub const CHANGES: u64 = 1 << 30;
 pub const TEMPLATE: usize = 1 << 20;
 /// Bytes of a line of a log.
 pub const LOG_LINE: usize = 16 << 10;
+/// Bytes of what is kept of the trace of a container's network.
+pub const NETWORK_TRACE: u64 = 4 << 20;
 /// Bytes of a small file of the kernel's or the system's: /proc/PID/stat, /etc/subuid, …
 pub const SYSTEM_FILE: u64 = 16 << 20;
 /// Bytes of one event: its labels, or all that `inspect` says of a container.

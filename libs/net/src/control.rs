@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! supervisor                                     netd
+//! L where to, if somebody looks  ──────────────▶  says there what becomes of flows; before all else
 //! B Settings, the container's namespace ──────▶  makes the router
 //!                                ◀──────────────  Ready, the router's namespace; or Failed
 //! S Settings, the router's namespace ───────────▶  goes on where another one ended, instead of B
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use crate::address::Inner;
 use crate::dns::names::Called;
 use crate::dns::resolv_conf::ResolvConf;
+use crate::looking::Looking;
 use crate::policy::Options;
 use crate::publish::bind::Bound;
 use crate::publish::{Leads, Place};
@@ -71,6 +73,7 @@ enum Answer {
 mod tag {
     pub(super) const BEGIN: u8 = b'B';
     pub(super) const SUCCEED: u8 = b'S';
+    pub(super) const LOOK: u8 = b'L';
     pub(super) use ctr_sys::monitor::COUNT;
     pub(super) use ctr_sys::monitor::RESOLVERS;
     pub(super) use ctr_sys::monitor::ports::{PUBLISH, WITHDRAW};
@@ -83,6 +86,8 @@ pub(crate) enum Order {
     Begin { settings: Box<Settings>, container: OwnedFd },
     /// Go on where another one ended, in a router that is there: the first order.
     Succeed { settings: Box<Settings>, router: OwnedFd },
+    /// Say what becomes of flows: before the first order.
+    Look(Looking),
     /// Ask those for names whom a file names; none if they are the same still.
     Resolvers(Option<OwnedFd>),
     /// Serve published ports: bound sockets of the host's.
@@ -99,6 +104,7 @@ impl Order {
         Ok(match *tag {
             tag::BEGIN => Self::Begin { settings: read(body)?, container: only(beside)? },
             tag::SUCCEED => Self::Succeed { settings: read(body)?, router: only(beside)? },
+            tag::LOOK => Self::Look(Looking::of(&read(body)?, beside)?),
             tag::RESOLVERS if beside.is_empty() => Self::Resolvers(None),
             tag::RESOLVERS => Self::Resolvers(Some(only(beside)?)),
             tag::PUBLISH => {
@@ -203,8 +209,11 @@ impl Netd {
         &self,
         settings: &Settings,
         container: BorrowedFd<'_>,
+        looking: &Looking,
     ) -> Result<(Succession, Standing), ControlError> {
         let control = self.control.as_fd();
+        let mut succession = Succession::default();
+        self.look(looking, &mut succession).map_err(ControlError::Talk)?;
         written(settings)
             .and_then(|body| order(control, tag::BEGIN, &body, &[container]))
             .map_err(ControlError::Talk)?;
@@ -217,9 +226,18 @@ impl Netd {
         // Whoever comes after it stands where it stood: that is what there is in the router.
         let settled = Settings { inner, rung: Some(standing.rung), ..settings.clone() };
         let body = written(&settled).map_err(ControlError::Talk)?;
-        let mut succession = Succession::default();
         succession.add(&[&[tag::SUCCEED], &*body].concat(), [only(beside).map_err(ControlError::Talk)?]);
         Ok((succession, standing))
+    }
+
+    fn look(&self, looking: &Looking, succession: &mut Succession) -> Result<(), Errno> {
+        if looking.is_nothing() {
+            return Ok(());
+        }
+        let words = [&[tag::LOOK], &*written(&looking.words())?].concat();
+        tell(self.control.as_fd(), &words, &looking.beside())?;
+        succession.add(&words, looking.copies()?);
+        Ok(())
     }
 
     /// Has it, and whoever comes after it, serve published ports.

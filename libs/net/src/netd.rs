@@ -27,6 +27,7 @@ mod sandbox;
 mod slab;
 mod tcp;
 mod timers;
+mod trace;
 mod udp;
 
 use std::net::{IpAddr, SocketAddr};
@@ -49,11 +50,13 @@ use self::pump::{End, Ready, Tools};
 use self::slab::Key;
 use self::tcp::Streams;
 use self::timers::{Due, Timers};
+use self::trace::Trace;
 use self::udp::Datagrams;
 use crate::address::Inner;
 use crate::control::{self, Order};
 use crate::counters::{Counters, Limit};
 use crate::dns::names::Names;
+use crate::looking::Looking;
 use crate::policy::Policy;
 use crate::router::{self, At, Built, Diverted, Doing, Ports, Router, RouterError};
 use crate::rung::{Rung, Standing};
@@ -190,6 +193,7 @@ struct Netd {
     questions: Questions,
     published: Published,
     counters: Counters,
+    trace: Trace,
     /// What the limit of descriptors allows.
     most_flows: usize,
     /// When this turn began.
@@ -205,7 +209,13 @@ pub fn serve() -> Result<(), RouterError> {
     // A terminal that whoever started us had open would have no end as long as we have it.
     ctr_sys::memory::close_inherited().doing("close what is not ours")?;
     let control = fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).doing(doing)?;
-    let (settings, at) = match control::next(&control, RecvFlags::empty()).doing(doing)? {
+    let mut first = control::next(&control, RecvFlags::empty()).doing(doing)?;
+    let mut looking = Looking::default();
+    if let Some(Order::Look(wanted)) = first {
+        looking = wanted;
+        first = control::next(&control, RecvFlags::empty()).doing(doing)?;
+    }
+    let (settings, at) = match first {
         Some(Order::Begin { settings, container }) => (settings, At::NewFor(container)),
         Some(Order::Succeed { settings, router }) => (settings, At::There(router)),
         Some(_) => return Err(Errno::BADMSG).doing(doing),
@@ -216,14 +226,16 @@ pub fn serve() -> Result<(), RouterError> {
     raise_limits();
     let is_heard = matches!(at, At::NewFor(_));
     let copy = control.try_clone().map_err(|_full| Errno::MFILE).doing("copy a descriptor")?;
-    match Netd::start(copy, at, *settings) {
+    match Netd::start(copy, at, *settings, looking) {
         Ok((mut netd, standing)) => {
             if is_heard {
                 control::ready(&control, netd.router.namespace.as_fd(), netd.inner, standing)
                     .doing("say that all is ready")?;
             }
             drop(control);
-            netd.run().doing("wait for packets")
+            let ended = netd.run().doing("wait for packets");
+            netd.trace.end();
+            ended
         }
         Err(error) => {
             if is_heard {
@@ -248,7 +260,12 @@ fn most_flows() -> usize {
 }
 
 impl Netd {
-    fn start(control: OwnedFd, at: At, settings: control::Settings) -> Result<(Self, Standing), RouterError> {
+    fn start(
+        control: OwnedFd,
+        at: At,
+        settings: control::Settings,
+        looking: Looking,
+    ) -> Result<(Self, Standing), RouterError> {
         let pool = Arc::new(Pool::default());
         let Built { router, inner, standing } = route(&pool, at, settings.inner, settings.rung)?;
         let epoll = epoll::create(CreateFlags::CLOEXEC).doing("wait for packets")?;
@@ -274,6 +291,7 @@ impl Netd {
             ),
             published: Published::default(),
             counters: Counters::default(),
+            trace: Trace::begin(looking.trace).doing("say what becomes of flows")?,
             most_flows: most_flows(),
             now: Instant::now(),
         };
@@ -425,6 +443,9 @@ impl Netd {
     fn begin_to_end(&mut self) {
         let control = self.control.take();
         self.hear_last_words();
+        self.tell_pairs();
+        self.trace.say(|| "the container has ended");
+        self.trace.ends_with_the_container();
         self.published = Published::default();
         self.datagrams = Datagrams::default();
         self.streams.keep_open_ones();
@@ -471,7 +492,7 @@ impl Netd {
             Order::Withdraw(place) => self.withdraw(place),
             Order::Count(to) => self.tell_counters(&to),
             // There is one beginning.
-            Order::Begin { .. } | Order::Succeed { .. } => return Err(Errno::BADMSG),
+            Order::Look(_) | Order::Begin { .. } | Order::Succeed { .. } => return Err(Errno::BADMSG),
         }
         Ok(())
     }

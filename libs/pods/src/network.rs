@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ctr_core::file::{self, FileError};
 use ctr_core::{atomic, limits};
@@ -12,6 +12,8 @@ pub use ctr_net::control::ControlError;
 use ctr_net::control::{Netd, Settings};
 use ctr_net::dns::names::Called;
 use ctr_net::dns::resolv_conf::ResolvConf;
+pub use ctr_net::looking::Form;
+use ctr_net::looking::Looking;
 pub use ctr_net::netd::serve;
 use ctr_net::policy::{HostAccess, HostAccessError, Options};
 pub use ctr_net::rung::{Missed, Rung, Standing};
@@ -211,8 +213,18 @@ pub fn ended(container: &Container) -> u64 {
 }
 
 /// Another start begins.
-pub(crate) fn forget_ended(folder: &Path) -> Result<(), FileError> {
+pub(crate) fn forget_last(folder: &Path) -> Result<(), FileError> {
+    atomic::remove(&folder.join(TRACE))?;
     atomic::remove(&folder.join(count()))
+}
+
+/// The file in a container's folder that says what became of its flows, where somebody wanted to know at its start.
+pub(crate) const TRACE: &str = "network.trace";
+
+/// Where the trace of a container is.
+#[must_use]
+pub fn trace(container: &Container) -> Option<PathBuf> {
+    Some(container.folder.join(TRACE)).filter(|path| path.exists())
 }
 
 fn count() -> &'static OsStr {
@@ -235,7 +247,7 @@ pub fn trial() -> Result<Standing, ControlError> {
         called: Called::default(),
         rung: None,
     };
-    netd.serve(&settings, namespace.as_fd()).map(|(_, standing)| standing)
+    netd.serve(&settings, namespace.as_fd(), &Looking::default()).map(|(_, standing)| standing)
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub mod visit;
 mod volumes;
 mod zone;
 
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use ctr_core::lock::Waiting;
@@ -67,7 +68,7 @@ use start::Started;
 
 use crate::containers::Containers;
 use crate::happened::Who;
-use crate::network::Standing;
+use crate::network::{Form, Standing};
 use crate::ports::{self, When};
 use crate::request::{Request, Source};
 use crate::subscriptions::{self, Subscription};
@@ -83,6 +84,9 @@ pub struct Host<'a> {
     pub user_run: &'a Path,
     /// The user's name where `/etc/passwd` has none.
     pub user: Option<&'a str>,
+    /// Where it is said what becomes of each flow of a container that ends with us, and how; that of one with a monitor is said in
+    /// a file of its own.
+    pub trace: Option<(BorrowedFd<'a>, Form)>,
 }
 
 /// Something to tell the user that is no error.
@@ -113,6 +117,8 @@ pub enum Note {
     Network(Death),
     /// The network could not be made in the best way.
     Standing(Standing),
+    /// What becomes of each flow is written to this file.
+    Trace(PathBuf),
     /// Ports were to be published of a network that nobody outside reaches.
     NoPorts(String),
     /// `-t` without a terminal to read from.

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
+use ctr_cli::log::Level;
 use ctr_cli::report::CommandError;
+use ctr_cli::ui::Ui;
 use ctr_core::events::{self, Log, Status as Event};
 use ctr_core::lock::Waiting;
 use ctr_core::paths::Dirs;
@@ -16,6 +18,7 @@ use ctr_pods::containers::{Container, Containers};
 use ctr_pods::ended;
 use ctr_pods::happened::Who;
 use ctr_pods::initialized::{self, Starting};
+use ctr_pods::network::Form;
 use ctr_pods::record::State;
 use ctr_pods::run::kept::{self, Afterwards, Held, Outcome, Side};
 use ctr_pods::run::{Host, Note};
@@ -31,8 +34,10 @@ use crate::place::{Place, waits};
 pub const ENDED: &str = "__ended";
 
 /// Where containers are started.
-pub(super) fn host<'a>(place: &'a Place, store: &'a Store) -> Host<'a> {
-    Host { store, dirs: &place.dirs, user_run: &place.own.run, user: place.user.as_deref() }
+pub(super) fn host<'a>(place: &'a Place, store: &'a Store, ui: &Ui) -> Host<'a> {
+    let form = if ui.voice().is_peer() { Form::Logrus } else { Form::Plain };
+    let trace = ui.level().passes(Level::Trace).then(|| (rustix::stdio::stderr(), form));
+    Host { store, dirs: &place.dirs, user_run: &place.own.run, user: place.user.as_deref(), trace }
 }
 
 /// Logs what happened to a container just now.

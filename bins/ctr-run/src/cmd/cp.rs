@@ -53,7 +53,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     let options = Options { archive: flags.bool("archive"), overwrite: flags.bool("overwrite") };
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
     let streams = (std::io::stdin().lock(), std::io::stdout().lock());
-    let host = begin::host(&place, &store);
+    let host = begin::host(&place, &store, &call.ui);
     cp::copy(host, (&from, &to), options, streams, &mut |note| tell(&call.ui, &note)).map_err(of_copy)?;
     Ok(Exit::SUCCESS)
 }

@@ -46,7 +46,7 @@ fn one(
     store: &Store,
     container: &Container,
 ) -> Result<bool, CommandError> {
-    let host = begin::host(place, store);
+    let host = begin::host(place, store, &call.ui);
     let id = &container.record.id;
     let all = call.flags.bool("all");
     let held = match taken(containers, container, host)? {

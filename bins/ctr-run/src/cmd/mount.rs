@@ -68,7 +68,7 @@ pub fn mount(call: &Call) -> Result<Exit, CommandError> {
     let wanted = wanted(call, &containers, Rules { ignore: false, all: |_| true, narrows: false })?;
     let mut session = Session::default();
     each(call, wanted, |container| {
-        let host = begin::host(&place, &store);
+        let host = begin::host(&place, &store, &call.ui);
         let at = session.mount(host, container, &mut |note| tell(&call.ui, &note)).map_err(told)?;
         happened(call, &place, &Who::from(&container.record), &[Event::Mount]);
         call.ui.line(&at.to_string_lossy())?;

@@ -215,7 +215,7 @@ fn prepare<'a>(
     if call.flags.bool("replace") {
         replace(request, place)?;
     }
-    Ok(begin::host(place, store))
+    Ok(begin::host(place, store, &call.ui))
 }
 
 /// Removes the container that has the name. In a process of its own: whoever removes moves into A, and this process is
@@ -328,6 +328,10 @@ pub(super) fn tell(ui: &Ui, note: &Note) {
         Note::NotCopied(path, why) => {
             ui.warn(&format!("Failed to mount subscriptions, skipping {}: {why}", path.display()));
         }
+        Note::Trace(path) => ui.log(
+            Level::Trace,
+            &format!("what becomes of each flow of the container's network is written to {}", path.display()),
+        ),
         Note::Network(death) => ui.warn(&death.to_string()),
         Note::Standing(standing) => ui.warn(&standing::explain(standing)),
         // As podman says it, in a line of its own.

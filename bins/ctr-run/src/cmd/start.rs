@@ -135,7 +135,7 @@ fn start_attached(
     container: &Container,
     rules: Rules,
 ) -> Result<Exit, CommandError> {
-    let host = begin::host(place, store);
+    let host = begin::host(place, store, &call.ui);
     start_needed(call, place, store, &container.record)?;
     match taken(containers, container, host)? {
         Taken::Held(held) => begin::started(call, place, host, *held, Some(rules)),
@@ -164,7 +164,7 @@ fn start_one(
     store: &Store,
     container: &Container,
 ) -> Result<bool, CommandError> {
-    let host = begin::host(place, store);
+    let host = begin::host(place, store, &call.ui);
     let held = match taken(containers, container, host)? {
         Taken::Held(held) => *held,
         Taken::Initialized(container, state) => {

@@ -10,6 +10,7 @@ use ctr_sys::net::options::Family;
 use rustix::net::{SocketFlags, SocketType, connect, getsockname, socket_with};
 
 use super::Netd;
+use super::trace::Named;
 use crate::policy::{HostAddresses, Protocol, Verdict};
 
 /// How long what was found counts: a flood of first packets is no flood of questions.
@@ -39,6 +40,14 @@ impl Netd {
         let verdict = self.policy.decide(protocol, source, destination);
         if let Verdict::Reject(why) | Verdict::Drop(why) = verdict {
             self.counters.refuses(why);
+        }
+        let flow = Named::own(protocol, (source, destination));
+        match verdict {
+            Verdict::Connect(to) if to == destination => self.trace.say(|| format!("{flow}: allowed")),
+            Verdict::Connect(to) => self.trace.say(|| format!("{flow}: allowed, to {to} of the host")),
+            Verdict::Reject(why) => self.trace.say(|| format!("{flow}: refused: {why}")),
+            Verdict::Drop(why) => self.trace.say(|| format!("{flow}: dropped without a word: {why}")),
+            Verdict::Router => {}
         }
         verdict
     }

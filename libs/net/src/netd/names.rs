@@ -21,7 +21,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use super::following::Following;
 use super::slab::{Key, Slab};
 use super::timers::Due;
-use super::{Netd, Source, plain};
+use super::{Netd, Source, plain, trace};
 use crate::counters::{FlowKind, Limit};
 use crate::dns::names::Names;
 use crate::dns::resolv_conf::{ResolvConf, Server};
@@ -124,6 +124,7 @@ impl Netd {
     /// Somebody asks, and it is known who else is to be asked.
     pub(super) fn query(&mut self, client: Client, bytes: &[u8]) {
         self.counters.begins(FlowKind::Name, false);
+        self.trace.say(|| format!("name {}: asked by {}", trace::name_in(bytes), client.address));
         let now = self.since_start();
         let actions = self.questions.resolver.query(client, bytes, now, &mut chance);
         self.act(actions);
@@ -150,6 +151,7 @@ impl Netd {
     }
 
     fn tell_asker(&mut self, client: Client, bytes: &[u8]) {
+        self.trace.say(|| format!("name {}: {}", trace::name_in(bytes), trace::answer_in(bytes)));
         let Some(stream) = client.stream else {
             if let Some(ports) = self.ports(Family::of(&client.address)) {
                 // One that is lost is asked for again.
@@ -170,6 +172,7 @@ impl Netd {
     /// Sends a question to one of the host's resolvers.
     fn attempt(&mut self, number: u64, server: &Server, over: Over, bytes: &[u8]) -> Result<(), Errno> {
         let to = address_of(server).ok_or(Errno::NODEV)?;
+        self.trace.say(|| format!("name {}: {to} is asked", trace::name_in(bytes)));
         let kind = if over == Over::Tcp { SocketType::STREAM } else { SocketType::DGRAM };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(Family::of(&to).domain(), kind, flags, None)?;

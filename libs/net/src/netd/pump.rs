@@ -92,6 +92,8 @@ struct Half {
     patience: u8,
     ended: bool,
     shut: bool,
+    /// How much has arrived at the other end.
+    moved: u64,
 }
 
 /// Two sockets that are one connection.
@@ -100,13 +102,14 @@ pub(super) struct Open {
     sides: [Side; 2],
     /// The first goes from the outer side to the inner one.
     halves: [Half; 2],
+    from_outside: bool,
 }
 
 impl Open {
     /// Of two sockets, of each of which something was told already.
     pub(super) fn new(outer: (OwnedFd, Ready), inner: (OwnedFd, Ready)) -> Self {
         let sides = [outer, inner].map(|(socket, ready)| Side { socket, ready });
-        Self { sides, halves: [Half::default(), Half::default()] }
+        Self { sides, halves: [Half::default(), Half::default()], from_outside: false }
     }
 
     /// Takes what the kernel tells of one side.
@@ -117,6 +120,26 @@ impl Open {
             End::Inner => &mut inner.ready,
         };
         known.add(ready);
+    }
+
+    /// Both halves have come to their end.
+    pub(super) fn is_done(&self) -> bool {
+        self.halves.iter().all(|half| half.shut)
+    }
+
+    /// How many bytes went from the inner side to the outer one, and how many the other way.
+    pub(super) const fn moved(&self) -> (u64, u64) {
+        let [inwards, outwards] = &self.halves;
+        (outwards.moved, inwards.moved)
+    }
+
+    /// Somebody outside has begun it.
+    pub(super) fn begun_outside(self) -> Self {
+        Self { from_outside: true, ..self }
+    }
+
+    pub(super) const fn is_from_outside(&self) -> bool {
+        self.from_outside
     }
 
     /// One of the ends has said its last word.
@@ -216,6 +239,7 @@ impl Half {
             Err(errno) => return Err(errno),
         };
         self.held = self.held.saturating_sub(drained);
+        self.moved += drained as u64;
         if self.held == 0 {
             self.let_go(tools);
         }
@@ -248,6 +272,7 @@ impl Half {
             Err(Errno::AGAIN) => 0,
             Err(errno) => return Err(errno),
         };
+        self.moved += sent as u64;
         if sent < read {
             to.ready.writable = false;
             let pipe = tools.pipes.borrow()?;

@@ -74,6 +74,12 @@ pub(super) fn enter_router() -> Result<()> {
     restrict(CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW, &[])
 }
 
+/// A thread that writes to a file that it was given.
+pub(super) fn enter_writer() -> Result<()> {
+    let more = [libc::SYS_pread64, libc::SYS_pwrite64, libc::SYS_ftruncate, libc::SYS_lseek];
+    restrict(CapabilitySet::empty(), &more)
+}
+
 fn restrict(kept: CapabilitySet, more: &[libc::c_long]) -> Result<()> {
     cred::forbid_new_privileges()?;
     let none = CapabilitySet::empty();

@@ -36,6 +36,7 @@ use self::entrance::Entrances;
 use super::pump::{End, Open, Pumped, Ready};
 use super::slab::{Key, Slab};
 use super::timers::Due;
+use super::trace::Named;
 use super::{Netd, Source, plain};
 use crate::counters::{FlowKind, Limit};
 use crate::policy::{Protocol, Verdict};
@@ -58,6 +59,17 @@ pub(super) type Pair = (SocketAddr, SocketAddr);
 struct Flow {
     pair: Pair,
     state: State,
+}
+
+impl Flow {
+    fn named(&self) -> Named {
+        let from_outside = match &self.state {
+            State::Held(_) => false,
+            State::Arriving(_) => true,
+            State::Open(open) => open.is_from_outside(),
+        };
+        Named { protocol: Protocol::Tcp, pair: self.pair, from_outside }
+    }
 }
 
 #[derive(Debug)]
@@ -173,12 +185,16 @@ impl Netd {
             Verdict::Router | Verdict::Drop(_) => return,
         };
         if self.streams.on_their_way >= CONNECTING || self.streams.flows.len() >= self.most_flows {
+            self.trace.say(|| format!("{}: there is no room for one more", Named::own(Protocol::Tcp, pair)));
             // Its clock brings it back.
             return self.counters.hits(Limit::Connecting);
         }
         match connecting(to) {
             Ok(outer) => self.wait_for_host(pair, outer, frame),
-            Err(errno) => self.answer(&syn, frame, &Answer::to(errno)),
+            Err(errno) => {
+                self.trace.say(|| format!("{}: not connected: {errno}", Named::own(Protocol::Tcp, pair)));
+                self.answer(&syn, frame, &Answer::to(errno));
+            }
         }
     }
 
@@ -260,12 +276,14 @@ impl Netd {
         if let Some(Flow { state: State::Held(held), .. }) = self.streams.flows.get_mut(key) {
             held.is_entering = true;
         }
+        self.trace.say(|| format!("{}: connected", Named::own(Protocol::Tcp, pair)));
         self.enter_again(pair, &first);
         self.timers.set(self.now, ENTERING, Due::Stream(key));
     }
 
     fn host_refused(&mut self, key: Key, errno: Errno) {
         let Some(flow) = self.drop_stream(key) else { return };
+        self.trace.say(|| format!("{}: not connected: {errno}", flow.named()));
         let State::Held(held) = &flow.state else { return };
         // It was parsed once; its checksum is of no matter any more.
         if let Ok(syn) = Syn::parse(&held.first, false) {
@@ -335,7 +353,12 @@ impl Netd {
             Ok(Pumped::More) => self.streams.more.push(key),
             Ok(Pumped::Done) => self.part_in_peace(key),
             // Both ends hear of it by a reset.
-            Err(_) => drop(self.drop_stream(key)),
+            Err(errno) => {
+                if let Some(flow) = self.streams.flows.get(key) {
+                    self.trace.say(|| format!("{}: broken: {errno}", flow.named()));
+                }
+                drop(self.drop_stream(key));
+            }
         }
     }
 
@@ -357,6 +380,11 @@ impl Netd {
     /// Forgets a connection; whoever drops what comes back resets both sides.
     fn drop_stream(&mut self, key: Key) -> Option<Flow> {
         let flow = self.streams.flows.remove(key)?;
+        if let State::Open(open) = &flow.state {
+            let how = if open.is_done() { "ended" } else { "reset" };
+            let (sent, received) = open.moved();
+            self.trace.say(|| format!("{}: {how}; sent {sent} bytes, received {received}", flow.named()));
+        }
         if self.streams.known.get(&flow.pair) == Some(&key) {
             self.streams.known.remove(&flow.pair);
         }
@@ -383,9 +411,11 @@ impl Netd {
 
     /// What waits for an answer has had its time.
     pub(super) fn stream_is_due(&mut self, key: Key) {
-        if let Some(State::Held(_) | State::Arriving(_)) = self.streams.flows.get(key).map(|flow| &flow.state)
+        let state = self.streams.flows.get(key).map(|flow| &flow.state);
+        if matches!(state, Some(State::Held(_) | State::Arriving(_)))
+            && let Some(flow) = self.drop_stream(key)
         {
-            drop(self.drop_stream(key));
+            self.trace.say(|| format!("{}: given up, nobody answers", flow.named()));
         }
     }
 }

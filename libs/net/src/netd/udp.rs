@@ -34,6 +34,7 @@ use super::pool::Kind;
 use super::slab::{Key, Slab};
 use super::tcp::Pair;
 use super::timers::Due;
+use super::trace::{Named, Tally};
 use super::{LAST_TURNS, Netd, Source, plain};
 use crate::counters::{FlowKind, Limit};
 use crate::policy::{Protocol, Verdict};
@@ -71,9 +72,19 @@ struct Near {
     is_answered: bool,
     /// How long the last datagram was.
     length: usize,
+    sent: Tally,
+    received: Tally,
 }
 
 impl Near {
+    fn named(&self) -> Named {
+        Named { protocol: Protocol::Udp, pair: self.pair, from_outside: self.begun != Begun::Inside }
+    }
+
+    fn last_words(&self) -> String {
+        format!("{}: ended; sent {}, received {}", self.named(), self.sent, self.received)
+    }
+
     /// It began outside, and the container has said nothing to it.
     fn is_waiting(&self) -> bool {
         self.begun != Begun::Inside && !self.is_answered
@@ -209,6 +220,7 @@ impl Netd {
         match self.far(pair.0).and_then(|far| self.pair(pair, far, to, Begun::Inside)) {
             Ok(key) => key,
             Err(errno) => {
+                self.trace.say(|| format!("{}: not sent: {errno}", Named::own(Protocol::Udp, pair)));
                 self.tell_of_datagram(pair, length, trouble_of(errno)?);
                 None
             }
@@ -244,7 +256,18 @@ impl Netd {
             far.pairs += 1;
         }
         self.datagrams.from_outside += usize::from(begun != Begun::Inside);
-        let near = Near { socket, pair, far, to, begun, last: self.now, is_answered: false, length: 0 };
+        let near = Near {
+            socket,
+            pair,
+            far,
+            to,
+            begun,
+            last: self.now,
+            is_answered: false,
+            length: 0,
+            sent: Tally::default(),
+            received: Tally::default(),
+        };
         let key = self.datagrams.nears.insert(near);
         self.datagrams.by_pair.insert(pair, key);
         self.datagrams.by_answer.insert((far, to), key);
@@ -257,6 +280,9 @@ impl Netd {
             return Err(errno);
         }
         self.counters.begins(FlowKind::Udp, begun != Begun::Inside);
+        if let Some(near) = self.datagrams.nears.get(key).filter(|near| near.begun != Begun::Inside) {
+            self.trace.say(|| format!("{}: arrives, from {to} of the host's side", near.named()));
+        }
         self.timers.set(self.now, ONE_WAY, Due::Datagrams(key));
         Ok(Some(key))
     }
@@ -361,6 +387,7 @@ impl Netd {
         self.datagrams.spoke(key, true, self.now);
         let Some(near) = self.datagrams.nears.get_mut(key) else { return };
         near.length = segment.map_or(bytes.len(), usize::from);
+        near.sent.add(bytes.len(), segment);
         let (far, pair, length) = (near.far, near.pair, near.length);
         let from = if let Begun::Outside(at) = near.begun { at } else { None };
         let way = Way { to: Some(near.to), from, segment };
@@ -373,6 +400,7 @@ impl Netd {
                 let Some(socket) = self.datagrams.fars.get(far).map(|far| &far.socket) else { return };
                 match send_all(socket, bytes, &way) {
                     Err(again) if !told || again != errno => {
+                        self.trace.say(|| format!("{}: not sent: {again}", Named::own(Protocol::Udp, pair)));
                         if let Some(what) = trouble_of(again) {
                             self.tell_of_datagram(pair, length, what);
                         }
@@ -418,7 +446,8 @@ impl Netd {
         let known = self.datagrams.by_answer.get(&(far, from)).copied();
         let Some(key) = known.or_else(|| self.somebody_else(far, source, arrival)) else { return };
         self.datagrams.spoke(key, false, self.now);
-        let Some(near) = self.datagrams.nears.get(key) else { return };
+        let Some(near) = self.datagrams.nears.get_mut(key) else { return };
+        near.received.add(bytes.len(), arrival.segment);
         let way = Way { segment: arrival.segment, ..Way::default() };
         // That the container's port is closed is told of the one before. One for which there is no room is lost.
         if let Err(Errno::CONNREFUSED) = send_all(&near.socket, bytes, &way) {
@@ -453,6 +482,7 @@ impl Netd {
             let known = self.datagrams.by_answer.get(&(key, to));
             let Some(near) = known.and_then(|near| self.datagrams.nears.get(*near)) else { continue };
             let (pair, length) = (near.pair, near.length);
+            self.trace.say(|| format!("{}: the network says: {errno}", near.named()));
             if let Some(what) = mtu.map(Trouble::TooBig).or_else(|| trouble_of(errno)) {
                 self.tell_of_datagram(pair, length, what);
             }
@@ -472,6 +502,13 @@ impl Netd {
         let packet = Datagram { source, destination, payload }.build();
         if let Ok(packet) = packet.and_then(|datagram| trouble(from, what, &datagram)) {
             self.send_inside(source.ip(), &packet);
+        }
+    }
+
+    /// Says what became of all pairs.
+    pub(super) fn tell_pairs(&self) {
+        for (_, near) in self.datagrams.nears.iter() {
+            self.trace.say(|| near.last_words());
         }
     }
 
@@ -497,6 +534,7 @@ impl Netd {
         if near.is_waiting() {
             self.datagrams.waiting.remove(&(near.last, key));
         }
+        self.trace.say(|| near.last_words());
         let Near { pair, far, to, begun, .. } = near;
         if self.datagrams.by_pair.get(&pair) == Some(&key) {
             self.datagrams.by_pair.remove(&pair);

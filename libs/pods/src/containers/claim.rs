@@ -281,7 +281,7 @@ impl Claim {
     /// # Errors
     /// The directory cannot be written to.
     pub fn begins(&self) -> Result<(), ContainersError> {
-        network::forget_ended(&self.dir)?;
+        network::forget_last(&self.dir)?;
         Ok(atomic::remove(&self.dir.join(ENDING))?)
     }
 

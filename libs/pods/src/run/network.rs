@@ -2,22 +2,24 @@
 
 use std::cell::OnceCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use ctr_core::file::FileError;
 use ctr_core::{file, limits};
 use ctr_net::control::{ControlError, Netd, Succession};
 use ctr_net::dns::names::Called;
 use ctr_net::dns::resolv_conf::ResolvConf;
+use ctr_net::looking::{Form, Looking, Trace};
 use ctr_net::publish::bind::Bound;
 use ctr_runtime::launch::Begun;
 use ctr_sys::monitor::{Network as Described, Script, Serving};
 use ctr_sys::step::Strings;
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::Pid;
 
-use super::{Note, RunError};
-use crate::network::{Standing, UserNetwork, VERB};
+use super::{Container, Note, RunError};
+use crate::network::{Standing, TRACE, UserNetwork, VERB};
 use crate::supervise::{Aside, now};
 
 /// A network that is served for as long as this is there.
@@ -45,18 +47,33 @@ impl ResolversOfHost {
     }
 }
 
+/// What of a container's network somebody wants to see; and the file for it, where there is one.
+pub(super) fn looking(container: &Container<'_>) -> Result<(Looking, Option<PathBuf>), RunError> {
+    let Some((to, form)) = container.host.trace else { return Ok((Looking::default(), None)) };
+    if !container.claim.kind.has_monitor() {
+        let to = fcntl_dupfd_cloexec(to, 3).map_err(ControlError::Talk)?;
+        return Ok((Looking { trace: Some(Trace { form, to }) }, None));
+    }
+    let path = container.claim.dir.join(TRACE);
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let to = openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|errno| FileError::new("create", path.clone(), errno))?;
+    Ok((Looking { trace: Some(Trace { form: Form::Dated, to }) }, Some(path)))
+}
+
 /// A network whose container is on its way.
 #[derive(Debug)]
 pub(super) struct Arriving {
     netd: Netd,
     asked: UserNetwork,
     called: Called,
+    looking: Looking,
 }
 
 impl Arriving {
     /// Starts the process, which gets ready while the container's namespaces are made.
-    pub(super) fn begin(asked: &UserNetwork, called: Called) -> Result<Self, RunError> {
-        Ok(Self { netd: Netd::spawn(VERB)?, asked: asked.clone(), called })
+    pub(super) fn begin(asked: &UserNetwork, called: Called, looking: Looking) -> Result<Self, RunError> {
+        Ok(Self { netd: Netd::spawn(VERB)?, asked: asked.clone(), called, looking })
     }
 
     /// Has it serve the container, whose first process has a network namespace of its own by now.
@@ -75,7 +92,7 @@ impl Arriving {
             .asked
             .settings(self.called, ResolvConf::parse(resolvers.text()))
             .map_err(|error| ControlError::Failed(error.to_string()))?;
-        let (mut succession, standing) = self.netd.serve(&settings, namespace.as_fd())?;
+        let (mut succession, standing) = self.netd.serve(&settings, namespace.as_fd(), &self.looking)?;
         self.netd.publish(ports, &mut succession)?;
         Ok(Network { netd: self.netd, succession, standing })
     }

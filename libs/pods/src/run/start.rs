@@ -24,7 +24,7 @@ use super::calls::program;
 use super::files::{self, Who, own_names};
 use super::join::Joined;
 use super::labels::{self, Labels};
-use super::network::{Arriving, Network, ResolversOfHost};
+use super::network::{self, Arriving, Network, ResolversOfHost};
 use super::streams::Streams;
 use super::volumes::{self, Place};
 use super::{Container, Note, OwnPaths, RunError, now, record, zone};
@@ -118,7 +118,7 @@ impl<'a> Start<'a> {
         before: impl FnOnce(&Streams) -> Result<W, RunError>,
     ) -> Result<(Self, W), RunError> {
         let request = container.request;
-        let given = Given::gather(container, a, plan, joined)?;
+        let mut given = Given::gather(container, a, plan, joined)?;
         let nobody = Settled {
             identity: Identity { uid: 0, gid: 0, groups: Vec::new(), home: None, name: None },
             more_groups: Vec::new(),
@@ -146,12 +146,14 @@ impl<'a> Start<'a> {
         let cgroup = group.as_ref().map(|group| group.folder.as_fd());
         let begun = streams
             .lend(|| launch::begin(&proof, &stage, Surroundings { joined: &namespaces, cgroup }))??;
-        let network = request
-            .namespaces
-            .user_network
-            .as_ref()
-            .map(|asked| Arriving::begin(asked, called(container, &given.hostname)))
-            .transpose()?;
+        let network = match &request.namespaces.user_network {
+            Some(asked) => {
+                let (looking, file) = network::looking(container)?;
+                given.notes.extend(file.map(Note::Trace));
+                Some(Arriving::begin(asked, called(container, &given.hostname), looking)?)
+            }
+            None => None,
+        };
         let shm = joined.and_then(|joined| joined.shm.as_ref());
         Ok((Self { container, plan, given, streams, group, stage, begun, facts, shm, network }, before))
     }

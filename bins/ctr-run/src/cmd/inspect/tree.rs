@@ -209,6 +209,7 @@ fn network(of: &Container) -> Struct {
         // In which way it is served, and why in no better one: podman has nothing like it, nor the next.
         .optional("Mode", "Mode", mode)
         .optional("ModeReason", "ModeReason", reason)
+        .optional("Trace", "Trace", path(network::trace(of).as_deref()))
         // How many of those that served it have ended, so that another one came.
         .optional("Ended", "Ended", i64::try_from(network::ended(of)).unwrap_or(i64::MAX));
     // What nobody can say now is left out.

@@ -14,7 +14,9 @@ use crate::netd::pool::Kind;
 use crate::netd::pump::{End, Open, Ready};
 use crate::netd::slab::Key;
 use crate::netd::timers::Due;
+use crate::netd::trace::Named;
 use crate::netd::{Source, plain};
+use crate::policy::Protocol;
 
 /// How long the container may take to answer one.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -61,6 +63,10 @@ impl Netd {
         let seen = SocketAddr::new(self.policy.appearance(peer.ip()).address(), peer.port());
         // Who is not let in hears it by the reset that is the end of its socket.
         let Ok((inner, seen)) = self.reaching_in(seen, callee) else { return };
+        self.trace.say(|| {
+            let flow = Named { protocol: Protocol::Tcp, pair: (callee, seen), from_outside: true };
+            format!("{flow}: arrives, from {peer} of the host's side")
+        });
         let [outer, inner] = [outer, inner].map(|socket| (socket, Ready::default()));
         let arriving = Arriving { outer, inner, port };
         let flow = Flow { pair: (callee, seen), state: State::Arriving(arriving) };
@@ -122,15 +128,24 @@ impl Netd {
             Ok(Ok(())) => return,
             Ok(Err(Errno::CONNREFUSED)) if pair.0.is_ipv6() => return self.arrive_by_other_family(key),
             // The caller's socket ends with a reset, as all of ours.
-            Ok(Err(_)) | Err(_) => return drop(self.drop_stream(key)),
+            Ok(Err(errno)) | Err(errno) => {
+                if let Some(flow) = self.drop_stream(key) {
+                    self.trace.say(|| format!("{}: not let in: {errno}", flow.named()));
+                }
+                return;
+            }
         }
         self.one_arrived(port);
         self.streams.flows.change(key, |flow| match flow.state {
-            State::Arriving(Arriving { outer, inner, .. }) => {
-                Flow { pair: flow.pair, state: State::Open(Box::new(Open::new(outer, inner))) }
-            }
+            State::Arriving(Arriving { outer, inner, .. }) => Flow {
+                pair: flow.pair,
+                state: State::Open(Box::new(Open::new(outer, inner).begun_outside())),
+            },
             state => Flow { pair: flow.pair, state },
         });
+        if let Some(flow) = self.streams.flows.get(key) {
+            self.trace.say(|| format!("{}: connected", flow.named()));
+        }
         self.pump(key);
     }
 

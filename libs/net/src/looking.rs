@@ -1,0 +1,66 @@
+//! What a user wants to see of a network while it serves, and where that goes: descriptors, since whoever serves opens nothing.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use serde::{Deserialize, Serialize};
+
+/// Nothing, unless it is asked for.
+#[derive(Debug, Default)]
+pub struct Looking {
+    /// What becomes of each flow.
+    pub trace: Option<Trace>,
+}
+
+/// Lines about flows.
+#[derive(Debug)]
+pub struct Trace {
+    /// How each line looks.
+    pub form: Form,
+    /// Where they are written to.
+    pub to: OwnedFd,
+}
+
+/// How a line of the trace looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Form {
+    /// `trace: …`, for a user who waits for the container: until its end.
+    Plain,
+    /// The same for programs that read logrus, as podman's log is.
+    Logrus,
+    /// With the time before it, in a file that is kept short.
+    Dated,
+}
+
+/// The same in words: the descriptors follow in the order of the fields.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Words {
+    trace: Option<Form>,
+}
+
+impl Looking {
+    /// Whether there is nothing to look at.
+    pub(crate) const fn is_nothing(&self) -> bool {
+        self.trace.is_none()
+    }
+
+    pub(crate) fn words(&self) -> Words {
+        Words { trace: self.trace.as_ref().map(|trace| trace.form) }
+    }
+
+    pub(crate) fn beside(&self) -> Vec<BorrowedFd<'_>> {
+        self.trace.iter().map(|trace| trace.to.as_fd()).collect()
+    }
+
+    /// The same descriptors for somebody who comes later.
+    pub(crate) fn copies(&self) -> Result<Vec<OwnedFd>, Errno> {
+        self.beside().into_iter().map(|fd| fcntl_dupfd_cloexec(fd, 0)).collect()
+    }
+
+    pub(crate) fn of(words: &Words, beside: Vec<OwnedFd>) -> Result<Self, Errno> {
+        let mut beside = beside.into_iter();
+        let mut next = || beside.next().ok_or(Errno::BADMSG);
+        let trace = words.trace.map(|form| Ok(Trace { form, to: next()? })).transpose()?;
+        if beside.next().is_some() { Err(Errno::BADMSG) } else { Ok(Self { trace }) }
+    }
+}
