@@ -1,11 +1,14 @@
 //! `--network user,mode=…`: the ways in which a network is served, each by its name, and which one it is where nobody says.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use ctr_tests::env::programs;
 use ctr_tests::image::Image;
 use ctr_tests::{BUSYBOX, Env, needs};
+use rustix::process::Pid;
 
+use crate::network_again::{served_by, supervisor_of, until};
 use crate::semantics::sees_the_same;
 use crate::{frames, network, network_again, ports};
 
@@ -79,6 +82,41 @@ mod listen {
         needs!(Userns);
         ports::the_host_is_who_calls(FLAG);
         ports::callers_of_ipv6_find_ipv4(FLAG);
+    }
+
+    /// Where in the router somebody listens, over IPv4.
+    fn listeners(netd: Pid) -> usize {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", netd.as_raw_pid())).expect("a live process");
+        let is_router =
+            |path: &PathBuf| std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name == "router\n");
+        let router = threads.map(|entry| entry.expect("a thread").path()).find(is_router).expect("a router");
+        let sockets = std::fs::read_to_string(router.join("net/tcp")).expect("its sockets");
+        let is_listening = |line: &&str| line.split_whitespace().nth(3) == Some("0A");
+        sockets.lines().filter(is_listening).count()
+    }
+
+    #[test]
+    fn nobody_listens_any_more_where_somebody_went() {
+        needs!(Userns);
+        const PORTS: usize = 24;
+        let env = Env::with_busybox();
+        let open: Vec<_> = (0..PORTS).map(|_| network::listener(Ipv4Addr::LOCALHOST.into())).collect();
+        let words: String = open.iter().map(|(_, port)| format!("{port} ")).collect();
+        // Two to each at once, and one that is refused.
+        let refused = network::closed(Ipv4Addr::LOCALHOST.into());
+        let script = format!(
+            "for port in {words} {words} {refused}; do nc 169.254.1.2 $port </dev/null & done; wait; exec sleep 1000"
+        );
+        env.ok(["run", "-d", "--name=c", OPEN, "localhost/busybox", "sh", "-c", &script]);
+        let netd = served_by(supervisor_of(&env, "c"), None);
+        let peers: Vec<_> = open
+            .iter()
+            .flat_map(|(listener, _)| [network::accept(listener), network::accept(listener)])
+            .collect();
+        drop(peers);
+        // The resolver's stays.
+        until("somebody listens still", || (listeners(netd) == 1).then_some(()));
+        env.ok(["rm", "-f", "-t0", "c"]);
     }
 
     #[test]
