@@ -200,7 +200,7 @@ impl Netd {
         let key = match self.datagrams.by_pair.get(&pair) {
             Some(key) => Some(*key),
             None if self.control.is_none() => return self.send_last(pair, segment, bytes),
-            None => self.begin_pair(pair, bytes.len()),
+            None => self.begin_pair(pair, segment, bytes),
         };
         if let Some(key) = key {
             self.send_out(key, segment, bytes);
@@ -208,7 +208,8 @@ impl Netd {
     }
 
     /// The first datagram from an address to another: may it be?
-    fn begin_pair(&mut self, pair: Pair, length: usize) -> Option<Key> {
+    fn begin_pair(&mut self, pair: Pair, segment: Option<u16>, bytes: &[u8]) -> Option<Key> {
+        let length = bytes.len();
         let to = match self.decide(Protocol::Udp, pair.0, pair.1) {
             Verdict::Connect(to) => to,
             Verdict::Reject(why) => {
@@ -219,6 +220,11 @@ impl Netd {
         };
         match self.far(pair.0).and_then(|far| self.pair(pair, far, to, Begun::Inside)) {
             Ok(key) => key,
+            // There is no way to the container any more: we are about to hear of its end.
+            Err(Errno::NETUNREACH) => {
+                self.send_last(pair, segment, bytes);
+                None
+            }
             Err(errno) => {
                 self.trace.say(|| format!("{}: not sent: {errno}", Named::own(Protocol::Udp, pair)));
                 self.tell_of_datagram(pair, length, trouble_of(errno)?);
