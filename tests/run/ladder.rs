@@ -66,6 +66,17 @@ mod listen {
     }
 
     #[test]
+    fn the_longest_datagram_is_heard() {
+        needs!(Userns);
+        const LONGEST: usize = 65_507;
+        let env = Env::with_busybox();
+        let probe = format!("-v={}:/probe:ro", programs().join("net-probe").display());
+        let (socket, port) = network::datagrams(Ipv4Addr::LOCALHOST.into());
+        env.sh([OPEN, &probe], &format!("/probe pieces 169.254.1.2:{port} {LONGEST} 1"));
+        assert_eq!(socket.recv(&mut vec![0; 1 << 16]).expect("a datagram"), LONGEST);
+    }
+
+    #[test]
     fn datagrams_in_one_piece_are_several() {
         needs!(Userns);
         are_cut(OPEN);

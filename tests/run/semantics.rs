@@ -82,7 +82,7 @@ pub(crate) fn sees_the_same(network: &str) {
         });
         assert!(on_host.contains("refused: Some(ConnectionRefused)\nspeaks first: \"hello\""), "{on_host}");
         assert!(
-            on_host.contains("reset: Err(ConnectionReset)") && on_host.contains("echo: (65000, Ok(true))"),
+            on_host.contains("reset: Err(ConnectionReset)") && on_host.contains("echo: (65487, Ok(true))"),
             "{on_host}"
         );
         let network = format!("--network={network}");

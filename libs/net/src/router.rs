@@ -55,6 +55,8 @@ const MARK: u32 = 1;
 const TABLE: u8 = 100;
 /// The largest packets of the pair: what is longer is cut anyway, and a byte costs less in a longer packet.
 const MTU: u32 = 65520;
+/// The largest where datagrams are read as packets, and pieces of one would be lost: the longest that IPv4 has is one packet then.
+const LONGEST_MTU: u32 = 65535;
 
 /// The router's end of the pair. Its number is our choice in a namespace that is new.
 const OWN: End<'_> = End { name: "c0", index: 2 };
@@ -201,7 +203,8 @@ fn make(rung: Rung, container: BorrowedFd<'_>, inner: &Inner) -> Result<(Router,
     let namespace = own_namespace()?;
     let kernel = Netlink::route()?;
     let mut batch = Batch::default();
-    batch.pair(OWN, THEIRS, container, MTU);
+    let mtu = if rung == Rung::Listen { LONGEST_MTU } else { MTU };
+    batch.pair(OWN, THEIRS, container, mtu);
     batch.up(LOOPBACK);
     batch.up(OWN.index);
     kernel.perform(&batch)?;

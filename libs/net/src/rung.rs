@@ -47,7 +47,7 @@ impl Rung {
     pub const fn cost(self) -> &'static str {
         match self {
             Self::Tproxy => "nothing",
-            Self::Listen => "new connections and datagrams are slower",
+            Self::Listen => "a connection begins a little slower",
             Self::Published => "the container reaches nobody, and is reached at published ports only",
         }
     }
