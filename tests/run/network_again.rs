@@ -208,7 +208,13 @@ pub(crate) fn the_next_one_serves_ports(network: &str) {
     assert_eq!(call(), [true, true]);
     let monitor = supervisor(&env);
     let first = served_by(monitor, None);
+    let mut caller = TcpStream::connect(ports[0]).expect("somebody at the port");
+    caller.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+    // It is told who it is, and then nothing more.
+    caller.read_exact(&mut [0; 1]).expect("the first word");
     kill_process(first, Signal::KILL).expect("it is ours");
+    let heard = caller.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+    assert_eq!(heard, Err(ErrorKind::ConnectionReset));
     until("it does not end", || child(first.as_raw_pid()).is_none_or(|it| it.state == 'Z').then_some(()));
     // Whoever calls meanwhile waits with the sockets, which the monitor keeps.
     assert_eq!(call(), [true, true]);

@@ -3,9 +3,9 @@
 use std::io::Read as _;
 use std::net::Ipv4Addr;
 
-use ctr_tests::image::Image;
 use ctr_tests::{BUSYBOX, Env, needs};
 
+use crate::hosts::said;
 use crate::kept::field;
 use crate::network::{accept, listener};
 
@@ -114,34 +114,24 @@ fn the_configuration_says_which_network_there_is() {
     assert!(wrong.contains("invalid default_rootless_network_cmd option \"x\""), "{wrong}");
 }
 
-/// A host of the test's own: it has an address in a network, a way out, and a page on that address alone.
-const HOST: &str = "set -e
-    ctr load -q -i image.tar >/dev/null
-    ip link set lo up
-    ip link add h0 type veth peer name h1
-    ip link set h1 up
-    ip addr add 198.51.100.7/24 dev h0
-    ip addr add 2001:db8::7/64 dev h0 nodad
-    ip link set h0 up
+/// A page on the host's address alone, which has a way out, and who gets it.
+const PAGE: &str = "lonely
     ip route add default via 198.51.100.1
     ip -6 route add default via 2001:db8::1
     mkdir page && echo hello >page/index.html
     busybox httpd -f -h page -p 198.51.100.7:8080 & four=$!
     busybox httpd -f -h page -p '[2001:db8::7]:8080' & six=$!
-    trap 'kill $four $six' EXIT
     until busybox wget -q -O /dev/null http://198.51.100.7:8080/; do kill -0 $four; done
     until busybox wget -q -O /dev/null 'http://[2001:db8::7]:8080/'; do kill -0 $six; done
     get() {
         ask=\"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 $alias 8080 2>&1 | tail -n 1\"
-        ctr run --rm --network=user \"$@\" localhost/busybox sh -c \"$ask\"
+        ctr run --rm --network=user \"$@\" $image sh -c \"$ask\"
     }
 ";
 
 #[test]
 fn the_alias_is_the_host_as_its_neighbours_see_it() {
     needs!(Userns);
-    let env = Env::new();
-    let _image = env.file("image.tar", Image::busybox(BUSYBOX, []).docker_archive());
     let script = "
         for alias in host.containers.internal fd00:0:0:1::2 169.254.1.2; do get; done
         # What listens on the loopback alone is not reached, and with a right to it what does not listen there is not.
@@ -149,11 +139,7 @@ fn the_alias_is_the_host_as_its_neighbours_see_it() {
         # A host that has no way out has no address.
         ip route del default && get
     ";
-    let script = format!("{HOST}{script}");
-    let said = env
-        .program("unshare", ["--map-root-user", "--map-auto", "--net", "bash", "-c", &script])
-        .run()
-        .success();
+    let said = said(&format!("{PAGE}{script}"));
     let lines: Vec<&str> = said.lines().collect();
     assert!(
         matches!(lines[..], ["hello", "hello", "hello", refused, away] if [refused, away].iter().all(|said| said.contains("refused"))),

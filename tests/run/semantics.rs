@@ -7,10 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::process::Command;
 
 use ctr_tests::env::programs;
-use ctr_tests::image::Image;
-use ctr_tests::{BUSYBOX, Env, needs};
+use ctr_tests::{Env, needs};
 use rustix::net::sockopt::set_socket_linger;
 
+use crate::hosts::said;
 use crate::network::{accept, closed, datagrams, listener};
 
 /// Datagrams that the echo answers: as many as the program sends.
@@ -96,26 +96,14 @@ pub(crate) fn sees_the_same(network: &str) {
 #[test]
 fn what_the_host_cannot_reach_is_not_reached_for_the_same_reason() {
     needs!(Userns);
-    let env = Env::new();
-    let _image = env.file("image.tar", Image::busybox(BUSYBOX, []).docker_archive());
-    let probe = programs().join("net-probe").display().to_string();
-    let script = format!(
-        "set -e
-        ctr load -q -i image.tar >/dev/null
-        ip link set lo up
-        ip link add h0 type veth peer name h1
-        ip link set h1 up
-        ip addr add 198.51.100.7/24 dev h0
-        ip addr add 2001:db8::7/64 dev h0 nodad
-        ip link set h0 up
+    let said = said(
+        "lonely
         ip route add unreachable 203.0.113.0/24
         for to in 192.0.2.1:80 203.0.113.1:80 198.51.100.9:80 '[2001:db8:1::1]:80' '[2001:db8::9]:80'; do
-            echo $to; {probe} connect $to
-            ctr run --rm --network=user -v {probe}:/probe:ro localhost/busybox /probe connect $to
-        done"
+            echo $to; $probe connect $to
+            ctr run --rm --network=user -v $probe:/probe:ro $image /probe connect $to
+        done",
     );
-    let words = ["--map-root-user", "--map-auto", "--net", "bash", "-c", &script];
-    let said = env.program("unshare", words).run().success();
     let lines: Vec<&str> = said.lines().collect();
     for rows in lines.chunks(3) {
         assert!(rows.len() == 3 && rows[1] == rows[2] && rows[1].contains("Unreachable"), "{rows:?}");

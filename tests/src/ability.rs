@@ -22,6 +22,8 @@ pub enum Ability {
     Libseccomp,
     /// The program that makes interfaces, for tests with several hosts: each a network namespace.
     Iproute,
+    /// The programs that people try a network with.
+    Traffic,
 }
 
 impl Ability {
@@ -56,11 +58,26 @@ impl Ability {
             Self::Strace if !rustix::process::geteuid().is_root() => Err("strace must be run by root".into()),
             Self::Strace => succeeds("strace", &["true"]),
             Self::Iproute => succeeds("ip", &["-V"]),
+            Self::Traffic => {
+                let mut programs = TRAFFIC.into_iter();
+                programs.try_for_each(|(program, version)| succeeds(program, &[version]))
+            }
             Self::Libseccomp if Path::new("/usr/include/seccomp.h").exists() => Ok(()),
             Self::Libseccomp => Err("libseccomp-dev is not installed".into()),
         }
     }
 }
+
+/// How each of them tells its version.
+const TRAFFIC: [(&str, &str); 7] = [
+    ("curl", "--version"),
+    ("dig", "-v"),
+    ("dnsmasq", "--version"),
+    ("iperf3", "--version"),
+    ("nft", "--version"),
+    ("ping", "-V"),
+    ("socat", "-V"),
+];
 
 fn succeeds(program: &str, args: &[&str]) -> Result<(), String> {
     let run = Command::new(program).args(args).stdin(Stdio::null()).output();
