@@ -244,16 +244,25 @@ fn lacking(what: &str) -> (String, String, String) {
         "set -e
         ctr load -q -i image.tar >/dev/null
         ip link set lo up
-        {probe} without {what} ctr run -d --name c localhost/busybox sleep 1000 2>said >/dev/null
+        {probe} without {what} ctr run -d --name c -p 80:7 -v {probe}:/probe:ro localhost/busybox /probe serve 0.0.0.0:7 2>said >/dev/null
         ctr inspect -f '{{{{.NetworkSettings.Mode}}}} for {{{{.NetworkSettings.ModeReason}}}}' c >mode
         ctr exec c ip -o addr >addresses
+        monitor=$(ctr inspect -f '{{{{.State.ConmonPid}}}}' c)
+        for child in $(cat /proc/$monitor/task/$monitor/children); do
+            if [ $(cat /proc/$child/comm) = ctr-netd ]; then kill -9 $child; fi
+        done
+        until [ $(ctr inspect -f '{{{{.NetworkSettings.Ended}}}}' c) = 1 ]; do :; done
+        until ctr logs c 2>&1 | grep -q serving; do :; done
+        {probe} ask tcp 127.0.0.1:0 127.0.0.1:80 again >again
         ctr rm -f -t0 c >/dev/null
         {probe} without {what} ctr doctor >doctor || :"
     );
     let words = ["--map-root-user", "--map-auto", "--net", "bash", "-c", &script];
     env.program("unshare", words).run().success();
+    // Whoever comes after the one that found out stands where that stood.
     let read = |name: &str| std::fs::read_to_string(env.path(name)).expect("what was said");
     let network = read("doctor").lines().filter(|line| line.contains("network")).collect();
+    assert!(read("again").ends_with(" again"), "{}", read("again"));
     let addresses = read("addresses");
     let has_interface = addresses.contains("eth0");
     assert_eq!(has_interface, !read("mode").starts_with("published"), "{addresses}");
