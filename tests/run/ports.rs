@@ -500,16 +500,12 @@ fn hundreds_of_ports_need_no_more_descriptors_than_are_usual() {
     let env = Env::with_busybox();
     let ctr = programs().join("ctr-run").display().to_string();
     let script = r#"ulimit -Sn 1024 && exec "$@""#;
-    let run = [
-        "run",
-        "-d",
-        "--name=many",
-        "--network=user",
-        "-p=127.0.0.1::1-600",
-        "localhost/busybox",
-        "sleep",
-        "1000",
-    ];
+    // Below those that other tests' connections have and leave behind.
+    let is_free = |port| TcpListener::bind((V4, port)).is_ok();
+    let mut ranges = (10_000..30_000_u16).step_by(600).map(|first| first..first + 600);
+    let outside = ranges.find(|range| range.clone().all(is_free)).expect("600 ports in a row");
+    let publish = format!("-p=127.0.0.1:{}-{}:1-600", outside.start, outside.end - 1);
+    let run = ["run", "-d", "--name=many", "--network=user", &publish, "localhost/busybox", "sleep", "1000"];
     let run = env.program("sh", ["-c", script, "sh", &ctr].into_iter().chain(run)).run().success();
     assert_eq!(run.len(), 64);
     let ports = env.ok(["port", "many"]);
