@@ -5,7 +5,8 @@ use ctr_net::address::Inner;
 use ctr_net::policy::{Options, Policy, Protocol, Verdict};
 use ctr_net::wire::checksum::Sum;
 use ctr_net::wire::ip::Packet;
-use ctr_net::wire::{Datagram, Echo, Refused, Syn, Trouble, trouble, with_checksums};
+use ctr_net::wire::segment::head;
+use ctr_net::wire::{Datagram, Echo, Refused, Segment, Syn, Trouble, trouble, with_checksums};
 
 const TROUBLES: [Trouble; 5] =
     [Trouble::Network, Trouble::Host, Trouble::Port, Trouble::Prohibited, Trouble::TooBig(1280)];
@@ -37,6 +38,14 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
             let to = to.ip().to_canonical();
             assert!(!to.is_loopback() && !to.is_unspecified() && !to.is_multicast());
         }
+    }
+    if let Ok(segment) = Segment::parse(&frame, false) {
+        let (source, destination) = (segment.source, segment.destination);
+        let head = head(source, destination, &segment.header, segment.payload.len()).expect("a head");
+        let again = [&head, segment.payload].concat();
+        assert_eq!(Segment::parse(&again, false), Ok(segment));
+        let whole = with_checksums(&again).expect("a packet to be sent on");
+        assert_eq!(Segment::parse(&whole, true), Ok(segment));
     }
     if let Ok(datagram) = Datagram::parse(&frame, false) {
         assert_eq!(Datagram::parse(&datagram.build().expect("a packet"), true), Ok(datagram));

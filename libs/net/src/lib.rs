@@ -21,5 +21,6 @@ pub mod policy;
 pub mod publish;
 mod router;
 pub mod rung;
+pub mod stack;
 mod tap;
 pub mod wire;

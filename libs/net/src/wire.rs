@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! frame ──ip::Packet── one of ──tcp──> Syn     ──> reset, or kept and sent on with its sums made whole
+//!                              ──segment─> Segment ──> what a connection in user space lives on
 //!                              ──udp──> Datagram
 //!                              ──icmp─> Echo    ──> reply
 //!                      any of them     ──icmp──> unreachable, too big
@@ -20,10 +21,14 @@ use serde::{Deserialize, Serialize};
 pub mod checksum;
 pub mod icmp;
 pub mod ip;
+pub mod offload;
+pub mod segment;
 pub mod tcp;
 pub mod udp;
 
 pub use icmp::{Echo, Trouble, trouble};
+pub use offload::Offload;
+pub use segment::Segment;
 pub use tcp::{Syn, with_checksums};
 pub use udp::Datagram;
 

@@ -52,12 +52,18 @@ impl Sum {
     /// What is written into the field: the complement of the sum in ones' complement.
     #[must_use]
     pub fn finish(self) -> u16 {
+        !self.folded()
+    }
+
+    /// The sum itself, which is what a field has whose sum somebody else makes whole.
+    #[must_use]
+    pub fn folded(self) -> u16 {
         let mut sum = self.words;
         while sum > 0xffff {
             sum = (sum & 0xffff) + (sum >> 16);
         }
         let [.., high, low] = sum.to_be_bytes();
-        !u16::from_be_bytes([high, low])
+        u16::from_be_bytes([high, low])
     }
 }
 

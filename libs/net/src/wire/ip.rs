@@ -129,9 +129,22 @@ pub(super) fn build(
     class: u8,
     payload: &[u8],
 ) -> Result<Vec<u8>, Refused> {
+    let mut packet = header(source, destination, number, class, payload.len())?;
+    packet.extend_from_slice(payload);
+    Ok(packet)
+}
+
+/// The header of a packet of ours that carries so many bytes.
+pub(super) fn header(
+    source: IpAddr,
+    destination: IpAddr,
+    number: u8,
+    class: u8,
+    length: usize,
+) -> Result<Vec<u8>, Refused> {
     match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            let total = u16::try_from(HEADER4 + payload.len()).map_err(|_too_long| Refused::Length)?;
+            let total = u16::try_from(HEADER4 + length).map_err(|_too_long| Refused::Length)?;
             let [high, low] = total.to_be_bytes();
             // Never to be fragmented, so it needs no identification (RFC 6864 §4.1).
             let mut packet = vec![0x45, class, high, low, 0, 0, 0x40, 0, HOPS, number, 0, 0];
@@ -139,19 +152,16 @@ pub(super) fn build(
             packet.extend_from_slice(&destination.octets());
             let sum = Sum::default().over(&packet);
             super::fill(&mut packet, 10, sum)?;
-            packet.extend_from_slice(payload);
             Ok(packet)
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            let length = u16::try_from(payload.len()).map_err(|_too_long| Refused::Length)?;
-            if HEADER6 + payload.len() > LONGEST {
+            if HEADER6 + length > LONGEST {
                 return Err(Refused::Length);
             }
-            let [high, low] = length.to_be_bytes();
+            let [high, low] = u16::try_from(length).map_err(|_too_long| Refused::Length)?.to_be_bytes();
             let mut packet = vec![0x60 | class >> 4, class << 4, 0, 0, high, low, number, HOPS];
             packet.extend_from_slice(&source.octets());
             packet.extend_from_slice(&destination.octets());
-            packet.extend_from_slice(payload);
             Ok(packet)
         }
         _ => Err(Refused::Version),
