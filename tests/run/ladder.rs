@@ -14,11 +14,14 @@ use crate::{frames, network, network_again, ports};
 
 #[test]
 fn a_container_says_in_which_way_it_is_served() {
-    needs!(Userns);
+    needs!(Userns, Tun);
     let env = Env::with_busybox();
-    for (network, mode) in
-        [("user", "tproxy"), ("user,mode=tproxy", "tproxy"), ("user,mode=listen", "listen")]
-    {
+    for (network, mode) in [
+        ("user", "tproxy"),
+        ("user,mode=tproxy", "tproxy"),
+        ("user,mode=listen", "listen"),
+        ("user,mode=tun", "tun"),
+    ] {
         let network = format!("--network={network}");
         env.ok(["run", "-d", "--name=c", &network, "--stop-signal=KILL", "busybox", "sleep", "1000"]);
         assert_eq!(env.ok(["inspect", "-f", "{{.NetworkSettings.Mode}}", "c"]), mode);
@@ -236,15 +239,16 @@ fn are_cut(network: &str) {
 
 /// Starts a container on a machine that lacks something, and gives what was said of its network: by the command, by `inspect`, and by
 /// `doctor`.
-fn lacking(what: &str) -> (String, String, String) {
+fn lacking(what: &[&str]) -> (String, String, String) {
     let env = Env::new();
     let _image = env.file("image.tar", Image::busybox(BUSYBOX, []).docker_archive());
     let probe = programs().join("net-probe").display().to_string();
+    let without: String = what.iter().map(|what| format!("{probe} without {what} ")).collect();
     let script = format!(
         "set -e
         ctr load -q -i image.tar >/dev/null
         ip link set lo up
-        {probe} without {what} ctr run -d --name c -p 80:7 -v {probe}:/probe:ro localhost/busybox /probe serve 0.0.0.0:7 2>said >/dev/null
+        {without} ctr run -d --name c -p 80:7 -v {probe}:/probe:ro localhost/busybox /probe serve 0.0.0.0:7 2>said >/dev/null
         ctr inspect -f '{{{{.NetworkSettings.Mode}}}} for {{{{.NetworkSettings.ModeReason}}}}' c >mode
         ctr exec c ip -o addr >addresses
         monitor=$(ctr inspect -f '{{{{.State.ConmonPid}}}}' c)
@@ -255,7 +259,7 @@ fn lacking(what: &str) -> (String, String, String) {
         until ctr logs c 2>&1 | grep -q serving; do :; done
         {probe} ask tcp 127.0.0.1:0 127.0.0.1:80 again >again
         ctr rm -f -t0 c >/dev/null
-        {probe} without {what} ctr doctor >doctor || :"
+        {without} ctr doctor >doctor || :"
     );
     let words = ["--map-root-user", "--map-auto", "--net", "bash", "-c", &script];
     env.program("unshare", words).run().success();
@@ -272,14 +276,15 @@ fn lacking(what: &str) -> (String, String, String) {
 
 #[test]
 fn what_a_kernel_lacks_is_done_without_and_said() {
-    needs!(Userns);
+    needs!(Userns, Tun);
     for (what, mode, why) in [
         (
-            "destinations",
+            &["destinations"][..],
             "listen",
             "tproxy: cannot listen for the container's datagrams: Protocol not available",
         ),
-        ("netfilter", "published", "listen: cannot talk to the kernel's network: Protocol not supported"),
+        (&["netfilter"], "tun", "listen: cannot talk to the kernel's network: Protocol not supported"),
+        (&["netfilter", "tun"], "published", "tun: cannot make a TUN device: Operation not permitted"),
     ] {
         let (said, shown, doctor) = lacking(what);
         assert!(
@@ -302,7 +307,7 @@ fn who_serves_at_a_low_port_is_reached() {
     a_low_port_is_reached("--network=user");
 }
 
-fn a_low_port_is_reached(network: &str) {
+pub(crate) fn a_low_port_is_reached(network: &str) {
     let env = Env::new();
     let _image = env.file("image.tar", Image::busybox(BUSYBOX, []).docker_archive());
     let probe = programs().join("net-probe").display().to_string();

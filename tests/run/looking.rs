@@ -227,9 +227,13 @@ fn told(run: impl FnOnce(&str) -> Vec<String>) {
 #[test]
 fn a_waiting_command_tells_what_becomes_of_each_flow() {
     needs!(Userns);
+    flows_are_told(OPEN);
+}
+
+pub(crate) fn flows_are_told(network: &str) {
     let env = Env::with_busybox();
     told(|script| {
-        let flags = ["--log-level=trace", OPEN, "--hostname=here", &probe()].map(str::to_owned);
+        let flags = ["--log-level=trace", network, "--hostname=here", &probe()].map(str::to_owned);
         let said = env.shell(&flags, script).run();
         said.stderr.lines().filter_map(|line| line.strip_prefix("trace: ")).map(str::to_owned).collect()
     });

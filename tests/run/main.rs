@@ -55,6 +55,7 @@ mod top;
 mod traffic;
 mod transient;
 mod trouble;
+mod tun;
 mod user;
 mod volume_path;
 mod volume_verbs;

@@ -24,6 +24,8 @@ pub enum Ability {
     Iproute,
     /// The programs that people try a network with.
     Traffic,
+    /// The device that makes TUN devices, open to users.
+    Tun,
 }
 
 impl Ability {
@@ -62,6 +64,12 @@ impl Ability {
                 let mut programs = TRAFFIC.into_iter();
                 programs.try_for_each(|(program, version)| succeeds(program, &[version]))
             }
+            Self::Tun => std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open("/dev/net/tun")
+                .map(drop)
+                .map_err(|error| format!("/dev/net/tun cannot be opened: {error}")),
             Self::Libseccomp if Path::new("/usr/include/seccomp.h").exists() => Ok(()),
             Self::Libseccomp => Err("libseccomp-dev is not installed".into()),
         }

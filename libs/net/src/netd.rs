@@ -28,6 +28,7 @@ mod slab;
 mod tcp;
 mod timers;
 mod trace;
+mod tun;
 mod udp;
 
 use std::net::{IpAddr, SocketAddr};
@@ -51,6 +52,7 @@ use self::slab::Key;
 use self::tcp::Streams;
 use self::timers::{Due, Timers};
 use self::trace::Trace;
+use self::tun::Tun;
 use self::udp::Datagrams;
 use crate::address::Inner;
 use crate::control::{self, Order};
@@ -179,6 +181,8 @@ struct Netd {
     /// Until the end begins.
     control: Option<OwnedFd>,
     router: Router,
+    /// What there is in place of a router's sockets.
+    tun: Option<Tun>,
     pool: Arc<Pool>,
     inner: Inner,
     policy: Policy,
@@ -267,13 +271,16 @@ impl Netd {
         looking: Looking,
     ) -> Result<(Self, Standing), RouterError> {
         let pool = Arc::new(Pool::default());
-        let Built { router, inner, standing } = route(&pool, at, settings.inner, settings.rung)?;
+        let Built { mut router, inner, standing } = route(&pool, at, settings.inner, settings.rung)?;
+        let device = router.tap.take_if(|_| router.rung == Rung::Tun);
+        let tun = device.map(|device| Tun::new(device, Instant::now()));
         let epoll = epoll::create(CreateFlags::CLOEXEC).doing("wait for packets")?;
         let policy = Policy::new(inner, settings.options);
         let netd = Self {
             epoll,
             control: Some(control),
             router,
+            tun,
             pool,
             inner,
             policy,
@@ -308,6 +315,7 @@ impl Netd {
         for (tap, source) in taps {
             tap.iter().try_for_each(|tap| self.watch(tap.as_fd(), source))?;
         }
+        self.tun.iter().try_for_each(|tun| self.watch(tun.device(), Source::Tap))?;
         for ports in &self.router.ports {
             if let Some(Diverted { streams, datagrams }) = &ports.diverted {
                 self.watch(streams.as_fd(), Source::Streams(ports.family))?;
@@ -322,7 +330,7 @@ impl Netd {
     fn run(&mut self) -> Result<(), Errno> {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
-            let rest = if self.streams.has_more() {
+            let rest = if self.has_more() {
                 Some(rustix::event::Timespec::default())
             } else {
                 self.timers.rest(Instant::now())
@@ -342,8 +350,10 @@ impl Netd {
                 }
             }
             self.streams_take_more();
+            self.move_more();
             while let Some(due) = self.timers.pop(self.now) {
                 match due {
+                    Due::Stream(key) if self.tun.is_some() => self.flow_is_due(key),
                     Due::Stream(key) => self.stream_is_due(key),
                     Due::Datagrams(key) => self.pair_is_due(key),
                     Due::Echo(key) => self.echo_is_due(key),
@@ -354,7 +364,7 @@ impl Netd {
                     Due::End => return Ok(()),
                 }
             }
-            if self.control.is_none() && self.streams.are_over() {
+            if self.control.is_none() && self.are_streams_over() {
                 return Ok(());
             }
         }
@@ -365,9 +375,11 @@ impl Netd {
         match source {
             // It was heard.
             Source::Control => {}
+            Source::Tap if self.tun.is_some() => drop(self.read_device()),
             Source::Tap => self.read_tap(),
             Source::Streams(family) => drop(self.accept_streams(family)),
             Source::Datagrams(family) => drop(self.catch_datagrams(family)),
+            Source::Stream(_, key) if self.tun.is_some() => self.flow_is_ready(key, told(flags)),
             Source::Stream(end, key) => self.stream_is_ready(end, key, told(flags)),
             Source::Near(key) => drop(self.near_is_ready(key)),
             Source::Far(key) => self.far_is_ready(key, flags.contains(EventFlags::ERR)),
@@ -380,6 +392,14 @@ impl Netd {
             Source::DatagramTap => drop(self.see_datagrams()),
             Source::Entrance(key) => drop(self.accept_at_entrance(key)),
         }
+    }
+
+    fn has_more(&self) -> bool {
+        self.streams.has_more() || self.tun.as_ref().is_some_and(|tun| tun.streams.has_more())
+    }
+
+    fn are_streams_over(&self) -> bool {
+        self.streams.are_over() && self.tun.as_ref().is_none_or(|tun| tun.streams.are_over())
     }
 
     fn streams_take_more(&mut self) {
@@ -449,6 +469,7 @@ impl Netd {
         self.published = Published::default();
         self.datagrams = Datagrams::default();
         self.streams.keep_open_ones();
+        self.keep_open_flows();
         if let Some(control) = control {
             // It is our standard input too, which stays open: only this tells the other end.
             shutdown(&control, Shutdown::Both).ok();
@@ -467,6 +488,7 @@ impl Netd {
         }
         self.accept_at_all_entrances();
         (0..LAST_TURNS).take_while(|_| self.see_datagrams()).count();
+        (0..LAST_TURNS).take_while(|_| self.read_device()).count();
         self.hear_all_nears();
     }
 
@@ -522,6 +544,9 @@ impl Netd {
 
     /// Sends a whole packet to an address inside. One that is lost is asked for again.
     fn send_inside(&self, to: IpAddr, packet: &[u8]) {
+        if self.tun.is_some() {
+            return self.write_packet(packet);
+        }
         let to = SocketAddr::new(to, 0);
         if let Some(ports) = self.ports(Family::of(&to)) {
             sendto(&ports.answers, packet, SendFlags::DONTWAIT, &to).ok();
@@ -538,7 +563,7 @@ fn route(pool: &Arc<Pool>, at: At, inner: Inner, asked: Option<Rung>) -> Result<
         let rung = built.as_ref().ok().map(|built| built.router.rung);
         // Nobody listens only where the process ends.
         if says.send(built).is_ok()
-            && let Some(rung) = rung
+            && let Some(rung) = rung.filter(|rung| *rung != Rung::Tun)
             && sandbox::enter_router().is_ok()
         {
             pool.serve(rung);

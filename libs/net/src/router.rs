@@ -25,6 +25,7 @@
 //! N, and the container's interface with it, is gone when nobody has a descriptor of it. It outlives a process that serves it,
 //! whose supervisor has one; the next process opens anew what went with the last.
 
+pub(crate) mod tun;
 mod within;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -182,15 +183,22 @@ pub(crate) fn build(at: At, inner: &Inner, asked: Option<Rung>) -> Result<Built,
     let ((router, inner), standing) = match at {
         At::NewFor(container) => rung::climb(asked, |rung| match rung {
             Rung::Tproxy | Rung::Listen => make(rung, container.as_fd(), inner),
+            Rung::Tun => tun::make(container.as_fd(), inner),
             Rung::Published => within::make(&container, inner),
         })?,
         At::There(namespace) => {
             // As it was made.
             let rung = asked.ok_or(RouterError::NoRung)?;
-            enter(namespace.as_fd())?;
             let router = match rung {
-                Rung::Tproxy | Rung::Listen => Router::open(rung, namespace, inner)?,
-                Rung::Published => within::open(namespace),
+                Rung::Tproxy | Rung::Listen => {
+                    enter(namespace.as_fd())?;
+                    Router::open(rung, namespace, inner)?
+                }
+                Rung::Tun => tun::take_over(namespace, inner)?,
+                Rung::Published => {
+                    enter(namespace.as_fd())?;
+                    within::open(namespace)
+                }
             };
             ((router, *inner), Standing { rung, missed: Vec::new() })
         }

@@ -18,13 +18,15 @@ pub enum Rung {
     Tproxy,
     /// Without that: where the container connects to, the router listens meanwhile; datagrams are read as frames.
     Listen,
-    /// Without a router: who calls a published port is connected within the container's own namespace, and nothing goes out.
+    /// Without a router: the container's packets come to `netd` by a device, and its connections end in memory of ours.
+    Tun,
+    /// Without any: who calls a published port is connected within the container's own namespace, and nothing goes out.
     Published,
 }
 
 impl Rung {
     /// All of them, the best first.
-    pub const ALL: [Self; 3] = [Self::Tproxy, Self::Listen, Self::Published];
+    pub const ALL: [Self; 4] = [Self::Tproxy, Self::Listen, Self::Tun, Self::Published];
 
     /// What it is called.
     #[must_use]
@@ -32,6 +34,7 @@ impl Rung {
         match self {
             Self::Tproxy => "tproxy",
             Self::Listen => "listen",
+            Self::Tun => "tun",
             Self::Published => "published",
         }
     }
@@ -48,6 +51,7 @@ impl Rung {
         match self {
             Self::Tproxy => "nothing",
             Self::Listen => "a connection begins a little slower",
+            Self::Tun => "each packet goes through a program, which takes more of the processors",
             Self::Published => "the container reaches nobody, and is reached at published ports only",
         }
     }

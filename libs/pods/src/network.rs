@@ -280,6 +280,7 @@ mod tests {
         let ports = user("user,host-access=loopback:80,8000-8010,443,ipv6=false");
         assert_eq!((ports.host_access, ports.v6), ("loopback:80,8000-8010,443".parse().unwrap(), false));
         assert_eq!(user("user,mode=tproxy").mode, Some(Rung::Tproxy));
+        assert_eq!(user("user,mode=tun").mode, Some(Rung::Tun));
         let other = user("user,cidr=10.9.0.0/16,metadata=true");
         assert_eq!((other.inner().v4.gateway, other.metadata), ("10.9.0.1".parse().unwrap(), true));
     }
@@ -313,7 +314,7 @@ mod tests {
             ("none,x", "--network none,x is not supported yet"),
             ("user:ipv6=false", "--network user:ipv6=false is not supported yet"),
             ("user,pcap=x", "--network user: option \"pcap=x\" is not supported yet"),
-            ("user,mode=tun", "--network user: option \"mode=tun\" is not supported yet"),
+            ("user,mode=tap", "--network user: option \"mode=tap\" is not supported yet"),
             ("user,mode=", "--network user: option \"mode=\" is not supported yet"),
             ("pasta:--map-gw", "--network pasta: option \"--map-gw\" is not supported yet"),
             ("slirp4netns:mtu=1500", "--network slirp4netns: option \"mtu=1500\" is not supported yet"),

@@ -29,7 +29,7 @@ impl Netd {
     /// How many flows there are.
     fn flows(&self) -> [(FlowKind, usize); 4] {
         [
-            (FlowKind::Tcp, self.streams.len()),
+            (FlowKind::Tcp, self.streams.len() + self.tun.as_ref().map_or(0, |tun| tun.streams.len())),
             (FlowKind::Udp, self.datagrams.len()),
             (FlowKind::Echo, self.echoes.len()),
             (FlowKind::Name, self.questions.resolver.pending()),

@@ -62,7 +62,8 @@ impl Netd {
         ) {
             Verdict::Connect(to) => to,
             Verdict::Reject(why) => return self.tell_of_echo(echo, frame, why.trouble()),
-            Verdict::Router | Verdict::Drop(_) => return,
+            Verdict::Router => return self.echo_of_gateway(echo),
+            Verdict::Drop(_) => return,
         };
         let key = match self.echoes.by_series.get(&series) {
             Some(key) => *key,

@@ -115,7 +115,7 @@ impl Netd {
         }
     }
 
-    fn ask(&mut self, client: Client, bytes: &[u8]) {
+    pub(super) fn ask(&mut self, client: Client, bytes: &[u8]) {
         if !self.puts_aside(client, bytes) {
             self.query(client, bytes);
         }
@@ -153,11 +153,12 @@ impl Netd {
     fn tell_asker(&mut self, client: Client, bytes: &[u8]) {
         self.trace.say(|| format!("name {}: {}", trace::name_in(bytes), trace::answer_in(bytes)));
         let Some(stream) = client.stream else {
-            if let Some(ports) = self.ports(Family::of(&client.address)) {
-                // One that is lost is asked for again.
-                let way = Way { to: Some(client.address), ..Way::default() };
-                send(ports.questions.as_fd(), bytes, &way).ok();
-            }
+            let Some(ports) = self.ports(Family::of(&client.address)) else {
+                return self.write_answer(client.address, bytes);
+            };
+            // One that is lost is asked for again.
+            let way = Way { to: Some(client.address), ..Way::default() };
+            send(ports.questions.as_fd(), bytes, &way).ok();
             return;
         };
         let key = Key::from_bits(stream);
@@ -230,11 +231,16 @@ impl Netd {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let Ok((socket, Some(peer))) = acceptfrom_with(&ports.long_questions, flags) else { return };
         let Ok(address) = SocketAddr::try_from(peer) else { return };
+        self.take_asker(socket, plain(address));
+    }
+
+    /// Takes a connection that is going to ask; false where there are too many.
+    pub(super) fn take_asker(&mut self, socket: OwnedFd, address: SocketAddr) -> bool {
         if self.questions.askers.len() >= ASKERS {
-            return self.counters.hits(Limit::Askers);
+            self.counters.hits(Limit::Askers);
+            return false;
         }
         let stream = Stream::new(QUESTION, self.since_start());
-        let address = plain(address);
         let asker = Asker { socket, address, stream, unsent: Vec::new(), waiting: 0, has_ended: false };
         let rest = asker.stream.deadline().saturating_sub(self.since_start());
         let key = self.questions.askers.insert(asker);
@@ -243,9 +249,11 @@ impl Netd {
             None => Ok(()),
         };
         if watched.is_err() {
-            return self.drop_asker(key);
+            self.drop_asker(key);
+            return false;
         }
         self.timers.set(self.now, rest, Due::Asker(key));
+        true
     }
 
     /// A connection says something, or has room again for what it is told.

@@ -63,9 +63,14 @@ const CALLS: [libc::c_long; 42] = [
     libc::SYS_sched_yield,
 ];
 
-/// The thread that meets packets. Only where it stands in for the kernel's diverting does it listen anywhere.
+/// The thread that meets packets. Only where it stands in for the kernel's diverting does it listen anywhere. Where packets come by a
+/// device one is sent from two places, and who asks the gateway for names is at the other end of a pair of sockets.
 pub(super) fn enter(rung: Rung) -> Result<()> {
-    let more: &[libc::c_long] = if rung == Rung::Listen { &[libc::SYS_listen] } else { &[] };
+    let more: &[libc::c_long] = match rung {
+        Rung::Listen => &[libc::SYS_listen],
+        Rung::Tun => &[libc::SYS_writev, libc::SYS_socketpair],
+        Rung::Tproxy | Rung::Published => &[],
+    };
     restrict(CapabilitySet::empty(), more)
 }
 
@@ -139,7 +144,7 @@ mod tests {
     use std::os::unix::process::ExitStatusExt as _;
     use std::process::Command;
 
-    use rustix::net::{AddressFamily, SocketType, socket};
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket, socketpair};
     use rustix::process::Signal;
 
     use super::*;
@@ -150,12 +155,19 @@ mod tests {
     fn try_in_sandbox(what: &str) {
         // Nothing here takes a right that an ordinary user lacks: it is the list that is missed.
         let null = std::fs::File::open("/dev/null").unwrap();
-        let rung = if what == "to listen, where that is the way" { Rung::Listen } else { Rung::Tproxy };
+        let rung = match what {
+            "to listen, where that is the way" => Rung::Listen,
+            "a pair of sockets, where that is the way" => Rung::Tun,
+            _ => Rung::Tproxy,
+        };
         enter(rung).unwrap();
         match what {
             "to listen" | "to listen, where that is the way" => {
                 let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
                 rustix::net::listen(&socket, 1).unwrap();
+            }
+            "a pair of sockets" | "a pair of sockets, where that is the way" => {
+                drop(socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::empty(), None));
             }
             "a socket" => drop(socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap()),
             "an interface" => drop(rustix::net::netdevice::name_to_index(
@@ -183,11 +195,17 @@ mod tests {
             child.args(["--exact", "netd::sandbox::tests::what_is_not_listed_ends_the_process"]);
             child.env(TRIES, what).output().unwrap().status
         };
-        for allowed in ["a socket", "an interface", "to listen, where that is the way"] {
+        for allowed in [
+            "a socket",
+            "an interface",
+            "to listen, where that is the way",
+            "a pair of sockets, where that is the way",
+        ] {
             assert!(tried(allowed).success(), "{allowed}");
         }
         for forbidden in [
             "to listen",
+            "a pair of sockets",
             "a socket of another family",
             "netlink",
             "a raw socket",

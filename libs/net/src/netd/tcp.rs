@@ -45,7 +45,7 @@ use crate::wire::{Syn, Trouble, trouble, with_checksums};
 /// How long a first packet that was sent in again may take to become a connection.
 const ENTERING: Duration = Duration::from_secs(10);
 /// How many connections to the host's side may be on their way.
-const CONNECTING: usize = 512;
+pub(super) const CONNECTING: usize = 512;
 /// How many connections are accepted before others get their turn.
 const TURN: usize = 64;
 /// After so long without a word we ask whether the host's peer is still there, as the container's own question would.
@@ -133,7 +133,7 @@ impl Streams {
 }
 
 /// What the container hears when the host's side cannot be had.
-enum Answer {
+pub(super) enum Answer {
     Reset,
     Tell(Trouble),
     /// Its own clock tells it.
@@ -142,14 +142,14 @@ enum Answer {
 
 impl Answer {
     /// What may not be, as it is told where it cannot be.
-    const fn forbidden(trouble: Trouble) -> Self {
+    pub(super) const fn forbidden(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Port => Self::Reset,
             other => Self::Tell(other),
         }
     }
 
-    const fn to(errno: Errno) -> Self {
+    pub(super) const fn to(errno: Errno) -> Self {
         match errno {
             Errno::CONNREFUSED | Errno::CONNRESET => Self::Reset,
             Errno::NETUNREACH | Errno::NETDOWN => Self::Tell(Trouble::Network),
@@ -430,7 +430,7 @@ fn accept(listener: &OwnedFd) -> Result<(OwnedFd, Pair), Errno> {
 }
 
 /// A connection to the host's side, on its way.
-fn connecting(to: SocketAddr) -> Result<OwnedFd, Errno> {
+pub(super) fn connecting(to: SocketAddr) -> Result<OwnedFd, Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(Family::of(&to).domain(), SocketType::STREAM, flags, None)?;
     settle(&socket)?;

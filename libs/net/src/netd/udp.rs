@@ -35,6 +35,7 @@ use super::slab::{Key, Slab};
 use super::tcp::Pair;
 use super::timers::Due;
 use super::trace::{Named, Tally};
+use super::tun::free_pair;
 use super::{LAST_TURNS, Netd, Source, plain};
 use crate::counters::{FlowKind, Limit};
 use crate::policy::{Protocol, Verdict};
@@ -62,7 +63,8 @@ const ANSWERED: Duration = Duration::from_secs(5);
 /// A pair of addresses that exchanges datagrams.
 #[derive(Debug)]
 struct Near {
-    socket: OwnedFd,
+    /// None where datagrams to the container are made here.
+    socket: Option<OwnedFd>,
     pair: Pair,
     far: Key,
     /// Where it goes on the host's side.
@@ -196,7 +198,8 @@ impl Netd {
         has_more
     }
 
-    fn caught(&mut self, pair: Pair, segment: Option<u16>, bytes: &[u8]) {
+    /// The container has sent a datagram, or several of one length.
+    pub(super) fn caught(&mut self, pair: Pair, segment: Option<u16>, bytes: &[u8]) {
         let key = match self.datagrams.by_pair.get(&pair) {
             Some(key) => Some(*key),
             None if self.control.is_none() => return self.send_last(pair, segment, bytes),
@@ -281,7 +284,9 @@ impl Netd {
             self.datagrams.waiting.insert((self.now, key));
         }
         let near = self.datagrams.nears.get(key).ok_or(Errno::BADF)?;
-        if let Err(errno) = self.watch(near.socket.as_fd(), Source::Near(key)) {
+        if let Some(socket) = &near.socket
+            && let Err(errno) = self.watch(socket.as_fd(), Source::Near(key))
+        {
             self.drop_pair(key);
             return Err(errno);
         }
@@ -294,7 +299,11 @@ impl Netd {
     }
 
     /// The router's side of a pair. Two who look alike to the container are told apart by a port.
-    fn near(&self, (container, mut remote): Pair) -> Result<(OwnedFd, Pair), Errno> {
+    fn near(&self, (container, mut remote): Pair) -> Result<(Option<OwnedFd>, Pair), Errno> {
+        if self.tun.is_some() {
+            let is_free = |pair: &Pair| !self.datagrams.by_pair.contains_key(pair);
+            return Ok((None, free_pair((container, remote), is_free).ok_or(Errno::ADDRNOTAVAIL)?));
+        }
         let kind = Kind { family: Family::of(&remote), is_stream: false };
         let socket = self.pool.take(kind)?;
         if self.datagrams.by_pair.contains_key(&(container, remote)) {
@@ -305,7 +314,7 @@ impl Netd {
         if remote.port() == 0 {
             remote = plain(SocketAddr::try_from(getsockname(&socket)?)?);
         }
-        Ok((socket, (container, remote)))
+        Ok((Some(socket), (container, remote)))
     }
 
     /// The host's side of one of the container's ports: one that is there, or a new one.
@@ -369,7 +378,10 @@ impl Netd {
             let Some(near) = self.datagrams.nears.get(key) else { break };
             let mut arrivals = [None; BATCH];
             // An error here is that the container has closed its port: there is nobody to tell.
-            let count = receive(near.socket.as_fd(), &mut buffer, SIZE, &mut arrivals).unwrap_or(0);
+            let count = match &near.socket {
+                Some(socket) => receive(socket.as_fd(), &mut buffer, SIZE, &mut arrivals).unwrap_or(0),
+                None => 0,
+            };
             for (arrival, bytes) in pieces(&arrivals, &buffer) {
                 self.send_out(key, arrival.segment, bytes);
             }
@@ -456,8 +468,15 @@ impl Netd {
         near.received.add(bytes.len(), arrival.segment);
         let way = Way { segment: arrival.segment, ..Way::default() };
         // That the container's port is closed is told of the one before. One for which there is no room is lost.
-        if let Err(Errno::CONNREFUSED) = send_all(&near.socket, bytes, &way) {
-            send_all(&near.socket, bytes, &way).ok();
+        let Some(socket) = &near.socket else {
+            let length = arrival.segment.map_or(SIZE, usize::from).max(1);
+            // One of no length is one, too.
+            let alone = bytes.is_empty().then_some(bytes);
+            let (pair, all) = (near.pair, alone.into_iter().chain(bytes.chunks(length)));
+            return all.for_each(|one| self.write_datagram(pair, one));
+        };
+        if let Err(Errno::CONNREFUSED) = send_all(socket, bytes, &way) {
+            send_all(socket, bytes, &way).ok();
         }
     }
 

@@ -66,6 +66,13 @@ impl Batch {
         self.ask("bring an interface up", NEW_LINK, 0, &link(index, true), |_| {});
     }
 
+    /// How long the packets of an interface may be.
+    pub(crate) fn mtu(&mut self, index: u32, mtu: u32) {
+        self.ask("set the length of an interface's packets", NEW_LINK, 0, &link(index, false), |with| {
+            with.put(4, &mtu.to_ne_bytes());
+        });
+    }
+
     /// Gives an interface an address, at once usable.
     pub(crate) fn address(&mut self, index: u32, address: IpAddr, prefix: u8) {
         /// `IFA_F_NODAD`: nobody else can have it.

@@ -94,6 +94,16 @@ pub fn join_datagrams(socket: BorrowedFd<'_>) -> Result<()> {
     set(socket, SOL_UDP, UDP_GRO, &1_i32)
 }
 
+/// What is peeked at begins so many bytes behind the first that is there, and from then on where the last peek ended; with none it
+/// always begins with the first.
+///
+/// # Errors
+/// EOPNOTSUPP for TCP before Linux 6.9, and for TCP of IPv6 before 6.11.
+pub fn set_peek_offset(socket: BorrowedFd<'_>, offset: Option<usize>) -> Result<()> {
+    let offset = offset.map_or(Ok(-1), c_int::try_from).map_err(|_large| Errno::INVAL)?;
+    set(socket, libc::SOL_SOCKET, libc::SO_PEEK_OFF, &offset)
+}
+
 /// The mark of what is sent, which routing rules see.
 ///
 /// # Errors

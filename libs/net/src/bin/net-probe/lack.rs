@@ -16,7 +16,9 @@ pub(super) fn without(what: &str, command: &[&str]) -> Result<(), Box<dyn Error>
         "netfilter" => fails(libc::SYS_socket, &[(0, 16), (2, 12)], Errno::PROTONOSUPPORT),
         // SOL_IP, IP_RECVORIGDSTADDR: without it nobody can say whom what was diverted was for.
         "destinations" => fails(libc::SYS_setsockopt, &[(1, 0), (2, 20)], Errno::NOPROTOOPT),
-        _ => return Err("netfilter, or destinations".into()),
+        // TUNSETIFF.
+        "tun" => fails(libc::SYS_ioctl, &[(1, 0x4004_54ca)], Errno::PERM),
+        _ => return Err("netfilter, destinations, or tun".into()),
     };
     let filter: Vec<u8> = lacking.into_iter().flat_map(Instruction::bytes).collect();
     cred::filter(&filter, 0)?;

@@ -17,7 +17,7 @@
 //! - `net-probe crowd ADDRESS COUNT`: connects so many times at once, and tells how often it could.
 //! - `net-probe datagrams ADDRESS COUNT`: says so many, and ends.
 //! - `net-probe pieces ADDRESS LENGTH COUNT`: says so many datagrams of a length in one piece, which somebody else is to cut.
-//! - `net-probe without netfilter|destinations COMMAND…`: runs a command where the kernel has no such thing.
+//! - `net-probe without netfilter|destinations|tun COMMAND…`: runs a command where the kernel has no such thing.
 //! - `net-probe play ADDRESS ADDRESS PLAYERS ROUNDS`: a game's traffic with two such servers as `serve` is.
 #![forbid(unsafe_code)]
 

@@ -62,6 +62,9 @@ impl Netd {
         let callee = SocketAddr::new(self.policy.callee(peer.ip()), inside);
         let seen = SocketAddr::new(self.policy.appearance(peer.ip()).address(), peer.port());
         // Who is not let in hears it by the reset that is the end of its socket.
+        if self.tun.is_some() {
+            return self.arrive_by_device((outer, peer), (callee, seen), port);
+        }
         let Ok((inner, seen)) = self.reaching_in(seen, callee) else { return };
         self.trace.say(|| {
             let flow = Named { protocol: Protocol::Tcp, pair: (callee, seen), from_outside: true };

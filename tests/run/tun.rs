@@ -1,0 +1,146 @@
+//! `--network user,mode=tun`: the container's connections end in our own TCP, and all else is as ever.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpStream};
+
+use ctr_tests::image::digest;
+use ctr_tests::{Env, needs};
+
+use crate::ladder::a_low_port_is_reached;
+use crate::network::{accept, listener};
+use crate::network_again::probe;
+use crate::semantics::sees_the_same;
+use crate::{frames, looking, network, network_again, ports};
+
+const USER: &str = "user,mode=tun";
+const FLAG: &str = "--network=user,mode=tun";
+const OPEN: &str = "--network=user,mode=tun,host-access=loopback";
+
+/// Bytes that are nowhere like those before them.
+fn bytes(length: usize, mut state: u64) -> Vec<u8> {
+    let next = || {
+        // Xorshift.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    std::iter::repeat_with(next).flatten().take(length).collect()
+}
+
+/// Says something to the end, and hears everything.
+fn exchange(peer: &TcpStream, says: &[u8]) -> Vec<u8> {
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut peer = peer;
+            peer.write_all(says).expect("a peer that hears");
+            peer.shutdown(Shutdown::Write).expect("an end");
+        });
+        let (mut heard, mut peer) = (Vec::new(), peer);
+        peer.read_to_end(&mut heard).expect("a peer that speaks");
+        heard
+    })
+}
+
+/// What a filter in the container loses of its connections, in both directions, is sent again by either side.
+#[test]
+fn what_is_lost_on_the_way_is_sent_again() {
+    needs!(Userns, Tun, Traffic);
+    let env = Env::with_busybox();
+    env.ok(["run", "-d", "--name=c", OPEN, &probe(), "busybox", "sleep", "1000"]);
+    let pid = env.ok(["inspect", "-f", "{{.State.Pid}}", "c"]);
+    let lose = |hook: &str| {
+        format!(
+            "add chain inet lossy {hook} {{ type filter hook {hook} priority 0; }}; \
+             add rule inet lossy {hook} meta l4proto tcp numgen inc mod 29 == 7 counter drop;"
+        )
+    };
+    // Short packets, so that there are many to be lost.
+    let filter = format!("add table inet lossy; {} {}", lose("input"), lose("output"));
+    let in_container = |script: &str| env.ok(["unshare", "nsenter", "-t", &pid, "-n", "sh", "-c", script]);
+    in_container(&format!("ip link set eth0 mtu 1500 && nft '{filter}'"));
+    let (said_inside, said_outside) = (bytes(300_000, 7), bytes(2_000_000, 9));
+    let file = env.file("said", &said_inside);
+    for (at, host) in [
+        (Ipv4Addr::LOCALHOST.into(), "169.254.1.2".to_owned()),
+        (Ipv6Addr::LOCALHOST.into(), "fd00:0:0:1::2".to_owned()),
+    ] {
+        let (listener, port) = listener(at);
+        let mut talk = env.ctr(["exec", "-i", "c", "sh", "-c", &format!("nc {host} {port} | sha256sum")]);
+        talk.command().stdin(std::fs::File::open(&file).expect("the file"));
+        let talk = talk.start();
+        let (peer, _) = accept(&listener);
+        let heard = exchange(&peer, &said_outside);
+        assert_eq!(digest(&heard), digest(&said_inside), "{} of {} bytes", heard.len(), said_inside.len());
+        let sum = talk.finish().success();
+        let words = digest(&said_outside);
+        assert_eq!(sum.split_whitespace().next(), words.strip_prefix("sha256:"), "{host}");
+    }
+    let rules = in_container("nft list table inet lossy");
+    assert!(rules.matches("counter packets ").count() == 2 && !rules.contains("packets 0 "), "{rules}");
+    env.ok(["rm", "-f", "-t0", "c"]);
+}
+
+#[test]
+fn connections_and_datagrams_are_what_they_are_on_the_host() {
+    needs!(Userns, Tun);
+    sees_the_same(USER);
+}
+
+#[test]
+fn connections_carry_everything() {
+    needs!(Userns, Tun);
+    network::carries_everything(OPEN);
+    network::last_words_are_heard(OPEN);
+}
+
+#[test]
+fn whoever_answers_a_datagram_is_heard() {
+    needs!(Userns, Tun);
+    network::datagrams_come_and_go(OPEN);
+    network::last_datagrams_are_heard(OPEN);
+    a_low_port_is_reached(FLAG);
+}
+
+#[test]
+fn what_becomes_of_each_flow_is_told() {
+    needs!(Userns, Tun);
+    looking::flows_are_told(OPEN);
+}
+
+#[test]
+fn names_are_known() {
+    needs!(Userns, Tun);
+    network::names_are_known(FLAG);
+}
+
+#[test]
+fn ports_are_published() {
+    needs!(Userns, Tun);
+    ports::the_host_is_who_calls(FLAG);
+    ports::callers_of_ipv6_find_ipv4(FLAG);
+}
+
+#[test]
+fn a_caller_from_elsewhere_is_who_it_is() {
+    needs!(Userns, Tun, Iproute);
+    assert_eq!(ports::callers_from_elsewhere(USER), ports::callers_from_elsewhere("user"));
+}
+
+#[test]
+fn a_killed_one_comes_again() {
+    needs!(Userns, Tun);
+    network_again::a_killed_one_comes_again(OPEN);
+    network_again::the_next_one_serves_ports(FLAG);
+}
+
+#[test]
+fn no_packet_reaches_what_is_not_the_containers() {
+    needs!(Userns, Tun);
+    frames::no_first_packet_reaches_loopback(USER);
+    frames::no_datagram_reaches_loopback(USER);
+    frames::no_wrong_first_packet_is_taken(USER);
+    frames::no_wrong_datagram_is_taken(USER);
+    frames::nonsense_harms_nobody(USER);
+    frames::no_handshake_is_waited_for(USER);
+}
