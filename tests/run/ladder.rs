@@ -147,6 +147,12 @@ mod listen {
     }
 
     #[test]
+    fn a_handshake_that_is_never_finished_is_given_up() {
+        needs!(Userns);
+        frames::no_handshake_is_waited_for(USER);
+    }
+
+    #[test]
     fn no_frame_reaches_what_is_not_the_containers() {
         needs!(Userns);
         frames::no_first_packet_reaches_loopback(USER);
