@@ -15,7 +15,7 @@ fn descriptors(of: Pid) -> usize {
 }
 
 /// Whether a process waits, each time that it is looked at.
-fn rests(process: Pid) -> bool {
+pub(crate) fn rests(process: Pid) -> bool {
     (0..20).all(|_| child(process.as_raw_pid()).is_some_and(|it| it.state == 'S'))
 }
 

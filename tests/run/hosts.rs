@@ -45,7 +45,7 @@ neighbour() {
 there() { nsenter --target $neighbour --net -- "$@"; }
 
 # A container that does nothing by itself, and programs in its network.
-container() { ctr run -d --name c --network user -v "$probe:/probe:ro" "$@" $image sleep 1000 >/dev/null; in_network_of c; }
+container() { ctr run -d --name c --network ${network:-user} -v "$probe:/probe:ro" "$@" $image sleep 1000 >/dev/null; in_network_of c; }
 in_network_of() { pid=$(ctr inspect -f '{{.State.Pid}}' "$1"); }
 inside() { nsenter --target $pid --user --net --preserve-credentials -- "$@"; }
 

@@ -12,6 +12,10 @@ const BOTH: &str =
 #[test]
 fn programs_that_people_use_work_from_inside() {
     needs!(Userns, Iproute, Traffic);
+    programs_work_from_inside("user");
+}
+
+pub(crate) fn programs_work_from_inside(network: &str) {
     let script = r#"
         neighbour
         sysctl -qw net.ipv4.ping_group_range='0 0'
@@ -38,7 +42,7 @@ fn programs_that_people_use_work_from_inside() {
             echo socat $(echo word | inside socat -t 5 - "TCP:$(url $host):7") $(echo word | inside socat -t 5 - "UDP:$(url $host):7,shut-null" | head -n 1)
         done
     "#;
-    let lines = said(&format!("{BOTH}\n{script}"));
+    let lines = said(&format!("network={network}\n{BOTH}\n{script}"));
     let expected = |own: &str| {
         let lines = [
             &format!("curl 404 {own}"),

@@ -6,11 +6,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpStream};
 use ctr_tests::image::digest;
 use ctr_tests::{Env, needs};
 
+use crate::burst::rests;
 use crate::ladder::a_low_port_is_reached;
 use crate::network::{accept, listener};
-use crate::network_again::probe;
+use crate::network_again::{held, probe, served_by, supervisor, until};
 use crate::semantics::sees_the_same;
-use crate::{frames, looking, network, network_again, ports};
+use crate::{frames, looking, network, network_again, ports, traffic};
 
 const USER: &str = "user,mode=tun";
 const FLAG: &str = "--network=user,mode=tun";
@@ -103,6 +104,12 @@ fn whoever_answers_a_datagram_is_heard() {
 }
 
 #[test]
+fn programs_that_people_use_work_from_inside() {
+    needs!(Userns, Tun, Iproute, Traffic);
+    traffic::programs_work_from_inside(USER);
+}
+
+#[test]
 fn what_becomes_of_each_flow_is_told() {
     needs!(Userns, Tun);
     looking::flows_are_told(OPEN);
@@ -143,4 +150,24 @@ fn no_packet_reaches_what_is_not_the_containers() {
     frames::no_wrong_datagram_is_taken(USER);
     frames::nonsense_harms_nobody(USER);
     frames::no_handshake_is_waited_for(USER);
+}
+
+/// Who may do what it likes with its interface takes it away: nobody is busy with what is not there.
+#[test]
+fn an_interface_that_is_gone_keeps_nobody_busy() {
+    needs!(Userns, Tun);
+    let env = Env::with_busybox();
+    let (listener, port) = listener(Ipv4Addr::LOCALHOST.into());
+    let script = format!("/probe hold 169.254.1.2:{port} & read word; ip link del eth0; echo gone; cat");
+    let (hears, mut says) = std::io::pipe().expect("a pipe");
+    let mut shell = env.shell([OPEN, "--name=c", "--cap-add=NET_ADMIN", "-i", &probe()], &script);
+    shell.command().stdin(hears);
+    let mut running = shell.start();
+    let _peer = held(&listener);
+    says.write_all(b"word\n").expect("somebody who reads");
+    running.wait_for("gone");
+    let netd = served_by(supervisor(&env), None);
+    until("it does not come to rest", || rests(netd).then_some(()));
+    drop(says);
+    running.finish().success();
 }

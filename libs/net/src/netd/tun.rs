@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
+use rustix::event::epoll;
 use rustix::io::{Errno, read, writev};
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -96,8 +97,12 @@ impl Netd {
             match read(&tun.device, frame.as_mut_slice()) {
                 Ok(length) => self.take_packet(frame.get(..length).unwrap_or_default()),
                 Err(Errno::INTR) => {}
-                Err(_) => {
+                Err(errno) => {
                     has_more = false;
+                    if errno != Errno::AGAIN {
+                        // The container's root has taken its interface away. It would be told for ever.
+                        epoll::delete(&self.epoll, &tun.device).ok();
+                    }
                     break;
                 }
             }
