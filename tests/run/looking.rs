@@ -1,8 +1,10 @@
-//! Looking into a container's network: what went through it is counted, and told flow by flow.
+//! Looking into a container's network: what went through it is counted, told flow by flow, and kept frame by frame.
 
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ctr_tests::env::programs;
 use ctr_tests::{BUSYBOX, Env, needs};
@@ -33,11 +35,12 @@ fn counters(env: &Env, name: &str) -> Value {
     settings(env, name)["Counters"].take()
 }
 
-/// Has a command of a container exchange something with the host, by a connection and by datagrams, for each protocol.
-fn exchange(env: &Env, name: &str) {
-    for (at, host) in HOSTS {
-        let (tcp, port) = listener(at);
-        let tells = ["/probe", "tell", &format!("{host}:{port}"), &LENGTH.to_string()].map(str::to_owned);
+/// Has a command of a container exchange something with the host, by a connection and by datagrams, for each protocol: the
+/// ports that it spoke to.
+fn exchange(env: &Env, name: &str) -> [(u16, u16); 2] {
+    HOSTS.map(|(at, host)| {
+        let (tcp, streams) = listener(at);
+        let tells = ["/probe", "tell", &format!("{host}:{streams}"), &LENGTH.to_string()].map(str::to_owned);
         let told = env.ctr(["exec", name].map(str::to_owned).into_iter().chain(tells)).start();
         let (mut peer, _) = accept(&tcp);
         let mut heard = Vec::new();
@@ -54,7 +57,8 @@ fn exchange(env: &Env, name: &str) {
         let (length, from) = udp.recv_from(&mut room).expect("a word");
         udp.send_to(&room[..length], from).expect("room");
         assert_eq!(asking.finish().success(), "word");
-    }
+        (streams, port)
+    })
 }
 
 #[test]
@@ -334,4 +338,158 @@ fn podman_s_log_has_lines_of_logrus() {
         line.starts_with("time=\"20") && line.contains("Z\" level=trace msg=\"tcp 10.0.2.100:"),
         "{line}"
     );
+}
+
+/// A frame of a capture.
+struct Frame {
+    at: Duration,
+    bytes: Vec<u8>,
+}
+
+/// The frames in a file as tcpdump writes it, which must be whole.
+fn frames_of(path: &Path) -> Vec<Frame> {
+    let file = std::fs::read(path).expect("a capture");
+    let word = |bytes: &[u8]| u32::from_ne_bytes(bytes.try_into().expect("four bytes"));
+    let (header, mut rest) = file.split_at(24);
+    assert_eq!((word(&header[..4]), word(&header[20..])), (0xa1b2_3c4d, 1), "nanoseconds, and Ethernet");
+    let mut frames = Vec::new();
+    while !rest.is_empty() {
+        let (head, after) = rest.split_at_checked(16).expect("a whole record");
+        let [seconds, nanoseconds, length, whole] = [0, 4, 8, 12].map(|at| word(&head[at..at + 4]));
+        assert_eq!(length, whole);
+        let (bytes, after) = after.split_at_checked(length as usize).expect("a whole frame");
+        frames.push(Frame { at: Duration::new(seconds.into(), nanoseconds), bytes: bytes.to_vec() });
+        rest = after;
+    }
+    frames
+}
+
+impl Frame {
+    /// Of a segment or datagram from the container, or to it: the protocol, the other's port, where it belongs in a stream, and what it
+    /// carries.
+    fn content(&self, is_sent: bool) -> Option<(u8, u16, u32, &[u8])> {
+        let (kind, packet) = (self.bytes.get(12..14)?, self.bytes.get(14..)?);
+        let (number, own, payload) = match kind {
+            [8, 0] => {
+                let length = usize::from(u16::from_be_bytes(packet.get(2..4)?.try_into().ok()?));
+                let own = packet.get(if is_sent { 12..16 } else { 16..20 })? == [10, 0, 2, 100];
+                (*packet.get(9)?, own, packet.get(20..length)?)
+            }
+            [0x86, 0xdd] => {
+                let own = packet.get(if is_sent { 8..24 } else { 24..40 })?;
+                (*packet.get(6)?, own[..2] == [0xfd, 0] && own[14..] == [1, 0], packet.get(40..)?)
+            }
+            _ => return None,
+        };
+        let port = if is_sent { payload.get(2..4)? } else { payload.get(..2)? };
+        let header = if number == 6 { usize::from(payload.get(12)? >> 4) * 4 } else { 8 };
+        let at = u32::from_be_bytes(payload.get(4..8)?.try_into().ok()?);
+        own.then_some((number, u16::from_be_bytes(port.try_into().ok()?), at, payload.get(header..)?))
+    }
+}
+
+#[test]
+fn a_capture_has_every_frame_of_both_sides() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let path = env.path("frames.pcap");
+    let network = format!("--network=user,host-access=loopback,pcap={}", path.display());
+    let begun = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    for run in [&["run", "--rm"][..], &["run", "-d"]] {
+        std::fs::write(&path, "what was there before").expect("room");
+        let server = [&network, "--name=c", &probe(), BUSYBOX, "sleep", "1000"];
+        let running = env.ctr(run.iter().copied().chain(server)).start();
+        until("it does not run", || {
+            let state = env.ctr(["inspect", "-f", "{{.State.Status}}", "c"]).run();
+            (state.stdout.trim() == "running").then_some(())
+        });
+        let ports = exchange(&env, "c");
+        let supervised_by = supervisor(&env);
+        let first = served_by(supervised_by, None);
+        kill_process(first, Signal::KILL).expect("it is ours");
+        served_by(supervised_by, Some(first));
+        let again = exchange(&env, "c");
+        env.ok(["stop", "-t0", "c"]);
+        let _ended = running.finish();
+        let ended = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+
+        let frames = frames_of(&path);
+        assert!(frames.iter().all(|frame| frame.at >= begun && frame.at <= ended));
+        let of = |is_sent: bool, number: u8, port: u16| -> Vec<(u32, &[u8])> {
+            let contents = frames.iter().filter_map(|frame| frame.content(is_sent));
+            let some = contents.filter(|content| (content.0, content.1) == (number, port));
+            some.map(|(.., at, payload)| (at, payload)).collect()
+        };
+        for (tcp, udp) in ports.into_iter().chain(again) {
+            let sent = of(true, 6, tcp);
+            // A segment may be there twice, as it was sent. The first one is none of the stream.
+            let (first, _) = *sent.first().expect("a connection");
+            let mut missing: Vec<bool> = vec![true; LENGTH];
+            for (at, payload) in sent {
+                let at = at.wrapping_sub(first).saturating_sub(1) as usize;
+                missing[at.min(LENGTH)..(at + payload.len()).min(LENGTH)].fill(false);
+            }
+            assert!(!missing.contains(&true), "not all of it");
+            for is_sent in [true, false] {
+                let words: Vec<&[u8]> = of(is_sent, 17, udp).into_iter().map(|(_, word)| word).collect();
+                assert_eq!(words, [b"word"]);
+            }
+        }
+        env.ctr(["rm", "-f", "-t0", "c"]).run().success();
+    }
+    std::fs::remove_file(&path).expect("it is there");
+    env.sh([network.as_str()], "nc 10.0.2.1 80; :");
+    let mode = std::fs::metadata(&path).expect("it is made").permissions().mode();
+    assert_eq!((mode & 0o777, frames_of(&path).is_empty()), (0o600, false));
+}
+
+#[test]
+fn a_capture_goes_nowhere_but_to_a_file_of_the_user_s() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let (link, other) = (env.path("link"), env.file("other", "mine"));
+    std::os::unix::fs::symlink(&other, &link).expect("a link");
+    let twice = env.path("twice");
+    std::fs::hard_link(&other, &twice).expect("another name");
+    for (path, said) in [
+        (env.path("missing/frames"), "No such file or directory (ENOENT)"),
+        (link, "it is a symbolic link"),
+        (twice, "has another name beside this one"),
+        (env.path(""), "Is a directory (EISDIR)"),
+        ("/dev/null".into(), "it is not a regular file"),
+    ] {
+        for flags in [&["--rm"][..], &["-d", "--name=c"]] {
+            let network = format!("--network=user,pcap={}", path.display());
+            let run = ["run"].iter().chain(flags).copied().chain([network.as_str(), BUSYBOX, "true"]);
+            let told = env.ctr(run).run().fails(125);
+            assert!(told.contains(said) && told.contains(&path.display().to_string()), "{told}");
+            let _gone = env.ctr(["rm", "-f", "c"]).run();
+        }
+    }
+    assert_eq!(std::fs::read_to_string(&other).expect("it is there"), "mine");
+    let published = format!("--network=user,mode=published,pcap={}", env.path("frames").display());
+    let told = env.shell([published.as_str()], "true").run().fails(125);
+    assert!(told.contains("there are no frames to capture but in the modes tproxy and listen"), "{told}");
+}
+
+#[test]
+fn a_full_disk_ends_the_capture_and_nothing_else() {
+    needs!(Userns);
+    let env = Env::with_busybox();
+    let path = env.path("frames.pcap");
+    let network = format!("--network=user,host-access=loopback,pcap={}", path.display());
+    // As long as a file may be: what a full disk does to one that grows.
+    let script = "ulimit -f 128; exec ctr run -d --name=c \"$@\"";
+    let run = ["-c", script, "sh", &network, &probe(), BUSYBOX, "sleep", "1000"];
+    env.program("bash", run).run().success();
+    exchange(&env, "c");
+    exchange(&env, "c");
+    let captured = &counters(&env, "c")["Captured"];
+    assert_eq!(captured["Ended"], "File too large (os error 27)", "{captured}");
+    let frames = frames_of(&path);
+    assert_eq!(captured["Frames"].as_u64(), Some(frames.len() as u64));
+    let length = std::fs::metadata(&path).expect("a capture").len();
+    assert!(!frames.is_empty() && length <= 128 << 10, "{length}");
+    assert_eq!(settings(&env, "c")["Ended"], Value::Null);
+    env.ok(["rm", "-f", "-t0", "c"]);
 }

@@ -24,6 +24,22 @@ pub struct Counters {
     pub limits: BTreeMap<Limit, u64>,
     /// First packets that came faster than they were read; those of connections come again.
     pub missed: u64,
+    /// What became of frames that somebody wants to have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub captured: Option<Captured>,
+}
+
+/// What of the container's frames is in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Captured {
+    /// So many are.
+    pub frames: u64,
+    /// So many came faster than they could be written.
+    pub missed: u64,
+    /// Why there are no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
 }
 
 /// What a flow is.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Looking {
     /// What becomes of each flow.
     pub trace: Option<Trace>,
+    /// The file that its frames go to: what lies before its offset counts.
+    pub capture: Option<OwnedFd>,
 }
 
 /// Lines about flows.
@@ -36,20 +38,22 @@ pub enum Form {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Words {
     trace: Option<Form>,
+    capture: bool,
 }
 
 impl Looking {
     /// Whether there is nothing to look at.
     pub(crate) const fn is_nothing(&self) -> bool {
-        self.trace.is_none()
+        self.trace.is_none() && self.capture.is_none()
     }
 
     pub(crate) fn words(&self) -> Words {
-        Words { trace: self.trace.as_ref().map(|trace| trace.form) }
+        Words { trace: self.trace.as_ref().map(|trace| trace.form), capture: self.capture.is_some() }
     }
 
     pub(crate) fn beside(&self) -> Vec<BorrowedFd<'_>> {
-        self.trace.iter().map(|trace| trace.to.as_fd()).collect()
+        let trace = self.trace.iter().map(|trace| trace.to.as_fd());
+        trace.chain(self.capture.iter().map(OwnedFd::as_fd)).collect()
     }
 
     /// The same descriptors for somebody who comes later.
@@ -61,6 +65,7 @@ impl Looking {
         let mut beside = beside.into_iter();
         let mut next = || beside.next().ok_or(Errno::BADMSG);
         let trace = words.trace.map(|form| Ok(Trace { form, to: next()? })).transpose()?;
-        if beside.next().is_some() { Err(Errno::BADMSG) } else { Ok(Self { trace }) }
+        let capture = words.capture.then(next).transpose()?;
+        if beside.next().is_some() { Err(Errno::BADMSG) } else { Ok(Self { trace, capture }) }
     }
 }

@@ -14,6 +14,7 @@
 //! trust a frame: the tap sees them before the kernel has checked anything. What is read is read by [`crate::wire`], and what may
 //! become a flow is decided by [`crate::policy`], both without a socket in sight.
 
+mod capture;
 mod counters;
 mod echo;
 mod following;
@@ -43,6 +44,7 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, sendto, shutdown};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use self::capture::Capture;
 use self::echo::Echoes;
 use self::names::Questions;
 use self::pool::Pool;
@@ -198,6 +200,7 @@ struct Netd {
     published: Published,
     counters: Counters,
     trace: Trace,
+    capture: Capture,
     /// What the limit of descriptors allows.
     most_flows: usize,
     /// When this turn began.
@@ -238,6 +241,7 @@ pub fn serve() -> Result<(), RouterError> {
             }
             drop(control);
             let ended = netd.run().doing("wait for packets");
+            netd.capture.end();
             netd.trace.end();
             ended
         }
@@ -271,7 +275,8 @@ impl Netd {
         looking: Looking,
     ) -> Result<(Self, Standing), RouterError> {
         let pool = Arc::new(Pool::default());
-        let Built { mut router, inner, standing } = route(&pool, at, settings.inner, settings.rung)?;
+        let wanted = (settings.rung, looking.capture.is_some());
+        let (Built { mut router, inner, standing }, frames) = route(&pool, at, settings.inner, wanted)?;
         let device = router.tap.take_if(|_| router.rung == Rung::Tun);
         let tun = device.map(|device| Tun::new(device, Instant::now()));
         let epoll = epoll::create(CreateFlags::CLOEXEC).doing("wait for packets")?;
@@ -298,6 +303,10 @@ impl Netd {
             ),
             published: Published::default(),
             counters: Counters::default(),
+            capture: match frames.zip(looking.capture) {
+                Some((frames, file)) => Capture::begin(frames, file).doing("capture frames")?,
+                None => Capture::default(),
+            },
             trace: Trace::begin(looking.trace).doing("say what becomes of flows")?,
             most_flows: most_flows(),
             now: Instant::now(),
@@ -470,6 +479,10 @@ impl Netd {
         self.datagrams = Datagrams::default();
         self.streams.keep_open_ones();
         self.keep_open_flows();
+        if self.streams.are_over() {
+            // Who waits for the end finds all frames there.
+            self.capture.end();
+        }
         if let Some(control) = control {
             // It is our standard input too, which stays open: only this tells the other end.
             shutdown(&control, Shutdown::Both).ok();
@@ -555,12 +568,20 @@ impl Netd {
 }
 
 /// Has a thread make the router, which then stays there to make sockets.
-fn route(pool: &Arc<Pool>, at: At, inner: Inner, asked: Option<Rung>) -> Result<Built, RouterError> {
+fn route(
+    pool: &Arc<Pool>,
+    at: At,
+    inner: Inner,
+    (asked, captures): (Option<Rung>, bool),
+) -> Result<(Built, Option<OwnedFd>), RouterError> {
     let (says, hears) = mpsc::sync_channel(1);
     let pool = Arc::clone(pool);
     let thread = std::thread::Builder::new().name("router".to_owned()).spawn(move || {
-        let built = router::build(at, &inner, asked);
-        let rung = built.as_ref().ok().map(|built| built.router.rung);
+        let built = router::build(at, &inner, asked).and_then(|built| {
+            let frames = captures.then(|| router::all_frames(built.router.rung)).transpose()?;
+            Ok((built, frames))
+        });
+        let rung = built.as_ref().ok().map(|(built, _)| built.router.rung);
         // Nobody listens only where the process ends.
         if says.send(built).is_ok()
             && let Some(rung) = rung.filter(|rung| *rung != Rung::Tun)

@@ -70,6 +70,9 @@ pub enum RouterError {
     /// Something the kernel was asked for by netlink.
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
+    /// Frames are wanted where there are none of ours.
+    #[error("there are no frames to capture but in the modes tproxy and listen")]
+    NoFrames,
     /// Anything else.
     #[error("cannot {doing}")]
     Call {
@@ -175,6 +178,16 @@ pub(crate) struct Built {
     /// Its addresses, as far as this machine has them.
     pub(crate) inner: Inner,
     pub(crate) standing: Standing,
+}
+
+/// A socket that hears all of the container's frames, from both sides. The calling thread is in the router's namespace.
+pub(crate) fn all_frames(rung: Rung) -> Result<OwnedFd, RouterError> {
+    if !matches!(rung, Rung::Tproxy | Rung::Listen) {
+        return Err(RouterError::NoFrames);
+    }
+    let frames = options::all_frames(OWN.index).doing("watch for all frames")?;
+    sockopt::set_socket_recv_buffer_size(&frames, BURST).doing("make room for frames")?;
+    Ok(frames)
 }
 
 /// Makes a router, or opens one, in the way that was asked for, or else in the best that there is. The calling thread is in its

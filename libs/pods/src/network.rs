@@ -46,6 +46,9 @@ pub struct UserNetwork {
     /// In which way it is served; the best that holds, where nobody says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Rung>,
+    /// Where its frames go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pcap: Option<PathBuf>,
     /// What the container is called beside its own names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
@@ -142,6 +145,7 @@ impl UserNetwork {
             host_access: HostAccess::None,
             metadata: false,
             mode: None,
+            pcap: None,
             aliases: Vec::new(),
         }
     }
@@ -170,6 +174,7 @@ impl UserNetwork {
                 self.host_access = words.parse()?;
             }
             ("bridge", "alias") if !value.is_empty() => self.aliases.push(value.to_owned()),
+            ("user", "pcap") if !value.is_empty() => self.pcap = Some(value.into()),
             ("user", "mode") => self.mode = Some(Rung::named(value).ok_or_else(unknown)?),
             ("user", "metadata") => self.metadata = yes("metadata=true, metadata=false")?,
             _ => return Err(unknown()),
@@ -279,6 +284,9 @@ mod tests {
         }
         let ports = user("user,host-access=loopback:80,8000-8010,443,ipv6=false");
         assert_eq!((ports.host_access, ports.v6), ("loopback:80,8000-8010,443".parse().unwrap(), false));
+        for captured in ["user,pcap=x", "pasta:--pcap,x", "pasta:-p,x", "pasta:--pcap=x"] {
+            assert_eq!(user(captured).pcap, Some("x".into()), "{captured}");
+        }
         assert_eq!(user("user,mode=tproxy").mode, Some(Rung::Tproxy));
         assert_eq!(user("user,mode=tun").mode, Some(Rung::Tun));
         let other = user("user,cidr=10.9.0.0/16,metadata=true");
@@ -313,8 +321,10 @@ mod tests {
             ("ns:", "--network ns: is not supported yet"),
             ("none,x", "--network none,x is not supported yet"),
             ("user:ipv6=false", "--network user:ipv6=false is not supported yet"),
-            ("user,pcap=x", "--network user: option \"pcap=x\" is not supported yet"),
             ("user,mode=tap", "--network user: option \"mode=tap\" is not supported yet"),
+            ("user,pcap=", "--network user: option \"pcap=\" is not supported yet"),
+            ("pasta:--pcap", "--network pasta: option \"--pcap \" is not supported yet"),
+            ("slirp4netns:pcap=x", "--network slirp4netns: option \"pcap=x\" is not supported yet"),
             ("user,mode=", "--network user: option \"mode=\" is not supported yet"),
             ("pasta:--map-gw", "--network pasta: option \"--map-gw\" is not supported yet"),
             ("slirp4netns:mtu=1500", "--network slirp4netns: option \"mtu=1500\" is not supported yet"),

@@ -384,6 +384,10 @@ impl Request {
         if let Mode::Path(path) = &mut settled.namespaces.network {
             absolute(path)?;
         }
+        if let Some(path) = settled.namespaces.user_network.as_mut().and_then(|network| network.pcap.as_mut())
+        {
+            absolute(path)?;
+        }
         for mount in &mut settled.storage.mounts {
             match &mut mount.what {
                 What::Bind(bind) => absolute(&mut bind.source)?,

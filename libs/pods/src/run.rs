@@ -21,6 +21,7 @@
 pub(crate) mod accounts;
 mod binds;
 pub(crate) mod calls;
+mod capture;
 mod container;
 mod error;
 mod files;
@@ -56,6 +57,7 @@ use ctr_userns::level_b::Flags;
 
 pub use accounts::AccountsError;
 pub use binds::BindError;
+pub use capture::CaptureError;
 pub use error::RunError;
 pub use fleeting::foreground;
 pub use join::JoinError;

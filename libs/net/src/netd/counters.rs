@@ -18,6 +18,7 @@ impl Netd {
             self.counters.missed += u64::from(missed);
         }
         let mut counters = self.counters.clone();
+        counters.captured = self.capture.so_far();
         for (kind, now) in self.flows() {
             counters.flows.entry(kind).or_default().now = u64::try_from(now).unwrap_or(u64::MAX);
         }

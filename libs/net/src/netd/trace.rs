@@ -29,7 +29,8 @@ use crate::dns::message::Message;
 use crate::looking::{self, Form};
 use crate::policy::Protocol;
 
-/// How many bytes wait to be written.
+/// How many bytes wait to be written: far below what would have the C library give memory of a thread's own back, and look at a file
+/// for that, which is forbidden here.
 const ROOM: usize = 64 << 10;
 /// How long the last of them are waited for.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -38,6 +38,10 @@ impl UserNetwork {
                     (value, _) if is_alias(value) => self.host_access = "loopback".parse()?,
                     (_, unknown) => return Err(unknown),
                 },
+                "-p" | "--pcap" => match given() {
+                    ("", unknown) => return Err(unknown),
+                    (file, _) => self.pcap = Some(file.into()),
+                },
                 "--map-guest-addr" => match given() {
                     (value, _) if is_alias(value) => {}
                     (_, unknown) => return Err(unknown),

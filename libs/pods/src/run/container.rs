@@ -1,5 +1,6 @@
 //! One container on its way: what it is to be called, its maps, its record, and then its start.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use ctr_core::file::FileError;
@@ -42,6 +43,8 @@ pub(super) struct Container<'a> {
     pub(super) waits: bool,
     /// Of its published ports.
     pub(super) sockets: &'a [Bound],
+    /// The file for its frames.
+    pub(super) capture: Option<&'a OwnedFd>,
 }
 
 impl Container<'_> {

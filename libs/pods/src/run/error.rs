@@ -17,6 +17,7 @@ use ctr_userns::level_b;
 use ctr_userns::map::MapError;
 use rustix::io::Errno;
 
+use super::capture::CaptureError;
 use super::netns::NetworkNamespaceError;
 use super::{AccountsError, BindError, JoinError, RootError, ShareError, VolumeMountError};
 use crate::attach::ConnectError;
@@ -110,6 +111,9 @@ pub enum RunError {
     /// A file of ours.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The file for the container's frames.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
     /// The plan.
     #[error(transparent)]
     Plan(#[from] PlanError),

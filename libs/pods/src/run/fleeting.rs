@@ -10,6 +10,7 @@ use ctr_store::Image;
 use ctr_userns::level_a::LevelA;
 use ctr_userns::level_b::{Choice, Plan};
 
+use super::capture;
 use super::container::{Container, OwnPaths};
 use super::join::{Joined, Target};
 use super::kept::open_folder;
@@ -76,6 +77,7 @@ fn with_volumes(
     note: &mut dyn FnMut(Note),
 ) -> Result<End, RunError> {
     check_subscriptions(request)?;
+    let capture = capture::open(request)?;
     let begun = enter(host, note)?;
     let paths = OwnPaths::of(request)?;
     let containers = Containers::new(host.dirs);
@@ -99,6 +101,7 @@ fn with_volumes(
         more_layers: &layers,
         waits: false,
         sockets,
+        capture: capture.as_ref(),
     };
     let rules = Rules { proxy: request.sig_proxy, timeout: request.timeout, terminal: false };
     note(Note::Made(container.who()));

@@ -41,6 +41,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions, setsid, waitid};
 
+use super::capture;
 use super::network::{self, Network};
 use super::share::Shares;
 use super::streams::Streams;
@@ -75,6 +76,8 @@ pub struct Held {
     unseen: Option<Event>,
     /// The sockets of its published ports, until it is started.
     ports: Option<Ports>,
+    /// The file for its frames, once it is started.
+    capture: Option<OwnedFd>,
 }
 
 /// Makes a container that is not started.
@@ -118,6 +121,7 @@ pub fn create(
         waits: false,
         unseen: None,
         ports,
+        capture: None,
     };
     let mut on_wait = |waiting: &Waiting| note(Note::Waiting(waiting.clone()));
     let marked = dependencies::mark(&containers, &held.request, &held.claim.id, &mut on_wait);
@@ -160,7 +164,18 @@ pub fn hold(host: Host<'_>, container: &Known) -> Result<Option<Held>, RunError>
     let maps = container.record.host.maps.clone();
     let own_layers = image.as_ref().map_or(0, |image| image.layers.len());
     let more_layers = container.record.layers.iter().skip(own_layers).copied().collect();
-    Ok(Some(Held { claim, request, image, paths, maps, more_layers, waits: false, unseen, ports: None }))
+    Ok(Some(Held {
+        claim,
+        request,
+        image,
+        paths,
+        maps,
+        more_layers,
+        waits: false,
+        unseen,
+        ports: None,
+        capture: None,
+    }))
 }
 
 impl Held {
@@ -230,7 +245,17 @@ impl Held {
     pub(super) fn container<'a>(&'a self, host: Host<'a>) -> Container<'a> {
         let Self { claim, request, image, paths, more_layers, waits, ports, .. } = self;
         let sockets = ports.as_ref().map_or(&[][..], |ports| &ports.sockets);
-        Container { host, request, image: image.as_ref(), paths, claim, more_layers, waits: *waits, sockets }
+        Container {
+            host,
+            request,
+            image: image.as_ref(),
+            paths,
+            claim,
+            more_layers,
+            waits: *waits,
+            sockets,
+            capture: self.capture.as_ref(),
+        }
     }
 }
 
@@ -368,6 +393,7 @@ impl Held {
         if self.ports.is_none() && self.request.namespaces.user_network.is_some() {
             self.ports = Some(ports::bind_all(&self.request.ports.publish, &containers)?);
         }
+        self.capture = capture::open(&self.request)?;
         let begun = enter(host, note)?;
         self.claim.begins()?;
         let container = self.container(host);

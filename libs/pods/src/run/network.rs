@@ -47,18 +47,24 @@ impl ResolversOfHost {
     }
 }
 
-/// What of a container's network somebody wants to see; and the file for it, where there is one.
+/// What of a container's network somebody wants to see; and the file for its flows, where there is one.
 pub(super) fn looking(container: &Container<'_>) -> Result<(Looking, Option<PathBuf>), RunError> {
-    let Some((to, form)) = container.host.trace else { return Ok((Looking::default(), None)) };
-    if !container.claim.kind.has_monitor() {
-        let to = fcntl_dupfd_cloexec(to, 3).map_err(ControlError::Talk)?;
-        return Ok((Looking { trace: Some(Trace { form, to }) }, None));
-    }
-    let path = container.claim.dir.join(TRACE);
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let to = openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|errno| FileError::new("create", path.clone(), errno))?;
-    Ok((Looking { trace: Some(Trace { form: Form::Dated, to }) }, Some(path)))
+    let copy = |fd: BorrowedFd<'_>| fcntl_dupfd_cloexec(fd, 3).map_err(ControlError::Talk);
+    let capture = container.capture.map(|file| copy(file.as_fd())).transpose()?;
+    let (trace, path) = match container.host.trace {
+        None => (None, None),
+        Some((to, form)) if !container.claim.kind.has_monitor() => {
+            (Some(Trace { form, to: copy(to)? }), None)
+        }
+        Some(_) => {
+            let path = container.claim.dir.join(TRACE);
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let to = openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR)
+                .map_err(|errno| FileError::new("create", path.clone(), errno))?;
+            (Some(Trace { form: Form::Dated, to }), Some(path))
+        }
+    };
+    Ok((Looking { trace, capture }, path))
 }
 
 /// A network whose container is on its way.

@@ -31,7 +31,7 @@ const CHECKSUM_NOT_READY: u32 = 1 << 3;
 const CONTROL: usize = 160;
 
 /// What came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arrival {
     /// How many bytes.
     pub length: usize,
@@ -45,6 +45,8 @@ pub struct Arrival {
     pub checksum_ready: bool,
     /// There was more of it.
     pub cut: bool,
+    /// When, in seconds since 1970 and nanoseconds, where that is told.
+    pub at: Option<(u32, u32)>,
 }
 
 /// A datagram that could not be delivered.
@@ -115,11 +117,19 @@ fn arrived(message: &libc::mmsghdr, name: &[u8; ROOM], control: &Control) -> Arr
         segment: None,
         checksum_ready: true,
         cut: header.msg_flags & libc::MSG_TRUNC != 0,
+        at: None,
     };
     for (level, kind, data) in Messages(control.0.get(..header.msg_controllen).unwrap_or_default()) {
         match (level, kind) {
             (libc::SOL_IP, libc::IP_RECVORIGDSTADDR) | (libc::SOL_IPV6, libc::IPV6_RECVORIGDSTADDR) => {
                 arrival.to = decode(data);
+            }
+            // `struct timespec`.
+            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                let number = |at| {
+                    field(data, at).map(i64::from_ne_bytes).and_then(|number| u32::try_from(number).ok())
+                };
+                arrival.at = number(0).zip(number(8));
             }
             (SOL_UDP, UDP_GRO) => {
                 let length = field(data, 0).map_or(0, i32::from_ne_bytes);

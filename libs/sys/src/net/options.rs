@@ -151,6 +151,18 @@ fn deaf(kind: SocketType, program: &[Instruction]) -> Result<OwnedFd> {
     Ok(socket)
 }
 
+/// A socket that is given a copy of each frame of an interface, in either direction, from the header of the link on, with its time.
+///
+/// # Errors
+/// Those of [`tap`].
+pub fn all_frames(interface: u32) -> Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
+    set(socket.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1_i32)?;
+    bind_to(socket.as_fd(), interface, libc::ETH_P_ALL)?;
+    Ok(socket)
+}
+
 /// How many frames a socket that hears them had no room for, since this was asked the last time.
 ///
 /// # Errors

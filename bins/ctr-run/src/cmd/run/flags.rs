@@ -113,7 +113,7 @@ const FLAGS: &[Flag] = &[
         "network",
         "Connect the container to a network: user, none, host, container:NAME or ns:PATH; private, \
          bridge, pasta and slirp4netns are user too. user takes options: cidr=NETWORK, ipv6=false, \
-         host-access=loopback[:PORT[-PORT][,...]], metadata=true, mode=tproxy|listen|tun|published. \
+         host-access=loopback[:PORT[-PORT][,...]], metadata=true, mode=tproxy|listen|tun|published, pcap=FILE. \
          --log-level trace tells what becomes of each flow",
     )
     .default("user"),
