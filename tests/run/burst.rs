@@ -1,11 +1,13 @@
 //! More than there is room for: of callers, of datagrams, of connections. Whoever causes it may wait; nobody else does.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use ctr_tests::env::programs;
 use ctr_tests::{Env, needs};
 use rustix::process::Pid;
 
+use crate::hosts::{host, said};
 use crate::network_again::{child, served_by, supervisor_of, until};
 use crate::ports::{asks, asks_by_datagram, port_of, serve};
 
@@ -78,4 +80,113 @@ fn a_port_that_does_not_answer_keeps_no_other_one_waiting() {
     crowd.finish().success();
     until("who hung up is waited for", || (descriptors(netd) < 200).then_some(()));
     env.ok(["rm", "-f", "-t0", "server"]);
+}
+
+/// As many connections at once as the host lets a process have, at most nine thousand, half of them by IPv6.
+#[test]
+fn thousands_of_connections_at_once_all_come_through() {
+    needs!(Userns, Iproute);
+    let script = r#"
+        neighbour
+        serving there.log there $probe echo '[::]:7'
+        container
+        # Each takes two descriptors of the process in the middle.
+        many=$((($(ulimit -Hn) - 2000) / 2))
+        if ((many > 9000)); then many=9000; else echo "only $many connections: a process may have $(ulimit -Hn) descriptors" >&2; fi
+        each=$((many / 2))
+        own() { awk '/^Private_Dirty/ { sum += $2 } END { print sum }' /proc/$netd/smaps_rollup; }
+        count() { ls /proc/$netd/fd | wc -l; }
+        netd=$(netd)
+        before=$(count)
+        first=$(own)
+        mkfifo hold
+        inside $probe burst 198.51.100.1:7 $each <hold >four & four=$!
+        inside $probe burst '[2001:db8::1]:7' $each <hold >six & six=$!
+        exec 3>hold
+        until [ -s four ] && [ -s six ]; do kill -0 $four $six; done
+        for told in four six; do sed "s/$each/all/g" $told; done
+        most=$(own)
+        [ $(count) -ge $((2 * many)) ] && echo 'all there'
+        exec 3>&-
+        wait $four $six
+        until [ $(count) -le $((before + 100)) ]; do kill -0 $netd; done
+        last=$(own)
+        # What a connection takes, and what it leaves.
+        (((most - first) * 1024 <= 512 * many)) && echo 'little memory' || echo "$first KiB, then $most"
+        ((last - first <= (most - first) / 2)) && echo 'given back' || echo "$first KiB, then $most, then $last"
+    "#;
+    let all = "all connected, all answered";
+    let env = Env::new();
+    let said = host(&env, script).deadline(Duration::from_secs(180)).run().success();
+    assert_eq!(said, format!("{all}\n{all}\nall there\nlittle memory\ngiven back"));
+}
+
+/// A container does what it can to keep its network busy: first packets that nobody answers, datagrams as fast as it can, echo requests.
+/// It has that network for itself: another one goes on, and it too once it stops.
+#[test]
+fn a_flood_costs_the_one_who_makes_it() {
+    needs!(Userns, Iproute, Traffic);
+    let script = r#"
+        neighbour
+        sysctl -qw net.ipv4.ping_group_range='0 0'
+        serving there.log there $probe serve '[::]:7'
+        there nft 'add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in meta l4proto { tcp, udp } th dport 9 drop'
+        container
+        flooding=$pid
+        ctr run -d --name other --network user $image sleep 1000 >/dev/null
+        in_network_of other
+        flood() { nsenter --target $flooding --user --net --preserve-credentials -- "$@" >/dev/null 2>&1; }
+        flood $probe crowd 198.51.100.1:9 3000 & one=$!
+        flood $probe crowd '[2001:db8::1]:9' 3000 & two=$!
+        (while :; do flood $probe datagrams 198.51.100.1:9 20000; done) & three=$!
+        (while :; do flood $probe datagrams "198.51.100.$((RANDOM % 250 + 2)):$((RANDOM + 1))" 10; done) & four=$!
+        flood ping -f 198.51.100.1 & five=$!
+        ask() { inside $probe ask $1 10.0.2.100:0 198.51.100.1:7 word | grep -o word; }
+        for ((i = 0; i < 30; i++)); do ask tcp; ask udp; done | sort | uniq -c | xargs
+        for all in /proc/[0-9]*; do
+            if [ $(readlink $all/ns/net) = $(readlink /proc/$flooding/ns/net) ] && [ ${all#/proc/} != $flooding ]; then kill -9 ${all#/proc/}; fi
+        done 2>/dev/null || :
+        kill -9 $one $two $three $four $five 2>/dev/null || :
+        pid=$flooding
+        until ask tcp && ask udp; do :; done
+    "#;
+    assert_eq!(said(script), "60 word\nword\nword");
+}
+
+/// Whoever serves the network has few descriptors, and a container that wants them all.
+#[test]
+fn who_finds_no_room_is_told_so_and_orders_are_heard_all_the_same() {
+    needs!(Userns, Iproute, Traffic);
+    let script = r#"
+        neighbour
+        serving there.log there $probe echo '[::]:7'
+        (ulimit -n 700; container)
+        in_network_of c
+        netd=$(netd)
+        mkfifo hold
+        inside $probe burst 198.51.100.1:7 400 <hold >told & crowd=$!
+        exec 3>hold
+        until [ -s told ]; do kill -0 $crowd; done
+        cat told
+        # A port that is added comes with descriptors. A call to it waits, as does who would ask for names.
+        ctr port --add 198.51.100.7:8080:7 c
+        serving inside.log ctr exec c /probe serve '[::]:7' 3>&-
+        there $probe ask tcp 198.51.100.1:0 198.51.100.7:8080 word >asked 3>&- & asked=$!
+        sleep 1000 3>&- | inside socat - TCP:10.0.2.1:53 3>&- &
+        # Nobody is busy with what cannot be done.
+        rests() { for ((i = 0; i < 50; i++)); do read -r _ _ state _ </proc/$netd/stat; [ $state = S ] || return 1; done; }
+        until rests; do kill -0 $netd; done
+        exec 3>&-
+        wait $asked
+        sed 's/.* //' asked; echo
+        [ $(netd) = $netd ] && ctr inspect -f '{{.NetworkSettings.Ended}}' c
+    "#;
+    let said = said(script);
+    let lines: Vec<&str> = said.lines().collect();
+    let [told, added, "word", "0"] = lines[..] else { unreachable!("{said}") };
+    let served: u32 = told.split(' ').next().and_then(|count| count.parse().ok()).expect("a number");
+    assert!((100..=200).contains(&served), "{told}");
+    let others = format!("{served} connected, {served} answered, ");
+    assert!(told.starts_with(&others) && told.contains("HostUnreachable"), "{told}");
+    assert_eq!(added, "7/tcp -> 198.51.100.7:8080");
 }

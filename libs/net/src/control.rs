@@ -25,9 +25,10 @@ use std::process::{Command, Stdio};
 
 use ctr_core::causes;
 use ctr_sys::monitor::ASKS;
+use ctr_sys::monitor::ports::LEADS;
 use ctr_sys::packet::{self, MOST_BESIDE, Received};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, socketpair};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
@@ -266,6 +267,15 @@ impl Netd {
 pub(crate) fn next(control: &OwnedFd, flags: RecvFlags) -> Result<Option<Order>, Errno> {
     let heard = hear(control.as_fd(), flags)?;
     heard.map(|Heard { words, beside }| Order::of(&words, beside)).transpose()
+}
+
+/// How many descriptors may be beside the order that is next.
+pub(crate) fn beside_next(control: &OwnedFd) -> usize {
+    let mut words = [0; 1 + LEADS * MOST_BESIDE];
+    match recv(control, &mut words, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((length, _)) if words.first() == Some(&tag::PUBLISH) => length / LEADS,
+        _ => 1,
+    }
 }
 
 /// Asks the supervisor whether the host's resolvers are others by now: it answers with an order.

@@ -24,6 +24,7 @@ mod pipes;
 mod pool;
 mod published;
 mod pump;
+mod room;
 mod sandbox;
 mod slab;
 mod tcp;
@@ -42,7 +43,6 @@ use ctr_sys::net::options::Family;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, sendto, shutdown};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::capture::Capture;
 use self::echo::Echoes;
@@ -50,6 +50,7 @@ use self::names::Questions;
 use self::pool::Pool;
 use self::published::Published;
 use self::pump::{End, Ready, Tools};
+use self::room::Room;
 use self::slab::Key;
 use self::tcp::Streams;
 use self::timers::{Due, Timers};
@@ -77,8 +78,6 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const LAST_TURNS: usize = 256;
 /// How long nobody is accepted where there are no descriptors, before that is tried again.
 const BREATH: Duration = Duration::from_secs(1);
-/// Descriptors that are not flows'.
-const OWN_DESCRIPTORS: u64 = 256;
 
 /// What is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,8 +200,7 @@ struct Netd {
     counters: Counters,
     trace: Trace,
     capture: Capture,
-    /// What the limit of descriptors allows.
-    most_flows: usize,
+    room: Room,
     /// When this turn began.
     now: Instant,
 }
@@ -230,7 +228,6 @@ pub fn serve() -> Result<(), RouterError> {
     };
     // It was started by a descriptor, perhaps, whose number would be its name.
     rustix::thread::set_name(control::PROCESS_NAME).ok();
-    raise_limits();
     let is_heard = matches!(at, At::NewFor(_));
     let copy = control.try_clone().map_err(|_full| Errno::MFILE).doing("copy a descriptor")?;
     match Netd::start(copy, at, *settings, looking) {
@@ -255,18 +252,6 @@ pub fn serve() -> Result<(), RouterError> {
     }
 }
 
-/// A flow takes two descriptors: as many as the user may have.
-fn raise_limits() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // What is not raised is a limit to the number of flows.
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).ok();
-}
-
-fn most_flows() -> usize {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20);
-    usize::try_from(limit.saturating_sub(OWN_DESCRIPTORS) / 2).unwrap_or(usize::MAX)
-}
-
 impl Netd {
     fn start(
         control: OwnedFd,
@@ -280,6 +265,7 @@ impl Netd {
         let device = router.tap.take_if(|_| router.rung == Rung::Tun);
         let tun = device.map(|device| Tun::new(device, Instant::now()));
         let epoll = epoll::create(CreateFlags::CLOEXEC).doing("wait for packets")?;
+        let room = Room::new(epoll.as_fd());
         let policy = Policy::new(inner, settings.options);
         let netd = Self {
             epoll,
@@ -308,7 +294,7 @@ impl Netd {
                 None => Capture::default(),
             },
             trace: Trace::begin(looking.trace).doing("say what becomes of flows")?,
-            most_flows: most_flows(),
+            room,
             now: Instant::now(),
         };
         netd.watch_all().doing("wait for packets")?;
@@ -451,6 +437,7 @@ impl Netd {
         for ports in &self.router.ports {
             // What is not watched is not forgotten.
             ports.diverted.as_ref().map(|it| epoll::delete(&self.epoll, &it.streams));
+            epoll::delete(&self.epoll, &ports.long_questions).ok();
         }
         self.watch_entrances(false);
         self.watch_published(false);
@@ -462,6 +449,7 @@ impl Netd {
         for ports in &self.router.ports {
             // It fails where it is watched still.
             ports.diverted.as_ref().map(|it| self.watch(it.streams.as_fd(), Source::Streams(ports.family)));
+            self.watch(ports.long_questions.as_fd(), Source::LongQuestions(ports.family)).ok();
         }
         self.watch_entrances(true);
         self.watch_published(true);
@@ -508,7 +496,10 @@ impl Netd {
     /// Does the next thing that the supervisor wants; false if that is gone.
     fn obey(&mut self) -> Result<bool, Errno> {
         let Some(control) = &self.control else { return Ok(true) };
-        match control::next(control, RecvFlags::DONTWAIT) {
+        self.room.give(control::beside_next(control));
+        let next = control::next(control, RecvFlags::DONTWAIT);
+        self.room.keep_back(self.epoll.as_fd());
+        match next {
             Ok(Some(order)) => self.follow(order).map(|()| true),
             Ok(None) => Ok(false),
             Err(Errno::AGAIN) => Ok(true),

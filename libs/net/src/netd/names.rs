@@ -75,6 +75,11 @@ pub(super) struct Questions {
 }
 
 impl Questions {
+    /// How many descriptors it takes to ask and to be asked.
+    pub(super) fn descriptors(&self) -> usize {
+        self.askers.len() + self.attempts.len()
+    }
+
     pub(super) fn new(names: Names, conf: ResolvConf, start: Instant) -> Self {
         Self {
             resolver: Resolver::new(names, conf),
@@ -229,7 +234,11 @@ impl Netd {
     pub(super) fn accept_askers(&mut self, family: Family) {
         let Some(ports) = self.ports(family) else { return };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let Ok((socket, Some(peer))) = acceptfrom_with(&ports.long_questions, flags) else { return };
+        let (socket, peer) = match acceptfrom_with(&ports.long_questions, flags) {
+            Ok((socket, Some(peer))) => (socket, peer),
+            Err(Errno::MFILE | Errno::NFILE) => return self.stop_accepting(),
+            _ => return,
+        };
         let Ok(address) = SocketAddr::try_from(peer) else { return };
         self.take_asker(socket, plain(address));
     }

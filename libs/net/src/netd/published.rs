@@ -40,6 +40,11 @@ enum Port {
 pub(super) struct Published(Slab<Port>);
 
 impl Published {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The socket that accepts for a port, and that port inside.
     pub(super) fn stream(&self, key: Key) -> Option<(&OwnedFd, u16)> {
         match self.0.get(key)? {

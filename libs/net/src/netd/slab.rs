@@ -29,11 +29,16 @@ impl Key {
 pub(super) struct Slab<T> {
     places: Vec<(u32, Option<T>)>,
     free: Vec<u32>,
+    /// The generation of a new place.
+    first: u32,
 }
+
+/// How many places are kept for what comes.
+pub(super) const KEPT: usize = 1024;
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), free: Vec::new() }
+        Self { places: Vec::new(), free: Vec::new(), first: 0 }
     }
 }
 
@@ -53,8 +58,16 @@ impl<T> Slab<T> {
         }
         // There are never more than a process has descriptors.
         let index = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
-        self.places.push((0, Some(value)));
-        Key { index, generation: 0 }
+        self.places.push((self.first, Some(value)));
+        Key { index, generation: self.first }
+    }
+
+    /// Gives the memory of many places back, where nothing is left in them. Keys go on being other ones than before.
+    pub(super) fn give_back(&mut self) {
+        if self.len() == 0 && self.places.len() > KEPT {
+            let next = self.places.iter().map(|(generation, _)| *generation).max();
+            *self = Self { first: next.unwrap_or_default(), ..Self::default() };
+        }
     }
 
     pub(super) fn get(&self, key: Key) -> Option<&T> {
@@ -115,8 +128,21 @@ mod tests {
     }
 
     #[test]
+    fn places_that_were_given_back_come_again_with_other_keys() {
+        let mut slab = Slab::default();
+        let keys: Vec<Key> = (0..=KEPT).map(|number| slab.insert(number)).collect();
+        for (key, next) in keys.iter().zip(keys.iter().skip(1).map(Some).chain([None])) {
+            slab.give_back();
+            assert!(slab.remove(*key).is_some() && next.is_none_or(|next| slab.get(*next).is_some()));
+        }
+        slab.give_back();
+        assert_eq!((slab.places.len(), slab.len()), (0, 0));
+        assert!(!keys.contains(&slab.insert(0)));
+    }
+
+    #[test]
     fn generations_come_round() {
-        let mut slab = Slab { places: vec![(GENERATION, None::<()>)], free: vec![0] };
+        let mut slab = Slab { places: vec![(GENERATION, None::<()>)], free: vec![0], first: 0 };
         let last = slab.insert(());
         assert_eq!(Key::from_bits(last.to_bits()), last);
         assert_eq!(slab.remove(last), Some(()));

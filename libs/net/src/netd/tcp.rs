@@ -20,10 +20,10 @@
 mod arriving;
 mod entrance;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ctr_sys::net::options::Family;
 use rustix::io::Errno;
@@ -34,7 +34,7 @@ use rustix::net::{
 use self::arriving::Arriving;
 use self::entrance::Entrances;
 use super::pump::{End, Open, Pumped, Ready};
-use super::slab::{Key, Slab};
+use super::slab::{KEPT, Key, Slab};
 use super::timers::Due;
 use super::trace::Named;
 use super::{Netd, Source, plain};
@@ -46,6 +46,8 @@ use crate::wire::{Syn, Trouble, trouble, with_checksums};
 const ENTERING: Duration = Duration::from_secs(10);
 /// How many connections to the host's side may be on their way.
 pub(super) const CONNECTING: usize = 512;
+/// How long each of them has for an answer before it makes way for others.
+const UNANSWERED: Duration = Duration::from_secs(1);
 /// How many connections are accepted before others get their turn.
 const TURN: usize = 64;
 /// After so long without a word we ask whether the host's peer is still there, as the container's own question would.
@@ -89,6 +91,7 @@ struct Held {
     told: Ready,
     /// The container's first packet.
     first: Box<[u8]>,
+    since: Instant,
     /// It was sent in again.
     is_entering: bool,
 }
@@ -101,6 +104,8 @@ pub(super) struct Streams {
     entrances: Entrances,
     /// How many of the container's are not open yet.
     on_their_way: usize,
+    /// Those of them that the host's side has not answered, the oldest first.
+    unanswered: BTreeSet<(Instant, Key)>,
     /// Have more to do than one turn allows.
     more: Vec<Key>,
     /// There is no descriptor for one more: nobody is accepted until there is.
@@ -110,6 +115,14 @@ pub(super) struct Streams {
 impl Streams {
     pub(super) const fn has_more(&self) -> bool {
         !self.more.is_empty()
+    }
+
+    /// After many connections the memory for them goes with the last.
+    fn give_back(&mut self) {
+        if self.flows.len() == 0 {
+            self.flows.give_back();
+            self.known.shrink_to(KEPT);
+        }
     }
 
     /// Forgets what has not become a connection of both sides.
@@ -184,7 +197,12 @@ impl Netd {
             Verdict::Reject(why) => return self.answer(&syn, frame, &Answer::forbidden(why.trouble())),
             Verdict::Router | Verdict::Drop(_) => return,
         };
-        if self.streams.on_their_way >= CONNECTING || self.streams.flows.len() >= self.most_flows {
+        if !self.has_room() {
+            self.trace.say(|| format!("{}: there is no room for one more", Named::own(Protocol::Tcp, pair)));
+            self.counters.hits(Limit::Descriptors);
+            return self.answer(&syn, frame, &Answer::to(Errno::MFILE));
+        }
+        if self.streams.on_their_way >= CONNECTING && !self.gives_up_the_oldest() {
             self.trace.say(|| format!("{}: there is no room for one more", Named::own(Protocol::Tcp, pair)));
             // Its clock brings it back.
             return self.counters.hits(Limit::Connecting);
@@ -198,12 +216,25 @@ impl Netd {
         }
     }
 
+    /// Makes room for a connection by giving up that which the host's side has not answered for the longest time, if it had some:
+    /// where the container still wants it, it comes again. So who tries what does not answer does not keep itself from all else.
+    fn gives_up_the_oldest(&mut self) -> bool {
+        let oldest = self.streams.unanswered.first().copied();
+        let Some((_, key)) = oldest.filter(|(since, _)| self.now.duration_since(*since) >= UNANSWERED) else {
+            return false;
+        };
+        self.drop_stream(key);
+        true
+    }
+
     fn wait_for_host(&mut self, pair: Pair, outer: OwnedFd, frame: &[u8]) {
-        let held = Held { outer, told: Ready::default(), first: frame.into(), is_entering: false };
+        let since = self.now;
+        let held = Held { outer, told: Ready::default(), first: frame.into(), since, is_entering: false };
         let key = self.streams.flows.insert(Flow { pair, state: State::Held(held) });
         self.streams.known.insert(pair, key);
         self.counters.begins(FlowKind::Tcp, false);
         self.streams.on_their_way += 1;
+        self.streams.unanswered.insert((since, key));
         let watched = match self.streams.flows.get(key).map(|flow| &flow.state) {
             Some(State::Held(held)) => self.watch_edges(held.outer.as_fd(), Source::Stream(End::Outer, key)),
             _ => Ok(()),
@@ -275,6 +306,7 @@ impl Netd {
         }
         if let Some(Flow { state: State::Held(held), .. }) = self.streams.flows.get_mut(key) {
             held.is_entering = true;
+            self.streams.unanswered.remove(&(held.since, key));
         }
         self.trace.say(|| format!("{}: connected", Named::own(Protocol::Tcp, pair)));
         self.enter_again(pair, &first);
@@ -389,8 +421,9 @@ impl Netd {
             self.streams.known.remove(&flow.pair);
         }
         match &flow.state {
-            State::Held(Held { is_entering, .. }) => {
+            State::Held(Held { is_entering, since, .. }) => {
                 self.streams.on_their_way -= 1;
+                self.streams.unanswered.remove(&(*since, key));
                 if *is_entering {
                     self.leave_entrance(flow.pair.1);
                 }
@@ -399,6 +432,7 @@ impl Netd {
             State::Open(_) => {}
         }
         self.accept_if_full();
+        self.streams.give_back();
         Some(flow)
     }
 

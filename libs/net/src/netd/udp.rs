@@ -157,6 +157,11 @@ impl Datagrams {
         self.nears.len()
     }
 
+    /// How many descriptors they take.
+    pub(super) fn descriptors(&self) -> usize {
+        self.nears.len() + self.fars.len()
+    }
+
     /// Somebody of a pair has said something: the container, or who is outside.
     fn spoke(&mut self, key: Key, is_container: bool, now: Instant) {
         let Some(near) = self.nears.get_mut(key) else { return };

@@ -19,7 +19,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::{PATIENCE, say};
 
 /// How long all of many may take together.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(150);
 /// How many events are taken at a time.
 const EVENTS: usize = 256;
 /// How many may wait to be accepted.

@@ -37,6 +37,9 @@ impl Netd {
             if self.is_crowded(published) {
                 return;
             }
+            if !self.has_room() {
+                return self.stop_accepting();
+            }
             let Some((listener, inside)) = self.published.stream(published) else { return };
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             match acceptfrom_with(listener, flags) {
@@ -56,7 +59,7 @@ impl Netd {
 
     /// Somebody outside has a connection, and the container is to have the other half.
     fn arrive(&mut self, outer: OwnedFd, peer: SocketAddr, (port, inside): (Key, u16)) {
-        if settle(&outer).is_err() || self.streams.flows.len() >= self.most_flows {
+        if settle(&outer).is_err() {
             return;
         }
         let callee = SocketAddr::new(self.policy.callee(peer.ip()), inside);

@@ -188,7 +188,7 @@ impl Netd {
     fn begin_flow(&mut self, pair: Pair, segment: &Segment<'_>, packet: &[u8]) {
         let verdict = self.decide(Protocol::Tcp, pair.0, pair.1);
         let Some(tun) = &self.tun else { return };
-        let is_full = tun.streams.on_their_way >= CONNECTING || tun.streams.flows.len() >= self.most_flows;
+        let is_full = tun.streams.on_their_way >= CONNECTING || !self.has_room();
         let to = match verdict {
             // Its clock brings it back.
             Verdict::Connect(_) | Verdict::Router if is_full => {
@@ -348,7 +348,7 @@ impl Netd {
     /// Where the caller's port is taken, by somebody who looks the same, another.
     fn free_arrival(&self, callee: SocketAddr, seen: SocketAddr) -> Option<Pair> {
         let streams = &self.tun.as_ref()?.streams;
-        if streams.flows.len() >= self.most_flows {
+        if !self.has_room() {
             return None;
         }
         free_pair((callee, seen), |pair| !streams.known.contains_key(pair))
