@@ -23,7 +23,7 @@ pub(crate) fn programs_work_from_inside(network: &str) {
         there busybox httpd -f -h "$PWD" -p '[::]:80' &
         there iperf3 -s >/dev/null &
         there socat TCP6-LISTEN:7,fork,reuseaddr,ipv6only=0 SYSTEM:'tr a-z A-Z' &
-        there socat UDP6-LISTEN:7,fork,reuseaddr,ipv6only=0 SYSTEM:'tr a-z A-Z' &
+        there socat UDP6-RECVFROM:7,fork,reuseaddr,ipv6only=0 SYSTEM:'tr a-z A-Z' &
         there dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= --no-resolv --no-hosts \
             --listen-address=198.51.100.1,2001:db8::1 --bind-interfaces --host-record=a.test,192.0.2.10,2001:db8::10 &
         container
@@ -39,7 +39,9 @@ pub(crate) fn programs_work_from_inside(network: &str) {
             until inside dig +short +time=5 +tries=1 @$host a.test | grep -q ^192; do :; done
             echo dig $(inside dig +short +time=5 @$host a.test) $(inside dig +short +tcp +time=5 @$host AAAA a.test)
             echo ping $(inside ping -c 3 -i 0.2 -W 5 -s 1400 $host | grep -o '[0-9]* received')
-            echo socat $(echo word | inside socat -t 5 - "TCP:$(url $host):7") $(echo word | inside socat -t 5 - "UDP:$(url $host):7,shut-null" | head -n 1)
+            # Of datagrams nobody knows which is the last.
+            until word=$(echo word | inside socat -t 1 - "UDP:$(url $host):7"); [ "$word" ]; do :; done
+            echo socat $(echo word | inside socat -t 5 - "TCP:$(url $host):7") $word
         done
     "#;
     let lines = said(&format!("network={network}\n{BOTH}\n{script}"));
