@@ -592,6 +592,7 @@ fn told(flags: EventFlags) -> Ready {
         readable: broken || flags.intersects(EventFlags::IN | EventFlags::RDHUP),
         writable: broken || flags.contains(EventFlags::OUT),
         hung_up: broken || flags.contains(EventFlags::RDHUP),
+        broken,
     }
 }
 

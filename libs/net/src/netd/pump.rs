@@ -9,7 +9,7 @@
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
 use rustix::pipe::{SpliceFlags, splice};
 
 use super::pipes::{Pipe, Pipes, SIZE};
@@ -39,17 +39,25 @@ pub(super) struct Ready {
     pub(super) writable: bool,
     /// There is an end, after what can be read.
     pub(super) hung_up: bool,
+    /// There was an error, or nothing goes either way: the socket can be asked which.
+    pub(super) broken: bool,
 }
 
 impl Ready {
     /// Of a new socket it is found out by trying; an end will be told.
-    pub(super) const UNKNOWN: Self = Self { readable: true, writable: true, hung_up: false };
+    pub(super) const UNKNOWN: Self = Self { readable: true, writable: true, hung_up: false, broken: false };
 
     /// Adds what was told later.
     pub(super) const fn add(&mut self, later: Self) {
         self.readable |= later.readable;
         self.writable |= later.writable;
         self.hung_up |= later.hung_up;
+        self.broken |= later.broken;
+    }
+
+    /// Why a socket that is on its way will not arrive. One that nothing was told of but good is not asked.
+    pub(super) fn check(self, socket: &OwnedFd) -> Result<(), Errno> {
+        if self.broken { sockopt::socket_error(socket)? } else { Ok(()) }
     }
 }
 

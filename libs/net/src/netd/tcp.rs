@@ -45,7 +45,7 @@ use crate::wire::{Syn, Trouble, trouble, with_checksums};
 /// How long a first packet that was sent in again may take to become a connection.
 const ENTERING: Duration = Duration::from_secs(10);
 /// How many connections to the host's side may be on their way.
-pub(super) const CONNECTING: usize = 512;
+pub(super) const CONNECTING: usize = 4096;
 /// How long each of them has for an answer before it makes way for others.
 const UNANSWERED: Duration = Duration::from_secs(1);
 /// How many connections are accepted before others get their turn.
@@ -295,10 +295,10 @@ impl Netd {
 
     fn host_answered(&mut self, key: Key) {
         let Some(Flow { pair, state: State::Held(held) }) = self.streams.flows.get_mut(key) else { return };
-        match sockopt::socket_error(&held.outer) {
-            Ok(Ok(())) if held.told.writable => {}
-            Ok(Ok(())) => return,
-            Ok(Err(errno)) | Err(errno) => return self.host_refused(key, errno),
+        match held.told.check(&held.outer) {
+            Ok(()) if held.told.writable => {}
+            Ok(()) => return,
+            Err(errno) => return self.host_refused(key, errno),
         }
         let (pair, first) = (*pair, held.first.clone());
         if let Err(errno) = self.open_entrance(pair.1) {
@@ -330,6 +330,10 @@ impl Netd {
             let Some(diverted) = diverted else { return false };
             let accepted = accept(&diverted.streams);
             if !self.accepted(accepted) {
+                return false;
+            }
+            // Where another is on its way still, the kernel will tell.
+            if self.streams.on_their_way == 0 {
                 return false;
             }
         }

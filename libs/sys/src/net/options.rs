@@ -6,7 +6,7 @@ use core::ffi::c_int;
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, Result};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 
 use super::filter::{self, Instruction};
 use crate::userns::last_errno;
@@ -141,10 +141,15 @@ pub fn whole_tap(interface: u32, program: &[Instruction]) -> Result<OwnedFd> {
     Ok(socket)
 }
 
+/// How much may wait to be read by one who hears frames: ten thousand first packets. The host's own limit may be lower.
+const HEARD: usize = 4 << 20;
+
 /// A packet socket that hears nothing yet: with no protocol it does not until it has its program.
 fn deaf(kind: SocketType, program: &[Instruction]) -> Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::PACKET, kind, flags, None)?;
+    // As much as the host allows: what is not heard comes again after a second.
+    sockopt::set_socket_recv_buffer_size(&socket, HEARD)?;
     filter::attach(socket.as_fd(), program)?;
     set(socket.as_fd(), libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, &1_i32)?;
     set(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_AUXDATA, &1_i32)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ctr_sys::net::options::Family;
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, acceptfrom_with, bind, connect, getpeername, sockopt};
+use rustix::net::{SocketFlags, acceptfrom_with, bind, connect, getpeername};
 
 use super::{Flow, Netd, State, TURN, settle};
 use crate::counters::FlowKind;
@@ -116,7 +116,7 @@ impl Netd {
         else {
             return;
         };
-        if !matches!(sockopt::socket_error(&outer.0), Ok(Ok(()))) {
+        if outer.1.check(&outer.0).is_err() {
             self.drop_stream(key);
         }
     }
@@ -128,13 +128,13 @@ impl Netd {
             return;
         };
         let port = *port;
-        match sockopt::socket_error(&inner.0) {
+        match inner.1.check(&inner.0) {
             // What was told may be of the socket before this one.
-            Ok(Ok(())) if inner.1.writable && getpeername(&inner.0).is_ok() => {}
-            Ok(Ok(())) => return,
-            Ok(Err(Errno::CONNREFUSED)) if pair.0.is_ipv6() => return self.arrive_by_other_family(key),
+            Ok(()) if inner.1.writable && getpeername(&inner.0).is_ok() => {}
+            Ok(()) => return,
+            Err(Errno::CONNREFUSED) if pair.0.is_ipv6() => return self.arrive_by_other_family(key),
             // The caller's socket ends with a reset, as all of ours.
-            Ok(Err(errno)) | Err(errno) => {
+            Err(errno) => {
                 if let Some(flow) = self.drop_stream(key) {
                     self.trace.say(|| format!("{}: not let in: {errno}", flow.named()));
                 }
