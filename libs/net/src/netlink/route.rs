@@ -73,6 +73,17 @@ impl Batch {
         });
     }
 
+    /// Has an interface take so much of a stream in one piece, which no wire could carry.
+    pub(crate) fn pieces(&mut self, index: u32, largest: u32) {
+        // What is sent, and what is joined on arrival; then both for IPv4, which came later.
+        let limits: [u16; 4] = [41, 58, 63, 64];
+        self.ask("allow larger pieces", NEW_LINK, 0, &link(index, false), |with| {
+            for limit in limits {
+                with.put(limit, &largest.to_ne_bytes());
+            }
+        });
+    }
+
     /// Gives an interface an address, at once usable.
     pub(crate) fn address(&mut self, index: u32, address: IpAddr, prefix: u8) {
         /// `IFA_F_NODAD`: nobody else can have it.
@@ -138,7 +149,7 @@ impl Batch {
     }
 }
 
-/// A `struct ifinfomsg`.
+/// A `struct ifinfomsg`, which brings the interface up or leaves it as it is.
 fn link(index: u32, up: bool) -> [u8; 16] {
     let [a, b, c, d] = index.to_ne_bytes();
     // IFF_UP, and that it is this flag which changes.
