@@ -9,6 +9,7 @@ mod kept;
 mod load;
 mod measure;
 mod memory;
+mod network;
 mod run;
 mod world;
 
@@ -21,7 +22,7 @@ fn main() {
     let world = World::new();
     println!("{}", world.versions());
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    let sections: [Section; 10] = [
+    let sections: [Section; 16] = [
         ("version", run::version),
         ("run", run::one_at_a_time),
         ("many", run::many_at_once),
@@ -32,6 +33,12 @@ fn main() {
         ("thousand", kept::thousand),
         ("follower", kept::follower),
         ("load", load::load),
+        ("set-up", network::set_up),
+        ("streams", network::streams),
+        ("connections", network::connections),
+        ("round-trips", network::round_trips),
+        ("datagrams", network::datagrams),
+        ("burst", network::burst),
     ];
     for (name, section) in sections {
         if chosen.is_empty() || chosen.iter().any(|one| one == name) {

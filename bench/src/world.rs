@@ -57,8 +57,13 @@ impl World {
         );
     }
 
+    /// Both ends of what is measured of a network.
+    pub(crate) fn traffic(&self) -> PathBuf {
+        self.programs.join("ctr-bench-traffic")
+    }
+
     /// The environment of everything that is compared.
-    fn constructed(&self, program: impl AsRef<OsStr>) -> Command {
+    pub(crate) fn constructed(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("HOME", self.dir.path()).env("LANG", "C.UTF-8");
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin");
