@@ -63,7 +63,7 @@ use crate::counters::{Counters, Limit};
 use crate::dns::names::Names;
 use crate::looking::Looking;
 use crate::policy::Policy;
-use crate::router::{self, At, Built, Diverted, Doing, Ports, Router, RouterError};
+use crate::router::{self, At, Built, Diverted, Doing, Ports, Router, RouterError, Wanted};
 use crate::rung::{Rung, Standing};
 
 /// How many events are taken at a time.
@@ -563,13 +563,13 @@ fn route(
     pool: &Arc<Pool>,
     at: At,
     inner: Inner,
-    (asked, captures): (Option<Rung>, bool),
+    wanted: Wanted,
 ) -> Result<(Built, Option<OwnedFd>), RouterError> {
     let (says, hears) = mpsc::sync_channel(1);
     let pool = Arc::clone(pool);
     let thread = std::thread::Builder::new().name("router".to_owned()).spawn(move || {
-        let built = router::build(at, &inner, asked).and_then(|built| {
-            let frames = captures.then(|| router::all_frames(built.router.rung)).transpose()?;
+        let built = router::build(at, &inner, wanted).and_then(|built| {
+            let frames = wanted.1.then(|| router::all_frames(built.router.rung)).transpose()?;
             Ok((built, frames))
         });
         let rung = built.as_ref().ok().map(|(built, _)| built.router.rung);

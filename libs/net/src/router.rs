@@ -175,6 +175,9 @@ pub(crate) enum At {
     There(OwnedFd),
 }
 
+/// A way that was asked for, and whether frames are captured.
+pub(crate) type Wanted = (Option<Rung>, bool);
+
 /// A router that stands.
 #[derive(Debug)]
 pub(crate) struct Built {
@@ -196,10 +199,10 @@ pub(crate) fn all_frames(rung: Rung) -> Result<OwnedFd, RouterError> {
 
 /// Makes a router, or opens one, in the way that was asked for, or else in the best that there is. The calling thread is in its
 /// namespace from then on.
-pub(crate) fn build(at: At, inner: &Inner, asked: Option<Rung>) -> Result<Built, RouterError> {
+pub(crate) fn build(at: At, inner: &Inner, (asked, captures): Wanted) -> Result<Built, RouterError> {
     let ((router, inner), standing) = match at {
         At::NewFor(container) => rung::climb(asked, |rung| match rung {
-            Rung::Tproxy | Rung::Listen => make(rung, container.as_fd(), inner),
+            Rung::Tproxy | Rung::Listen => make(rung, container.as_fd(), inner, captures),
             Rung::Tun => tun::make(container.as_fd(), inner),
             Rung::Published => within::make(&container, inner),
         })?,
@@ -223,7 +226,12 @@ pub(crate) fn build(at: At, inner: &Inner, asked: Option<Rung>) -> Result<Built,
     Ok(Built { router, inner, standing })
 }
 
-fn make(rung: Rung, container: BorrowedFd<'_>, inner: &Inner) -> Result<(Router, Inner), RouterError> {
+fn make(
+    rung: Rung,
+    container: BorrowedFd<'_>,
+    inner: &Inner,
+    captures: bool,
+) -> Result<(Router, Inner), RouterError> {
     move_into_new_network().doing("make a network namespace")?;
     let namespace = own_namespace()?;
     let kernel = Netlink::route()?;
@@ -233,8 +241,10 @@ fn make(rung: Rung, container: BorrowedFd<'_>, inner: &Inner) -> Result<(Router,
     batch.up(LOOPBACK);
     batch.up(OWN.index);
     kernel.perform(&batch)?;
-    allow_large_pieces(&kernel, OWN);
-    let furnished = furnish(rung, (namespace, container), &kernel, inner);
+    // What is captured are frames as there are on a wire.
+    let piece = if captures { MTU } else { PIECE };
+    limit_pieces(&kernel, OWN, piece);
+    let furnished = furnish(rung, (namespace, container), &kernel, inner, piece);
     if furnished.is_err() {
         // The container's end goes with ours, and leaves its name and number to the next that is tried.
         let mut batch = Batch::default();
@@ -250,6 +260,7 @@ fn furnish(
     (namespace, container): (OwnedFd, BorrowedFd<'_>),
     kernel: &Netlink,
     inner: &Inner,
+    piece: u32,
 ) -> Result<(Router, Inner), RouterError> {
     let inner = with_addresses(inner, |network| kernel.perform(&network.described()))?;
     do_not_check_ways_back()?;
@@ -257,7 +268,7 @@ fn furnish(
     Netlink::netfilter()?.perform(&nft::table(&rules(rung, &inner)))?;
     let router = Router::open(rung, namespace, &inner)?;
     enter(container)?;
-    let reached = reach_out(&inner);
+    let reached = reach_out(&inner, piece);
     enter(router.namespace.as_fd())?;
     reached?;
     Ok((router, inner))
@@ -352,7 +363,7 @@ fn with_addresses(
 }
 
 /// In the container: its addresses, and the way out.
-fn reach_out(inner: &Inner) -> Result<(), RouterError> {
+fn reach_out(inner: &Inner, piece: u32) -> Result<(), RouterError> {
     let mut batch = Batch::default();
     batch.up(THEIRS.index);
     for network in networks(inner) {
@@ -360,14 +371,14 @@ fn reach_out(inner: &Inner) -> Result<(), RouterError> {
         batch.default_route(network.gateway);
     }
     let kernel = Netlink::route()?;
-    allow_large_pieces(&kernel, THEIRS);
+    limit_pieces(&kernel, THEIRS, piece);
     Ok(kernel.perform(&batch)?)
 }
 
-/// A kernel that knows nothing of them moves smaller ones.
-fn allow_large_pieces(kernel: &Netlink, end: End<'_>) {
+/// A kernel that knows nothing of large ones moves smaller ones.
+fn limit_pieces(kernel: &Netlink, end: End<'_>, largest: u32) {
     let mut batch = Batch::default();
-    batch.pieces(end.index, PIECE);
+    batch.pieces(end.index, largest);
     kernel.perform(&batch).ok();
 }
 
