@@ -282,6 +282,9 @@ fn who_serves_next_tells_of_flows_too() {
     env.ok(["run", "-d", "--log-level=trace", OPEN, "--name=c", &probe(), BUSYBOX, "sh", "-c", &hold]);
     let first = served_by(supervisor(&env), None);
     let cut_off = held(&tcp);
+    until("nothing is told of the first", || {
+        trace_of(&env, "c").iter().any(|line| line.ends_with(": connected")).then_some(())
+    });
     kill_process(first, Signal::KILL).expect("it is ours");
     drop((held(&tcp), cut_off));
     // Of the one that was cut off nobody could say how it ended.
