@@ -99,7 +99,7 @@ impl Netd {
                 Err(Errno::INTR) => {}
                 Err(errno) => {
                     has_more = false;
-                    if errno != Errno::AGAIN {
+                    if errno == Errno::BADFD {
                         // The container's root has taken its interface away. It would be told for ever.
                         epoll::delete(&self.epoll, &tun.device).ok();
                     }
@@ -140,7 +140,7 @@ impl Netd {
     }
 
     fn take_datagram(&mut self, pair: Pair, payload: &[u8]) {
-        let is_served = self.inner.is_gateway(pair.1.ip());
+        let is_served = self.inner.is_gateway(pair.1.ip()) && pair.1.port() == RESOLVER;
         if is_served && self.decide(Protocol::Udp, pair.0, pair.1) == Verdict::Router {
             return self.ask(Client { address: pair.0, stream: None }, payload);
         }

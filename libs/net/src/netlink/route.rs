@@ -73,6 +73,13 @@ impl Batch {
         });
     }
 
+    /// How many packets an interface keeps that nobody takes yet.
+    pub(crate) fn queue(&mut self, index: u32, packets: u32) {
+        self.ask("set the length of an interface's queue", NEW_LINK, 0, &link(index, false), |with| {
+            with.put(13, &packets.to_ne_bytes());
+        });
+    }
+
     /// Has an interface take so much of a stream in one piece, which no wire could carry.
     pub(crate) fn pieces(&mut self, index: u32, largest: u32) {
         // What is sent, and what is joined on arrival; then both for IPv4, which came later.

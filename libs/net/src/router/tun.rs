@@ -26,6 +26,9 @@ use crate::rung::Rung;
 /// The greatest there is: a datagram of any length is one packet.
 pub(crate) const MTU: u32 = 65_535;
 
+/// How many packets of the container's kernel may wait to be read: what is one turn's work makes thousands.
+const QUEUE: u32 = 10_000;
+
 /// Makes a device in the container, which this thread is in from then on.
 pub(super) fn make(container: BorrowedFd<'_>, inner: &Inner) -> Result<(Router, Inner), RouterError> {
     enter(container)?;
@@ -36,6 +39,7 @@ pub(super) fn make(container: BorrowedFd<'_>, inner: &Inner) -> Result<(Router, 
     let kernel = Netlink::route()?;
     let mut batch = Batch::default();
     batch.mtu(index, MTU);
+    batch.queue(index, QUEUE);
     batch.up(index);
     kernel.perform(&batch)?;
     let inner = with_addresses(inner, |network| {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ctr_sys::net::options::set_peek_offset;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
 
 use super::super::pump::Ready;
 use super::super::tcp::Pair;
@@ -69,6 +69,8 @@ enum Looked {
 
 impl Stream {
     pub(super) fn new(endpoint: Endpoint, outer: OwnedFd, ready: Ready) -> Self {
+        // An urgent byte is one of the stream: one that is passed over would not be counted by where we look.
+        sockopt::set_socket_oobinline(&outer, true).ok();
         let looks_at = set_peek_offset(outer.as_fd(), Some(0)).is_ok().then_some(0);
         Self {
             endpoint,
@@ -82,6 +84,11 @@ impl Stream {
             heard_all: false,
             moved: (0, 0),
         }
+    }
+
+    /// What comes is written at once, and not kept.
+    pub(super) const fn takes(&self) -> bool {
+        self.unsent.is_empty() && self.ready.writable
     }
 
     /// How many bytes are kept.
@@ -138,6 +145,10 @@ impl Stream {
     /// It is broken.
     pub(super) fn tell(&mut self, ready: Ready) -> Result<(), Errno> {
         self.ready.add(ready);
+        if self.said_all && ready.broken {
+            // It is not read any more, so nothing else would tell that what it has taken is lost.
+            sockopt::socket_error(&self.outer)??;
+        }
         if self.ready.writable && !self.unsent.is_empty() {
             let unsent = std::mem::take(&mut self.unsent);
             self.send_out(&unsent)?;
@@ -166,7 +177,7 @@ impl Stream {
     }
 
     fn pass_on(&mut self, bytes: &[u8]) -> Result<(), Errno> {
-        if self.unsent.is_empty() && self.ready.writable {
+        if self.takes() {
             self.send_out(bytes)?;
         } else {
             self.unsent.extend_from_slice(bytes);
@@ -205,10 +216,6 @@ impl Stream {
             match self.look(span, tools.buffer)? {
                 Looked::At(place) => {
                     moved += place.len();
-                    if !span.is_again {
-                        // Where there was less than was asked for there is no more for now; an end is told separately.
-                        self.ready.readable = place.len() == span.most || self.ready.hung_up;
-                    }
                     let header = self.endpoint.send(span, place.len(), tools.now);
                     let payload = tools.buffer.get(place).unwrap_or_default();
                     write_segment(tools.device, pair, &header, payload, self.endpoint.mss());

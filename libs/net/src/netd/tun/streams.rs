@@ -389,7 +389,8 @@ impl Netd {
             }
             State::Arriving { stream, .. } | State::Beginning(stream) | State::Open(stream) => {
                 let before = stream.held();
-                let most = HELD.saturating_sub(streams.held);
+                // Others that are not heard are no reason not to hear one that is.
+                let most = if stream.takes() { usize::MAX } else { HELD.saturating_sub(streams.held) };
                 let mut tools = Tools { device: tun.device.as_fd(), buffer: &mut streams.buffer, now };
                 let heard = stream.hear(segment, most, &mut tools);
                 streams.held = streams.held - before + stream.held();
@@ -492,7 +493,7 @@ impl Netd {
         match stream.speak(flow.pair, &mut tools) {
             Ok(_) if stream.is_done() => self.part_flow(key),
             Ok(has_more) => {
-                if has_more {
+                if has_more && !streams.more.contains(&key) {
                     streams.more.push(key);
                 }
                 self.time_flow(key);
