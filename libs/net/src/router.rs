@@ -112,6 +112,8 @@ impl RouterError {
                 | Errno::AFNOSUPPORT
                 | Errno::PERM
                 | Errno::ACCESS
+                // Settings in /proc/sys, as in a container for CI.
+                | Errno::ROFS
         )
     }
 }

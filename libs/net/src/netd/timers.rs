@@ -38,6 +38,11 @@ impl Timers {
         self.0.insert((now + after, due));
     }
 
+    /// Has something not looked at that was to be.
+    pub(super) fn forget(&mut self, at: Instant, due: Due) {
+        self.0.remove(&(at, due));
+    }
+
     /// How long there is nothing to do; `None` is for ever.
     pub(super) fn rest(&self, now: Instant) -> Option<Timespec> {
         let (next, _) = self.0.first()?;

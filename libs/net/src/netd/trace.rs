@@ -139,6 +139,7 @@ impl Queue {
             }
             lines.is_busy = true;
             let (some, dropped) = (std::mem::take(&mut lines.waiting), std::mem::take(&mut lines.dropped));
+            let count = some.len() as u64;
             lines.bytes = 0;
             drop(lines);
             let said = || format!("{dropped} lines about flows came faster than they could be written");
@@ -146,7 +147,8 @@ impl Queue {
                 .try_for_each(|piece| sink.write(piece.as_bytes()));
             lines = self.lock();
             if written.is_err() {
-                lines.dropped += dropped + 1;
+                // All of them, at the most.
+                lines.dropped += dropped + count;
             }
         }
     }

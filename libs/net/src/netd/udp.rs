@@ -40,6 +40,7 @@ use super::{LAST_TURNS, Netd, Source, plain};
 use crate::counters::{FlowKind, Limit};
 use crate::policy::{Protocol, Verdict};
 use crate::router::RESOLVER;
+use crate::rung::Rung;
 use crate::wire::{Datagram, Trouble, trouble};
 
 /// Room for a datagram, or several that the kernel joined.
@@ -71,6 +72,8 @@ struct Near {
     to: SocketAddr,
     begun: Begun,
     last: Instant,
+    /// When it is looked at.
+    due: Instant,
     is_answered: bool,
     /// How long the last datagram was.
     length: usize,
@@ -244,12 +247,12 @@ impl Netd {
     /// The container has ended, and with it the way back: what it sent goes out all the same.
     fn send_last(&mut self, (source, destination): Pair, segment: Option<u16>, bytes: &[u8]) {
         let Verdict::Connect(to) = self.decide(Protocol::Udp, source, destination) else { return };
-        if let Ok(far) = self.far(source)
-            && let Some(Far { socket, .. }) = self.datagrams.fars.get(far)
-        {
+        let Ok(far) = self.far(source) else { return };
+        if let Some(Far { socket, .. }) = self.datagrams.fars.get(far) {
             // There is nobody who could be told.
             send_all(socket, bytes, &Way { to: Some(to), from: None, segment }).ok();
         }
+        self.leave_far(far);
     }
 
     /// Makes a pair that goes out by a host's side.
@@ -277,6 +280,7 @@ impl Netd {
             to,
             begun,
             last: self.now,
+            due: self.now + ONE_WAY,
             is_answered: false,
             length: 0,
             sent: Tally::default(),
@@ -314,7 +318,14 @@ impl Netd {
         if self.datagrams.by_pair.contains_key(&(container, remote)) {
             remote.set_port(0);
         }
-        bind(&socket, &remote)?;
+        match bind(&socket, &remote) {
+            // In the container's own namespace the port may be the container's.
+            Err(Errno::ADDRINUSE | Errno::ACCESS) if self.router.rung == Rung::Published => {
+                remote.set_port(0);
+                bind(&socket, &remote)?;
+            }
+            bound => bound?,
+        }
         connect(&socket, &container)?;
         if remote.port() == 0 {
             remote = plain(SocketAddr::try_from(getsockname(&socket)?)?);
@@ -499,7 +510,13 @@ impl Netd {
         }
         let far = self.datagrams.fars.get(key)?;
         let at = arrival.to.filter(|_| far.published == Some(Reach::All)).map(|at| at.ip());
-        self.pair((source, seen), key, from, Begun::Outside(at)).ok().flatten()
+        match self.pair((source, seen), key, from, Begun::Outside(at)) {
+            Ok(pair) => pair,
+            Err(errno) => {
+                self.trace.say(|| format!("udp {from}: not let in: {errno}"));
+                None
+            }
+        }
     }
 
     /// Tells the container what the network said of its datagrams; whether it said anything.
@@ -544,7 +561,7 @@ impl Netd {
 
     /// A pair that has been silent goes; one that has not is looked at again.
     pub(super) fn pair_is_due(&mut self, key: Key) {
-        let Some(near) = self.datagrams.nears.get(key) else { return };
+        let Some(near) = self.datagrams.nears.get_mut(key) else { return };
         // Of two that talk it is the one who was spoken to first that is a resolver.
         let asked = if near.begun == Begun::Inside { near.pair.1 } else { near.pair.0 };
         let patience = match (near.is_answered, asked.port()) {
@@ -554,6 +571,7 @@ impl Netd {
         };
         let silent = self.now.saturating_duration_since(near.last);
         if silent < patience {
+            near.due = self.now + (patience - silent);
             return self.timers.set(self.now, patience - silent, Due::Datagrams(key));
         }
         self.drop_pair(key);
@@ -564,6 +582,7 @@ impl Netd {
         if near.is_waiting() {
             self.datagrams.waiting.remove(&(near.last, key));
         }
+        self.timers.forget(near.due, Due::Datagrams(key));
         self.trace.say(|| near.last_words());
         let Near { pair, far, to, begun, .. } = near;
         if self.datagrams.by_pair.get(&pair) == Some(&key) {
