@@ -33,7 +33,7 @@ fn wait_until_it_serves(env: &Env, name: &str) {
 }
 
 /// Where a port of a container is.
-fn places(env: &Env, name: &str, port: &str) -> Vec<SocketAddr> {
+pub(crate) fn places(env: &Env, name: &str, port: &str) -> Vec<SocketAddr> {
     let said = env.ok(["port", name, port]);
     let place = |line: &str| {
         // As podman writes it: without brackets.
