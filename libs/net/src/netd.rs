@@ -237,6 +237,8 @@ pub fn serve() -> Result<(), RouterError> {
                     .doing("say that all is ready")?;
             }
             drop(control);
+            // Most of it made the router. What cannot be let go of is kept.
+            ctr_sys::memory::release_program().ok();
             let ended = netd.run().doing("wait for packets");
             netd.capture.end();
             netd.trace.end();
