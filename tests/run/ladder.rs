@@ -199,7 +199,6 @@ mod published {
         needs!(Userns);
         let env = Env::with_busybox();
         let (listener, port) = network::listener(Ipv4Addr::LOCALHOST.into());
-        let network = format!("{FLAG},host-access=loopback");
         let probe = format!("-v={}:/probe:ro", programs().join("net-probe").display());
         let script = format!(
             "cat /sys/class/net/*/ifindex
@@ -207,13 +206,19 @@ mod published {
             /probe connect 169.254.1.2:{port}; /probe connect 10.0.2.1:53
             nslookup name.example 2>&1 | grep -i refused"
         );
-        let said = env.sh([network.as_str(), &probe], &script);
+        let said = env.sh([FLAG, &probe], &script);
         let lines: Vec<&str> = said.lines().collect();
         let unreachable = "connect: Some(NetworkUnreachable)";
         let refused = "connect: Some(ConnectionRefused)";
         assert_eq!(lines[..5], ["1", unreachable, unreachable, refused, refused], "{said}");
         assert!(lines[5].contains("onnection refused"), "{said}");
         drop(listener);
+        for flags in
+            [["--host-access=loopback", FLAG], ["--host-access=none", &format!("{FLAG},metadata=true")]]
+        {
+            let said = env.ctr(["run", "--rm"]).args(flags).args([BUSYBOX, "true"]).run().fails(125);
+            assert!(said.contains("mode=published reaches nobody"), "{said}");
+        }
     }
 }
 

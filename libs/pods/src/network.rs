@@ -87,6 +87,9 @@ pub enum NetworkError {
     /// The host is reached by a network of the container's own, or is not to be reached at all.
     #[error("--host-access needs a network of the container's own: --network user")]
     NoNetwork {},
+    /// Who reaches nobody has no use for what says who is reached.
+    #[error("mode=published reaches nobody: host-access and metadata say nothing there")]
+    ReachesNobody {},
     /// Podman's two helper programs, and what is neither.
     #[error("invalid default_rootless_network_cmd option {0:?}")]
     Helper(String),
@@ -180,6 +183,18 @@ impl UserNetwork {
             _ => return Err(unknown()),
         }
         Ok(())
+    }
+
+    /// Whether what is asked for goes together.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn check(&self) -> Result<(), NetworkError> {
+        let says_who = self.host_access != HostAccess::None || self.metadata;
+        match self.mode {
+            Some(Rung::Published) if says_who => Err(NetworkError::ReachesNobody {}),
+            _ => Ok(()),
+        }
     }
 
     /// What serves it is told, with who is called what and what the host's `resolv.conf` says.

@@ -29,6 +29,7 @@ pub(super) fn network(args: Asked<'_>) -> Result<(Mode, Option<UserNetwork>), Ne
     if let Some(text) = args.flags().get("host-access") {
         user.as_mut().ok_or(NetworkError::NoNetwork {})?.host_access = text.parse()?;
     }
+    user.iter().try_for_each(UserNetwork::check)?;
     Ok((mode, user))
 }
 
