@@ -465,8 +465,9 @@ impl Netd {
         self.tell_pairs();
         self.trace.say(|| "the container has ended");
         self.trace.ends_with_the_container();
+        self.watch_published(false);
         self.published = Published::default();
-        self.datagrams = Datagrams::default();
+        self.end_datagrams();
         self.streams.keep_open_ones();
         self.keep_open_flows();
         if self.streams.are_over() {

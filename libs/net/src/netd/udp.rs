@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use ctr_sys::net::datagram::{Arrival, BATCH, Refusal, Way, next_refusal, receive, send};
 use ctr_sys::net::options::{self, Family};
+use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, SocketType, bind, connect, getsockname, socket_with};
 
@@ -597,6 +598,15 @@ impl Netd {
             far.pairs = far.pairs.saturating_sub(1);
         }
         self.leave_far(far);
+    }
+
+    /// Nobody speaks by datagrams any more. The supervisor has a published port's socket too: to close ours does not end what is told
+    /// of it.
+    pub(super) fn end_datagrams(&mut self) {
+        for (_, far) in self.datagrams.fars.iter() {
+            epoll::delete(&self.epoll, &far.socket).ok();
+        }
+        self.datagrams = Datagrams::default();
     }
 
     /// The host's side goes with its last pair.
