@@ -295,7 +295,8 @@ impl<'a> Cursor<'a> {
                     let [low] = self.array()?;
                     let target = usize::from(u16::from_be_bytes([length & 0x3f, low]));
                     jumps += 1;
-                    if target >= start || jumps > JUMPS {
+                    // The header is no name: of a message that is sent on it is another one.
+                    if !(HEADER..start).contains(&target) || jumps > JUMPS {
                         return Err(Malformed::Pointer);
                     }
                     behind.get_or_insert(self.at);

@@ -65,6 +65,9 @@ fn pointers_lead_back_or_nowhere() {
         b"\xc0\x0e\x00\x01\x00\x01",
         b"\x01a\xc0\x0c\x00\x01\x00\x01",
         b"\xff\xff\x00\x01\x00\x01",
+        // Into the header, whose number is another one when the question is sent on.
+        b"\xc0\x01\x00\x01\x00\x01",
+        b"\x01a\xc0\x0b\x00\x01\x00\x01",
     ] {
         assert_eq!(refused(rest), Malformed::Pointer, "{rest:?}");
     }
