@@ -603,9 +603,7 @@ fn catcher(family: Family, at: SocketAddr) -> Result<OwnedFd, Errno> {
 
 /// A tap for all datagrams of the container.
 fn datagrams() -> Result<OwnedFd, Errno> {
-    let tap = options::whole_tap(OWN.index, &tap::datagrams())?;
-    sockopt::set_socket_recv_buffer_size(&tap, BURST)?;
-    Ok(tap)
+    options::whole_tap(OWN.index, &tap::datagrams())
 }
 
 /// A socket that sends packets as they are.

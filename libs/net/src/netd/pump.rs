@@ -6,7 +6,7 @@
 //!
 //! Readiness is told once for each change, so it is remembered here.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
@@ -56,7 +56,7 @@ impl Ready {
     }
 
     /// Why a socket that is on its way will not arrive. One that nothing was told of but good is not asked.
-    pub(super) fn check(self, socket: &OwnedFd) -> Result<(), Errno> {
+    pub(super) fn check(self, socket: impl AsFd) -> Result<(), Errno> {
         if self.broken { sockopt::socket_error(socket)? } else { Ok(()) }
     }
 }

@@ -8,7 +8,7 @@ use ctr_sys::net::options::Family;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with, bind, connect, getpeername};
 
-use super::{Flow, Netd, State, TURN, settle};
+use super::{Flow, Netd, Pair, State, TURN, settle};
 use crate::counters::FlowKind;
 use crate::netd::pool::Kind;
 use crate::netd::pump::{End, Open, Ready};
@@ -155,15 +155,19 @@ impl Netd {
         self.pump(key);
     }
 
-    /// Many servers only listen at IPv4: then that is where the caller of IPv6 is led to, looking like the gateway.
-    fn arrive_by_other_family(&mut self, key: Key) {
-        let Some(Flow { pair: (callee, seen), .. }) = self.streams.flows.get(key) else { return };
-        let IpAddr::V6(caller) = seen.ip() else { return };
+    /// The container's address of IPv4 and whom a caller of IPv6 looks like there.
+    pub(in crate::netd) fn by_other_family(&self, (callee, seen): Pair) -> Option<Pair> {
+        let IpAddr::V6(caller) = seen.ip() else { return None };
         let is_host = self.policy.inner().is_host(caller.into());
         let (caller, container) = self.policy.translated(if is_host { Ipv6Addr::LOCALHOST } else { caller });
-        let callee = SocketAddr::new(container.into(), callee.port());
-        let again = self.reaching_in(SocketAddr::new(caller.into(), seen.port()), callee);
-        let Ok((inner, seen)) = again else { return drop(self.drop_stream(key)) };
+        Some((SocketAddr::new(container.into(), callee.port()), SocketAddr::new(caller.into(), seen.port())))
+    }
+
+    /// Many servers only listen at IPv4: then that is where the caller of IPv6 is led to, looking like the gateway.
+    fn arrive_by_other_family(&mut self, key: Key) {
+        let Some(Flow { pair, .. }) = self.streams.flows.get(key) else { return };
+        let Some((callee, seen)) = self.by_other_family(*pair) else { return };
+        let Ok((inner, seen)) = self.reaching_in(seen, callee) else { return drop(self.drop_stream(key)) };
         if self.watch_edges(inner.as_fd(), Source::Stream(End::Inner, key)).is_err() {
             return drop(self.drop_stream(key));
         }

@@ -145,9 +145,9 @@ impl Stream {
     /// It is broken.
     pub(super) fn tell(&mut self, ready: Ready) -> Result<(), Errno> {
         self.ready.add(ready);
-        if self.said_all && ready.broken {
+        if self.said_all {
             // It is not read any more, so nothing else would tell that what it has taken is lost.
-            sockopt::socket_error(&self.outer)??;
+            ready.check(&self.outer)?;
         }
         if self.ready.writable && !self.unsent.is_empty() {
             let unsent = std::mem::take(&mut self.unsent);

@@ -8,7 +8,7 @@
 //! The container's first segment has no answer until the host's side has one, as by a router.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -278,7 +278,7 @@ impl Netd {
         let is_arriving = matches!(flow.state, State::Arriving { .. });
         let Some(stream) = flow.state.stream() else { return };
         // Who called may be gone while the container has not answered: then there is nobody to answer.
-        if is_arriving && let Ok(Err(errno)) | Err(errno) = sockopt::socket_error(stream.outer()) {
+        if is_arriving && let Err(errno) = ready.check(stream.outer()) {
             return self.break_flow(key, errno);
         }
         let before = stream.held();
@@ -293,10 +293,10 @@ impl Netd {
     fn host_side_answered(&mut self, key: Key) {
         let Some(Flow { pair, state: State::Held { outer, told, .. }, .. }) = self.flow(key) else { return };
         let pair = *pair;
-        match sockopt::socket_error(outer) {
-            Ok(Ok(())) if told.writable => {}
-            Ok(Ok(())) => return,
-            Ok(Err(errno)) | Err(errno) => {
+        match told.check(outer) {
+            Ok(()) if told.writable => {}
+            Ok(()) => return,
+            Err(errno) => {
                 let Some(flow) = self.drop_flow(key) else { return };
                 self.trace.say(|| format!("{}: not connected: {errno}", flow.named()));
                 let State::Held { frame, .. } = &flow.state else { return };
@@ -356,15 +356,11 @@ impl Netd {
 
     /// Many servers only listen at IPv4: then that is where the caller of IPv6 is led to, looking like the gateway.
     fn call_other_family(&mut self, flow: Flow) {
-        let Flow { pair: (callee, seen), state: State::Arriving { stream, port }, .. } = flow else { return };
-        let IpAddr::V6(caller) = seen.ip() else { return };
-        let is_host = self.policy.inner().is_host(caller.into());
-        let (caller, container) = self.policy.translated(if is_host { Ipv6Addr::LOCALHOST } else { caller });
-        let (callee, seen) =
-            (SocketAddr::new(container.into(), callee.port()), SocketAddr::new(caller.into(), seen.port()));
+        let Flow { pair, state: State::Arriving { stream, port }, .. } = flow else { return };
+        let Some(pair) = self.by_other_family(pair) else { return };
         let (_, outer) = stream.into_outer();
         epoll::delete(&self.epoll, &outer).ok();
-        self.call(outer, (callee, seen), port);
+        self.call(outer, pair, port);
     }
 
     fn hear_segment(&mut self, key: Key, segment: &Segment<'_>) {
