@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ctr-store", &["ctr-userns", "ctr-core", "ctr-sys"]),
     ("ctr-runtime", &["ctr-userns", "ctr-core", "ctr-sys"]),
     ("ctr-net", &["ctr-core", "ctr-sys"]),
+    ("ctr-registry", &["ctr-store", "ctr-core", "ctr-sys"]),
     ("ctr-pods", &["ctr-net", "ctr-store", "ctr-runtime", "ctr-userns", "ctr-core", "ctr-sys"]),
     ("ctr-cli", &["ctr-core"]),
     ("ctr-views", &["ctr-cli", "ctr-store", "ctr-core"]),
@@ -32,7 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ctr-sys",
         ],
     ),
-    ("ctr-copy", &["ctr-cli", "ctr-views", "ctr-store", "ctr-userns", "ctr-core", "ctr-sys"]),
+    ("ctr-copy", &["ctr-cli", "ctr-views", "ctr-registry", "ctr-store", "ctr-userns", "ctr-core", "ctr-sys"]),
 ];
 
 /// What is not shipped may use what it likes.

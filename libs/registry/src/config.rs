@@ -1,0 +1,1 @@
+//! What users and administrators wrote about registries, as podman, buildah and skopeo read it.
