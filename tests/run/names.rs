@@ -162,6 +162,11 @@ fn hosts_begin_with_the_file_that_is_named() {
     // A flag stands above the configuration, and an empty one leaves it.
     assert_eq!(said(&conf(base), &["--hosts-file="]), file);
     assert_eq!(said(&conf(base), &["--hosts-file=none"]), rest);
+    // What somebody has written there stands above what is so anyway.
+    let clash = env.file("clash", "192.0.2.4 me\n192.0.2.5 host.docker.internal\n");
+    let said_of_clash = said(&none, &["--hosts-file", clash.to_str().expect("a path")]);
+    let rest_of_clash = "127.0.0.1\tlocalhost\n::1\tlocalhost\n169.254.1.2\thost.containers.internal";
+    assert_eq!(said_of_clash, format!("192.0.2.4\tme\n192.0.2.5\thost.docker.internal\n{rest_of_clash}"));
     // A link in an image leads to a file of the image.
     let layer =
         Layer::new().symlink("etc/hosts", "../../../..//linked").file("linked", 0o644, "192.0.2.3 linked\n");
@@ -179,7 +184,7 @@ fn the_host_has_a_name_and_a_word() {
     needs!(Userns);
     let env = Env::with_busybox();
     let internal = "host.containers.internal host.docker.internal";
-    for (network, address) in [("user", "169.254.1.2"), ("host", "127.0.0.1")] {
+    for (network, address) in [("user", "169.254.1.2"), ("host", "127.0.0.1"), ("none", "169.254.1.2")] {
         let network = format!("--network={network}");
         let hosts = env
             .sh([&network, "--add-host=db;cache:host-gateway", "--add-host=a;b:192.0.2.1"], "cat /etc/hosts");
@@ -189,8 +194,9 @@ fn the_host_has_a_name_and_a_word() {
             assert!(hosts.lines().any(|said| said == line), "{line}: {hosts}");
         }
     }
-    let refused = env.shell(["--network=none", "--add-host=db:host-gateway"], "true").run().fails(125);
-    assert!(refused.contains("host containers internal IP address is empty"), "{refused}");
+    // Who reaches nobody is told so, and does not wait.
+    let said = env.sh(["--network=none"], "nc -w 30 host.docker.internal 80 2>&1; :");
+    assert!(said.contains("(169.254.1.2)") && said.contains("Network is unreachable"), "{said}");
     env.ok(["create", "--name=c", "--add-host=db;cache:host-gateway", "--network=user", BUSYBOX]);
     assert_eq!(field(&env, "c", "{{.HostConfig.ExtraHosts}}"), "[db;cache:host-gateway]");
     let conf = |text: &str| {
@@ -208,8 +214,11 @@ fn the_host_has_a_name_and_a_word() {
     }
     let run = said("none", &["--network=user"], lookup);
     assert!(run.stdout.contains("NXDOMAIN") && !run.stdout.contains("\thost."), "{run}");
-    let refused = said("none", &["--network=user", "--add-host=db:host-gateway"], "true").fails(125);
-    assert!(refused.contains("db:host-gateway"), "{refused}");
+    for network in ["--network=user", "--network=none"] {
+        let refused = said("none", &[network, "--add-host=db:host-gateway"], "true").fails(125);
+        assert!(refused.contains("db:host-gateway"), "{refused}");
+        assert!(refused.contains("host containers internal IP address is empty"), "{refused}");
+    }
     let refused = said("here", &[], "true").fails(125);
     assert!(
         refused.contains("host_containers_internal_ip: \"here\" is neither an ip address nor none"),

@@ -3,6 +3,7 @@
 use ctr_tests::image::Image;
 use ctr_tests::{BUSYBOX, Env, needs};
 
+use crate::hosts;
 use crate::kept::{detached, field};
 
 const LOOK: &str = "readlink /proc/self/ns/net; cat /proc/net/dev | grep -c mark || true";
@@ -30,7 +31,8 @@ fn one_that_unshare_has_made_is_entered() {
     assert_eq!(env.sh([&flag], LOOK), format!("{which}\n1"));
     // It is not the machine's: neither are names and addresses.
     let hosts = env.sh([&flag, "--hostname=me"], "cat /etc/hosts; hostname");
-    assert!(hosts.contains("127.0.0.1\tme") && !hosts.contains("host.containers.internal"), "{hosts}");
+    let machine = "127.0.0.1\thost.containers.internal";
+    assert!(hosts.contains("127.0.0.1\tme") && !hosts.contains(machine), "{hosts}");
     let refused = env.shell([&flag, "--sysctl=net.ipv4.ip_default_ttl=77"], "true").run().fails(125);
     assert!(refused.contains("net.ipv4.ip_default_ttl"), "{refused}");
     // At each start, behind a monitor, with ids of its own, and through another one.
@@ -54,6 +56,10 @@ fn that_of_a_container_comes_with_its_user_namespace() {
     let said = env.sh([&flag], look);
     assert_eq!(said, env.ok(["exec", "other", "sh", "-c", look]));
     assert!(said.ends_with("eth0 lo 1"), "{said}");
+    let hosts = env.sh([&flag, "--add-host=db:host-gateway"], "cat /etc/hosts");
+    for line in ["169.254.1.2\thost.containers.internal host.docker.internal", "169.254.1.2\tdb"] {
+        assert!(hosts.lines().any(|said| said == line), "{line}: {hosts}");
+    }
     let refused = env.shell([&flag, "--userns=keep-id"], "true").run().fails(125);
     assert!(refused.contains("it cannot have ids of its own"), "{refused}");
     detached(&env, &[], "second", "exec sleep 1000");
@@ -69,6 +75,25 @@ fn that_where_we_are_is_the_hosts() {
     let said = env.sh(["--network=ns:/proc/self/ns/net"], "readlink /proc/self/ns/net; cat /etc/hosts");
     assert!(said.starts_with(&own.display().to_string()), "{said}");
     assert!(said.contains("127.0.0.1\thost.containers.internal"), "{said}");
+}
+
+/// Of a namespace that somebody else wires: the host is what its neighbours call it, at each start; and something, where it has none.
+#[test]
+fn its_names_of_the_host_are_what_others_call_it() {
+    needs!(Userns, Iproute);
+    let said = hosts::said(
+        r#"
+ctr unshare unshare --net sh -c 'echo $$ >holder; exec sleep 1000' & holder=$!
+until [ -s holder ]; do kill -0 $holder; done
+ctr create --name c --network ns:/proc/$(cat holder)/ns/net --add-host db:host-gateway $image grep -e '^db' -e internal -e 'db$' /etc/hosts >/dev/null
+ctr start -a c
+neighbour
+ctr start -a c
+"#,
+    );
+    let lines =
+        |address: &str| format!("{address}\tdb\n{address}\thost.containers.internal host.docker.internal\n");
+    assert_eq!(said, (lines("169.254.1.2") + &lines("198.51.100.7")).trim_end());
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub mod address;
 pub mod control;
 pub mod counters;
 pub mod dns;
+pub mod host;
 pub mod looking;
 pub mod netd;
 mod netlink;

@@ -129,6 +129,14 @@ pub struct HostAddresses {
     pub v6: Option<Ipv6Addr>,
 }
 
+impl HostAddresses {
+    /// The one that most can reach: that of IPv4, as in podman's `/etc/hosts`.
+    #[must_use]
+    pub fn preferred(self) -> Option<IpAddr> {
+        self.v4.map(IpAddr::V4).or(self.v6.map(IpAddr::V6))
+    }
+}
+
 /// Addresses where clouds hand out credentials to whoever asks: `EC2` and others, its task and pod identities, `GCE`, Scaleway.
 const METADATA: [IpAddr; 8] = [
     four(169, 254, 169, 254),

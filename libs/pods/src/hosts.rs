@@ -24,7 +24,7 @@ pub enum HostsError {
         /// The whole value.
         entry: String,
     },
-    /// The container does not reach its host, or its host has no name.
+    /// Its host has no name.
     #[error(
         "unable to replace \"host-gateway\" of host entry \"{0}\": host containers internal IP address is empty"
     )]
@@ -91,6 +91,15 @@ pub fn check_hostname(name: &str) -> Result<(), HostsError> {
     Ok(())
 }
 
+/// The lines that `/etc/hosts` begins with.
+#[derive(Debug, Clone, Copy)]
+pub struct Base<'a> {
+    /// All of them.
+    pub text: &'a str,
+    /// Whether they stay as they are also where they have a name of the container's, or of the host.
+    pub stays: bool,
+}
+
 /// What `/etc/hosts` says of the container and of its host.
 #[derive(Debug, Clone, Copy)]
 pub struct Here<'a> {
@@ -98,49 +107,45 @@ pub struct Here<'a> {
     pub names: &'a [&'a str],
     /// Its own address.
     pub address: IpAddr,
-    /// The address by which it reaches its host, if it does.
+    /// Where its host is, if that shall have names.
     pub host: Option<IpAddr>,
 }
 
-/// The text of `/etc/hosts`: the user's entries first, then the host's own that they do not replace, then the names of
-/// the host's address and of the container itself.
+/// The text of `/etc/hosts`: the user's entries first, then the lines of the base that they do not replace, then the names of
+/// the host's address and of the container itself, as far as nobody has them.
 ///
 /// # Errors
 /// An entry is about the host's address, and there is none.
-pub fn hosts_file(host: &str, extra: &[HostEntry], here: Here<'_>) -> Result<String, HostsError> {
-    let own_names = here.names;
-    let mut text = String::with_capacity(host.len() + 256);
+pub fn hosts_file(base: Base<'_>, extra: &[HostEntry], here: Here<'_>) -> Result<String, HostsError> {
+    let mut text = String::with_capacity(base.text.len() + 256);
     for entry in extra {
         let address = entry.address.or(here.host).ok_or_else(|| HostsError::Gateway(entry.clone()))?;
         push(&mut text, &address.to_string(), entry.names.iter().map(String::as_str));
     }
-    let replaced: Vec<&str> = extra.iter().flat_map(|entry| &entry.names).map(String::as_str).collect();
-    let mut localhost = false;
-    for line in host.lines() {
+    let mut taken: Vec<&str> = extra.iter().flat_map(|entry| &entry.names).map(String::as_str).collect();
+    let replaced = taken.len();
+    for line in base.text.lines() {
         let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
         let Some(address) = words.next().filter(|word| word.parse::<IpAddr>().is_ok()) else { continue };
-        let names: Vec<&str> = words.filter(|name| !replaced.contains(name) && !here.claims(name)).collect();
-        localhost |= names.contains(&"localhost");
+        let is_kept = |name: &&str| !taken[..replaced].contains(name) && (base.stays || !here.claims(name));
+        let names: Vec<&str> = words.filter(is_kept).collect();
         if !names.is_empty() {
-            push(&mut text, address, names.into_iter());
+            push(&mut text, address, names.iter().copied());
         }
+        taken.extend(names);
     }
-    if !localhost && !replaced.contains(&"localhost") {
-        push(&mut text, "127.0.0.1", ["localhost"].into_iter());
-        push(&mut text, "::1", ["localhost"].into_iter());
-    }
-    let free = |names: &[&'static str]| -> Vec<&'static str> {
-        names.iter().copied().filter(|name| !replaced.contains(name)).collect()
+    let mut add = |address: &str, names: &[&str]| {
+        let free: Vec<&str> = names.iter().copied().filter(|name| !taken.contains(name)).collect();
+        if !free.is_empty() {
+            push(&mut text, address, free.into_iter());
+        }
     };
-    if let Some(address) = here.host
-        && let names @ [_, ..] = &*free(&HOST)
-    {
-        push(&mut text, &address.to_string(), names.iter().copied());
+    add("127.0.0.1", &["localhost"]);
+    add("::1", &["localhost"]);
+    if let Some(address) = here.host {
+        add(&address.to_string(), &HOST);
     }
-    let own: Vec<&str> = own_names.iter().copied().filter(|name| !replaced.contains(name)).collect();
-    if !own.is_empty() {
-        push(&mut text, &here.address.to_string(), own.into_iter());
-    }
+    add(&here.address.to_string(), here.names);
     Ok(text)
 }
 
@@ -193,6 +198,10 @@ pub fn containerenv(version: &str, name: &str, id: &str, image: &str, image_id: 
 mod tests {
     use super::*;
 
+    const fn of_host(text: &str) -> Base<'_> {
+        Base { text, stays: false }
+    }
+
     #[test]
     fn entries_are_names_and_an_address() {
         let entry = parse_entry("a;b.c:10.0.0.1").unwrap();
@@ -228,11 +237,11 @@ mod tests {
         let host = "127.0.0.1 localhost # loopback\n# comment\n::1 localhost ip6-localhost\n10.1.1.1 db cache me\nnonsense x\n";
         let extra = [parse_entry("db:10.2.2.2").unwrap()];
         let here = |names| Here { names, address: "127.0.0.1".parse().unwrap(), host: None };
-        let text = hosts_file(host, &extra, here(&["me", "name"])).unwrap();
+        let text = hosts_file(of_host(host), &extra, here(&["me", "name"])).unwrap();
         let want = "10.2.2.2\tdb\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n10.1.1.1\tcache\n127.0.0.1\tme name\n";
         assert_eq!(text, want);
         assert_eq!(
-            hosts_file("", &[], here(&["me"])).unwrap(),
+            hosts_file(of_host(""), &[], here(&["me"])).unwrap(),
             "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.0.1\tme\n"
         );
     }
@@ -241,23 +250,37 @@ mod tests {
     fn the_host_has_names_where_it_has_an_address() {
         let (address, host) = ("10.0.2.100".parse().unwrap(), "169.254.1.2".parse().ok());
         let here = Here { names: &["me"], address, host };
-        let of_host = "127.0.0.1 localhost\n192.168.1.1 host.docker.internal router\n";
-        let text = hosts_file(of_host, &[], here).unwrap();
+        let router = "127.0.0.1 localhost\n192.168.1.1 host.docker.internal router\n";
+        let text = hosts_file(of_host(router), &[], here).unwrap();
         let want = "127.0.0.1\tlocalhost\n192.168.1.1\trouter\n169.254.1.2\thost.containers.internal host.docker.internal\n10.0.2.100\tme\n";
         assert_eq!(text, want);
         let replaced = [parse_entry("host.docker.internal:10.1.1.1").unwrap()];
-        let text = hosts_file("127.0.0.1 localhost\n", &replaced, here).unwrap();
+        let text = hosts_file(of_host("127.0.0.1 localhost\n"), &replaced, here).unwrap();
         let want = "10.1.1.1\thost.docker.internal\n127.0.0.1\tlocalhost\n169.254.1.2\thost.containers.internal\n10.0.2.100\tme\n";
         assert_eq!(text, want);
+    }
+
+    #[test]
+    fn what_was_asked_for_stands_above_what_is_so_anyway() {
+        let text = "10.1.1.1 me db\n10.1.1.2 host.docker.internal\n127.0.0.1 localhost\n";
+        let here = Here {
+            names: &["me", "name"],
+            address: "10.0.2.100".parse().unwrap(),
+            host: "169.254.1.2".parse().ok(),
+        };
+        let extra = [parse_entry("db:10.2.2.2").unwrap()];
+        let said = hosts_file(Base { text, stays: true }, &extra, here).unwrap();
+        let want = "10.2.2.2\tdb\n10.1.1.1\tme\n10.1.1.2\thost.docker.internal\n127.0.0.1\tlocalhost\n169.254.1.2\thost.containers.internal\n10.0.2.100\tname\n";
+        assert_eq!(said, want);
     }
 
     #[test]
     fn the_hosts_address_is_known_by_its_word_where_there_is_one() {
         let entries = [parse_entry("db;cache:host-gateway").unwrap()];
         let here = |host| Here { names: &["me"], address: "10.0.2.100".parse().unwrap(), host };
-        let text = hosts_file("", &entries, here("169.254.1.2".parse().ok())).unwrap();
+        let text = hosts_file(of_host(""), &entries, here("169.254.1.2".parse().ok())).unwrap();
         assert!(text.starts_with("169.254.1.2\tdb cache\n"), "{text}");
-        let said = hosts_file("", &entries, here(None)).unwrap_err().to_string();
+        let said = hosts_file(of_host(""), &entries, here(None)).unwrap_err().to_string();
         assert_eq!(
             said,
             "unable to replace \"host-gateway\" of host entry \"db;cache:host-gateway\": host containers internal IP address is empty"

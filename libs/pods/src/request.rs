@@ -4,6 +4,7 @@
 //! machine to be understood (a user's name, a limit of ours) is kept as parsed text until both are known.
 
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -85,6 +86,9 @@ pub struct HostsRequest {
     /// What the names of the host stand for.
     #[serde(default)]
     pub internal: HostNames,
+    /// How somebody else's network sees the host, where the container is in one: found at each start.
+    #[serde(skip)]
+    pub seen: Option<IpAddr>,
     /// `--no-hostname`: the image's `/etc/hostname` stays.
     #[serde(default)]
     pub no_hostname: bool,
@@ -105,6 +109,12 @@ pub enum HostsBase {
 }
 
 impl HostsBase {
+    /// Whether the lines are there because somebody wants them in the container.
+    #[must_use]
+    pub const fn is_asked_for(&self) -> bool {
+        matches!(self, Self::Image | Self::File(_))
+    }
+
     /// As `--hosts-file` has it.
     #[must_use]
     pub fn shown(&self) -> String {

@@ -14,12 +14,13 @@ use std::path::Path;
 use ctr_core::file::{self, FileError};
 use ctr_core::rooted::{Root, TreeError};
 use ctr_core::{atomic, limits};
+use ctr_net::address::Inner;
 
 use super::network::ResolversOfHost;
 use super::{Note, RunError, zone};
 use crate::containers::{Claim, Container, Containers, ContainersError};
 use crate::create::OwnFile;
-use crate::hosts::{self, Here};
+use crate::hosts::{self, Base, Here};
 use crate::mounts::Mount;
 use crate::namespaces::Mode;
 use crate::network::UserNetwork;
@@ -218,17 +219,24 @@ pub(super) fn own_names<'n>(hostname: &'n str, name: &'n str) -> Vec<&'n str> {
 
 fn hosts_file(request: &Request, names: &[&str], base: &str) -> Result<String, RunError> {
     let inner = request.namespaces.user_network.as_ref().map(UserNetwork::inner);
-    let reached = if request.namespaces.has_network_of_machine() {
-        Some(IpAddr::V4(Ipv4Addr::LOCALHOST))
-    } else {
-        inner.map(|inner| inner.v4.host.into())
-    };
     let here = Here {
         names,
         address: inner.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |inner| inner.v4.container.into()),
-        host: request.hosts.internal.or(reached),
+        host: request.hosts.internal.or(Some(host_within(request))),
     };
-    Ok(hosts::hosts_file(base, &request.hosts.add, here)?)
+    let stays = request.hosts.base.is_asked_for();
+    Ok(hosts::hosts_file(Base { text: base, stays }, &request.hosts.add, here)?)
+}
+
+/// Where the host is to who is in a container's network, so that its names always stand for something.
+///
+/// In networks of ours, and of our containers, that is the alias; in one that reaches nobody too, where it is as unreachable as all else
+/// and tells nothing of the host. What else there is somebody has wired who knows the host as its neighbours do.
+fn host_within(request: &Request) -> IpAddr {
+    if request.namespaces.has_network_of_machine() {
+        return Ipv4Addr::LOCALHOST.into();
+    }
+    request.hosts.seen.unwrap_or(Inner::default().v4.host.into())
 }
 
 /// Who is asked for names: the host's resolvers, or the gateway, which asks them.

@@ -13,6 +13,7 @@
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 
+use ctr_net::host;
 use ctr_runtime::spec::NamespaceKind;
 use ctr_userns::level_a::LevelA;
 use ctr_userns::level_b::{self, Choice};
@@ -136,6 +137,8 @@ impl Shares {
             }
             // Where we are, or will be.
             other => {
+                // Before it is entered, where others are.
+                request.hosts.seen = other.as_ref().and_then(|_| host::addresses().preferred());
                 namespaces.entered = other.as_ref().map(|network| network.path.clone());
                 namespaces.network = Mode::Host;
             }

@@ -59,6 +59,7 @@ pub(super) fn hosts(args: Asked<'_>, namespaces: &Namespaces) -> Result<HostsReq
         none,
         base: hosts_base(args)?,
         internal,
+        seen: None,
         no_hostname: args.bool("no-hostname"),
     })
 }
