@@ -114,6 +114,35 @@ fn the_configuration_says_which_network_there_is() {
     assert!(wrong.contains("invalid default_rootless_network_cmd option \"x\""), "{wrong}");
 }
 
+#[test]
+fn the_gateway_is_the_hosts_loopback_where_pasta_is_told_so() {
+    needs!(Userns, Tun, Iproute);
+    // In each way in which a network can be served, over both protocols of IP.
+    let said = said(
+        r#"
+cat >ask <<'END'
+for to in '0.0.0.0:0 10.0.2.1:7' '[::]:0 [fd00::1]:7' '0.0.0.0:0 169.254.1.2:7'; do
+    for how in tcp udp; do /probe ask $how $to hello 2>&1 | sed 's/:[0-9]* hello/ hello\n/'; done
+done
+nslookup gateway.containers.internal 10.0.2.1 | grep -c ' 10.0.2.1$'
+END
+asked() { "$@" --rm -v "$probe:/probe:ro" -v "$PWD/ask:/ask:ro" $image sh /ask 2>/dev/null; }
+serving four $probe serve 127.0.0.1:7
+serving six $probe serve '[::1]:7'
+for lack in '' 'without destinations' 'without netfilter'; do
+    asked ${lack:+$probe $lack} ctr run --network=pasta:--map-gw
+    asked ${lack:+$probe $lack} ctr run --network=pasta:--map-gw,--no-map-gw
+done
+asked ctr run --network=pasta:--map-gw --host-access=none
+"#,
+    );
+    let [refused, four, six] =
+        ["net-probe: Connection refused (os error 111)", "127.0.0.1 hello", "[::1] hello"];
+    let mapped = [four, four, six, six, refused, refused, "1"];
+    let not = [refused, refused, refused, refused, refused, refused, "1"];
+    assert_eq!(said.lines().collect::<Vec<_>>(), [mapped, not, mapped, not, mapped, not, not].concat());
+}
+
 /// A page on the host's address alone, which has a way out, and who gets it.
 const PAGE: &str = "lonely
     ip route add default via 198.51.100.1

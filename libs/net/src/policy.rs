@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! whose?      one family, the container's own address, ports that exist      else drop: who would be answered?
-//! where to?   the gateway: its resolver                                      else refuse, as a host without services
+//! where to?   the gateway: its resolver; the host's loopback where it is that   else refuse, as a host without services
 //!             the host's alias: its loopback where that is allowed, else the host's address in its network
 //!             not this host, not many, not the own network, no metadata      else drop or unreachable
 //!             the same of an IPv4 address within an IPv6 one
@@ -113,6 +113,9 @@ impl Why {
 pub struct Options {
     /// What of the host's loopback is there for the container.
     pub host_access: HostAccess,
+    /// Whether the gateway's address stands for the host's loopback, but where its own resolver is (`pasta:--map-gw`).
+    #[serde(default)]
+    pub gateway_is_loopback: bool,
     /// Whether the addresses where clouds hand out credentials are reached.
     pub metadata: bool,
     /// The host's own addresses in its networks: what listens there the alias reaches without further rights, as every
@@ -223,8 +226,7 @@ impl Policy {
         }
         let to = destination.ip();
         if self.inner.is_gateway(to) {
-            let is_served = protocol == Protocol::Echo || destination.port() == DNS;
-            return if is_served { Verdict::Router } else { Verdict::Reject(Why::Gateway) };
+            return self.to_gateway(protocol, destination);
         }
         if self.inner.is_host(to) {
             return self.to_host(protocol, destination);
@@ -237,16 +239,27 @@ impl Policy {
         }
     }
 
+    fn to_gateway(&self, protocol: Protocol, destination: SocketAddr) -> Verdict {
+        let port = destination.port();
+        if protocol == Protocol::Echo || port == DNS {
+            return Verdict::Router;
+        }
+        if self.options.gateway_is_loopback {
+            return Verdict::Connect((loopback(destination), port).into());
+        }
+        Verdict::Reject(Why::Gateway)
+    }
+
     /// A flow to the host's alias. The address is made here, from nothing that the container said but the port.
     fn to_host(&self, protocol: Protocol, destination: SocketAddr) -> Verdict {
         let port = destination.port();
-        let (loopback, own): (IpAddr, Option<IpAddr>) = match destination {
-            SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST.into(), self.options.host.v4.map(IpAddr::V4)),
-            SocketAddr::V6(_) => (Ipv6Addr::LOCALHOST.into(), self.options.host.v6.map(IpAddr::V6)),
+        let own = match destination {
+            SocketAddr::V4(_) => self.options.host.v4.map(IpAddr::V4),
+            SocketAddr::V6(_) => self.options.host.v6.map(IpAddr::V6),
         };
         // An echo of the loopback tells nothing of it.
         if protocol == Protocol::Echo || self.options.host_access.allows(port) {
-            return Verdict::Connect((loopback, port).into());
+            return Verdict::Connect((loopback(destination), port).into());
         }
         // One that happens to be within the inner network is the host's all the same, where it is connected to.
         let is_fit = |own: &IpAddr| matches!(self.forbids(*own), None | Some(Why::Network));
@@ -351,6 +364,14 @@ impl Policy {
     pub fn translated(&self, caller: Ipv6Addr) -> (Ipv4Addr, Ipv4Addr) {
         let v4 = &self.inner.v4;
         (if caller.is_loopback() { v4.host } else { v4.gateway }, v4.container)
+    }
+}
+
+/// The host's loopback of an address's family.
+const fn loopback(of: SocketAddr) -> IpAddr {
+    match of {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
     }
 }
 

@@ -481,9 +481,11 @@ fn add_of(rung: Rung, network: &Network, by_container: If, add: &mut impl FnMut(
     let gateway = Prefix::new(network.gateway, if network.gateway.is_ipv4() { 32 } else { 128 });
     if let Ok(gateway) = gateway.map(Within::Inside) {
         let to_gateway = If::Destination(gateway);
-        when(&[to_gateway, If::Transport(transport::TCP), If::Port(RESOLVER)], Then::Accept);
-        // What is diverted to is no service.
-        when(&[to_gateway, If::Transport(transport::UDP), If::Port(DATAGRAMS)], Then::Drop);
+        for number in [transport::TCP, transport::UDP] {
+            when(&[to_gateway, If::Transport(number), If::Port(RESOLVER)], Then::Accept);
+        }
+        // What else the gateway may be is decided where all is.
+        when(&[to_gateway, If::Transport(transport::UDP)], datagrams);
     }
 }
 

@@ -41,6 +41,9 @@ pub struct UserNetwork {
     pub v6: bool,
     /// What of the host's loopback there is.
     pub host_access: HostAccess,
+    /// Whether the gateway's address stands for that loopback, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gateway_is_loopback: bool,
     /// Whether the addresses where clouds hand out credentials are reached.
     pub metadata: bool,
     /// In which way it is served; the best that holds, where nobody says.
@@ -146,11 +149,18 @@ impl UserNetwork {
             v4: None,
             v6: true,
             host_access: HostAccess::None,
+            gateway_is_loopback: false,
             metadata: false,
             mode: None,
             pcap: None,
             aliases: Vec::new(),
         }
+    }
+
+    /// What of the host's loopback is reached, whatever was said of it before.
+    pub fn set_host_access(&mut self, access: HostAccess) {
+        self.host_access = access;
+        self.gateway_is_loopback = false;
     }
 
     fn set(&mut self, option: &str) -> Result<(), NetworkError> {
@@ -190,7 +200,7 @@ impl UserNetwork {
     /// # Errors
     /// It does not.
     pub fn check(&self) -> Result<(), NetworkError> {
-        let says_who = self.host_access != HostAccess::None || self.metadata;
+        let says_who = self.host_access != HostAccess::None || self.gateway_is_loopback || self.metadata;
         match self.mode {
             Some(Rung::Published) if says_who => Err(NetworkError::ReachesNobody {}),
             _ => Ok(()),
@@ -202,8 +212,12 @@ impl UserNetwork {
     /// # Errors
     /// Its addresses are none.
     pub fn settings(&self, called: Called, resolvers: ResolvConf) -> Result<Settings, AddressError> {
-        let options =
-            Options { host_access: self.host_access.clone(), metadata: self.metadata, ..Options::default() };
+        let options = Options {
+            host_access: self.host_access.clone(),
+            gateway_is_loopback: self.gateway_is_loopback,
+            metadata: self.metadata,
+            ..Options::default()
+        };
         Ok(Settings { inner: self.try_inner()?, options, called, resolvers, rung: self.mode })
     }
 
@@ -293,6 +307,19 @@ mod tests {
         }
         let shut = user("pasta:--config-net,--map-guest-addr,169.254.1.2,--map-host-loopback,none,-U,none");
         assert_eq!(shut, UserNetwork::new("pasta"));
+        for (words, alias, gateway) in [
+            ("--map-gw", false, true),
+            ("--map-gw,--no-map-gw", false, false),
+            ("--map-host-loopback,10.0.2.1", false, true),
+            ("--map-host-loopback=fd00::1,--map-host-loopback=169.254.1.2", true, true),
+            // An address that is named stands in the place of the one that is so by itself.
+            ("--map-host-loopback,169.254.1.2,--map-gw", true, false),
+            ("--map-gw,--map-host-loopback,none", false, false),
+        ] {
+            let network = user(&format!("pasta:{words}"));
+            let is_open = network.host_access != HostAccess::None;
+            assert_eq!((is_open, network.gateway_is_loopback), (alias, gateway), "{words}");
+        }
         assert_eq!(user("bridge:alias=a,alias=b").aliases, ["a", "b"]);
         for four in ["user,ipv6=false", "slirp4netns:enable_ipv6=false", "pasta:-4", "pasta:--ipv4-only"] {
             assert_eq!(user(four).inner().v6, None, "{four}");
@@ -341,7 +368,7 @@ mod tests {
             ("pasta:--pcap", "--network pasta: option \"--pcap \" is not supported yet"),
             ("slirp4netns:pcap=x", "--network slirp4netns: option \"pcap=x\" is not supported yet"),
             ("user,mode=", "--network user: option \"mode=\" is not supported yet"),
-            ("pasta:--map-gw", "--network pasta: option \"--map-gw\" is not supported yet"),
+            ("pasta:--map-gw=yes", "--network pasta: option \"--map-gw yes\" is not supported yet"),
             ("slirp4netns:mtu=1500", "--network slirp4netns: option \"mtu=1500\" is not supported yet"),
             ("user,80", "--network user: option \"80\" is not supported yet"),
             ("user,ipv6=maybe", "--network user: \"ipv6=maybe\" is not one of ipv6=true, ipv6=false"),

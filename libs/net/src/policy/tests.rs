@@ -169,6 +169,22 @@ fn the_gateway_has_a_resolver_and_an_echo_and_nothing_else() {
 }
 
 #[test]
+fn the_gateway_is_the_host_s_loopback_where_it_is_meant_to_be() {
+    let mapped = with(Options { gateway_is_loopback: true, ..Options::default() });
+    for (gateway, local, alias) in
+        [("10.0.2.1", "127.0.0.1", "169.254.1.2"), ("fd00::1", "::1", "fd00:0:0:1::2")]
+    {
+        for protocol in BOTH {
+            assert_eq!(to(&mapped, protocol, gateway, 80), Verdict::Connect((ip(local), 80).into()));
+            assert_eq!(to(&mapped, protocol, gateway, 53), Verdict::Router);
+            assert_eq!(to(&mapped, protocol, alias, 80), Verdict::Reject(Why::Host));
+            assert_eq!(to(&mapped, protocol, local, 80), Verdict::Drop(Why::Loopback));
+        }
+        assert_eq!(to(&mapped, Protocol::Echo, gateway, 0), Verdict::Router);
+    }
+}
+
+#[test]
 fn the_host_s_loopback_takes_a_right_to_it() {
     for (alias, local) in [("169.254.1.2", "127.0.0.1"), ("fd00:0:0:1::2", "::1")] {
         let reached = |port| Verdict::Connect((ip(local), port).into());

@@ -1,5 +1,7 @@
 //! What of pasta's command line means something here: its options come as podman passes them on, comma-separated.
 
+use std::net::IpAddr;
+
 use ctr_net::address::Inner;
 use ctr_net::policy::HostAccess;
 
@@ -9,22 +11,31 @@ impl UserNetwork {
     /// Words of pasta's command line, some of which take the next one. What they ask for that is so anyway is nothing to do; one
     /// that asks for something else is refused.
     pub(super) fn set_as_pasta(&mut self, words: &[&str]) -> Result<(), NetworkError> {
+        let inner = Inner::default();
+        let is_alias = |value: &str| value.parse().is_ok_and(|address: IpAddr| inner.is_host(address));
+        let is_gateway = |value: &str| value.parse().is_ok_and(|address: IpAddr| inner.is_gateway(address));
+        // Where the host's loopback is, unless something is said of that.
+        let mut maps_gateway = false;
+        let mut is_said = false;
         let mut words = words.iter().copied();
         while let Some(word) = words.next() {
             let (name, mut value) = match word.split_once('=') {
                 Some((name, value)) if name.starts_with("--") => (name, Some(value)),
                 _ => (word, None),
             };
+            let unknown = |value: &str| NetworkError::Option {
+                word: self.word.clone(),
+                option: format!("{name} {value}"),
+            };
             let mut given = || {
                 let value = value.take().or_else(|| words.next()).unwrap_or_default();
-                (value, NetworkError::Option { word: self.word.clone(), option: format!("{name} {value}") })
-            };
-            let is_alias = |value: &str| {
-                let inner = Inner::default();
-                value.parse().is_ok_and(|address| inner.is_host(address))
+                (value, unknown(value))
             };
             match name {
-                "--config-net" | "--no-map-gw" | "--no-dhcp" | "--no-dhcpv6" | "--no-ndp" | "--no-ra" => {}
+                "--config-net" | "--no-dhcp" | "--no-dhcpv6" | "--no-ndp" | "--no-ra" => {}
+                // Podman's own word: it does not tell pasta the other one then.
+                "--map-gw" => maps_gateway = true,
+                "--no-map-gw" => maps_gateway = false,
                 "-4" | "--ipv4-only" => self.v6 = false,
                 // Ports that appear by themselves.
                 "-t" | "--tcp-ports" | "-u" | "--udp-ports" | "-T" | "--tcp-ns" | "-U" | "--udp-ns" => {
@@ -33,11 +44,18 @@ impl UserNetwork {
                         (_, unknown) => return Err(unknown),
                     }
                 }
-                "--map-host-loopback" => match given() {
-                    ("none", _) => self.host_access = HostAccess::None,
-                    (value, _) if is_alias(value) => self.host_access = "loopback".parse()?,
-                    (_, unknown) => return Err(unknown),
-                },
+                "--map-host-loopback" => {
+                    is_said = true;
+                    match given() {
+                        ("none", _) => {
+                            self.host_access = HostAccess::None;
+                            self.gateway_is_loopback = false;
+                        }
+                        (value, _) if is_alias(value) => self.host_access = "loopback".parse()?,
+                        (value, _) if is_gateway(value) => self.gateway_is_loopback = true,
+                        (_, unknown) => return Err(unknown),
+                    }
+                }
                 "-p" | "--pcap" => match given() {
                     ("", unknown) => return Err(unknown),
                     (file, _) => self.pcap = Some(file.into()),
@@ -50,7 +68,12 @@ impl UserNetwork {
                     return Err(NetworkError::Option { word: self.word.clone(), option: word.to_owned() });
                 }
             }
+            // One that takes none.
+            if let Some(value) = value {
+                return Err(unknown(value));
+            }
         }
+        self.gateway_is_loopback |= maps_gateway && !is_said;
         Ok(())
     }
 }

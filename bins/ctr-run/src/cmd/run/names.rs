@@ -27,7 +27,7 @@ pub(super) fn network(args: Asked<'_>) -> Result<(Mode, Option<UserNetwork>), Ne
     };
     let (mode, mut user) = network::parse(value)?;
     if let Some(text) = args.flags().get("host-access") {
-        user.as_mut().ok_or(NetworkError::NoNetwork {})?.host_access = text.parse()?;
+        user.as_mut().ok_or(NetworkError::NoNetwork {})?.set_host_access(text.parse()?);
     }
     user.iter().try_for_each(UserNetwork::check)?;
     Ok((mode, user))

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::TURNS;
 use crate::netd::{FRAME, Netd, plain};
+use crate::router::RESOLVER;
 use crate::rung::Rung;
 use crate::tap::Whole;
 use crate::wire::Datagram;
@@ -55,9 +56,12 @@ impl Netd {
         }
     }
 
-    /// The router's own kernel gets it too, and answers for its network.
+    /// The router's own kernel gets it too, and answers for its network; at the gateway only who is asked for names does.
     fn is_of_the_router(&self, to: SocketAddr) -> bool {
         let is_link_local = |to: IpAddr| matches!(to, IpAddr::V6(six) if six.is_unicast_link_local());
+        if self.inner.is_gateway(to.ip()) {
+            return to.port() == RESOLVER;
+        }
         self.inner.contains(to.ip()) || is_link_local(to.ip())
     }
 
