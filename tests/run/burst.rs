@@ -53,6 +53,30 @@ fn who_is_not_answered_keeps_nobody_from_a_published_port() {
     env.ok(["rm", "-f", "-t0", "server"]);
 }
 
+/// A container speaks to more than there is room for, of whom none answers: those make way for whom it speaks to next.
+#[test]
+fn who_does_not_answer_keeps_the_container_from_nobody() {
+    needs!(Userns, Iproute, Traffic);
+    nobody_is_kept_from_an_answer("user");
+}
+
+pub(crate) fn nobody_is_kept_from_an_answer(network: &str) {
+    let script = r#"
+        neighbour
+        there nft 'add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in udp dport 10000-16000 drop'
+        serving there.log there $probe serve '[::]:7'
+        container
+        is_full() { ctr inspect -f '{{json .NetworkSettings.Counters.Limits}}' c | grep -q '"Datagrams"'; }
+        any() { case $1 in *:*) echo '[::]' ;; *) echo 0.0.0.0 ;; esac; }
+        for host in 198.51.100.1 '[2001:db8::1]'; do
+            until inside $probe spread "$host:10000" 5200; is_full; do kill -0 $pid; done
+            inside $probe ask udp "$(any $host):0" "$host:7" word | sed 's/.* //'
+            echo
+        done
+    "#;
+    assert_eq!(said(&format!("network={network}\n{script}")), "word\nword");
+}
+
 /// How many connections the host may have taken for one port, of which the container has taken none.
 const CALLS: usize = 1500;
 

@@ -15,8 +15,9 @@
 //! # Failure
 //! What the network says of a datagram that went out is said to the container, as it would be without us: a refused port, no way.
 //! A datagram for which there is no room is lost, which is what datagrams are.
-//! Pairs that begin outside are a limited number, so that nobody out there uses up all there are: where that is reached, a new one
-//! takes the place of the one that has waited for an answer the longest. Who was answered stays.
+//! Pairs are a limited number. Where that is reached a new one takes the place of the one that has waited for an answer the longest,
+//! and where all are answered, of the one that has been quiet the longest. Those that begin outside are a smaller number, so that
+//! nobody out there uses up all there are, and one of them takes nobody's place who was answered.
 
 mod frames;
 
@@ -91,9 +92,9 @@ impl Near {
         format!("{}: ended; sent {}, received {}", self.named(), self.sent, self.received)
     }
 
-    /// It began outside, and the container has said nothing to it.
-    fn is_waiting(&self) -> bool {
-        self.begun != Begun::Inside && !self.is_answered
+    /// Who began it, where nobody has answered: it has its place among those who wait.
+    fn waits(&self) -> Option<Begun> {
+        (!self.is_answered).then_some(self.begun)
     }
 }
 
@@ -123,6 +124,28 @@ enum Reach {
     All,
 }
 
+/// Pairs that wait for an answer, by when they spoke last.
+#[derive(Debug, Default)]
+struct Waiting {
+    inside: BTreeSet<(Instant, Key)>,
+    outside: BTreeSet<(Instant, Key)>,
+}
+
+impl Waiting {
+    const fn of(&mut self, begun: Begun) -> &mut BTreeSet<(Instant, Key)> {
+        match begun {
+            Begun::Inside => &mut self.inside,
+            Begun::Outside(_) => &mut self.outside,
+        }
+    }
+
+    /// Who has waited the longest.
+    fn first(&self) -> Option<Key> {
+        let firsts = [self.inside.first(), self.outside.first()];
+        firsts.into_iter().flatten().min().map(|(_, key)| *key)
+    }
+}
+
 /// All that exchange datagrams.
 #[derive(Debug)]
 pub(super) struct Datagrams {
@@ -134,8 +157,7 @@ pub(super) struct Datagrams {
     by_source: HashMap<SocketAddr, Key>,
     /// How many pairs were begun outside.
     from_outside: usize,
-    /// Those of them that wait for an answer, by when they spoke last.
-    waiting: BTreeSet<(Instant, Key)>,
+    waiting: Waiting,
     /// What all share: only what was touched counts.
     buffer: Vec<u8>,
 }
@@ -149,7 +171,7 @@ impl Default for Datagrams {
             by_answer: HashMap::new(),
             by_source: HashMap::new(),
             from_outside: 0,
-            waiting: BTreeSet::new(),
+            waiting: Waiting::default(),
             buffer: vec![0; BATCH * SIZE],
         }
     }
@@ -169,14 +191,27 @@ impl Datagrams {
     /// Somebody of a pair has said something: the container, or who is outside.
     fn spoke(&mut self, key: Key, is_container: bool, now: Instant) {
         let Some(near) = self.nears.get_mut(key) else { return };
-        if near.is_waiting() {
-            self.waiting.remove(&(near.last, key));
+        if let Some(begun) = near.waits() {
+            self.waiting.of(begun).remove(&(near.last, key));
         }
         near.last = now;
         near.is_answered |= is_container != (near.begun == Begun::Inside);
-        if near.is_waiting() {
-            self.waiting.insert((now, key));
+        if let Some(begun) = near.waits() {
+            self.waiting.of(begun).insert((now, key));
         }
+    }
+
+    /// Who makes way for one more, where there are as many as there may be.
+    fn makes_way(&self, begun: Begun) -> Result<Option<Key>, Errno> {
+        if self.nears.len() < MOST {
+            return Ok(None);
+        }
+        let quietest = || self.nears.iter().min_by_key(|(_, near)| near.last).map(|(key, _)| key);
+        let one = match begun {
+            Begun::Inside => self.waiting.first().or_else(quietest),
+            Begun::Outside(_) => self.waiting.first(),
+        };
+        one.map(Some).ok_or(Errno::NOBUFS)
     }
 }
 
@@ -231,7 +266,7 @@ impl Netd {
             Verdict::Router | Verdict::Drop(_) => return None,
         };
         match self.far(pair.0).and_then(|far| self.pair(pair, far, to, Begun::Inside)) {
-            Ok(key) => key,
+            Ok(key) => Some(key),
             // There is no way to the container any more: we are about to hear of its end.
             Err(Errno::NETUNREACH) => {
                 self.send_last(pair, segment, bytes);
@@ -257,22 +292,18 @@ impl Netd {
     }
 
     /// Makes a pair that goes out by a host's side.
-    fn pair(&mut self, pair: Pair, far: Key, to: SocketAddr, begun: Begun) -> Result<Option<Key>, Errno> {
-        if self.datagrams.nears.len() >= MOST {
-            self.counters.hits(Limit::Datagrams);
-            self.leave_far(far);
-            return Ok(None);
-        }
-        let (socket, pair) = match self.near(pair) {
-            Ok(near) => near,
-            Err(errno) => {
-                self.leave_far(far);
-                return Err(errno);
-            }
-        };
+    fn pair(&mut self, pair: Pair, far: Key, to: SocketAddr, begun: Begun) -> Result<Key, Errno> {
+        // Before anybody makes way: it may be the last of the same host's side.
         if let Some(far) = self.datagrams.fars.get_mut(far) {
             far.pairs += 1;
         }
+        let (socket, pair) = match self.make_way(begun).and_then(|()| self.near(pair)) {
+            Ok(near) => near,
+            Err(errno) => {
+                self.lose_pair(far);
+                return Err(errno);
+            }
+        };
         self.datagrams.from_outside += usize::from(begun != Begun::Inside);
         let near = Near {
             socket,
@@ -290,9 +321,7 @@ impl Netd {
         let key = self.datagrams.nears.insert(near);
         self.datagrams.by_pair.insert(pair, key);
         self.datagrams.by_answer.insert((far, to), key);
-        if begun != Begun::Inside {
-            self.datagrams.waiting.insert((self.now, key));
-        }
+        self.datagrams.waiting.of(begun).insert((self.now, key));
         let near = self.datagrams.nears.get(key).ok_or(Errno::BADF)?;
         if let Some(socket) = &near.socket
             && let Err(errno) = self.watch(socket.as_fd(), Source::Near(key))
@@ -305,7 +334,17 @@ impl Netd {
             self.trace.say(|| format!("{}: arrives, from {to} of the host's side", near.named()));
         }
         self.timers.set(self.now, ONE_WAY, Due::Datagrams(key));
-        Ok(Some(key))
+        Ok(key)
+    }
+
+    /// Sees to it that there is room for one more pair.
+    fn make_way(&mut self, begun: Begun) -> Result<(), Errno> {
+        let one = self.datagrams.makes_way(begun);
+        if one != Ok(None) {
+            self.counters.hits(Limit::Datagrams);
+        }
+        one?.into_iter().for_each(|one| self.drop_pair(one));
+        Ok(())
     }
 
     /// The router's side of a pair. Two who look alike to the container are told apart by a port.
@@ -506,13 +545,13 @@ impl Netd {
         }
         if self.datagrams.from_outside >= MOST_FROM_OUTSIDE {
             self.counters.hits(Limit::DatagramsFromOutside);
-            let (_, longest) = *self.datagrams.waiting.first()?;
+            let (_, longest) = *self.datagrams.waiting.outside.first()?;
             self.drop_pair(longest);
         }
         let far = self.datagrams.fars.get(key)?;
         let at = arrival.to.filter(|_| far.published == Some(Reach::All)).map(|at| at.ip());
         match self.pair((source, seen), key, from, Begun::Outside(at)) {
-            Ok(pair) => pair,
+            Ok(pair) => Some(pair),
             Err(errno) => {
                 self.trace.say(|| format!("udp {from}: not let in: {errno}"));
                 None
@@ -580,8 +619,8 @@ impl Netd {
 
     fn drop_pair(&mut self, key: Key) {
         let Some(near) = self.datagrams.nears.remove(key) else { return };
-        if near.is_waiting() {
-            self.datagrams.waiting.remove(&(near.last, key));
+        if let Some(begun) = near.waits() {
+            self.datagrams.waiting.of(begun).remove(&(near.last, key));
         }
         self.timers.forget(near.due, Due::Datagrams(key));
         self.trace.say(|| near.last_words());
@@ -594,10 +633,15 @@ impl Netd {
             self.datagrams.by_answer.remove(&(far, to));
         }
         self.datagrams.from_outside -= usize::from(begun != Begun::Inside);
-        if let Some(far) = self.datagrams.fars.get_mut(far) {
+        self.lose_pair(far);
+    }
+
+    /// A host's side has a pair less.
+    fn lose_pair(&mut self, key: Key) {
+        if let Some(far) = self.datagrams.fars.get_mut(key) {
             far.pairs = far.pairs.saturating_sub(1);
         }
-        self.leave_far(far);
+        self.leave_far(key);
     }
 
     /// Nobody speaks by datagrams any more. The supervisor has a published port's socket too: to close ours does not end what is told
@@ -651,5 +695,61 @@ const fn trouble_of(errno: Errno) -> Option<Trouble> {
         Errno::NETUNREACH | Errno::NETDOWN => Some(Trouble::Network),
         Errno::ACCESS | Errno::PERM => Some(Trouble::Prohibited),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pair that has spoken last so many seconds after the first.
+    fn near(begun: Begun, first: Instant, seconds: u64) -> Near {
+        let (container, remote) = (([10, 0, 2, 100], 5000).into(), ([192, 0, 2, 1], 53).into());
+        Near {
+            socket: None,
+            pair: (container, remote),
+            far: Slab::default().insert(()),
+            to: remote,
+            begun,
+            last: first + Duration::from_secs(seconds),
+            due: first,
+            is_answered: false,
+            length: 0,
+            sent: Tally::default(),
+            received: Tally::default(),
+        }
+    }
+
+    #[test]
+    fn who_waits_the_longest_makes_way_and_then_who_is_quiet_the_longest() {
+        const OUTSIDE: Begun = Begun::Outside(None);
+        let (mut datagrams, first) = (Datagrams::default(), Instant::now());
+        let [answered, waits, called, quiet] =
+            [(Begun::Inside, 1), (Begun::Inside, 3), (OUTSIDE, 2), (OUTSIDE, 0)].map(|(begun, seconds)| {
+                let near = near(begun, first, seconds);
+                let last = near.last;
+                let key = datagrams.nears.insert(near);
+                datagrams.waiting.of(begun).insert((last, key));
+                key
+            });
+        assert_eq!(datagrams.makes_way(Begun::Inside), Ok(None), "there is room");
+        while datagrams.nears.len() < MOST {
+            datagrams.nears.insert(near(Begun::Inside, first, 100));
+        }
+        let at = |seconds| first + Duration::from_secs(seconds);
+        let makes_way = |datagrams: &Datagrams| [Begun::Inside, OUTSIDE].map(|it| datagrams.makes_way(it));
+        // Whoever is not answered has spoken since.
+        datagrams.spoke(answered, false, at(1));
+        datagrams.spoke(quiet, true, at(0));
+        assert_eq!(makes_way(&datagrams), [Ok(Some(called)); 2]);
+        datagrams.spoke(called, false, at(4));
+        assert_eq!(makes_way(&datagrams), [Ok(Some(waits)); 2]);
+        datagrams.spoke(waits, false, at(5));
+        assert_eq!(makes_way(&datagrams), [Ok(Some(called)); 2]);
+        datagrams.spoke(called, true, at(6));
+        // All are answered: who is outside takes nobody's place.
+        assert_eq!(makes_way(&datagrams), [Ok(Some(quiet)), Err(Errno::NOBUFS)]);
+        datagrams.spoke(quiet, false, at(7));
+        assert_eq!(datagrams.makes_way(Begun::Inside), Ok(Some(answered)));
     }
 }

@@ -176,6 +176,16 @@ pub(crate) fn say_datagrams(to: SocketAddr, count: u32) -> Result<(), Box<dyn Er
     Ok(())
 }
 
+/// Says a datagram to each of so many ports, all from one of its own, and ends without waiting for anything.
+pub(crate) fn spread(first: SocketAddr, count: u16) -> Result<(), Box<dyn Error>> {
+    let any: SocketAddr = if first.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
+    let socket = UdpSocket::bind(any)?;
+    for number in 0..count {
+        socket.send_to(b"word", SocketAddr::new(first.ip(), first.port() + number))?;
+    }
+    Ok(())
+}
+
 /// A game's traffic: so many players, each of which sends small datagrams at a steady rate to one server, and now and then one to
 /// another. Both tell who it is that they hear ([`crate`]'s `serve`), which for each player has always to be the same.
 pub(crate) fn play(servers: [SocketAddr; 2], players: usize, rounds: u32) -> Result<(), Box<dyn Error>> {

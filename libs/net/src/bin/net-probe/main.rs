@@ -16,6 +16,7 @@
 //! - `net-probe burst ADDRESS COUNT`: connects so many times at once, has a word echoed by each, and tells how many were.
 //! - `net-probe crowd ADDRESS COUNT`: connects so many times at once, and tells how often it could.
 //! - `net-probe datagrams ADDRESS COUNT`: says so many, and ends.
+//! - `net-probe spread ADDRESS COUNT`: says one to each of so many ports, from this one on, and ends.
 //! - `net-probe pieces ADDRESS LENGTH COUNT`: says so many datagrams of a length in one piece, which somebody else is to cut.
 //! - `net-probe without netfilter|destinations|tun COMMAND…`: runs a command where the kernel has no such thing.
 //! - `net-probe play ADDRESS ADDRESS PLAYERS ROUNDS`: a game's traffic with two such servers as `serve` is.
@@ -86,6 +87,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         ["burst", to, count] => load::crowd(to.parse()?, count.parse()?, true),
         ["crowd", to, count] => load::crowd(to.parse()?, count.parse()?, false),
         ["datagrams", to, count] => load::say_datagrams(to.parse()?, count.parse()?),
+        ["spread", to, count] => load::spread(to.parse()?, count.parse()?),
         ["play", one, other, players, rounds] => {
             load::play([one.parse()?, other.parse()?], players.parse()?, rounds.parse()?)
         }
