@@ -322,7 +322,7 @@ impl Image {
     }
 
     /// The blobs of an OCI layout, the manifest's descriptor last.
-    fn oci_blobs(&self) -> (Vec<Vec<u8>>, Value) {
+    pub(crate) fn oci_blobs(&self) -> (Vec<Vec<u8>>, Value) {
         let mut blobs: Vec<_> = self.layers.iter().map(|tar| self.compression.pack(tar)).collect();
         let kind = format!("application/vnd.oci.image.layer.v1.tar{}", self.compression.suffix());
         let descriptor = |kind: &str, bytes: &[u8]| json!({ "mediaType": kind, "digest": digest(bytes), "size": bytes.len() });

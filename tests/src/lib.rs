@@ -2,7 +2,8 @@
 //!
 //! An [`Env`] is a user's whole world: home, run directory, temporary files and store, gone when it is dropped. Programs are
 //! started in it with an environment made from nothing, with a deadline, and what they printed must be looked at.
-//! [`image`] makes images byte by byte, so that they can be as wrong as a test wants; [`ability`] says what this machine can do.
+//! [`image`] makes images byte by byte, so that they can be as wrong as a test wants; [`registry`] is a registry in the test itself,
+//! which can be as wrong; [`ability`] says what this machine can do.
 //!
 //! # Invariants
 //! - No test needs a network, another test, a terminal of its caller's or an order.
@@ -15,6 +16,7 @@ pub mod ability;
 pub mod agent;
 pub mod env;
 pub mod image;
+pub mod registry;
 pub mod tree;
 
 pub use env::{BUSYBOX, Env, Invocation, Output};
