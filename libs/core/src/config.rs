@@ -1,4 +1,4 @@
-//! Configuration files that container tools share: `containers.conf` and `storage.conf`.
+//! Configuration files that container tools share: `containers.conf` and `storage.conf`; and where others like them lie.
 //!
 //! # Theory of operation
 //! [`search`] says which files count and in which order: one main file (the user's, else the administrator's, else the
@@ -138,7 +138,7 @@ impl Config {
     /// A file that must be there is not, or one cannot be read or understood.
     pub fn read(family: &'static Family, places: &Places, there: &Folders) -> Result<Self, ConfigError> {
         let mut config = Self::default();
-        search::each(family, places, there, &mut |source| {
+        search::each(family.file, places, there, &mut |source| {
             let table = crate::toml::parse(&source.text)
                 .map_err(|error| ConfigError::Toml { path: source.path.clone(), source: error })?;
             config.lay(family, &source.path, table)?;

@@ -88,3 +88,9 @@ pub const DNS_QUESTION: usize = 4096;
 pub const DNS_PENDING: usize = 256;
 /// The same of one container.
 pub const DNS_PENDING_OF_ONE: usize = 128;
+/// Bytes of a file of logins, `auth.json` or Docker's `config.json`: some thousand logins with tokens.
+pub const AUTH_FILE: u64 = 4 << 20;
+/// Bytes of one login as a credential helper gets it: what fits into a pipe that nobody reads.
+pub const CREDENTIALS: usize = 48 << 10;
+/// Bytes of what a credential helper says.
+pub const CREDENTIAL_HELPER: u64 = 1 << 20;

@@ -1,1 +1,26 @@
 //! What users and administrators wrote about registries, as podman, buildah and skopeo read it.
+//!
+//! ```text
+//! registries.conf            where an image of a name is to be fetched, and what a short name means   [`registries`]
+//! short-name-aliases.conf    which short name means what to this user                                [`aliases`]
+//! auth.json, config.json     who we are to a registry, or which program knows                        [`auth_file`], [`logins`]
+//! docker-credential-…        those programs                                                          [`helper`]
+//! ```
+//!
+//! What reads text is apart from what looks for files, and both from the environment: whoever calls hands that in
+//! ([`Environment`]). Nothing of all this is kept: a file is read when it is asked for.
+
+pub mod aliases;
+pub mod auth_file;
+pub mod base64;
+pub mod credentials;
+mod environment;
+pub mod helper;
+pub mod logins;
+pub mod registries;
+
+pub use aliases::UserAliases;
+pub use credentials::{Credentials, LoginKey, Secret};
+pub use environment::{Environment, Machine};
+pub use logins::Logins;
+pub use registries::Registries;

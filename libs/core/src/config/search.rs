@@ -37,35 +37,44 @@ pub(super) struct Source {
     pub(super) module: bool,
 }
 
+/// Reads the files of a name, `registries.conf` say, that have a reader of their own: their paths and texts, the lowest
+/// first.
+///
+/// # Errors
+/// A file that must be there is not, or one cannot be read.
+pub fn texts(file: &str, places: &Places, there: &Folders) -> Result<Vec<(PathBuf, String)>, ConfigError> {
+    let mut all = Vec::new();
+    each(file, places, there, &mut |source| {
+        all.push((source.path, source.text));
+        Ok(())
+    })?;
+    Ok(all)
+}
+
 /// Takes the files in order.
 type Take<'a> = &'a mut dyn FnMut(Source) -> Result<(), ConfigError>;
 
-/// Reads the files of a family, the lowest first.
-pub(super) fn each(
-    family: &Family,
-    places: &Places,
-    there: &Folders,
-    take: Take<'_>,
-) -> Result<(), ConfigError> {
+/// Reads the files of a name, the lowest first.
+pub(super) fn each(file: &str, places: &Places, there: &Folders, take: Take<'_>) -> Result<(), ConfigError> {
     let plain = |path: PathBuf, text: String| Source { path, text, module: false };
     if let Some(only) = &places.only {
         take(plain(only.clone(), read(only)?))?;
     } else {
         for folder in there.highest_first() {
-            let Some(path) = folder.join(family.file) else { continue };
+            let Some(path) = folder.join(file) else { continue };
             if let Some(text) = read_if_there(&path)? {
                 take(plain(path, text))?;
                 break;
             }
         }
-        for path in drop_ins(family, there, places.uid)? {
+        for path in drop_ins(file, there, places.uid)? {
             if let Some(text) = read_if_there(&path)? {
                 take(plain(path, text))?;
             }
         }
     }
     for name in &places.modules {
-        let (path, text) = module(family, places, name)?;
+        let (path, text) = module(file, places, name)?;
         take(Source { path, text, module: true })?;
     }
     match &places.last {
@@ -138,11 +147,11 @@ impl Folder {
 }
 
 /// The drop-ins in the order of their names; of two with one name, that of the higher folder.
-fn drop_ins(family: &Family, there: &Folders, uid: u32) -> Result<Vec<PathBuf>, ConfigError> {
+fn drop_ins(main: &str, there: &Folders, uid: u32) -> Result<Vec<PathBuf>, ConfigError> {
     let mut found = BTreeMap::new();
-    let own = there.user.as_ref().and_then(|user| user.join(&format!("{}.d", family.file)));
+    let own = there.user.as_ref().and_then(|user| user.join(&format!("{main}.d")));
     let shared = [&there.vendor, &there.admin];
-    for folder in shared.into_iter().flat_map(|folder| shared_drop_ins(family, folder, uid)).chain(own) {
+    for folder in shared.into_iter().flat_map(|folder| shared_drop_ins(main, folder, uid)).chain(own) {
         for (name, path) in confs(&folder)? {
             found.insert(name, path);
         }
@@ -151,9 +160,9 @@ fn drop_ins(family: &Family, there: &Folders, uid: u32) -> Result<Vec<PathBuf>, 
 }
 
 /// The folders for drop-ins in a folder that all users share, the lowest first.
-fn shared_drop_ins(family: &Family, folder: &Folder, uid: u32) -> Vec<PathBuf> {
-    let stem = family.file.strip_suffix(".conf").unwrap_or(family.file);
-    let mut all = Vec::from_iter(folder.join(&format!("{}.d", family.file)));
+fn shared_drop_ins(main: &str, folder: &Folder, uid: u32) -> Vec<PathBuf> {
+    let stem = main.strip_suffix(".conf").unwrap_or(main);
+    let mut all = Vec::from_iter(folder.join(&format!("{main}.d")));
     if uid == 0 {
         all.extend(folder.join(&format!("{stem}.rootful.conf.d")));
     } else if let Some(rootless) = folder.join(&format!("{stem}.rootless.conf.d")) {
@@ -183,11 +192,15 @@ fn confs(folder: &Path) -> Result<Vec<(OsString, PathBuf)>, ConfigError> {
 
 /// The folders for modules, the highest first.
 pub fn module_folders(family: &Family, places: &Places) -> Vec<PathBuf> {
-    let folders = [places.user.as_deref(), Some(&places.admin), Some(&places.vendor)];
-    folders.into_iter().flatten().map(|folder| folder.join(format!("{}.modules", family.file))).collect()
+    folders_for_modules(family.file, places)
 }
 
-fn module(family: &Family, places: &Places, name: &str) -> Result<(PathBuf, String), ConfigError> {
+fn folders_for_modules(main: &str, places: &Places) -> Vec<PathBuf> {
+    let folders = [places.user.as_deref(), Some(&places.admin), Some(&places.vendor)];
+    folders.into_iter().flatten().map(|folder| folder.join(format!("{main}.modules"))).collect()
+}
+
+fn module(main: &str, places: &Places, name: &str) -> Result<(PathBuf, String), ConfigError> {
     let path = Path::new(name);
     if path.is_absolute() {
         return match read(path) {
@@ -196,7 +209,7 @@ fn module(family: &Family, places: &Places, name: &str) -> Result<(PathBuf, Stri
         };
     }
     let mut looked = Vec::new();
-    for folder in module_folders(family, places) {
+    for folder in folders_for_modules(main, places) {
         let path = folder.join(name);
         match read(&path) {
             Ok(text) => return Ok((path, text)),
