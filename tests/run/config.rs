@@ -595,7 +595,7 @@ fn the_hosts_file_begins_with_another() {
         env.ctr(args).var("CONTAINERS_CONF", conf).run()
     };
     let cat = ["run", "--rm", "--network", "none", "--hostname", "me", BUSYBOX, "cat", "/etc/hosts"];
-    let own = "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.0.1\tme";
+    let own = "127.0.0.1\tlocalhost\n::1\tlocalhost\n169.254.1.2\thost.containers.internal host.docker.internal\n127.0.0.1\tme";
     let seen = with("none", &cat).success();
     assert!(seen.starts_with(own), "{seen}");
     let seen = with(&base.display().to_string(), &cat).success();

@@ -10,7 +10,7 @@ use rustix::process::Pid;
 
 use crate::network_again::{served_by, supervisor_of, until};
 use crate::semantics::sees_the_same;
-use crate::{frames, network, network_again, ports};
+use crate::{frames, hosts, network, network_again, ports};
 
 #[test]
 fn a_container_says_in_which_way_it_is_served() {
@@ -309,6 +309,34 @@ fn what_a_kernel_lacks_is_done_without_and_said() {
         assert!(shown.starts_with(&format!("{mode} for tproxy: ")) && shown.contains(why), "{shown}");
         assert!(doctor.contains(&format!("made in mode {mode} only")) && doctor.contains(why), "{doctor}");
     }
+}
+
+/// As in a container for CI: nobody's settings can be written, so what is made of it goes without, and no module would mend that.
+#[test]
+fn where_settings_are_not_ours_to_write_all_works_but_what_asks_for_some() {
+    needs!(Userns, Tun);
+    let said = hosts::said(
+        r#"
+mount --bind /proc/sys /proc/sys
+mount -o remount,bind,ro /proc/sys
+printf '[containers]
+default_sysctls = ["net.ipv4.ping_group_range=0 0"]
+' >conf
+CONTAINERS_CONF_OVERRIDE=$PWD/conf ctr run --rm --network user $image echo runs 2>&1
+ctr run --rm --network none --sysctl net.ipv4.ip_default_ttl=77 $image true 2>&1 || echo $?
+ctr doctor 2>&1 | grep -e 'can be written to' -e modprobe || :
+"#,
+    );
+    let lines: Vec<&str> = said.lines().collect();
+    let [sysctls, mode, "runs", refused, "125", doctor] = lines[..] else { panic!("{said}") };
+    assert!(sysctls.starts_with("warning: default_sysctls of containers.conf are not set"), "{sysctls}");
+    let mend = "give the container we run in a /proc/sys that can be written to";
+    assert!(mode.contains("made in mode tun: tproxy: cannot") && mode.ends_with(mend), "{mode}");
+    assert!(
+        refused.starts_with("Error: cannot write `77` to /proc/sys/net/ipv4/ip_default_ttl"),
+        "{refused}"
+    );
+    assert!(doctor.contains(mend), "{doctor}");
 }
 
 /// A port that the host keeps for root is one like any other, where it is somebody else's.

@@ -41,7 +41,7 @@ use crate::address::{Inner, Prefix};
 use crate::netlink::nft::{self, If, Rule, Then, Version, Within};
 use crate::netlink::route::{About, End, LOOPBACK, MAIN};
 use crate::netlink::{Batch, Netlink, NetlinkError};
-use crate::rung::{self, Rung, Standing};
+use crate::rung::{self, Lack, Rung, Standing};
 use crate::tap;
 
 /// Where diverted connections are accepted.
@@ -77,6 +77,15 @@ pub enum RouterError {
     /// Frames are wanted where there are none of ours.
     #[error("there are no frames to capture but in the modes tproxy and listen")]
     NoFrames,
+    /// A setting of the kernel's, in `/proc/sys`.
+    #[error("cannot {doing}")]
+    Setting {
+        /// What.
+        doing: &'static str,
+        /// Why not.
+        #[source]
+        source: Errno,
+    },
     /// Anything else.
     #[error("cannot {doing}")]
     Call {
@@ -95,7 +104,10 @@ impl RouterError {
     /// It is something that this kernel has not, or does not let us have, as it would of nobody else: another way may do without.
     /// What has run out is no such thing.
     pub(crate) const fn is_lack(&self) -> bool {
-        let (Self::Netlink(NetlinkError { source, .. }) | Self::Call { source, .. }) = self else {
+        let (Self::Netlink(NetlinkError { source, .. })
+        | Self::Setting { source, .. }
+        | Self::Call { source, .. }) = self
+        else {
             return false;
         };
         matches!(
@@ -112,9 +124,14 @@ impl RouterError {
                 | Errno::AFNOSUPPORT
                 | Errno::PERM
                 | Errno::ACCESS
-                // Settings in /proc/sys, as in a container for CI.
+                // As in a container for CI.
                 | Errno::ROFS
         )
+    }
+
+    /// Of what is lacking, which kind it is.
+    pub(crate) const fn lack(&self) -> Lack {
+        if matches!(self, Self::Setting { .. }) { Lack::Settings } else { Lack::Kernel }
     }
 }
 
@@ -401,13 +418,16 @@ fn do_not_keep_ports() -> Result<(), RouterError> {
 fn set(name: &str, to: &[u8; 1], doing: &'static str) -> Result<(), RouterError> {
     use rustix::fs::{CWD, Mode, OFlags, openat};
     let path = format!("/proc/sys/net/ipv4/{name}");
-    let file = openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).doing(doing)?;
-    let mut now = [0; 2];
-    if rustix::io::read(&file, &mut now).doing(doing)? > 0 && now == [to[0], b'\n'] {
-        return Ok(());
-    }
-    let file = openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).doing(doing)?;
-    rustix::io::write(&file, to).map(drop).doing(doing)
+    let change = || {
+        let file = openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut now = [0; 2];
+        if rustix::io::read(&file, &mut now)? > 0 && now == [to[0], b'\n'] {
+            return Ok(());
+        }
+        let file = openat(CWD, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::io::write(&file, to).map(drop)
+    };
+    change().map_err(|source| RouterError::Setting { doing, source })
 }
 
 /// `IPPROTO_TCP` and its like.

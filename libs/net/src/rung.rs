@@ -63,6 +63,16 @@ impl fmt::Display for Rung {
     }
 }
 
+/// What is in the way of a rung.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lack {
+    /// The kernel has not what it takes, or has not loaded it.
+    #[default]
+    Kernel,
+    /// The kernel's settings (`/proc/sys`) cannot be written to.
+    Settings,
+}
+
 /// A rung that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missed {
@@ -70,6 +80,9 @@ pub struct Missed {
     pub rung: Rung,
     /// What could not be done, and why.
     pub why: String,
+    /// What mends it depends on that.
+    #[serde(default)]
+    pub lack: Lack,
 }
 
 impl fmt::Display for Missed {
@@ -88,6 +101,14 @@ pub struct Standing {
     pub missed: Vec<Missed>,
 }
 
+impl Standing {
+    /// What is in the way of the best one.
+    #[must_use]
+    pub fn lack(&self) -> Option<Lack> {
+        self.missed.first().map(|missed| missed.lack)
+    }
+}
+
 /// Tries the rungs until one holds; of those that are asked for by name, that one.
 ///
 /// # Errors
@@ -103,7 +124,7 @@ pub(crate) fn climb<T>(
         match hold(*rung) {
             Ok(held) => return Ok((held, Standing { rung: *rung, missed })),
             Err(error) if error.is_lack() => {
-                missed.push(Missed { rung: *rung, why: causes::chain(&error) });
+                missed.push(Missed { rung: *rung, why: causes::chain(&error), lack: error.lack() });
                 last = error;
             }
             Err(error) => return Err(error),

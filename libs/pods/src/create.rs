@@ -23,7 +23,7 @@ use crate::command::{self, NoCommand};
 use crate::device::Device;
 use crate::env::{self, Env, EnvError};
 use crate::namespaces::Mode;
-use crate::request::{Request, Source};
+use crate::request::{Privileges, Request, Source};
 use crate::sysctl::{self, SysctlError};
 use crate::ulimit::Ulimit;
 use crate::user::Identity;
@@ -98,6 +98,8 @@ pub struct Facts<'a> {
     pub devices: &'a [Device],
     /// The host shows its message queues as files.
     pub queues: bool,
+    /// A container's settings of the kernel can be written to.
+    pub settings: bool,
     /// The host has SELinux.
     pub selinux: bool,
     /// The host has AppArmor.
@@ -141,7 +143,7 @@ pub fn spec(request: &Request, facts: &Facts<'_>) -> Result<Spec, CreateError> {
         linux: Linux {
             uid_mappings: facts.uid_map.to_vec(),
             gid_mappings: facts.gid_map.to_vec(),
-            sysctl: sysctls(request)?,
+            sysctl: sysctls(request, facts)?,
             namespaces: namespaces(request, facts),
             devices: Vec::new(),
             seccomp: None,
@@ -221,9 +223,11 @@ fn rlimit(limit: &Ulimit) -> Rlimit {
     Rlimit { kind: limit.oci_name(), hard: limit.hard, soft: limit.soft }
 }
 
-fn sysctls(request: &Request) -> Result<BTreeMap<String, String>, SysctlError> {
+fn sysctls(request: &Request, facts: &Facts<'_>) -> Result<BTreeMap<String, String>, SysctlError> {
+    let Privileges { sysctls, default_sysctls, .. } = &request.privileges;
+    let defaults = default_sysctls.iter().filter(|_| facts.settings);
     let mut all = BTreeMap::new();
-    for text in &request.privileges.sysctls {
+    for text in defaults.chain(sysctls) {
         let sysctl = sysctl::parse(text, &request.namespaces)?;
         all.insert(sysctl.name, sysctl.value);
     }

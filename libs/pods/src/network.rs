@@ -16,7 +16,7 @@ pub use ctr_net::looking::Form;
 use ctr_net::looking::Looking;
 pub use ctr_net::netd::serve;
 use ctr_net::policy::{HostAccess, HostAccessError, Options};
-pub use ctr_net::rung::{Missed, Rung, Standing};
+pub use ctr_net::rung::{Lack, Missed, Rung, Standing};
 use ctr_sys::monitor::COUNT_NAME;
 use ctr_sys::userns::move_into_new_network;
 use serde::{Deserialize, Serialize};

@@ -144,6 +144,9 @@ pub struct Privileges {
     pub ulimits: Ulimits,
     /// `--sysctl`, checked against the namespaces later.
     pub sysctls: Vec<String>,
+    /// Those of the configuration, which are there where somebody can write them.
+    #[serde(default)]
+    pub default_sysctls: Vec<String>,
 }
 
 /// The file system beyond the image.

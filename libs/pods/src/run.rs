@@ -115,6 +115,8 @@ pub enum Note {
     NoSource(PathBuf),
     /// Something that every container should get a copy of, and why this one does not.
     NotCopied(PathBuf, String),
+    /// The settings that the configuration has for every container cannot be written.
+    NoSettings,
     /// The process that serves the network has ended, and another one serves.
     Network(Death),
     /// The network could not be made in the best way.

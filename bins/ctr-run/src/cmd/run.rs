@@ -328,6 +328,9 @@ pub(super) fn tell(ui: &Ui, note: &Note) {
         Note::NotCopied(path, why) => {
             ui.warn(&format!("Failed to mount subscriptions, skipping {}: {why}", path.display()));
         }
+        Note::NoSettings => ui.warn(
+            "default_sysctls of containers.conf are not set: /proc/sys is a mount of its own here, where nothing is ours to write; without them: default_sysctls = []",
+        ),
         Note::Trace(path) => ui.log(
             Level::Trace,
             &format!("what becomes of each flow of the container's network is written to {}", path.display()),

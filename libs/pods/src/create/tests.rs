@@ -90,6 +90,7 @@ fn make_on(
             files: &files,
             devices: &request.storage.devices,
             queues: true,
+            settings: true,
             selinux,
             apparmor,
             terminal_size: None,

@@ -16,6 +16,7 @@ use ctr_runtime::spec::{ConsoleSize, IdMapping, NamespaceKind, Spec};
 use ctr_sys::clone::SingleThreaded;
 use ctr_userns::level_a::LevelA;
 use ctr_userns::level_b::Plan;
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 
@@ -102,6 +103,7 @@ struct Given {
     notes: Vec<Note>,
     devices: Vec<Device>,
     queues: bool,
+    settings: bool,
     selinux: bool,
     apparmor: bool,
     terminal_size: Option<ConsoleSize>,
@@ -351,6 +353,10 @@ impl Given {
             (record::lines(&uid), record::lines(&gid))
         };
         let mut notes = Vec::new();
+        let settings = has_settings();
+        if !settings && !request.privileges.default_sysctls.is_empty() {
+            notes.push(Note::NoSettings);
+        }
         let resolvers = ResolversOfHost::default();
         let asked_for_modules =
             !request.privileges.security.label.is_empty() || request.privileges.security.apparmor.is_some();
@@ -365,6 +371,7 @@ impl Given {
                 &mut notes,
             )?,
             resolvers,
+            settings,
             notes,
             limits: request.privileges.ulimits.resolve(own_limit)?,
             // The kernel lets nobody lower their own without a right over the machine.
@@ -396,6 +403,7 @@ impl Given {
             files: &self.files,
             devices: &self.devices,
             queues: self.queues,
+            settings: self.settings,
             selinux: self.selinux,
             apparmor: self.apparmor,
             terminal_size: self.terminal_size,
@@ -412,6 +420,13 @@ fn root_of(plan: &Plan) -> Option<(u32, u32)> {
 /// Whether AppArmor is on.
 fn has_apparmor() -> bool {
     std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|said| said.starts_with(b"Y"))
+}
+
+/// Whether what a container sets is set in its own namespaces: where somebody has mounted something over `/proc/sys`, as in a
+/// container for CI, it is that which containers of ours get, and nothing there is theirs to write.
+fn has_settings() -> bool {
+    let mount = |path| statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID).map(|stat| stat.stx_mnt_id);
+    mount(c"/proc") == mount(c"/proc/sys")
 }
 
 fn terminal_size() -> Option<ConsoleSize> {

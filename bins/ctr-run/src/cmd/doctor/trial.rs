@@ -144,13 +144,13 @@ fn network_check(outcome: Result<Standing, String>) -> Check {
         }
         Ok(found) => {
             let said = format!("made in mode {} only: {}", found.rung, standing::why(&found));
-            Check::degraded("network", said, found.rung.cost()).mended_by(Some(Remedy::root(standing::MEND)))
+            Check::degraded("network", said, found.rung.cost()).mended_by(standing::remedy(&found))
         }
         Err(why) => {
             let cost = "containers run with --network none, host or container:NAME only";
             let is_module =
                 ["ENOENT", "ENODEV", "EOPNOTSUPP", "EPROTONOSUPPORT"].iter().any(|name| why.contains(name));
-            let module = is_module.then(|| Remedy::root(standing::MEND));
+            let module = is_module.then(standing::modules);
             Check::degraded("network", format!("cannot be made: {why}"), cost).mended_by(module)
         }
     }

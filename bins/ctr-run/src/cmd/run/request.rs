@@ -407,12 +407,13 @@ fn privileges(args: Asked<'_>, namespaces: &Namespaces) -> Result<Privileges, Fl
         privileged,
         security,
         ulimits: Ulimits::parse(&args.strings("ulimit"))?,
-        sysctls: sysctls(args, namespaces)?,
+        sysctls: args.strings("sysctl"),
+        default_sysctls: default_sysctls(args, namespaces)?,
     })
 }
 
-/// The parameters of the configuration, but those of namespaces that the container does not have, then those of flags.
-fn sysctls(args: Asked<'_>, namespaces: &Namespaces) -> Result<Vec<String>, FlagError> {
+/// The parameters of the configuration, but those of namespaces that the container does not have.
+fn default_sysctls(args: Asked<'_>, namespaces: &Namespaces) -> Result<Vec<String>, FlagError> {
     const KEY: &str = "containers.default_sysctls";
     let mut all = Vec::new();
     for text in args.config().list(KEY).unwrap_or_default() {
@@ -422,7 +423,6 @@ fn sysctls(args: Asked<'_>, namespaces: &Namespaces) -> Result<Vec<String>, Flag
             Err(error) => return Err(configured(KEY, error)),
         }
     }
-    all.extend(args.strings("sysctl"));
     Ok(all)
 }
 
