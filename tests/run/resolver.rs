@@ -2,6 +2,9 @@
 //!
 //! The host is a namespace of the test's own, whose one resolver is a `dnsmasq` that writes down each question.
 
+use std::time::Duration;
+
+use ctr_tests::env::programs;
 use ctr_tests::image::Image;
 use ctr_tests::{BUSYBOX, Env, needs};
 
@@ -30,7 +33,8 @@ fn said(script: &str) -> String {
     let _image = env.file("image.tar", Image::busybox(BUSYBOX, []).docker_archive());
     let script = format!("{WORLD}\n{script}");
     let words = ["--map-root-user", "--map-auto", "--net", "--mount", "bash", "-c", &script];
-    env.program("unshare", words).run().success()
+    let probe = programs().join("net-probe");
+    env.program("unshare", words).var("PROBE", probe).deadline(Duration::from_secs(60)).run().success()
 }
 
 #[test]
@@ -110,4 +114,58 @@ fn what_is_ours_is_answered_and_asked_of_nobody() {
     let ours: Vec<&&str> =
         rest.iter().filter(|line| !matches!(**line, "ready.test" | "192.0.2.10")).collect();
     assert_eq!(ours, [&"a.test"], "{said}");
+}
+
+#[test]
+fn who_asks_and_does_not_listen_costs_nobody_a_thing() {
+    needs!(Userns);
+    let script = "
+        supervisor=$(ctr inspect -f '{{.State.ConmonPid}}' c)
+        for child in $(cat /proc/$supervisor/task/$supervisor/children); do
+            if [ \"$(cat /proc/$child/comm)\" = ctr-netd ]; then netd=$child; fi
+        done
+        mkfifo hold
+        in_c $PROBE greedy 10.0.2.1:53 4 <hold >greedy & greedy=$!
+        exec 3>hold
+        ask +short own
+        until [ -s greedy ]; do kill -0 $greedy; done
+        cat greedy
+        ask +short +tcp own
+        own=$(awk '/^Private_Dirty/ { sum += $2 } END { print sum }' /proc/$netd/smaps_rollup)
+        ((own <= 6 << 10)) && echo 'little memory' || echo \"$own KiB\"
+        exec 3>&-
+        wait $greedy
+    ";
+    let answered = "10.0.2.100";
+    assert_eq!(said(script), format!("{answered}\n4 of 4 are not read any more\n{answered}\nlittle memory"));
+}
+
+#[test]
+fn who_says_one_byte_takes_the_place_of_another_for_seconds_only() {
+    needs!(Userns);
+    // As many as there may be, and then one that finds no place.
+    let script = "
+        cat >slow <<'END'
+        for at in {1..64}; do exec {last}<>/dev/tcp/10.0.2.1/53; printf '\\0' >&$last; done
+        SECONDS=0
+        timeout 25 cat <&$last
+        ((SECONDS < 15)) && echo given up
+END
+        in_c bash slow
+        ask +short +tcp own
+    ";
+    assert_eq!(said(script), "given up\n10.0.2.100");
+}
+
+#[test]
+fn a_guess_does_not_keep_the_answer_away() {
+    needs!(Userns);
+    let script = "
+        $PROBE names 127.0.0.2 10.9.0.2 & names=$!
+        trap 'ctr rm -f -t0 c >/dev/null; kill $server $names' EXIT
+        echo 'nameserver 127.0.0.2' >resolv.conf
+        until [ \"$(ask +short a.test)\" = 10.9.0.2 ]; do kill -0 $names; done
+        ask +short guessed.test
+    ";
+    assert_eq!(said(script), "10.9.0.2");
 }

@@ -7,7 +7,7 @@
 //! ```text
 //! tap ──▶ tcp, echo      listeners ──▶ tcp      catchers ──▶ udp      control: its end is ours
 //! ```
-//! One thread, one epoll. Sockets of connections tell each change once (edges), all else as long as it is so (levels). A token names
+//! One thread, one epoll. Sockets of flows tell each change once (edges), all else as long as it is so (levels). A token names
 //! what is ready: its kind in the uppermost byte, and below the key of a flow.
 //!
 //! # Mustn't

@@ -1,23 +1,25 @@
 //! The resolver's sockets: what [`crate::dns::resolver`] decides is done here.
 //!
 //! Who asks is in the router: datagrams and connections at the gateway's port 53. Who is asked is the host's resolvers, by a socket of
-//! its own for each attempt. Nothing here waits for anybody: what cannot be written yet stays with its connection, and whoever is
-//! slow is given up.
+//! its own for each attempt. Nothing here waits for anybody: what cannot be written yet stays with its connection ([`talk`]), and
+//! whoever is slow is given up.
+
+mod talk;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ctr_sys::net::datagram::{BATCH, Way, receive, send};
 use ctr_sys::net::options::Family;
+use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::netdevice::name_to_index;
-use rustix::net::{
-    RecvFlags, SendFlags, SocketFlags, SocketType, acceptfrom_with, connect, recv, send as write, socket_with,
-};
+use rustix::net::{RecvFlags, SocketFlags, SocketType, acceptfrom_with, connect, recv, socket_with};
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use self::talk::Talk;
 use super::following::Following;
 use super::slab::{Key, Slab};
 use super::timers::Due;
@@ -26,40 +28,41 @@ use crate::counters::{FlowKind, Limit};
 use crate::dns::names::Names;
 use crate::dns::resolv_conf::{ResolvConf, Server};
 use crate::dns::resolver::{Action, Client, Over, PORT, Resolver};
-use crate::dns::stream::{ANSWER, QUESTION, Stream, framed};
+use crate::dns::stream::{ANSWER, QUESTION, Stream};
 
 /// How many connections there may be that ask.
 const ASKERS: usize = 64;
-/// How much is read at a time.
-const PIECE: usize = 4096;
 
 /// A connection inside that asks.
 #[derive(Debug)]
 struct Asker {
-    socket: OwnedFd,
+    talk: Talk,
     address: SocketAddr,
-    stream: Stream,
-    unsent: Vec<u8>,
     /// How many of its questions have no answer yet.
     waiting: usize,
-    /// It has no more to ask.
-    has_ended: bool,
+    /// When it is looked at whether its time is over.
+    due: Option<Instant>,
 }
 
 impl Asker {
     /// It has asked its last, and heard everything.
     const fn is_done(&self) -> bool {
-        self.has_ended && self.waiting == 0 && self.unsent.is_empty()
+        self.talk.has_ended && self.waiting == 0 && self.talk.is_taken()
     }
 }
 
 /// A question to one of the host's resolvers.
 #[derive(Debug)]
 struct Attempt {
-    socket: OwnedFd,
     number: u64,
-    /// Over TCP: what was read, and what is not sent yet.
-    stream: Option<(Stream, Vec<u8>)>,
+    way: By,
+}
+
+/// How a resolver is asked.
+#[derive(Debug)]
+enum By {
+    Udp(OwnedFd),
+    Tcp(Talk),
 }
 
 /// All questions.
@@ -168,10 +171,10 @@ impl Netd {
         };
         let key = Key::from_bits(stream);
         let Some(asker) = self.questions.askers.get_mut(key) else { return };
-        asker.unsent.extend_from_slice(&framed(bytes));
         asker.waiting = asker.waiting.saturating_sub(1);
-        if flush(&asker.socket, &mut asker.unsent).is_err() || asker.is_done() {
-            self.drop_asker(key);
+        match asker.talk.say(bytes) {
+            Ok(()) => self.wait_for_asker(key),
+            Err(_) => self.drop_asker(key),
         }
     }
 
@@ -186,23 +189,30 @@ impl Netd {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(errno) => return Err(errno),
         }
-        let stream = match over {
-            Over::Tcp => Some((Stream::new(ANSWER, self.since_start()), framed(bytes))),
+        let way = match over {
+            Over::Tcp => {
+                let mut talk = Talk::new(socket, Stream::new(ANSWER, self.since_start()));
+                talk.say(bytes)?;
+                By::Tcp(talk)
+            }
             Over::Udp => {
                 send(socket.as_fd(), bytes, &Way::default())?;
-                None
+                By::Udp(socket)
             }
         };
-        let key = self.questions.attempts.insert(Attempt { socket, number, stream });
+        let key = self.questions.attempts.insert(Attempt { number, way });
         self.questions.by_number.insert(number, key);
-        let watched = match self.questions.attempts.get(key) {
-            Some(attempt) => self.watch_edges(attempt.socket.as_fd(), Source::Attempt(key)),
-            None => Ok(()),
-        };
+        let watched = self.watch_attempt(key);
         if watched.is_err() {
             self.close_attempt(number);
         }
         watched
+    }
+
+    /// Has an attempt tell what can be done about it.
+    fn watch_attempt(&mut self, key: Key) -> Result<(), Errno> {
+        let Some(attempt) = self.questions.attempts.get_mut(key) else { return Ok(()) };
+        attempt.way.watch(self.epoll.as_fd(), Source::Attempt(key).token())
     }
 
     fn close_attempt(&mut self, number: u64) -> Option<Attempt> {
@@ -215,19 +225,24 @@ impl Netd {
         let now = self.since_start();
         let Some(attempt) = self.questions.attempts.get_mut(key) else { return };
         let number = attempt.number;
-        match attempt.hear(now) {
+        match attempt.way.hear(now) {
             Ok(messages) => {
                 for message in messages {
                     let actions = self.questions.resolver.answer(number, &message, &mut chance);
                     self.act(actions);
                 }
+                if self.watch_attempt(key).is_err() {
+                    self.attempt_failed(number);
+                }
             }
-            Err(_) => {
-                self.close_attempt(number);
-                let actions = self.questions.resolver.failed(number, &mut chance);
-                self.act(actions);
-            }
+            Err(_) => self.attempt_failed(number),
         }
+    }
+
+    fn attempt_failed(&mut self, number: u64) {
+        self.close_attempt(number);
+        let actions = self.questions.resolver.failed(number, &mut chance);
+        self.act(actions);
     }
 
     /// Connections that are going to ask.
@@ -249,20 +264,10 @@ impl Netd {
             self.counters.hits(Limit::Askers);
             return false;
         }
-        let stream = Stream::new(QUESTION, self.since_start());
-        let asker = Asker { socket, address, stream, unsent: Vec::new(), waiting: 0, has_ended: false };
-        let rest = asker.stream.deadline().saturating_sub(self.since_start());
-        let key = self.questions.askers.insert(asker);
-        let watched = match self.questions.askers.get(key) {
-            Some(asker) => self.watch_edges(asker.socket.as_fd(), Source::Asker(key)),
-            None => Ok(()),
-        };
-        if watched.is_err() {
-            self.drop_asker(key);
-            return false;
-        }
-        self.timers.set(self.now, rest, Due::Asker(key));
-        true
+        let talk = Talk::new(socket, Stream::new(QUESTION, self.since_start()));
+        let key = self.questions.askers.insert(Asker { talk, address, waiting: 0, due: None });
+        self.wait_for_asker(key);
+        self.questions.askers.get(key).is_some()
     }
 
     /// A connection says something, or has room again for what it is told.
@@ -270,25 +275,40 @@ impl Netd {
         let now = self.since_start();
         let Some(asker) = self.questions.askers.get_mut(key) else { return };
         let client = Client { address: asker.address, stream: Some(key.to_bits()) };
-        let heard = flush(&asker.socket, &mut asker.unsent)
-            .and_then(|()| read_all(&asker.socket, &mut asker.stream, now));
-        match heard {
-            Ok((messages, has_ended)) => {
-                asker.has_ended = has_ended;
-                asker.waiting += messages.len();
-                if asker.is_done() {
-                    return self.drop_asker(key);
-                }
-                for message in messages {
-                    self.ask(client, &message);
-                }
+        let Ok(messages) = asker.talk.go_on(now) else { return self.drop_asker(key) };
+        asker.waiting += messages.len();
+        for message in messages {
+            if self.questions.askers.get(key).is_none() {
+                return;
             }
-            Err(_) => self.drop_asker(key),
+            self.ask(client, &message);
         }
+        self.wait_for_asker(key);
+    }
+
+    /// Hears what a connection says next, for as long as it has; ends with it where that was all.
+    fn wait_for_asker(&mut self, key: Key) {
+        let Some(asker) = self.questions.askers.get_mut(key) else { return };
+        let watched = asker.talk.watch(self.epoll.as_fd(), Source::Asker(key).token());
+        if watched.is_err() || asker.is_done() {
+            return self.drop_asker(key);
+        }
+        let due = self.questions.start + asker.talk.deadline();
+        // Where there is more time than there was, that is found when the other moment comes.
+        if asker.due.is_some_and(|earlier| earlier <= due) {
+            return;
+        }
+        if let Some(later) = asker.due.replace(due) {
+            self.timers.forget(later, Due::Asker(key));
+        }
+        self.timers.set(due, Duration::ZERO, Due::Asker(key));
     }
 
     fn drop_asker(&mut self, key: Key) {
         let Some(asker) = self.questions.askers.remove(key) else { return };
+        if let Some(due) = asker.due {
+            self.timers.forget(due, Due::Asker(key));
+        }
         let client = Client { address: asker.address, stream: Some(key.to_bits()) };
         let actions = self.questions.resolver.forget(client);
         self.act(actions);
@@ -297,12 +317,13 @@ impl Netd {
     /// A connection that asks has had its time, unless it said something since.
     pub(super) fn asker_is_due(&mut self, key: Key) {
         let now = self.since_start();
-        let Some(asker) = self.questions.askers.get(key) else { return };
-        let deadline = asker.stream.deadline();
-        if deadline > now {
-            return self.timers.set(self.now, deadline - now, Due::Asker(key));
+        let Some(asker) = self.questions.askers.get_mut(key) else { return };
+        asker.due = None;
+        if asker.talk.deadline() > now {
+            self.wait_for_asker(key);
+        } else {
+            self.drop_asker(key);
         }
-        self.drop_asker(key);
     }
 
     /// The next resolver is to be asked, or nobody is waited for any longer.
@@ -315,57 +336,39 @@ impl Netd {
     }
 }
 
-impl Attempt {
-    /// What has come, as whole messages.
-    fn hear(&mut self, now: Duration) -> Result<Vec<Vec<u8>>, Errno> {
-        let Some((stream, unsent)) = &mut self.stream else {
-            let mut room = vec![0; ANSWER];
-            return match recv(&self.socket, room.as_mut_slice(), RecvFlags::DONTWAIT) {
-                Ok((length, _)) => {
-                    room.truncate(length);
-                    Ok(vec![room])
+impl By {
+    /// Has it tell what can be done, as long as that is so: several datagrams may have come.
+    fn watch(&mut self, epoll: BorrowedFd<'_>, token: u64) -> Result<(), Errno> {
+        match self {
+            Self::Tcp(talk) => talk.watch(epoll, token),
+            Self::Udp(socket) => {
+                match epoll::add(epoll, &*socket, EventData::new_u64(token), EventFlags::IN) {
+                    // It is watched still.
+                    Err(Errno::EXIST) => Ok(()),
+                    added => added,
                 }
-                Err(Errno::AGAIN | Errno::INTR) => Ok(Vec::new()),
-                Err(errno) => Err(errno),
-            };
-        };
-        match flush(&self.socket, unsent) {
-            // It is on its way.
-            Err(Errno::NOTCONN) => return Ok(Vec::new()),
-            flushed => flushed?,
-        }
-        match read_all(&self.socket, stream, now)? {
-            (messages, true) if messages.is_empty() => Err(Errno::CONNRESET),
-            (messages, _) => Ok(messages),
-        }
-    }
-}
-
-/// Writes as much as there is room for.
-fn flush(socket: &OwnedFd, unsent: &mut Vec<u8>) -> Result<(), Errno> {
-    while !unsent.is_empty() {
-        match write(socket, unsent, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-            Ok(sent) => drop(unsent.drain(..sent)),
-            Err(Errno::AGAIN) => return Ok(()),
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
-}
-
-/// Reads what there is: whole messages, and whether that was the end.
-fn read_all(socket: &OwnedFd, stream: &mut Stream, now: Duration) -> Result<(Vec<Vec<u8>>, bool), Errno> {
-    let mut room = [0; PIECE];
-    let mut messages = Vec::new();
-    loop {
-        match recv(socket, &mut room, RecvFlags::DONTWAIT) {
-            Ok((0, _)) => return Ok((messages, true)),
-            Ok((length, _)) => {
-                let bytes = room.get(..length).unwrap_or_default();
-                messages.extend(stream.read(bytes, now).map_err(|_too_long| Errno::MSGSIZE)?);
             }
-            Err(Errno::AGAIN | Errno::INTR) => return Ok((messages, false)),
-            Err(errno) => return Err(errno),
+        }
+    }
+
+    /// What comes next, as whole messages.
+    fn hear(&mut self, now: Duration) -> Result<Vec<Vec<u8>>, Errno> {
+        match self {
+            Self::Tcp(talk) => match talk.go_on(now)? {
+                _ if talk.has_ended => Err(Errno::CONNRESET),
+                messages => Ok(messages),
+            },
+            Self::Udp(socket) => {
+                let mut room = vec![0; ANSWER];
+                match recv(&*socket, room.as_mut_slice(), RecvFlags::DONTWAIT) {
+                    Ok((length, _)) => {
+                        room.truncate(length);
+                        Ok(vec![room])
+                    }
+                    Err(Errno::AGAIN | Errno::INTR) => Ok(Vec::new()),
+                    Err(errno) => Err(errno),
+                }
+            }
         }
     }
 }

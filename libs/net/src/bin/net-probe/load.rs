@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -56,6 +56,37 @@ pub(crate) fn be_deaf(at: SocketAddr) -> Result<(), Box<dyn Error>> {
 fn wait_for_the_end() -> Result<(), Box<dyn Error>> {
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
+}
+
+/// A question for the address of `host.containers.internal`, behind its length.
+const QUESTION: &[u8] =
+    b"\0\x2a\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x04host\x0acontainers\x08internal\0\0\x01\0\x01";
+/// Who has not read for so long does not read.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Asks over so many connections as long as somebody reads that, and takes no answer. They stay until the input ends.
+pub(crate) fn be_greedy(to: SocketAddr, count: usize) -> Result<(), Box<dyn Error>> {
+    let streams: Vec<TcpStream> = (0..count).map(|_| TcpStream::connect(to)).collect::<Result<_, _>>()?;
+    let refused = std::thread::scope(|threads| {
+        let asked: Vec<_> =
+            streams.iter().map(|stream| threads.spawn(|| asks_until_nobody_reads(stream))).collect();
+        asked.into_iter().filter_map(|asked| asked.join().ok()?.ok()).filter(|is_full| *is_full).count()
+    });
+    writeln!(std::io::stdout(), "{refused} of {count} are not read any more")?;
+    wait_for_the_end()
+}
+
+fn asks_until_nobody_reads(mut stream: &TcpStream) -> std::io::Result<bool> {
+    let begun = Instant::now();
+    stream.set_write_timeout(Some(QUIET))?;
+    let questions = QUESTION.repeat(1000);
+    while begun.elapsed() < PATIENCE {
+        match stream.write(&questions) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+            written => written?,
+        };
+    }
+    Ok(false)
 }
 
 /// Sends back what it hears, to however many.

@@ -5,7 +5,8 @@
 //! - `net-probe serve ADDRESS`: tells each caller who it seems to be, and then what it said; TCP and UDP. Who says nothing in a
 //!   datagram gets no answer.
 //! - `net-probe hold ADDRESS`: connects, sends back what it hears, and says how that ended.
-//! - `net-probe names ADDRESS IPV4`: a resolver for which every name has one address.
+//! - `net-probe names ADDRESS IPV4`: a resolver for which every name has one address, and who is asked for `guessed…` hears wrong
+//!   answers first.
 //! - `net-probe behave REFUSED FIRST HALF RESETS RESET CLOSED ECHO`: says what each of these peers does to it.
 //! - `net-probe connect ADDRESS`: says how that fails.
 //! - `net-probe tell ADDRESS LENGTH`: connects, says so many bytes, and ends without waiting for anything.
@@ -15,6 +16,8 @@
 //! - `net-probe deaf ADDRESS`: listens, and never takes a call.
 //! - `net-probe burst ADDRESS COUNT`: connects so many times at once, has a word echoed by each, and tells how many were.
 //! - `net-probe crowd ADDRESS COUNT`: connects so many times at once, and tells how often it could.
+//! - `net-probe greedy ADDRESS COUNT`: asks over so many connections for the host's names until nobody reads that any more, and
+//!   takes no answer.
 //! - `net-probe datagrams ADDRESS COUNT`: says so many, and ends.
 //! - `net-probe spread ADDRESS COUNT`: says one to each of so many ports, from this one on, and ends.
 //! - `net-probe pieces ADDRESS LENGTH COUNT`: says so many datagrams of a length in one piece, which somebody else is to cut.
@@ -86,6 +89,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         ["deaf", at] => load::be_deaf(at.parse()?),
         ["burst", to, count] => load::crowd(to.parse()?, count.parse()?, true),
         ["crowd", to, count] => load::crowd(to.parse()?, count.parse()?, false),
+        ["greedy", to, count] => load::be_greedy(to.parse()?, count.parse()?),
         ["datagrams", to, count] => load::say_datagrams(to.parse()?, count.parse()?),
         ["spread", to, count] => load::spread(to.parse()?, count.parse()?),
         ["play", one, other, players, rounds] => {
@@ -100,7 +104,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             let connected = TcpStream::connect(address.parse::<SocketAddr>()?);
             tell("connect", &connected.err().map(|error| error.kind()))
         }
-        _ => Err("send INTERFACE HEX…, serve ADDRESS, hold ADDRESS, names ADDRESS IPV4, behave …, connect ADDRESS, echo ADDRESS, deaf ADDRESS, burst|crowd|datagrams ADDRESS COUNT, play …, or ask tcp|udp FROM TO WORD".into()),
+        _ => Err("send INTERFACE HEX…, serve ADDRESS, hold ADDRESS, names ADDRESS IPV4, behave …, connect ADDRESS, echo ADDRESS, deaf ADDRESS, burst|crowd|greedy|datagrams ADDRESS COUNT, play …, or ask tcp|udp FROM TO WORD".into()),
     }
 }
 
@@ -160,6 +164,7 @@ fn hold(address: &str) -> Result<(), Box<dyn Error>> {
 
 fn resolve(at: Ipv4Addr, answer: Ipv4Addr) -> Result<(), Box<dyn Error>> {
     const HEADER: usize = 12;
+    const WRONG: u8 = 12;
     let socket = UdpSocket::bind((at, 53))?;
     loop {
         let mut room = [0; 512];
@@ -172,6 +177,13 @@ fn resolve(at: Ipv4Addr, answer: Ipv4Addr) -> Result<(), Box<dyn Error>> {
         if is_v4 {
             reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
             reply.extend(answer.octets());
+        }
+        if body.starts_with(b"\x07guessed") {
+            let mut guess = reply.clone();
+            for id in 1..=WRONG {
+                guess[1] = reply[1].wrapping_add(id);
+                socket.send_to(&guess, from)?;
+            }
         }
         socket.send_to(&reply, from)?;
     }
