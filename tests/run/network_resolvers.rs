@@ -67,3 +67,31 @@ fn another_resolver_is_asked_once_it_is_the_hosts() {
         std::fs::remove_dir_all(env.path("fs")).expect("the container's root");
     }
 }
+
+/// Whatever stands in the place of the host's files: names are not to be had then, containers are.
+const ODD: &str = r#"
+set -e
+mkdir -p etc fs/bin
+cp /etc/passwd /etc/group /etc/subuid /etc/subgid etc
+mount --bind etc /etc
+mkfifo etc/resolv.conf etc/hosts
+for name in sh cat grep nslookup; do ln -s busybox fs/bin/$name; done
+cp /bin/busybox fs/bin
+look='cat /etc/resolv.conf; grep -c host.containers.internal /etc/hosts; nslookup host.docker.internal 10.0.2.1 | grep -c 169.254.1.2; nslookup a.test 10.0.2.1 | grep -c "SERVFAIL"'
+try() { timeout 20 ctr run --rm --network=user --rootfs fs sh -c "$look" || echo "$1: $?"; }
+try pipes
+rm etc/resolv.conf etc/hosts
+mkdir etc/resolv.conf etc/hosts
+try folders
+"#;
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    needs!(Userns);
+    let env = Env::new();
+    let host = ["--map-root-user", "--map-auto", "--mount", "--net", "sh", "-c", ODD];
+    let said = env.program("unshare", host).deadline(Duration::from_secs(60)).run().success();
+    // Of both families nobody knows anything.
+    let each = "search dns.podman\nnameserver 10.0.2.1\n1\n1\n2";
+    assert_eq!(said, format!("{each}\n{each}"));
+}

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use serde::de::DeserializeOwned;
 
 /// An operation on a file failed.
@@ -89,6 +90,20 @@ pub fn read_stream(stream: &mut impl Read, limit: u64) -> std::io::Result<Vec<u8
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     let mut file = File::open(path).map_err(|error| FileError::new("open", path, error))?;
     read_stream(&mut file, limit).map_err(|error| FileError::new("read", path, error))
+}
+
+/// Reads a file of the machine's, which may have put anything in its place: what is no regular file is refused, and not waited for.
+///
+/// # Errors
+/// As [`read`], or of kind `InvalidInput`.
+pub fn read_system(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let failed = |error| FileError::new("read", path, error);
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let mut file = File::from(openat(CWD, path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?);
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file")));
+    }
+    read_stream(&mut file, limit).map_err(failed)
 }
 
 /// Reads a text file, refusing more than `limit` bytes and what is not UTF-8.

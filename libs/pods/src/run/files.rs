@@ -184,7 +184,10 @@ fn owner_of_network(containers: &Containers, id: &str) -> Result<Container, Cont
 fn base_of_hosts(base: &HostsBase) -> Result<String, FileError> {
     match base {
         // A host without the file is one with an empty file.
-        HostsBase::Host => Ok(file::read_text(Path::new(HOSTS), limits::SYSTEM_FILE).unwrap_or_default()),
+        HostsBase::Host => {
+            let bytes = file::read_system(Path::new(HOSTS), limits::SYSTEM_FILE).unwrap_or_default();
+            Ok(String::from_utf8(bytes).unwrap_or_default())
+        }
         HostsBase::None | HostsBase::Image => Ok(String::new()),
         HostsBase::File(path) => file::read_text(path, limits::SYSTEM_FILE),
     }

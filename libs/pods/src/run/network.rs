@@ -39,10 +39,10 @@ pub(super) struct Network {
 pub(super) struct ResolversOfHost(OnceCell<Vec<u8>>);
 
 impl ResolversOfHost {
-    /// Its text: a host without the file is its own resolver, as for libc.
+    /// Its text: a host without the file is its own resolver, as for libc. So is one that has something else in its place.
     pub(super) fn text(&self) -> &[u8] {
         self.0.get_or_init(|| {
-            file::read(Path::new("/etc/resolv.conf"), limits::SYSTEM_FILE).unwrap_or_default()
+            file::read_system(Path::new("/etc/resolv.conf"), limits::SYSTEM_FILE).unwrap_or_default()
         })
     }
 }

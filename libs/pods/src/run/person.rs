@@ -59,6 +59,6 @@ impl Container<'_> {
 
 /// The host's own passwd file; one that cannot be read has nobody in it.
 fn accounts_of_host() -> Accounts {
-    let passwd = ctr_core::file::read(Path::new("/etc/passwd"), ctr_core::limits::SYSTEM_FILE);
+    let passwd = ctr_core::file::read_system(Path::new("/etc/passwd"), ctr_core::limits::SYSTEM_FILE);
     Accounts::new(passwd.unwrap_or_default(), Vec::new())
 }
