@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ctr_tests::env::programs;
@@ -178,6 +179,9 @@ fn a_command_in_the_foreground_starts_the_next_one_and_says_so() {
     for _ in 0..2 {
         let peer = held(&listener);
         let now = served_by(command, before);
+        // It stands on no disk that somebody may want to unmount.
+        let stands = std::fs::read_link(format!("/proc/{now}/cwd")).expect("a process of ours");
+        assert_eq!(stands, Path::new("/"));
         kill_process(now, Signal::KILL).expect("it is ours");
         was_reset(peer);
         before = Some(now);

@@ -213,6 +213,8 @@ pub fn serve() -> Result<(), RouterError> {
     let doing = "hear what is asked for";
     // A terminal that whoever started us had open would have no end as long as we have it.
     ctr_sys::memory::close_inherited().doing("close what is not ours")?;
+    // Nor could a disk be unmounted on which he stands.
+    rustix::process::chdir(c"/").doing(doing)?;
     let control = fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).doing(doing)?;
     let mut first = control::next(&control, RecvFlags::empty()).doing(doing)?;
     let mut looking = Looking::default();
