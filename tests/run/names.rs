@@ -104,6 +104,14 @@ fn resolvers_that_mean_nothing_are_refused() {
             &["--network=container:c", "--add-host=a:192.0.2.1"],
             "cannot set extra host entries when the container is joined to another containers network namespace",
         ),
+        (
+            &["--network=none", "--net=host"],
+            "cannot set multiple networks without bridge network mode, selected mode none: invalid argument",
+        ),
+        (
+            &["--network=bridge", "--network=host"],
+            "can only set extra network names, selected mode host conflicts with bridge: invalid argument",
+        ),
         (&["--no-hosts", "--hosts-file=none"], "--no-hosts and --hosts-file cannot be set together"),
         (&["--hosts-file=relative"], "\"relative\" is neither image nor none nor a path from the root"),
     ] {

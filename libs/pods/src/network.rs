@@ -30,6 +30,10 @@ mod pasta;
 /// The verb of the process that serves a network: it calls [`serve`].
 pub const VERB: &str = "__netd";
 
+/// What is not the name of a network.
+const MODES: [&str; 9] =
+    ["bridge", "user", "slirp4netns", "pasta", "none", "private", "ns", "container", "host"];
+
 /// A network of the user's: what a container reaches by a process of the same user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserNetwork {
@@ -93,6 +97,12 @@ pub enum NetworkError {
     /// Who reaches nobody has no use for what says who is reached.
     #[error("mode=published reaches nobody: host-access and metadata say nothing there")]
     ReachesNobody {},
+    /// Several networks, of which one is the host's, nobody's or another's.
+    #[error("cannot set multiple networks without bridge network mode, selected mode {0}: invalid argument")]
+    Several(String),
+    /// Such a one beside a bridge.
+    #[error("can only set extra network names, selected mode {0} conflicts with bridge: invalid argument")]
+    Conflict(String),
     /// Podman's two helper programs, and what is neither.
     #[error("invalid default_rootless_network_cmd option {0:?}")]
     Helper(String),
@@ -127,6 +137,27 @@ pub fn parse(value: &str) -> Result<(Mode, Option<UserNetwork>), NetworkError> {
             Ok((of_container(value).ok_or_else(unbuilt)?, None))
         }
     }
+}
+
+/// Whether several values of `--network` go together: only networks that are named do, beside the bridge, and there are none yet.
+///
+/// # Errors
+/// They do not, in podman's words.
+pub fn check_several(values: &[String]) -> Result<(), NetworkError> {
+    let Some((first, others)) = values.split_first() else { return Ok(()) };
+    for other in others {
+        match (word_of(first), word_of(other)) {
+            ("bridge", mode) if MODES.contains(&mode) => return Err(NetworkError::Conflict(mode.to_owned())),
+            ("bridge", _) => parse(other).map(drop)?,
+            (mode, _) => return Err(NetworkError::Several(mode.to_owned())),
+        }
+    }
+    Ok(())
+}
+
+/// What a value of `--network` begins with.
+fn word_of(value: &str) -> &str {
+    value.split([',', ':']).next().unwrap_or_default()
 }
 
 /// The options of a network, which commas separate, as they do the ports of one of them.
@@ -341,6 +372,28 @@ mod tests {
         assert_eq!(parse("host"), Ok((Mode::Host, None)));
         assert_eq!(parse("container:x"), Ok((Mode::Container("x".to_owned()), None)));
         assert_eq!(parse("ns:/a,b:c"), Ok((Mode::Path("/a,b:c".into()), None)));
+    }
+
+    #[test]
+    fn there_is_one_network() {
+        let check = |values: &[&str]| {
+            let values: Vec<String> = values.iter().map(|&value| value.to_owned()).collect();
+            check_several(&values).map_err(|error| error.to_string())
+        };
+        assert_eq!((check(&[]), check(&["none"])), (Ok(()), Ok(())));
+        for (values, said) in [
+            (
+                ["none", "host"],
+                "cannot set multiple networks without bridge network mode, selected mode none",
+            ),
+            (["user,ipv6=false", "user"], "without bridge network mode, selected mode user"),
+            (["container:x", "bridge"], "without bridge network mode, selected mode container"),
+            (["bridge:alias=a", "ns:/x"], "can only set extra network names, selected mode ns conflicts"),
+            (["bridge", "mine"], "--network mine is not supported yet"),
+        ] {
+            let refused = check(&values).unwrap_err();
+            assert!(refused.contains(said), "{values:?}: {refused}");
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub(super) fn network(args: Asked<'_>) -> Result<(Mode, Option<UserNetwork>), Ne
         Some(value) => value,
     };
     let (mode, mut user) = network::parse(value)?;
+    network::check_several(&args.flags().strings("network"))?;
     if let Some(text) = args.flags().get("host-access") {
         user.as_mut().ok_or(NetworkError::NoNetwork {})?.set_host_access(text.parse()?);
     }
