@@ -7,6 +7,7 @@ use ctr_pods::containers::ContainersError;
 use ctr_pods::create::CreateError;
 use ctr_pods::network::ControlError;
 use ctr_pods::ports::PortsError;
+use ctr_pods::ports::publish::{Place, Transport};
 use ctr_pods::remove::RemoveError;
 use ctr_pods::run::RunError;
 use ctr_pods::stop::StopError;
@@ -36,13 +37,47 @@ pub(crate) fn of_run(error: RunError) -> CommandError {
             CommandError::environment(error).hint("ctr doctor").hint("ctr run --network none …  (or host)")
         }
         // As with podman, whose container is there by then.
-        error @ RunError::Ports(PortsError::Taken { .. } | PortsError::Privileged { .. }) => {
-            CommandError::user(error).exit(Exit::NOT_EXECUTABLE)
-        }
+        RunError::Ports(error) => of_ports(error),
         // A kernel before 5.12, or a sandbox around us that hides what a newer one has.
         other if is_missing_call(&other) => CommandError::environment(other)
             .hint("uname -r  (Linux 5.12 or newer is needed, and no sandbox around it that hides its calls)"),
         other => CommandError::user(other),
+    }
+}
+
+/// Ports that cannot be published. The exit code is podman's, whose container is there by then.
+pub(crate) fn of_ports(error: PortsError) -> CommandError {
+    match &error {
+        PortsError::Taken { .. } => CommandError::user(error).exit(Exit::NOT_EXECUTABLE),
+        &PortsError::Privileged { place, inside, first, .. } => {
+            let (at, port) = (place.at, place.at.port());
+            let sentence = format!(
+                "rootlessport cannot expose privileged port {port}, you can add \
+                 'net.ipv4.ip_unprivileged_port_start={port}' to /etc/sysctl.conf (currently {first}), or choose \
+                 a larger port number (>= {first}): listen {} {at}: bind: permission denied",
+                place.transport
+            );
+            let another = format!("ctr run -p {}:{inside}{} …", another_port(port, first), of(place));
+            CommandError::user(error)
+                .exit(Exit::NOT_EXECUTABLE)
+                .peer(Sentence::Other(sentence))
+                .hint(format!("sudo sysctl net.ipv4.ip_unprivileged_port_start={port}"))
+                .hint(another)
+        }
+        _ => CommandError::user(error),
+    }
+}
+
+/// One that is like it and that everybody may have: 8080 for 80.
+const fn another_port(port: u16, first: u16) -> u16 {
+    if first <= 8000 { 8000 + port } else { first.saturating_add(port) }
+}
+
+/// What stands behind a port that is not of TCP.
+const fn of(place: Place) -> &'static str {
+    match place.transport {
+        Transport::Tcp => "",
+        Transport::Udp => "/udp",
     }
 }
 

@@ -11,6 +11,7 @@ use ctr_core::oci::RunConfig;
 pub use ctr_net::publish;
 use ctr_net::publish::bind::{self, BindError, Ports, places};
 use ctr_net::publish::{Exposed, Mapping, Place, PublishError, arrange, holder};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::containers::{Container, Containers, ContainersError};
@@ -51,18 +52,18 @@ pub enum PortsError {
         /// Who.
         by: String,
     },
-    /// A port below those that everybody may have. The text is podman's.
-    #[error(
-        "cannot expose privileged port {port}, you can add 'net.ipv4.ip_unprivileged_port_start={port}' to \
-         /etc/sysctl.conf (currently {first}), or choose a larger port number (>= {first}): \
-         listen {place}: bind: permission denied",
-        port = place.at.port()
-    )]
+    /// A port below those that everybody may have.
+    #[error("cannot publish {place}: ports below {first} need permission on this machine")]
     Privileged {
         /// Which.
         place: Place,
+        /// Where it leads.
+        inside: u16,
         /// The first that is not.
         first: u16,
+        /// What the kernel says.
+        #[source]
+        source: Errno,
     },
     /// An address that this machine has not, and the like.
     #[error(transparent)]
@@ -142,11 +143,32 @@ pub(crate) fn bind_all(mappings: &[Mapping], containers: &Containers) -> Result<
         let count = mappings.iter().map(|mapping| usize::from(mapping.count)).sum();
         return Err(PortsError::TooMany { count });
     }
-    bind::bind(mappings).map_err(|error| explain(error, containers))
+    bind::bind(mappings).map_err(|error| explain(error, mappings, containers))
+}
+
+/// Whether a port that a new container is to have is for others than this user, which nothing but the machine has to be asked for.
+///
+/// # Errors
+/// It is.
+pub fn check(request: &PortsRequest, namespaces: &Namespaces) -> Result<(), PortsError> {
+    // Where nobody says which ports are for whom, that is heard when they are bound.
+    let Ok(first) = bind::first_unprivileged() else { return Ok(()) };
+    let low = request.publish.iter().filter(|mapping| (1..first).contains(&mapping.outside));
+    if namespaces.user_network.is_none() {
+        return Ok(());
+    }
+    for mapping in low {
+        if let Err(error) = bind::bind(std::slice::from_ref(mapping))
+            && error.is_forbidden()
+        {
+            return Err(forbidden(error, &request.publish));
+        }
+    }
+    Ok(())
 }
 
 /// Who is in the way, or what is to be done.
-fn explain(error: BindError, containers: &Containers) -> PortsError {
+fn explain(error: BindError, mappings: &[Mapping], containers: &Containers) -> PortsError {
     let place = error.place;
     if error.is_taken() {
         return match owner(place, containers) {
@@ -154,11 +176,18 @@ fn explain(error: BindError, containers: &Containers) -> PortsError {
             Err(other) => other,
         };
     }
-    match bind::first_unprivileged() {
-        Ok(first) if error.is_forbidden() && place.at.port() < first => {
-            PortsError::Privileged { place, first }
+    if error.is_forbidden() { forbidden(error, mappings) } else { PortsError::Bind(error) }
+}
+
+fn forbidden(error: BindError, mappings: &[Mapping]) -> PortsError {
+    let BindError { place, source } = error;
+    let mut leads = mappings.iter().filter(|it| it.transport == place.transport).flat_map(Mapping::pairs);
+    let inside = leads.find_map(|(outside, inside)| (outside == place.at.port()).then_some(inside));
+    match (bind::first_unprivileged(), inside) {
+        (Ok(first), Some(inside)) if place.at.port() < first => {
+            PortsError::Privileged { place, inside, first, source }
         }
-        _ => PortsError::Bind(error),
+        _ => PortsError::Bind(BindError { place, source }),
     }
 }
 

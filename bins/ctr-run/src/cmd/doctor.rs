@@ -88,6 +88,7 @@ fn all(place: &Place, config: &Settings) -> Result<Vec<Check>, CommandError> {
     let mut all = vec![bench.ids(&found), bench.helpers(&found), bench.sysctls()];
     all.extend(trial::checks(trial::start(&place.dirs.data, facts.name.as_deref().unwrap_or_default())));
     all.extend([
+        checks::ports(),
         bench.tun(),
         bench.delegation(),
         bench.linger(),

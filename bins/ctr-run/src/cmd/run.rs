@@ -25,7 +25,7 @@ use ctr_pods::containers::{Containers, ContainersError};
 use ctr_pods::dependencies;
 use ctr_pods::env::HostEnv;
 use ctr_pods::mounts::What;
-use ctr_pods::ports::When;
+use ctr_pods::ports::{self, When};
 use ctr_pods::request::{LogDriver, Request, Source};
 use ctr_pods::run::kept::{self, Held};
 use ctr_pods::run::{self, Host, Note, visit};
@@ -54,6 +54,8 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     }
     let detach_keys = detach_keys(call)?;
     let mut request = request(call)?;
+    // What the machine does not allow is known before anything is looked for.
+    ports::check(&request.ports, &request.namespaces).map_err(error::of_ports)?;
     let rules = Rules { detach_keys, proxy: flags.bool("sig-proxy"), ..streams(flags, &request)? };
     warn_without_terminal(call, &request);
     let place = Place::find(&call.globals)?;

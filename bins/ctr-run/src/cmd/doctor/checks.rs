@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ctr_cli::config::Settings;
 use ctr_core::config::{Finding, Why};
+use ctr_pods::ports::publish::bind::first_unprivileged;
 use ctr_userns::level_a::{HelperError, HelperProblem, Helpers};
 use ctr_userns::map::Kind;
 use ctr_userns::ranges::{self, Facts, Files, Found, RangesError, Source};
@@ -40,6 +41,19 @@ pub(crate) fn config(settings: &Settings) -> Check {
         (false, false) => format!("{}; {}", files.join(", "), void.join("; ")),
     };
     Check::good("config", found)
+}
+
+/// From where on ports are published by everybody. Others are for who asks the machine's owner: it is no fault that they are not.
+pub(crate) fn ports() -> Check {
+    let found = match first_unprivileged() {
+        Ok(0 | 1) => "every port of the machine can be published".to_owned(),
+        Ok(first) => format!(
+            "those from {first} on can be published; those from 80 on after \
+             `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`"
+        ),
+        Err(error) => format!("nobody knows which can be published: {error}"),
+    };
+    Check::good("ports", found)
 }
 
 /// What the checks look at.
