@@ -94,3 +94,7 @@ pub const AUTH_FILE: u64 = 4 << 20;
 pub const CREDENTIALS: usize = 48 << 10;
 /// Bytes of what a credential helper says.
 pub const CREDENTIAL_HELPER: u64 = 1 << 20;
+/// Bytes of a policy of images.
+pub const POLICY: u64 = 4 << 20;
+/// Files of certificates and keys for one registry.
+pub const CERTIFICATE_FILES: usize = 256;

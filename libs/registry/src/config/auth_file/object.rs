@@ -1,9 +1,9 @@
 //! A JSON object whose members stay as they were written.
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::{Deserialize, Deserializer};
 
 use super::AuthFileError;
+use crate::config::members::Members;
 
 /// Names and texts of values, in the order in which they were written.
 #[derive(Debug, Clone, Default)]
@@ -85,24 +85,7 @@ pub(super) fn quoted(text: &str) -> String {
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Object;
-
-            fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                to.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-                let mut members = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    members.push((name, value.get().to_owned()));
-                }
-                Ok(Object(members))
-            }
-        }
-
-        deserializer.deserialize_map(Members)
+        let Members(members) = Members::deserialize(deserializer)?;
+        Ok(Self(members.into_iter().map(|(name, value)| (name, value.get().to_owned())).collect()))
     }
 }
