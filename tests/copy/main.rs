@@ -3,4 +3,5 @@
 mod formats;
 mod list;
 mod names;
+mod registries;
 mod transports;

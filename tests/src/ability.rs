@@ -16,6 +16,10 @@ pub enum Ability {
     Debian,
     /// Debian's skopeo, as a second opinion on archives.
     Skopeo,
+    /// Docker's registry, and what its users' passwords are hashed with.
+    Registry,
+    /// The program that makes certificates.
+    Openssl,
     /// Root with strace, to break system calls of programs that it starts as a user.
     Strace,
     /// libseccomp's headers and library.
@@ -57,6 +61,10 @@ impl Ability {
                 debian_root().map(drop).ok_or_else(|| "there is no debian.tar in the cache".into())
             }
             Self::Skopeo => succeeds("skopeo", &["--version"]),
+            Self::Registry => succeeds("docker-registry", &["--version"])
+                .and_then(|()| succeeds("htpasswd", &["-nbB", "-C", "4", "user", "password"]))
+                .and_then(|()| Self::Openssl.probe()),
+            Self::Openssl => succeeds("openssl", &["version"]),
             Self::Strace if !rustix::process::geteuid().is_root() => Err("strace must be run by root".into()),
             Self::Strace => succeeds("strace", &["true"]),
             Self::Iproute => succeeds("ip", &["-V"]),

@@ -20,11 +20,12 @@
 //!
 //! The threads and the HTTP are its own (`serve`, `wire`), so that nothing corrects what a test wants to be wrong. What it
 //! does when nothing is wrong follows the distribution specification 1.1, and where that leaves something open, Docker's
-//! registry.
+//! registry. [`real`] starts that one, to hear a second opinion.
 
 mod api;
 mod auth;
 mod blobs;
+pub mod certificates;
 mod fault;
 mod images;
 mod lists;
@@ -32,10 +33,12 @@ mod log;
 mod manifests;
 mod message;
 mod queue;
+pub mod real;
 mod serve;
 mod state;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod tokens;
 mod uploads;
 mod wire;
@@ -75,6 +78,10 @@ pub enum Side {
 pub struct Options {
     /// Who is asked for what.
     pub auth: Auth,
+    /// All sides speak TLS.
+    pub tls: Option<tls::Tls>,
+    /// But not these.
+    pub plain: Vec<Side>,
     /// GET of a blob is answered with a redirect to the other host.
     pub cdn: bool,
     /// Answers have Docker-Content-Digest.
@@ -105,6 +112,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             auth: Auth::default(),
+            tls: None,
+            plain: Vec::new(),
             cdn: false,
             digest_header: true,
             ranges: true,
@@ -135,20 +144,25 @@ struct Shared {
 /// Where each side is.
 #[derive(Debug, Clone)]
 struct Origins {
-    scheme: &'static str,
+    /// The sides that speak TLS.
+    secure: Vec<Side>,
     registry: SocketAddr,
     cdn: SocketAddr,
     tokens: SocketAddr,
 }
 
 impl Origins {
-    fn url(&self, side: Side) -> String {
-        let address = match side {
+    fn address(&self, side: Side) -> SocketAddr {
+        match side {
             Side::Registry => self.registry,
             Side::Cdn => self.cdn,
             Side::Tokens => self.tokens,
-        };
-        format!("{}://{address}", self.scheme)
+        }
+    }
+
+    fn url(&self, side: Side) -> String {
+        let scheme = if self.secure.contains(&side) { "https" } else { "http" };
+        format!("{scheme}://{}", self.address(side))
     }
 }
 
@@ -194,13 +208,16 @@ impl Registry {
     /// Starts one.
     #[must_use]
     pub fn with(options: Options) -> Self {
-        let [registry, cdn, tokens] = [Port::new(), Port::new(), Port::new()];
+        let sides = [Side::Registry, Side::Cdn, Side::Tokens];
+        let [registry, cdn, tokens] = sides.map(|_| Port::new());
+        let secure = sides.into_iter().filter(|side| options.tls.is_some() && !options.plain.contains(side));
         let origins = Origins {
-            scheme: "http",
+            secure: secure.collect(),
             registry: registry.address(),
             cdn: cdn.address(),
             tokens: tokens.address(),
         };
+        let tls = options.tls.as_ref().map(tls::wrap);
         let shared = Arc::new(Shared {
             origins,
             options: Mutex::new(options),
@@ -210,10 +227,10 @@ impl Registry {
             tokens: tokens::Tokens::default(),
         });
         let plain: Wrap = Arc::new(|socket| Some(Box::new(socket)));
-        let sides = [(registry, Side::Registry), (cdn, Side::Cdn), (tokens, Side::Tokens)];
-        let servers = sides
-            .into_iter()
-            .map(|(port, side)| Server::start(port, side, Arc::clone(&plain), Arc::clone(&shared)));
+        let servers = sides.into_iter().zip([registry, cdn, tokens]).map(|(side, port)| {
+            let wrap = tls.as_ref().filter(|_| shared.origins.secure.contains(&side)).unwrap_or(&plain);
+            Server::start(port, side, Arc::clone(wrap), Arc::clone(&shared))
+        });
         Self { _servers: servers.collect(), shared }
     }
 
@@ -223,7 +240,7 @@ impl Registry {
         self.shared.origins.registry.to_string()
     }
 
-    /// `http://HOST:PORT` of a side.
+    /// `http://HOST:PORT` of a side, or `https://`.
     #[must_use]
     pub fn url(&self, side: Side) -> String {
         self.shared.origins.url(side)
@@ -232,11 +249,7 @@ impl Registry {
     /// The address of a side.
     #[must_use]
     pub fn address(&self, side: Side) -> SocketAddr {
-        match side {
-            Side::Registry => self.shared.origins.registry,
-            Side::Cdn => self.shared.origins.cdn,
-            Side::Tokens => self.shared.origins.tokens,
-        }
+        self.shared.origins.address(side)
     }
 
     /// Changes how it behaves from now on.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::certificates::Signer;
 use super::message::{Answer, Request, unbase64};
 use super::tokens::Verdict;
 use super::{Shared, Side};
@@ -59,8 +60,10 @@ pub struct Auth {
     pub only_get: bool,
     /// What challenges say in place of where the server of tokens is.
     pub realm: Option<String>,
-    /// The name of the registry in challenges and tokens.
+    /// The name of the registry in challenges and tokens, and of who gives those.
     pub service: String,
+    /// Tokens are JSON web tokens with a signature of this one's, for a registry that cannot ask us.
+    pub signer: Option<Signer>,
 }
 
 impl Auth {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::Result;
 use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -67,11 +67,14 @@ impl Tokens {
         self.lock().access.clear();
     }
 
-    fn give(&self, auth: &Auth, grants: Vec<Need>) -> String {
+    fn give(&self, auth: &Auth, user: Option<&str>, grants: Vec<Need>) -> String {
         let lifetime = auth.lifetime.or(auth.expires_in.map(Duration::from_secs)).unwrap_or(LIFETIME);
         let mut given = self.lock();
         given.counted += 1;
-        let token = format!("opaque.{}.token", given.counted);
+        let token = match &auth.signer {
+            None => format!("opaque.{}.token", given.counted),
+            Some(signer) => signer.token(&claims(&auth.service, user, &grants, lifetime)),
+        };
         let access = Access { grants, until: Instant::now() + lifetime, uses: auth.uses };
         given.access.insert(token.clone(), access);
         token
@@ -88,6 +91,17 @@ impl Tokens {
     fn whose(&self, refresh: &str) -> Option<String> {
         self.lock().refresh.get(refresh).cloned()
     }
+}
+
+/// What a JSON web token says.
+fn claims(service: &str, user: Option<&str>, grants: &[Need], lifetime: Duration) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    let grant = |need: &Need| json!({ "type": need.kind, "name": need.name, "actions": need.actions });
+    json!({
+        "iss": service, "aud": service, "sub": user.unwrap_or_default(), "jti": now.as_nanos().to_string(),
+        "iat": now.as_secs(), "nbf": now.as_secs(), "exp": (now + lifetime).as_secs(),
+        "access": grants.iter().map(grant).collect::<Vec<_>>(),
+    })
 }
 
 /// What somebody asks for.
@@ -156,7 +170,7 @@ fn grant(shared: &Shared, auth: &Auth, request: &Request, wish: Wish) -> Answer 
     let user = wish.user.as_deref();
     let needs = wish.scopes.iter().filter_map(|scope| Need::parse(scope));
     let grants: Vec<_> = needs.map(|need| auth.allowed(user, &need)).collect();
-    let token = shared.tokens.give(auth, grants);
+    let token = shared.tokens.give(auth, user, grants);
     let mut answer = json!({});
     if auth.fields != Fields::AccessToken && request.method == "GET" {
         answer["token"] = Value::from(token.clone());
