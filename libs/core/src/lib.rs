@@ -10,6 +10,7 @@ pub mod boot;
 pub mod causes;
 pub mod config;
 pub mod digest;
+pub mod dns;
 pub mod errno;
 pub mod events;
 pub mod file;

@@ -7,10 +7,10 @@ use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use ctr_core::limits;
 use serde::{Deserialize, Serialize};
 
 use super::Name;
+use crate::limits;
 
 /// Resolvers that are asked: libc asks three.
 const SERVERS: usize = 8;

@@ -14,9 +14,9 @@ mod write;
 pub use write::{Answer, fault, question, reply, truncated};
 
 /// Bytes of a header.
-pub(super) const HEADER: usize = 12;
+const HEADER: usize = 12;
 /// Bytes of an answer over UDP to one who did not say how many it takes.
-pub(super) const PLAIN: u16 = 512;
+pub const PLAIN: u16 = 512;
 
 /// Pointers in one name: each label could end with one.
 const JUMPS: usize = 127;
@@ -49,15 +49,15 @@ pub mod kind {
 pub const INTERNET: u16 = 1;
 
 /// Bits of the flags.
-pub(super) mod flag {
-    pub(in super::super) const RESPONSE: u16 = 0x8000;
-    pub(in super::super) const OPCODE: u16 = 0x7800;
-    pub(in super::super) const AUTHORITATIVE: u16 = 0x0400;
-    pub(in super::super) const TRUNCATED: u16 = 0x0200;
-    pub(in super::super) const RECURSION_DESIRED: u16 = 0x0100;
-    pub(in super::super) const RECURSION_AVAILABLE: u16 = 0x0080;
-    pub(in super::super) const CHECKING_DISABLED: u16 = 0x0010;
-    pub(in super::super) const CODE: u16 = 0x000f;
+mod flag {
+    pub(super) const RESPONSE: u16 = 0x8000;
+    pub(super) const OPCODE: u16 = 0x7800;
+    pub(super) const AUTHORITATIVE: u16 = 0x0400;
+    pub(super) const TRUNCATED: u16 = 0x0200;
+    pub(super) const RECURSION_DESIRED: u16 = 0x0100;
+    pub(super) const RECURSION_AVAILABLE: u16 = 0x0080;
+    pub(super) const CHECKING_DISABLED: u16 = 0x0010;
+    pub(super) const CODE: u16 = 0x000f;
 }
 
 /// What came of a question.
@@ -235,7 +235,8 @@ impl<'a> Message<'a> {
     }
 
     /// Whether it is no question for records, but something else.
-    pub(super) const fn is_other_operation(&self) -> bool {
+    #[must_use]
+    pub const fn is_other_operation(&self) -> bool {
         self.flags & flag::OPCODE != 0
     }
 
