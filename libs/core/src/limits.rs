@@ -78,6 +78,8 @@ pub const SUBSCRIPTION_DEPTH: u32 = 16;
 pub const COMPLETIONS: usize = 4096;
 /// Bytes of one file of configuration: podman's own with all its comments has 30 KiB.
 pub const CONFIG_FILE: u64 = 1 << 20;
+/// Bytes of a file of certificates: a system's whole bundle has 220 KiB.
+pub const CERTIFICATES: u64 = 16 << 20;
 /// Ports that an image and the user expose, each counted as often as it is named: all of every protocol several times.
 pub const EXPOSED_PORTS: usize = 1 << 20;
 /// Bytes of a resolv.conf: libc reads three resolvers of it.

@@ -10,4 +10,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod base64;
 pub mod config;
+pub mod http;

@@ -247,6 +247,12 @@ impl<'a> Message<'a> {
         upper == 0 && matches!(self.flags & flag::CODE, 0 | 3)
     }
 
+    /// Whether it says that there is no such name.
+    #[must_use]
+    pub fn says_no_such_name(&self) -> bool {
+        self.is_decisive() && self.flags & flag::CODE == u16::from(Code::NoName.number())
+    }
+
     /// Bytes of an answer over UDP that its sender takes.
     #[must_use]
     pub fn takes(&self) -> u16 {
