@@ -100,3 +100,17 @@ pub const CREDENTIAL_HELPER: u64 = 1 << 20;
 pub const POLICY: u64 = 4 << 20;
 /// Files of certificates and keys for one registry.
 pub const CERTIFICATE_FILES: usize = 256;
+/// Bytes of a token of a registry's: they become a field of a request.
+pub const TOKEN: usize = 32 << 10;
+/// Bytes of the answer of who hands out tokens.
+pub const TOKEN_ANSWER: u64 = 1 << 20;
+/// Bytes of what a registry says of an error.
+pub const REGISTRY_ERROR: u64 = 64 << 10;
+/// Errors of one answer that are shown.
+pub const REGISTRY_ERRORS: usize = 4;
+/// Letters of them.
+pub const REGISTRY_MESSAGE: usize = 512;
+/// Bytes of one page of a registry's lists: a registry without pages puts all of them on one.
+pub const REGISTRY_LIST: u64 = 64 << 20;
+/// Names of one list, of all pages.
+pub const REGISTRY_NAMES: usize = 2 << 20;

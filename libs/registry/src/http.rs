@@ -121,8 +121,6 @@ pub struct Request<'a> {
     pub authorization: Option<&'a str>,
     /// More fields.
     pub fields: &'a [(&'a str, &'a str)],
-    /// What is sent.
-    pub payload: Payload<'a>,
 }
 
 /// An answer.
@@ -157,6 +155,7 @@ pub struct Settings {
 struct Step<'a> {
     url: &'a Url,
     authorization: Option<&'a str>,
+    profile: Profile,
 }
 
 /// Talks to hosts, from any thread.
@@ -175,12 +174,17 @@ impl Http {
     }
 
     /// Asks, and follows where a question is led.
-    pub fn fetch(&self, mut request: Request<'_>) -> Result<Response, HttpError> {
+    pub fn fetch(&self, request: &Request<'_>, mut payload: Payload<'_>) -> Result<Response, HttpError> {
         let mut url = request.url.clone();
         for _ in 0..=LED {
-            let authorization = request.authorization.filter(|_| url.origin == request.url.origin);
+            let is_home = url.origin == request.url.origin;
+            let step = Step {
+                url: &url,
+                authorization: request.authorization.filter(|_| is_home),
+                profile: if is_home { request.profile.clone() } else { request.profile.for_others() },
+            };
             let may_be_led = matches!(request.method, Method::Get | Method::Head);
-            let response = self.send(&Step { url: &url, authorization }, &mut request)?;
+            let response = self.send(&step, request, &mut payload)?;
             let location = response.fields.get("location");
             let Some(location) = location.filter(|_| may_be_led && is_elsewhere(response.status)) else {
                 return Ok(response);
@@ -196,26 +200,46 @@ impl Http {
     }
 
     /// Asks once.
-    fn send(&self, step: &Step<'_>, request: &mut Request<'_>) -> Result<Response, HttpError> {
+    fn send(
+        &self,
+        step: &Step<'_>,
+        request: &Request<'_>,
+        payload: &mut Payload<'_>,
+    ) -> Result<Response, HttpError> {
         let origin = &step.url.origin;
         let proxy = self.settings.proxies.before(origin);
         let is_secure = origin.scheme == Scheme::Https;
         let key = Key {
             origin: origin.clone(),
             proxy: proxy.cloned(),
-            profile: if is_secure { request.profile.clone() } else { Profile::default() },
+            profile: if is_secure { step.profile.clone() } else { Profile::default() },
         };
         if let Some(connection) = self.pool.take(&key) {
-            let can_be_said_again = !matches!(request.payload, Payload::Stream { .. });
-            match self.exchange(connection, step, request, &key) {
+            let can_be_said_again = !matches!(payload, Payload::Stream { .. });
+            match self.exchange(connection, step, request, payload, &key) {
                 Err(HttpError::Broken { .. }) if can_be_said_again => {}
                 other => return other,
             }
         }
-        let tls = if is_secure { Some(self.configured(request.profile)?) } else { None };
+        let tls = if is_secure { Some(self.configured(&step.profile)?) } else { None };
         let (files, patience) = (&self.settings.files, self.settings.patience);
         let connection = Way { origin, proxy, files, patience }.connect(tls)?;
-        self.exchange(connection, step, request, &key)
+        self.exchange(connection, step, request, payload, &key)
+    }
+
+    /// Finds out whether a host speaks TLS, by greeting it; the connection is kept.
+    pub fn speaks_tls(&self, origin: &Origin, profile: &Profile) -> Result<bool, HttpError> {
+        let proxy = self.settings.proxies.before(origin);
+        let key = Key { origin: origin.clone(), proxy: proxy.cloned(), profile: profile.clone() };
+        let (files, patience) = (&self.settings.files, self.settings.patience);
+        match (Way { origin, proxy, files, patience }).connect(Some(self.configured(profile)?)) {
+            Ok(connection) => {
+                self.pool.put(key, connection);
+                Ok(true)
+            }
+            Err(HttpError::InTheClear) => Ok(false),
+            Err(other) => Err(other),
+        }
     }
 
     fn configured(&self, profile: &Profile) -> Result<Arc<ClientConfig>, HttpError> {
@@ -232,11 +256,12 @@ impl Http {
         &self,
         mut connection: Connection,
         step: &Step<'_>,
-        request: &mut Request<'_>,
+        request: &Request<'_>,
+        payload: &mut Payload<'_>,
         key: &Key,
     ) -> Result<Response, HttpError> {
-        connection.send(&self.head_of(step, request, key)?, "sending the request")?;
-        let was_sent = match &mut request.payload {
+        connection.send(&self.head_of(step, request, payload, key)?, "sending the request")?;
+        let was_sent = match payload {
             Payload::Stream { length, from } => pour(&mut connection, *length, *from),
             // Small ones went with the head.
             Payload::None | Payload::Bytes(_) => Ok(true),
@@ -258,7 +283,13 @@ impl Http {
     }
 
     /// The head, and what is small enough to go with it.
-    fn head_of(&self, step: &Step<'_>, request: &Request<'_>, key: &Key) -> Result<Vec<u8>, HttpError> {
+    fn head_of(
+        &self,
+        step: &Step<'_>,
+        request: &Request<'_>,
+        payload: &Payload<'_>,
+        key: &Key,
+    ) -> Result<Vec<u8>, HttpError> {
         let mut fields = vec![("User-Agent", self.settings.agent.as_str())];
         fields.extend_from_slice(request.fields);
         if let Some(authorization) = step.authorization {
@@ -269,7 +300,7 @@ impl Http {
         if let Some(user) = &user {
             fields.push(("Proxy-Authorization", user));
         }
-        let (sends, with) = match &request.payload {
+        let (sends, with) = match payload {
             Payload::None => (Sends::Nothing, &[][..]),
             Payload::Bytes(bytes) => (Sends::Length(bytes.len() as u64), *bytes),
             Payload::Stream { length: Some(length), .. } => (Sends::Length(*length), &[][..]),

@@ -82,14 +82,7 @@ fn hasty() -> Patience {
 
 fn get(url: &Url) -> Request<'_> {
     static PROFILE: std::sync::LazyLock<Profile> = std::sync::LazyLock::new(Profile::default);
-    Request {
-        method: Method::Get,
-        url,
-        profile: &PROFILE,
-        authorization: None,
-        fields: &[],
-        payload: Payload::None,
-    }
+    Request { method: Method::Get, url, profile: &PROFILE, authorization: None, fields: &[] }
 }
 
 fn text(response: Response) -> Result<String, HttpError> {
@@ -100,8 +93,8 @@ fn text(response: Response) -> Result<String, HttpError> {
 fn a_connection_is_used_again() {
     let host = Host::answering(vec![vec![answer("200 OK", "", "one"), answer("200 OK", "", "two")]]);
     let http = http(Patience::default());
-    assert_eq!(text(http.fetch(get(&host.url("/1"))).unwrap()).unwrap(), "one");
-    assert_eq!(text(http.fetch(get(&host.url("/2"))).unwrap()).unwrap(), "two");
+    assert_eq!(text(http.fetch(&get(&host.url("/1")), Payload::None).unwrap()).unwrap(), "one");
+    assert_eq!(text(http.fetch(&get(&host.url("/2")), Payload::None).unwrap()).unwrap(), "two");
     let asked = host.asked();
     assert!(asked[0].starts_with("GET /1 HTTP/1.1\r\nHost: 127.0.0.1:"), "{asked:?}");
     assert!(asked[0].contains("\r\nUser-Agent: test\r\n"), "{asked:?}");
@@ -112,7 +105,7 @@ fn one_that_was_closed_meanwhile_is_made_anew() {
     let host = Host::answering(vec![vec![answer("200 OK", "", "one")], vec![answer("200 OK", "", "two")]]);
     let http = http(Patience::default());
     for wanted in ["one", "two"] {
-        assert_eq!(text(http.fetch(get(&host.url("/"))).unwrap()).unwrap(), wanted);
+        assert_eq!(text(http.fetch(&get(&host.url("/")), Payload::None).unwrap()).unwrap(), wanted);
     }
     assert_eq!(host.asked().len(), 2);
 }
@@ -126,12 +119,15 @@ fn chunks_are_one_body() {
         chunked("0\r\n\r\n"),
     ]]);
     let http = http(Patience::default());
-    assert_eq!(text(http.fetch(get(&host.url("/"))).unwrap()).unwrap(), "abc0123456789abcdef");
-    assert_eq!(text(http.fetch(get(&host.url("/"))).unwrap()).unwrap(), "");
+    assert_eq!(
+        text(http.fetch(&get(&host.url("/")), Payload::None).unwrap()).unwrap(),
+        "abc0123456789abcdef"
+    );
+    assert_eq!(text(http.fetch(&get(&host.url("/")), Payload::None).unwrap()).unwrap(), "");
     host.asked();
     for bad in ["x\r\nabc\r\n", "3\r\nabcd\r\n0\r\n\r\n", "3\r\nab", "-1\r\n", "3\r\nabc\r\n"] {
         let host = Host::answering(vec![vec![chunked(bad)]]);
-        assert!(text(http.fetch(get(&host.url("/"))).unwrap()).is_err(), "{bad:?}");
+        assert!(text(http.fetch(&get(&host.url("/")), Payload::None).unwrap()).is_err(), "{bad:?}");
         host.asked();
     }
 }
@@ -140,14 +136,15 @@ fn chunks_are_one_body() {
 fn a_body_that_is_too_short_or_too_long_is_no_body() {
     let short = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc".to_vec();
     let host = Host::answering(vec![vec![short]]);
-    let error = text(http(Patience::default()).fetch(get(&host.url("/"))).unwrap()).unwrap_err();
+    let error =
+        text(http(Patience::default()).fetch(&get(&host.url("/")), Payload::None).unwrap()).unwrap_err();
     assert!(matches!(error, HttpError::Broken { .. }) && error.may_pass(), "{error:?}");
     let host = Host::answering(vec![vec![answer("200 OK", "", "abcdef")]]);
-    let long = http(Patience::default()).fetch(get(&host.url("/"))).unwrap().body.bytes(5);
+    let long = http(Patience::default()).fetch(&get(&host.url("/")), Payload::None).unwrap().body.bytes(5);
     assert!(matches!(long, Err(HttpError::TooLong { limit: 5 })), "{long:?}");
     let endless = b"HTTP/1.1 200 OK\r\n\r\nabcdef".to_vec();
     let host = Host::answering(vec![vec![endless]]);
-    let long = http(Patience::default()).fetch(get(&host.url("/"))).unwrap().body.bytes(5);
+    let long = http(Patience::default()).fetch(&get(&host.url("/")), Payload::None).unwrap().body.bytes(5);
     assert!(matches!(long, Err(HttpError::TooLong { limit: 5 })), "{long:?}");
 }
 
@@ -158,7 +155,7 @@ fn who_leads_elsewhere_learns_no_password_for_it() {
     let host = Host::answering(vec![vec![answer("307 Elsewhere", &location, "moved")]]);
     let url = host.url("/v2/");
     let request = Request { authorization: Some("Bearer secret"), ..get(&url) };
-    let response = http(Patience::default()).fetch(request).unwrap();
+    let response = http(Patience::default()).fetch(&request, Payload::None).unwrap();
     assert_eq!(response.url.target, "/blob?signature=x");
     assert_eq!(text(response).unwrap(), "there");
     assert!(host.asked()[0].contains("\r\nAuthorization: Bearer secret\r\n"));
@@ -171,7 +168,7 @@ fn nobody_is_led_in_circles() {
     let again = |_| vec![answer("302 Found", "Location: /again\r\n", "")];
     let host = Host::answering((0..=LED).flat_map(again).map(|one| vec![one]).collect());
     // Each answer ends its connection, as the next one is asked for over another.
-    let error = http(Patience::default()).fetch(get(&host.url("/"))).unwrap_err();
+    let error = http(Patience::default()).fetch(&get(&host.url("/")), Payload::None).unwrap_err();
     assert!(matches!(error, HttpError::Astray("on and on")), "{error:?}");
     host.asked();
 }
@@ -184,10 +181,9 @@ fn streams_are_sent_with_their_length_or_in_chunks() {
     let http = http(Patience::default());
     let mut body = &b"hello"[..];
     let payload = Payload::Stream { length: Some(5), from: &mut body };
-    let sent = http.fetch(Request { method: Method::Put, payload, ..get(&url) }).unwrap();
+    let sent = http.fetch(&Request { method: Method::Put, ..get(&url) }, payload).unwrap();
     assert_eq!(sent.status, 201);
-    let sent =
-        http.fetch(Request { method: Method::Post, payload: Payload::Bytes(b"bytes"), ..get(&url) }).unwrap();
+    let sent = http.fetch(&Request { method: Method::Post, ..get(&url) }, Payload::Bytes(b"bytes")).unwrap();
     assert_eq!(sent.status, 201);
     let asked = host.asked();
     assert!(asked[0].ends_with("\r\nContent-Length: 5\r\n\r\nhello"), "{asked:?}");
@@ -210,7 +206,7 @@ fn who_has_heard_enough_is_heard() {
     let mut endless = std::io::repeat(7);
     let payload = Payload::Stream { length: None, from: &mut endless };
     let response =
-        http(Patience::default()).fetch(Request { method: Method::Patch, payload, ..get(&url) }).unwrap();
+        http(Patience::default()).fetch(&Request { method: Method::Patch, ..get(&url) }, payload).unwrap();
     assert_eq!(response.status, 413);
     assert_eq!(text(response).unwrap(), "no");
     drop(thread.join().unwrap());
@@ -221,7 +217,7 @@ fn who_says_nothing_or_a_byte_now_and_then_is_left() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = Origin::parse(Scheme::Http, &listener.local_addr().unwrap().to_string()).unwrap();
     let url = Url::at(&at, "/");
-    let error = http(hasty()).fetch(get(&url)).unwrap_err();
+    let error = http(hasty()).fetch(&get(&url), Payload::None).unwrap_err();
     assert!(matches!(error, HttpError::Slow { .. }) && error.may_pass(), "{error:?}");
     let thread = std::thread::spawn(move || {
         let (_mute, _) = listener.accept().unwrap();
@@ -232,7 +228,7 @@ fn who_says_nothing_or_a_byte_now_and_then_is_left() {
             std::thread::yield_now();
         }
     });
-    let mut body = http(hasty()).fetch(get(&url)).unwrap().body;
+    let mut body = http(hasty()).fetch(&get(&url), Payload::None).unwrap().body;
     let mut one = [0; 1];
     let error = loop {
         match body.read(&mut one) {
@@ -259,7 +255,7 @@ fn what_does_not_speak_tls_is_told_apart() {
         drop(stream.read_to_end(&mut rest));
     });
     let url = Url { origin: Origin { port, ..url.origin }, target: url.target };
-    let error = http(Patience::default()).fetch(get(&url)).unwrap_err();
+    let error = http(Patience::default()).fetch(&get(&url), Payload::None).unwrap_err();
     assert!(matches!(error, HttpError::InTheClear), "{error:?}");
     thread.join().unwrap();
     host.asked();
@@ -269,7 +265,7 @@ fn what_does_not_speak_tls_is_told_apart() {
 fn nobody_there_is_said_at_once() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = Url::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
-    let error = http(Patience::default()).fetch(get(&url)).unwrap_err();
+    let error = http(Patience::default()).fetch(&get(&url), Payload::None).unwrap_err();
     assert!(!error.may_pass(), "{error:?}");
     assert_eq!(error.to_string(), format!("cannot connect to 127.0.0.1:{port}"));
 }
@@ -287,7 +283,7 @@ fn a_proxy_is_told_the_whole_address() {
         patience: Patience::default(),
     });
     let url = Url::parse("http://registry.invalid:5000/v2/").unwrap();
-    assert_eq!(text(http.fetch(get(&url)).unwrap()).unwrap(), "by proxy");
+    assert_eq!(text(http.fetch(&get(&url), Payload::None).unwrap()).unwrap(), "by proxy");
     let asked = proxy.asked();
     assert!(
         asked[0]

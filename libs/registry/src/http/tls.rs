@@ -42,6 +42,14 @@ pub struct Profile {
     pub identity: Option<Identity>,
 }
 
+impl Profile {
+    /// The same for whom the host leads to: who we are is told to the host alone.
+    #[must_use]
+    pub fn for_others(&self) -> Self {
+        Self { identity: None, ..self.clone() }
+    }
+}
+
 /// A profile cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {

@@ -1,0 +1,322 @@
+//! Who asks: what is shown to a registry, and to those who hand out tokens for it.
+//!
+//! ```text
+//! first request, nothing shown ─▶ 401, a challenge ─▶ Basic: name and password from now on
+//!                                                 └─▶ Bearer: realm ─▶ token for the scopes, until it is nearly over
+//! ```
+//! The challenge is remembered, so that later requests come with what they need. What must be allowed is known before it is
+//! asked: copying within a registry wants to read one repository and write another, in one token.
+//!
+//! # Invariants
+//! Passwords go to the registry's own origin, and to the realm it names; to none in the clear if the registry itself speaks TLS.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use ctr_core::limits;
+
+use crate::base64;
+use crate::http::{Http, HttpError, Method, Origin, Payload, Profile, Request, Scheme, Url, escape};
+
+pub mod challenge;
+mod token;
+
+use challenge::{Bearer, Challenge, challenges};
+use token::{Token, bearer};
+
+/// Who we say we are.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nobody.
+    #[default]
+    Anonymous,
+    /// Somebody with a password.
+    Password {
+        /// The name.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// Somebody who was given a token to ask for tokens with.
+    Identity {
+        /// The name that the file has, if it has one.
+        user: String,
+        /// The token.
+        token: String,
+    },
+    /// Whoever has this token, which is shown as it is.
+    Token(String),
+}
+
+impl Credentials {
+    /// Reads `user[:password]`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let (user, password) = text.split_once(':').unwrap_or((text, ""));
+        Self::Password { user: user.to_owned(), password: password.to_owned() }
+    }
+
+    /// The name, for messages.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Self::Password { user, .. } | Self::Identity { user, .. } => {
+                Some(user.as_str()).filter(|user| !user.is_empty())
+            }
+            Self::Anonymous | Self::Token(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("Anonymous"),
+            Self::Password { user, .. } => write!(f, "Password of {user:?}"),
+            Self::Identity { user, .. } => write!(f, "Identity of {user:?}"),
+            Self::Token(_) => f.write_str("Token"),
+        }
+    }
+}
+
+/// Something that must be allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// Reading a repository.
+    Pull(String),
+    /// Reading it and writing to it.
+    Push(String),
+    /// Taking something out of it.
+    Delete(String),
+    /// Listing all repositories.
+    Catalog,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pull(name) => write!(f, "repository:{name}:pull"),
+            Self::Push(name) => write!(f, "repository:{name}:pull,push"),
+            Self::Delete(name) => write!(f, "repository:{name}:delete"),
+            Self::Catalog => f.write_str("registry:catalog:*"),
+        }
+    }
+}
+
+/// Nobody could be convinced of who we are.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// The registry wants something that nobody here knows.
+    #[error("the registry does not say how to log in")]
+    NoWay,
+    /// It wants a password, and there is none.
+    #[error("authentication required")]
+    NoPassword,
+    /// Who hands out tokens refuses.
+    #[error("authentication required: {realm} answered {status}{}", said.as_deref().map(|text| format!(": {text}")).unwrap_or_default())]
+    Refused {
+        /// Who.
+        realm: String,
+        /// Its answer.
+        status: u16,
+        /// What it said, fit to be shown.
+        said: Option<String>,
+    },
+    /// The realm is in the clear and the registry is not, or it is no address.
+    #[error("the registry sends passwords to {realm}, which is not over TLS: nothing was sent")]
+    Clear {
+        /// Which.
+        realm: String,
+    },
+    /// The realm is no address.
+    #[error("the registry names no address to get tokens from")]
+    Realm(#[source] crate::http::UrlError),
+    /// Who hands out tokens cannot be reached.
+    #[error("cannot get a token from {realm}")]
+    Http {
+        /// Who.
+        realm: String,
+        /// Why not.
+        #[source]
+        source: HttpError,
+    },
+    /// What was handed out is no token.
+    #[error("{realm} handed out no token")]
+    NoToken {
+        /// Who.
+        realm: String,
+    },
+}
+
+/// What a registry was told and has said.
+#[derive(Debug, Default)]
+pub struct Auth {
+    credentials: Credentials,
+    challenge: Mutex<Option<Challenge>>,
+    tokens: Mutex<HashMap<Vec<Scope>, Token>>,
+}
+
+impl Auth {
+    /// Starts with who we are; nothing is shown before the registry asks.
+    #[must_use]
+    pub fn new(credentials: Credentials) -> Self {
+        Self { credentials, ..Self::default() }
+    }
+
+    /// Who we say we are.
+    #[must_use]
+    pub const fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// What to show for something that must be allowed, as far as the registry has asked.
+    pub(crate) fn shown(
+        &self,
+        http: &Http,
+        at: &Origin,
+        profile: &Profile,
+        scopes: &[Scope],
+    ) -> Result<Option<String>, AuthError> {
+        if let Credentials::Token(token) = &self.credentials {
+            return Ok(Some(bearer(token)));
+        }
+        let challenge = lock(&self.challenge).clone();
+        match challenge {
+            None => Ok(None),
+            Some(Challenge::Basic) => Ok(self.password()),
+            Some(Challenge::Bearer(way)) => {
+                if let Some(known) =
+                    lock(&self.tokens).get(scopes).and_then(|token| token.bearer(Instant::now()))
+                {
+                    return Ok(Some(known));
+                }
+                let token = self.token(http, at, profile, &way, scopes)?;
+                let shown = token.bearer(Instant::now());
+                lock(&self.tokens).insert(scopes.to_vec(), token);
+                Ok(shown)
+            }
+        }
+    }
+
+    /// Hears that something was not allowed as it was asked; returns whether it is worth asking again.
+    pub(crate) fn challenged<'a>(
+        &self,
+        values: impl Iterator<Item = &'a str>,
+        had_shown: bool,
+        scopes: &[Scope],
+    ) -> Result<bool, AuthError> {
+        if matches!(self.credentials, Credentials::Token(_)) {
+            return Ok(false);
+        }
+        let offered = challenges(values);
+        // A token is never the password itself, so that way is taken where there are two.
+        let way = offered.iter().find(|way| matches!(way, Challenge::Bearer(_))).or(offered.first());
+        let way = way.ok_or(AuthError::NoWay)?.clone();
+        if way == Challenge::Basic && self.password().is_none() {
+            return Err(AuthError::NoPassword);
+        }
+        let is_new = lock(&self.challenge).replace(way.clone()).is_none_or(|known| !is_same(&known, &way));
+        // One that was shown may have been over, or for less.
+        let was_token = matches!(way, Challenge::Bearer(_)) && lock(&self.tokens).remove(scopes).is_some();
+        Ok(is_new || was_token || !had_shown)
+    }
+
+    fn password(&self) -> Option<String> {
+        match &self.credentials {
+            Credentials::Password { user, password } => Some(base64::basic(&format!("{user}:{password}"))),
+            _ => None,
+        }
+    }
+
+    fn token(
+        &self,
+        http: &Http,
+        at: &Origin,
+        profile: &Profile,
+        way: &Bearer,
+        scopes: &[Scope],
+    ) -> Result<Token, AuthError> {
+        let mut url = Url::parse(&way.realm).map_err(AuthError::Realm)?;
+        let realm = url.plain();
+        if at.scheme == Scheme::Https && url.origin.scheme == Scheme::Http {
+            return Err(AuthError::Clear { realm });
+        }
+        let mut wanted: Vec<String> = scopes.iter().map(ToString::to_string).collect();
+        // What the registry itself asks for may be more than we know of.
+        wanted.extend(way.scope.iter().filter(|scope| scopes.is_empty() && !scope.is_empty()).cloned());
+        let profile = if url.origin == *at { profile.clone() } else { profile.for_others() };
+        let form;
+        let (method, authorization, payload) = match &self.credentials {
+            Credentials::Identity { token, .. } => {
+                form = self.form(way, &wanted, token);
+                (Method::Post, None, Payload::Bytes(form.as_bytes()))
+            }
+            _ => {
+                for (name, value) in query(way, &wanted, self.credentials.user()) {
+                    url = url.with(name, &value);
+                }
+                (Method::Get, self.password(), Payload::None)
+            }
+        };
+        let kind = [("Content-Type", "application/x-www-form-urlencoded")];
+        let request = Request {
+            method,
+            url: &url,
+            profile: &profile,
+            authorization: authorization.as_deref(),
+            fields: if method == Method::Post { &kind } else { &[] },
+        };
+        let failed = |source| AuthError::Http { realm: realm.clone(), source };
+        let response = http.fetch(&request, payload).map_err(failed)?;
+        let status = response.status;
+        let bytes = response.body.bytes(limits::TOKEN_ANSWER).map_err(failed)?;
+        if status != 200 {
+            let said = crate::error::said(&bytes);
+            return Err(AuthError::Refused { realm, status, said });
+        }
+        Token::parse(&bytes, Instant::now()).ok_or(AuthError::NoToken { realm })
+    }
+
+    /// What is posted to get a token for another token (OAuth 2).
+    fn form(&self, way: &Bearer, scopes: &[String], token: &str) -> String {
+        let mut form = String::from("grant_type=refresh_token&client_id=ctr&refresh_token=");
+        escape(token, &mut form);
+        for (name, value) in way
+            .service
+            .iter()
+            .map(|service| ("service", service.clone()))
+            .chain([("scope", scopes.join(" "))])
+        {
+            form.push('&');
+            form.push_str(name);
+            form.push('=');
+            escape(&value, &mut form);
+        }
+        form
+    }
+}
+
+fn query(way: &Bearer, scopes: &[String], user: Option<&str>) -> Vec<(&'static str, String)> {
+    let mut query = Vec::new();
+    query.extend(user.map(|user| ("account", user.to_owned())));
+    query.extend(way.service.iter().map(|service| ("service", service.clone())));
+    query.extend(scopes.iter().map(|scope| ("scope", scope.clone())));
+    query
+}
+
+/// Whether two challenges send one to the same place: what they want to be allowed changes with each request.
+fn is_same(one: &Challenge, other: &Challenge) -> bool {
+    match (one, other) {
+        (Challenge::Bearer(one), Challenge::Bearer(other)) => {
+            (&one.realm, &one.service) == (&other.realm, &other.service)
+        }
+        (Challenge::Basic, Challenge::Basic) => true,
+        _ => false,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

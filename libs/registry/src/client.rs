@@ -1,0 +1,258 @@
+//! A registry as one talks to it: what is asked, as whom, how often, and what is made of its answers.
+//!
+//! ```text
+//! Registry::ask ─▶ gate (429) ─▶ what is to be shown ─▶ Http ─▶ 401: learn, once more
+//!                                                          └─▶ 5xx, 429, a broken connection: wait, once more
+//! ```
+//! Every request goes through [`Registry::ask`], so that retries, tokens and waiting are in one place. What is sent with one is
+//! made anew each time; uploads, which can go on where they stopped, are in [`upload`].
+
+use std::sync::{Arc, OnceLock};
+
+use ctr_core::Digest;
+use ctr_core::time::Timestamp;
+
+use crate::auth::{Auth, Credentials, Scope};
+use crate::error::{Asked, RegistryError, Why, said};
+use crate::http::{Http, HttpError, Method, Origin, Payload, Profile, Request, Response, Scheme, Url};
+use crate::retry::{self, Gate, Retry};
+
+mod blob;
+pub mod link;
+mod list;
+mod manifest;
+pub mod upload;
+
+pub use blob::Range;
+pub use manifest::{Found, ManifestBytes};
+
+/// Where the Docker Hub really is.
+const HUB: &str = "registry-1.docker.io";
+
+/// Where a registry is, and how one talks to it.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// `host[:port]`, as in references.
+    pub host: String,
+    /// Whether it may speak in the clear, or show any certificate.
+    pub is_insecure: bool,
+    /// How one talks to it over TLS.
+    pub profile: Profile,
+}
+
+/// A registry.
+#[derive(Debug)]
+pub struct Registry {
+    http: Arc<Http>,
+    endpoint: Endpoint,
+    origin: OnceLock<Origin>,
+    auth: Auth,
+    retry: Retry,
+    gate: Gate,
+}
+
+/// One thing that is asked.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) asked: Asked,
+    pub(crate) method: Method,
+    /// The path and query, or a whole address that the registry gave.
+    pub(crate) target: Target<'a>,
+    pub(crate) repository: Option<&'a str>,
+    pub(crate) scopes: &'a [Scope],
+    pub(crate) fields: &'a [(&'a str, &'a str)],
+    pub(crate) body: &'a [u8],
+    /// Answers that are none of an error besides 2xx.
+    pub(crate) takes: &'a [u16],
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target<'a> {
+    Path(&'a str),
+    Url(&'a Url),
+}
+
+impl Registry {
+    /// A registry that nothing was asked of yet.
+    #[must_use]
+    pub fn new(http: Arc<Http>, endpoint: Endpoint, credentials: Credentials, retry: Retry) -> Self {
+        let auth = Auth::new(credentials);
+        Self { http, endpoint, origin: OnceLock::new(), auth, retry, gate: Gate::default() }
+    }
+
+    /// `host[:port]`.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.endpoint.host
+    }
+
+    /// Asks whether it is a registry, and lets us in.
+    pub fn ping(&self) -> Result<(), RegistryError> {
+        self.ask(&Question {
+            asked: Asked::Ping,
+            method: Method::Get,
+            target: Target::Path("/v2/"),
+            repository: None,
+            scopes: &[],
+            fields: &[],
+            body: &[],
+            takes: &[],
+        })
+        .map(drop)
+    }
+
+    /// An error about something that was asked.
+    pub(crate) fn error(&self, asked: Asked, repository: Option<&str>, why: impl Into<Why>) -> RegistryError {
+        RegistryError {
+            asked,
+            registry: self.endpoint.host.clone(),
+            repository: repository.map(str::to_owned),
+            user: self.auth.credentials().user().map(str::to_owned),
+            why: Box::new(why.into()),
+        }
+    }
+
+    /// Where it is. Of one that may speak in the clear it is found out once, by greeting it over TLS.
+    pub(crate) fn origin(&self) -> Result<&Origin, HttpError> {
+        if let Some(origin) = self.origin.get() {
+            return Ok(origin);
+        }
+        let host = if self.endpoint.host == "docker.io" { HUB } else { &self.endpoint.host };
+        let secure = Origin::parse(Scheme::Https, host)?;
+        let origin = if self.endpoint.is_insecure {
+            match self.http.speaks_tls(&secure, &self.profile()) {
+                Ok(true) => secure,
+                // Nobody may be there over TLS, and somebody in the clear.
+                Ok(false) | Err(HttpError::Connect { .. }) => Origin::parse(Scheme::Http, host)?,
+                Err(other) => return Err(other),
+            }
+        } else {
+            secure
+        };
+        Ok(self.origin.get_or_init(|| origin))
+    }
+
+    pub(crate) fn profile(&self) -> Profile {
+        Profile { is_lenient: self.endpoint.is_insecure, ..self.endpoint.profile.clone() }
+    }
+
+    pub(crate) const fn retry(&self) -> &Retry {
+        &self.retry
+    }
+
+    pub(crate) const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub(crate) const fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// Asks, as often as it may help.
+    pub(crate) fn ask(&self, question: &Question<'_>) -> Result<Response, RegistryError> {
+        let mut tries = 0;
+        loop {
+            self.gate.pass();
+            let why = match self.once(question) {
+                Ok(response) if is_fine(response.status, question.takes) => return Ok(response),
+                Ok(response) => {
+                    let wait = self.closing(&response);
+                    let why = refusal(response);
+                    let may_pass = matches!(why, Why::Status { status, .. } if retry::may_pass(status));
+                    if may_pass && tries < self.retry.times {
+                        let own = self.retry.wait(tries, retry::chance());
+                        self.gate.close(wait.unwrap_or(own));
+                    }
+                    (why, may_pass)
+                }
+                Err(why) => {
+                    let may_pass = matches!(&why, Why::Http(error) if error.may_pass());
+                    if may_pass && tries < self.retry.times {
+                        std::thread::sleep(self.retry.wait(tries, retry::chance()));
+                    }
+                    (why, may_pass)
+                }
+            };
+            if !why.1 || tries >= self.retry.times {
+                return Err(self.error(question.asked.clone(), question.repository, why.0));
+            }
+            tries += 1;
+        }
+    }
+
+    /// How long the registry asks to be left alone.
+    pub(crate) fn closing(&self, response: &Response) -> Option<std::time::Duration> {
+        response.fields.get("retry-after").and_then(|value| retry::after(value, Timestamp::now()))
+    }
+
+    /// Asks, and once more when the registry has said as whom.
+    fn once(&self, question: &Question<'_>) -> Result<Response, Why> {
+        let payload = || if question.body.is_empty() { Payload::None } else { Payload::Bytes(question.body) };
+        let (response, had_shown) = self.shown(question, payload())?;
+        if response.status != 401 {
+            return Ok(response);
+        }
+        let values = response.fields.all("www-authenticate");
+        let again = self.auth.challenged(values, had_shown, question.scopes);
+        match again {
+            Ok(true) => {}
+            Ok(false) => return Ok(response),
+            Err(error) => return Err(Why::Auth(error)),
+        }
+        drop(response);
+        Ok(self.shown(question, payload())?.0)
+    }
+
+    /// Asks once, with what is to be shown; tells whether anything was.
+    pub(crate) fn shown(
+        &self,
+        question: &Question<'_>,
+        payload: Payload<'_>,
+    ) -> Result<(Response, bool), Why> {
+        let origin = self.origin()?;
+        let url = match question.target {
+            Target::Path(path) => Url::at(origin, path),
+            Target::Url(url) => url.clone(),
+        };
+        let profile = self.profile();
+        // Who leads to an address elsewhere does not get to know who we are.
+        let is_home = url.origin == *origin;
+        let authorization = if is_home {
+            self.auth.shown(&self.http, origin, &profile, question.scopes).map_err(Why::Auth)?
+        } else {
+            None
+        };
+        let profile = if is_home { profile } else { profile.for_others() };
+        let request = Request {
+            method: question.method,
+            url: &url,
+            profile: &profile,
+            authorization: authorization.as_deref(),
+            fields: question.fields,
+        };
+        Ok((self.http.fetch(&request, payload)?, authorization.is_some()))
+    }
+}
+
+pub(crate) fn is_fine(status: u16, takes: &[u16]) -> bool {
+    (200..300).contains(&status) || takes.contains(&status)
+}
+
+/// What an answer that is none says.
+pub(crate) fn refusal(response: Response) -> Why {
+    let status = response.status;
+    // What cannot be read says nothing.
+    let bytes = response.body.bytes(ctr_core::limits::REGISTRY_ERROR).unwrap_or_default();
+    Why::Status { status, said: said(&bytes) }
+}
+
+/// The path of something in a repository. Names are checked by their grammar, so nothing needs to be escaped.
+pub(crate) fn path(repository: &str, rest: &str) -> String {
+    format!("/v2/{repository}/{rest}")
+}
+
+/// How a manifest is named in a repository.
+#[must_use]
+pub fn digest_of(fields: &crate::http::Fields) -> Option<Digest> {
+    Digest::parse(fields.get("docker-content-digest")?).ok()
+}

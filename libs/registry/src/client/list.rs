@@ -1,0 +1,81 @@
+//! Lists: of tags and of repositories, page by page.
+
+use ctr_core::limits;
+use serde::Deserialize;
+
+use super::link::next;
+use super::{Question, Registry, Target, path};
+use crate::auth::Scope;
+use crate::error::{Asked, RegistryError, Why};
+use crate::http::{Method, Url};
+
+#[derive(Deserialize)]
+struct Page {
+    // A repository without tags says null.
+    #[serde(alias = "repositories")]
+    tags: Option<Vec<String>>,
+}
+
+impl Registry {
+    /// The tags of a repository, in the registry's order.
+    pub fn tags(&self, repository: &str) -> Result<Vec<String>, RegistryError> {
+        let scopes = [Scope::Pull(repository.to_owned())];
+        self.list(&Asked::Tags, Some(repository), &path(repository, "tags/list"), &scopes, usize::MAX)
+    }
+
+    /// The repositories that the registry names, up to so many.
+    pub fn repositories(&self, most: usize) -> Result<Vec<String>, RegistryError> {
+        self.list(&Asked::Catalog, None, "/v2/_catalog", &[Scope::Catalog], most)
+    }
+
+    fn list(
+        &self,
+        asked: &Asked,
+        repository: Option<&str>,
+        path: &str,
+        scopes: &[Scope],
+        most: usize,
+    ) -> Result<Vec<String>, RegistryError> {
+        let failed = |why: Why| self.error(asked.clone(), repository, why);
+        let mut all: Vec<String> = Vec::new();
+        let mut target = path.to_owned();
+        loop {
+            let question = Question {
+                asked: asked.clone(),
+                method: Method::Get,
+                target: Target::Path(&target),
+                repository,
+                scopes,
+                fields: &[],
+                body: &[],
+                takes: &[],
+            };
+            let response = self.ask(&question)?;
+            let following = next(response.fields.all("link")).map(|text| response.url.join(text));
+            let bytes = response.body.bytes(limits::REGISTRY_LIST).map_err(|error| failed(error.into()))?;
+            let page: Page =
+                serde_json::from_slice(&bytes).map_err(|_json| failed(Why::Answer("it is no list")))?;
+            let page = page.tags.unwrap_or_default();
+            let is_empty = page.is_empty();
+            all.extend(page);
+            if all.len() > limits::REGISTRY_NAMES {
+                return Err(failed(Why::Answer("the list has no end")));
+            }
+            if all.len() >= most {
+                all.truncate(most);
+                return Ok(all);
+            }
+            let Some(following) = following else { return Ok(all) };
+            let following: Url =
+                following.map_err(|error| failed(crate::http::HttpError::from(error).into()))?;
+            // A page of nothing that has another one behind it could go on for ever.
+            if is_empty || following.target == target {
+                return Err(failed(Why::Answer("the list leads in a circle")));
+            }
+            if Some(&following.origin) != self.origin().ok() {
+                return Err(failed(Why::Answer("the list leads to another host")));
+            }
+            target = following.target;
+        }
+    }
+}
