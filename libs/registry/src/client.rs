@@ -13,7 +13,7 @@ use ctr_core::Digest;
 use ctr_core::time::Timestamp;
 
 use crate::auth::{Auth, Credentials, Scope};
-use crate::error::{Asked, RegistryError, Why, said};
+use crate::error::{About, Asked, RegistryError, Why, said};
 use crate::http::{Http, HttpError, Method, Origin, Payload, Profile, Request, Response, Scheme, Url};
 use crate::retry::{self, Gate, Retry};
 
@@ -103,13 +103,13 @@ impl Registry {
 
     /// An error about something that was asked.
     pub(crate) fn error(&self, asked: Asked, repository: Option<&str>, why: impl Into<Why>) -> RegistryError {
-        RegistryError {
+        let about = About {
             asked,
             registry: self.endpoint.host.clone(),
             repository: repository.map(str::to_owned),
             user: self.auth.credentials().user().map(str::to_owned),
-            why: Box::new(why.into()),
-        }
+        };
+        RegistryError { about: Box::new(about), why: Box::new(why.into()) }
     }
 
     /// Where it is. Of one that may speak in the clear it is found out once, by greeting it over TLS.

@@ -32,9 +32,9 @@ pub enum Asked {
     Referrers(Digest),
 }
 
-/// A registry did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub struct RegistryError {
+/// What was asked, where, and by whom.
+#[derive(Debug)]
+pub struct About {
     /// What.
     pub asked: Asked,
     /// The registry.
@@ -43,6 +43,13 @@ pub struct RegistryError {
     pub repository: Option<String>,
     /// As whom it was asked.
     pub user: Option<String>,
+}
+
+/// A registry did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub struct RegistryError {
+    /// What that was.
+    pub about: Box<About>,
     /// Why not.
     #[source]
     pub why: Box<Why>,
@@ -71,6 +78,14 @@ pub enum Why {
     /// What came cannot be used.
     #[error("the registry's answer cannot be used: {0}")]
     Answer(&'static str),
+    /// It is of the form that nobody should use any more.
+    #[error(
+        "it is a manifest of Docker's schema 1 ({digest}), which is not supported: push the image again with a current program"
+    )]
+    SchemaOne {
+        /// Its digest.
+        digest: Digest,
+    },
     /// A token was over in the middle of something; there is another one now.
     #[error("the token was over")]
     Renewed,
@@ -95,7 +110,8 @@ impl RegistryError {
 
 impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.asked {
+        let About { asked, registry, repository, user } = &*self.about;
+        match asked {
             Asked::Ping => f.write_str("pinging container registry ")?,
             Asked::Manifest(which) => write!(f, "reading manifest {which} in ")?,
             Asked::Blob(digest) => write!(f, "reading blob {digest} in ")?,
@@ -106,11 +122,11 @@ impl fmt::Display for RegistryError {
             Asked::Catalog => f.write_str("listing the repositories of ")?,
             Asked::Referrers(digest) => write!(f, "listing what refers to {digest} in ")?,
         }
-        f.write_str(&self.registry)?;
-        if let Some(repository) = &self.repository {
+        f.write_str(registry)?;
+        if let Some(repository) = repository {
             write!(f, "/{repository}")?;
         }
-        match (&self.user, self.is_denied()) {
+        match (user, self.is_denied()) {
             (Some(user), true) => write!(f, " as {}", for_terminal(user.as_bytes())),
             (None, true) => f.write_str(" without a login"),
             _ => Ok(()),
@@ -207,10 +223,12 @@ mod tests {
     #[test]
     fn errors_name_what_where_and_who() {
         let error = |why| RegistryError {
-            asked: Asked::Manifest("1".to_owned()),
-            registry: "quay.io".to_owned(),
-            repository: Some("a/b".to_owned()),
-            user: Some("me".to_owned()),
+            about: Box::new(About {
+                asked: Asked::Manifest("1".to_owned()),
+                registry: "quay.io".to_owned(),
+                repository: Some("a/b".to_owned()),
+                user: Some("me".to_owned()),
+            }),
             why: Box::new(why),
         };
         let missing = error(Why::Status { status: 404, said: None });

@@ -4,8 +4,8 @@
 //! what users wrote   registries.conf, auth.json, certs.d, policy.json         [`config`]
 //! how bytes go       connections, TLS, requests and answers                   [`http`]
 //! who asks           challenges, tokens, passwords                            [`auth`]
-//! what is asked      manifests, blobs, uploads, tags                          `client`
-//! what it is for     a registry as a source and as a sink of images           `source`, `sink`
+//! what is asked      manifests, blobs, uploads, tags                          [`client`]
+//! what it is for     a registry as a place to copy images from                 [`source`]
 //! ```
 
 #![forbid(unsafe_code)]
@@ -18,5 +18,6 @@ pub mod error;
 pub mod http;
 
 pub mod retry;
+pub mod source;
 
-pub use error::{Asked, RegistryError, Why};
+pub use error::{About, Asked, RegistryError, Why};

@@ -291,6 +291,9 @@ pub enum TransportError {
     /// A name in the store.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
+    /// A place that is not on this machine.
+    #[error(transparent)]
+    Remote(Box<dyn std::error::Error + Send + Sync>),
     /// A layer that was taken in on the way.
     #[error("cannot use a layer: {0}")]
     Layer(String),

@@ -104,6 +104,12 @@ impl HttpError {
         }
     }
 
+    /// What reading the body of an answer failed with.
+    #[must_use]
+    pub fn reading(error: io::Error) -> Self {
+        Self::of(error, "reading an answer", super::Patience::default().idle)
+    }
+
     /// Finds the error of ours within one of reading or writing.
     pub(super) fn of(error: io::Error, doing: &'static str, patience: Duration) -> Self {
         if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>) {

@@ -1,0 +1,171 @@
+//! An image in a registry, as a place to copy from.
+//!
+//! # Failure
+//! A blob whose connection breaks is read on from the byte where it broke, as often as the registry is asked again for
+//! anything: who reads it sees one stream.
+
+use std::io::{self, Read};
+
+use ctr_core::oci::media::{self, Kind};
+use ctr_core::oci::{Descriptor, DocumentError};
+use ctr_core::{Digest, Reference};
+use ctr_store::transport::{Offer, Source, TransportError};
+
+use crate::client::{Range, Registry};
+use crate::error::{Asked, RegistryError, Why};
+use crate::http::{Body, HttpError};
+use crate::retry;
+
+/// An image in a registry.
+#[derive(Debug)]
+pub struct RemoteImage {
+    registry: Registry,
+    /// What is asked for there, which mirrors and rewriting may have made of what was typed.
+    reference: Reference,
+    /// What was typed.
+    name: String,
+}
+
+impl RemoteImage {
+    /// An image by the name that it has at a registry; `name` is what was typed.
+    #[must_use]
+    pub const fn new(registry: Registry, reference: Reference, name: String) -> Self {
+        Self { registry, reference, name }
+    }
+
+    /// The registry.
+    #[must_use]
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The repository.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        self.reference.name.path()
+    }
+
+    /// How the manifest is asked for: by its digest if one is known, else by its tag.
+    #[must_use]
+    pub fn which(&self) -> String {
+        match (&self.reference.digest, &self.reference.tag) {
+            (Some(digest), _) => digest.to_string(),
+            (None, Some(tag)) => tag.as_str().to_owned(),
+            (None, None) => "latest".to_owned(),
+        }
+    }
+
+    /// Reads the manifest or index.
+    pub fn offer(&self) -> Result<Offer, RegistryError> {
+        let which = self.which();
+        let found = self.registry.manifest(self.repository(), &which)?;
+        if found.media_type.as_deref().is_some_and(is_schema_1) {
+            let why = Why::SchemaOne { digest: found.digest };
+            return Err(self.registry.error(Asked::Manifest(which), Some(self.repository()), why));
+        }
+        let media_type = found.media_type.filter(|text| media::kind(text).is_some());
+        Ok(Offer { names: vec![self.name.clone()], bytes: found.bytes, media_type, digest: found.digest })
+    }
+}
+
+/// Docker's first form of a manifest, which names layers that nobody can check.
+fn is_schema_1(media_type: &str) -> bool {
+    media_type.starts_with("application/vnd.docker.distribution.manifest.v1+")
+}
+
+fn remote(error: RegistryError) -> TransportError {
+    TransportError::Remote(Box::new(error))
+}
+
+impl Source for RemoteImage {
+    fn offers(&self) -> Result<Vec<Offer>, TransportError> {
+        self.offer().map(|offer| vec![offer]).map_err(remote)
+    }
+
+    fn document(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, TransportError> {
+        let is_manifest = matches!(media::kind(&descriptor.media_type), Some(Kind::Manifest | Kind::Index));
+        if is_manifest {
+            let found = self.registry.manifest(self.repository(), &descriptor.digest.to_string());
+            return Ok(found.map_err(remote)?.bytes);
+        }
+        if descriptor.size > limit {
+            let source = DocumentError::TooLarge { size: descriptor.size, limit };
+            return Err(TransportError::Document { what: "the config".to_owned(), source });
+        }
+        let failed = |why: Why| {
+            remote(self.registry.error(Asked::Blob(descriptor.digest), Some(self.repository()), why))
+        };
+        let blob = self.registry.blob(self.repository(), &descriptor.digest, 0).map_err(remote)?;
+        let bytes = blob.body.bytes(limit).map_err(|error| failed(error.into()))?;
+        descriptor.digest.verify(&bytes).map_err(|error| failed(error.into()))?;
+        Ok(bytes)
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, TransportError> {
+        let blob = Blob::open(self, descriptor.digest, descriptor.size).map_err(remote)?;
+        Ok(Box::new(blob))
+    }
+}
+
+/// A blob that is read on where its connection broke.
+struct Blob<'a> {
+    image: &'a RemoteImage,
+    digest: Digest,
+    size: u64,
+    body: Body,
+    /// What was handed on.
+    given: u64,
+    /// How often it broke since anything came.
+    broken: u32,
+}
+
+impl<'a> Blob<'a> {
+    fn open(image: &'a RemoteImage, digest: Digest, size: u64) -> Result<Self, RegistryError> {
+        let body = image.registry.blob(image.repository(), &digest, 0)?.body;
+        Ok(Self { image, digest, size, body, given: 0, broken: 0 })
+    }
+
+    fn error(&self, why: impl Into<Why>) -> io::Error {
+        let error = self.image.registry.error(Asked::Blob(self.digest), Some(self.image.repository()), why);
+        io::Error::other(error)
+    }
+
+    /// Goes on where it broke; what comes again from a registry that gives no parts is thrown away.
+    fn again(&mut self) -> io::Result<()> {
+        let range = self.image.registry.blob(self.image.repository(), &self.digest, self.given);
+        let Range { start, mut body } = range.map_err(io::Error::other)?;
+        let mut again = Read::by_ref(&mut body).take(self.given.saturating_sub(start));
+        let thrown = io::copy(&mut again, &mut io::sink());
+        thrown.map_err(|error| self.error(HttpError::reading(error)))?;
+        self.body = body;
+        Ok(())
+    }
+}
+
+impl Read for Blob<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let error = match self.body.read(into) {
+                Ok(0) if self.given < self.size && !into.is_empty() => io::ErrorKind::UnexpectedEof.into(),
+                Ok(0) => return Ok(0),
+                Ok(size) => {
+                    self.given += size as u64;
+                    self.broken = 0;
+                    if self.given > self.size {
+                        return Err(self.error(Why::Answer("more than the blob has")));
+                    }
+                    return Ok(size);
+                }
+                Err(error) => error,
+            };
+            let error = HttpError::reading(error);
+            let retry = self.image.registry.retry();
+            if !error.may_pass() || self.broken >= retry.times {
+                return Err(self.error(error));
+            }
+            std::thread::sleep(retry.wait(self.broken, retry::chance()));
+            self.broken += 1;
+            self.again()?;
+        }
+    }
+}
