@@ -18,6 +18,7 @@ use std::time::Instant;
 use ctr_core::limits;
 
 use crate::base64;
+use crate::config;
 use crate::http::{Http, HttpError, Method, Origin, Payload, Profile, Request, Scheme, Url, escape};
 
 pub mod challenge;
@@ -66,6 +67,15 @@ impl Credentials {
                 Some(user.as_str()).filter(|user| !user.is_empty())
             }
             Self::Anonymous | Self::Token(_) => None,
+        }
+    }
+}
+
+impl From<config::Credentials> for Credentials {
+    fn from(found: config::Credentials) -> Self {
+        match found.identity_token {
+            Some(token) => Self::Identity { user: found.username, token: token.reveal().to_owned() },
+            None => Self::Password { user: found.username, password: found.password.reveal().to_owned() },
         }
     }
 }

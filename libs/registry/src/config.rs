@@ -14,7 +14,6 @@
 
 pub mod aliases;
 pub mod auth_file;
-pub mod base64;
 pub mod certs;
 pub mod credentials;
 mod environment;

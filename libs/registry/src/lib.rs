@@ -5,7 +5,7 @@
 //! how bytes go       connections, TLS, requests and answers                   [`http`]
 //! who asks           challenges, tokens, passwords                            [`auth`]
 //! what is asked      manifests, blobs, uploads, tags                          [`client`]
-//! what it is for     a registry as a place to copy images from                 [`source`]
+//! what it is for     a registry as a place to copy images from                [`source`]
 //! ```
 
 #![forbid(unsafe_code)]
@@ -16,7 +16,6 @@ pub mod client;
 pub mod config;
 pub mod error;
 pub mod http;
-
 pub mod retry;
 pub mod source;
 

@@ -23,8 +23,8 @@ mod tests;
 use serde::Deserialize;
 
 use self::object::{Object, quoted};
-use super::base64;
 use super::credentials::{Credentials, HUB_URL, LoginKey, Secret, normal_registry};
+use crate::base64;
 
 /// In what form a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

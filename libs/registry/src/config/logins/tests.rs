@@ -2,7 +2,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
-use crate::config::base64;
+use crate::base64;
 use crate::config::environment::Machine;
 use crate::config::helper::tests::Keyring;
 
