@@ -18,6 +18,7 @@ pub mod host;
 pub mod looking;
 pub mod netd;
 mod netlink;
+mod outside;
 pub mod policy;
 pub mod publish;
 mod router;

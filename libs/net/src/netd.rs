@@ -79,6 +79,10 @@ const LAST_TURNS: usize = 256;
 /// How long nobody is accepted where there are no descriptors, before that is tried again.
 const BREATH: Duration = Duration::from_secs(1);
 
+/// All that is told of a socket of a connection, once for each change.
+const EDGES: EventFlags =
+    EventFlags::IN.union(EventFlags::OUT).union(EventFlags::RDHUP).union(EventFlags::ET);
+
 /// What is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
@@ -533,10 +537,19 @@ impl Netd {
         epoll::add(&self.epoll, socket, EventData::new_u64(source.token()), EventFlags::IN)
     }
 
+    /// The same, of a socket of a connection. Of one that is known to have room it is asked once that is gone: all of them begin with it,
+    /// and few ever have none.
+    fn watch_told(&self, socket: BorrowedFd<'_>, source: Source, told: Ready) -> Result<(), Errno> {
+        if !told.writable {
+            return self.watch_edges(socket, source);
+        }
+        let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        epoll::add(&self.epoll, socket, EventData::new_u64(source.token()), flags)
+    }
+
     /// Has a socket tell each change.
     fn watch_edges(&self, socket: BorrowedFd<'_>, source: Source) -> Result<(), Errno> {
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, socket, EventData::new_u64(source.token()), flags)
+        epoll::add(&self.epoll, socket, EventData::new_u64(source.token()), EDGES)
     }
 
     fn ports(&self, family: Family) -> Option<&Ports> {
@@ -588,6 +601,11 @@ fn route(
     });
     thread.map_err(|_limit| Errno::AGAIN).doing("start a thread")?;
     hears.recv().map_err(|_gone| Errno::PIPE).doing("make a router")?
+}
+
+/// Has a socket tell of room too; if there is some again by now, that is told.
+fn watch_for_room(epoll: &OwnedFd, socket: BorrowedFd<'_>, source: Source) -> Result<(), Errno> {
+    epoll::modify(epoll, socket, EventData::new_u64(source.token()), EDGES)
 }
 
 /// What the kernel tells of a socket of a connection.

@@ -441,11 +441,19 @@ mod transport {
 /// A packet that begins a connection: SYN, and neither ACK nor RST.
 const BEGINS: If = If::Byte { at: 13, mask: 0x16, is: 0x02 };
 
+/// A packet of one that has begun: ACK.
+const GOES_ON: If = If::Byte { at: 13, mask: 0x10, is: 0x10 };
+
 /// Which packets go where. What may become a connection is decided by `netd`, which sees what is below here too.
 fn rules(rung: Rung, inner: &Inner) -> Vec<Rule> {
     let mut rules = Vec::new();
     let by_container = If::CameBy(OWN.index);
     let mut add = |conditions: &[If], then| rules.push(Rule { conditions: conditions.to_vec(), then });
+    for network in networks(inner) {
+        add_refusals(&network, by_container, &mut add);
+    }
+    // Nearly all packets: what is asked below is nothing that they have to wait for.
+    add(&[by_container, If::Transport(transport::TCP), GOES_ON], Then::Accept);
     for network in networks(inner) {
         add_of(rung, &network, by_container, &mut add);
     }
@@ -463,27 +471,43 @@ fn rules(rung: Rung, inner: &Inner) -> Vec<Rule> {
     rules
 }
 
-fn add_of(rung: Rung, network: &Network, by_container: If, add: &mut impl FnMut(&[If], Then)) {
+/// Everything but some addresses.
+fn elsewhere(prefix: &str) -> Option<Within> {
+    prefix.parse::<Prefix>().ok().map(Within::Outside)
+}
+
+/// What comes from nowhere, or goes there.
+fn add_refusals(network: &Network, by_container: If, add: &mut impl FnMut(&[If], Then)) {
     let version = network.version();
     let own = [by_container, If::Version(version)];
     let mut when = |more: &[If], then| add(&[&own[..], more].concat(), then);
     // Neighbours find each other by addresses of the link, and look for doubles with none at all.
-    let elsewhere = |prefix: &str| prefix.parse::<Prefix>().ok().map(Within::Outside);
     let found: &[&str] = if version == Version::V6 { &["fe80::/10", "::/128"] } else { &[] };
     let strangers: Vec<If> = std::iter::once(Within::Outside(network.prefix))
         .chain(found.iter().copied().filter_map(elsewhere))
         .map(If::Source)
         .collect();
     when(&strangers, Then::Drop);
-    let nowhere: &[&str] = match version {
-        Version::V4 => &["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3"],
-        Version::V6 => &["::/64", "ff00::/8"],
+    // Neighbours of IPv6 speak to groups, by what is neither of these.
+    let nowhere: (&[&str], &[&[If]]) = match version {
+        Version::V4 => (&["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3"], &[&[]]),
+        Version::V6 => {
+            (&["::/64", "ff00::/8"], &[&[If::Transport(transport::TCP)], &[If::Transport(transport::UDP)]])
+        }
     };
-    for prefix in nowhere.iter().filter_map(|prefix| prefix.parse::<Prefix>().ok()) {
-        for number in [transport::TCP, transport::UDP] {
-            when(&[If::Destination(Within::Inside(prefix)), If::Transport(number)], Then::Drop);
+    let (prefixes, kinds) = nowhere;
+    for prefix in prefixes.iter().filter_map(|prefix| prefix.parse::<Prefix>().ok()) {
+        for kind in kinds {
+            when(&[&[If::Destination(Within::Inside(prefix))], *kind].concat(), Then::Drop);
         }
     }
+}
+
+/// What is not for the listener of streams.
+fn add_of(rung: Rung, network: &Network, by_container: If, add: &mut impl FnMut(&[If], Then)) {
+    let version = network.version();
+    let own = [by_container, If::Version(version)];
+    let mut when = |more: &[If], then| add(&[&own[..], more].concat(), then);
     let others: Vec<If> = std::iter::once(Within::Outside(network.prefix))
         .chain(if version == Version::V6 { elsewhere("fe80::/10") } else { None })
         .map(If::Destination)

@@ -15,7 +15,9 @@ use crate::router;
 use crate::rung::Rung;
 
 /// How many of a kind are kept.
-const KEPT: usize = 16;
+const KEPT: usize = 32;
+/// With so few left more are made.
+const FEW: usize = 8;
 
 /// A kind of socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,13 +42,16 @@ struct Shelves {
     /// Why the last could not be made: whoever waits for it hears it.
     failed: [Option<Errno>; 4],
     wanted: [bool; 4],
+    /// Somebody waits for one.
+    awaited: bool,
 }
 
 /// What the two threads share.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     shelves: Mutex<Shelves>,
-    changed: Condvar,
+    asked: Condvar,
+    made: Condvar,
 }
 
 impl Pool {
@@ -65,18 +70,33 @@ impl Pool {
         loop {
             let Some(shelf) = shelves.ready.get_mut(at) else { return Err(Errno::INVAL) };
             if let Some(socket) = shelf.pop_front() {
-                if shelf.len() < KEPT / 2 {
-                    want(&mut shelves, at);
-                    self.changed.notify_all();
+                if shelf.len() < FEW {
+                    self.want(&mut shelves, at);
                 }
                 return Ok(socket);
             }
             if let Some(errno) = shelves.failed.get_mut(at).and_then(Option::take) {
                 return Err(errno);
             }
-            want(&mut shelves, at);
-            self.changed.notify_all();
-            shelves = self.changed.wait(shelves).unwrap_or_else(PoisonError::into_inner);
+            self.want(&mut shelves, at);
+            shelves.awaited = true;
+            shelves = self.made.wait(shelves).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Has more of a kind made; that is said once.
+    fn want(&self, shelves: &mut Shelves, at: usize) {
+        if let Some(wanted) = shelves.wanted.get_mut(at)
+            && !std::mem::replace(wanted, true)
+        {
+            self.asked.notify_one();
+        }
+    }
+
+    /// There is one more, or there will be none. It is a system call, which is spared where nobody waits.
+    fn tell(&self, shelves: &mut Shelves) {
+        if std::mem::take(&mut shelves.awaited) {
+            self.made.notify_all();
         }
     }
 
@@ -93,7 +113,7 @@ impl Pool {
                 }
             }
             if !shelves.wanted.contains(&true) {
-                shelves = self.changed.wait(shelves).unwrap_or_else(PoisonError::into_inner);
+                shelves = self.asked.wait(shelves).unwrap_or_else(PoisonError::into_inner);
             }
         }
     }
@@ -109,7 +129,7 @@ impl Pool {
                     let Some(shelf) = shelves.ready.get_mut(at) else { return };
                     shelf.push_back(socket);
                     let is_full = shelf.len() >= KEPT;
-                    self.changed.notify_all();
+                    self.tell(&mut shelves);
                     if is_full {
                         return;
                     }
@@ -118,16 +138,10 @@ impl Pool {
                     if let Some(failed) = shelves.failed.get_mut(at) {
                         *failed = Some(errno);
                     }
-                    self.changed.notify_all();
+                    self.tell(&mut shelves);
                     return;
                 }
             }
         }
-    }
-}
-
-fn want(shelves: &mut Shelves, at: usize) {
-    if let Some(wanted) = shelves.wanted.get_mut(at) {
-        *wanted = true;
     }
 }

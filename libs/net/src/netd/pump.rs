@@ -6,7 +6,7 @@
 //!
 //! Readiness is told once for each change, so it is remembered here.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
@@ -45,7 +45,10 @@ pub(super) struct Ready {
 
 impl Ready {
     /// Of a new socket it is found out by trying; an end will be told.
-    pub(super) const UNKNOWN: Self = Self { readable: true, writable: true, hung_up: false, broken: false };
+    pub(super) const UNKNOWN: Self = Self { readable: true, ..Self::WRITABLE };
+
+    /// Of one that has just been connected: nothing was sent to it yet, and whatever comes will be told.
+    pub(super) const WRITABLE: Self = Self { readable: false, writable: true, hung_up: false, broken: false };
 
     /// Adds what was told later.
     pub(super) const fn add(&mut self, later: Self) {
@@ -89,6 +92,8 @@ pub(super) enum Pumped {
 struct Side {
     socket: OwnedFd,
     ready: Ready,
+    /// The kernel tells when there is room again: it is asked to once there was none.
+    tells_of_room: bool,
 }
 
 #[derive(Debug, Default)]
@@ -116,7 +121,7 @@ pub(super) struct Open {
 impl Open {
     /// Of two sockets, of each of which something was told already.
     pub(super) fn new(outer: (OwnedFd, Ready), inner: (OwnedFd, Ready)) -> Self {
-        let sides = [outer, inner].map(|(socket, ready)| Side { socket, ready });
+        let sides = [outer, inner].map(|(socket, ready)| Side { socket, ready, tells_of_room: false });
         Self { sides, halves: [Half::default(), Half::default()], from_outside: false }
     }
 
@@ -146,6 +151,15 @@ impl Open {
         Self { from_outside: true, ..self }
     }
 
+    /// Which ends have no room left, where that was not so before: the kernel is to tell when there is some.
+    pub(super) fn newly_full(&mut self) -> impl Iterator<Item = (End, BorrowedFd<'_>)> {
+        [End::Outer, End::Inner].into_iter().zip(&mut self.sides).filter_map(|(end, side)| {
+            let is_newly = !side.ready.writable && !side.tells_of_room;
+            side.tells_of_room |= is_newly;
+            is_newly.then(|| (end, side.socket.as_fd()))
+        })
+    }
+
     pub(super) const fn is_from_outside(&self) -> bool {
         self.from_outside
     }
@@ -162,8 +176,8 @@ impl Open {
     pub(super) fn pump(&mut self, tools: &mut Tools) -> Result<Pumped, Errno> {
         let [outer, inner] = &mut self.sides;
         let [inwards, outwards] = &mut self.halves;
-        let more_in = inwards.turn(outer, inner, tools)?;
-        let more_out = outwards.turn(inner, outer, tools)?;
+        let more_in = inwards.turn(outer, inner, tools, outwards.shut)?;
+        let more_out = outwards.turn(inner, outer, tools, inwards.shut)?;
         Ok(match (inwards.shut && outwards.shut, more_in || more_out) {
             (true, _) => Pumped::Done,
             (false, true) => Pumped::More,
@@ -183,8 +197,14 @@ impl Open {
 }
 
 impl Half {
-    /// Moves up to a turn's worth; whether there is more.
-    fn turn(&mut self, from: &mut Side, to: &mut Side, tools: &mut Tools) -> Result<bool, Errno> {
+    /// Moves up to a turn's worth; whether there is more. Where this is the last half to end, closing the socket says so.
+    fn turn(
+        &mut self,
+        from: &mut Side,
+        to: &mut Side,
+        tools: &mut Tools,
+        is_last: bool,
+    ) -> Result<bool, Errno> {
         let mut moved = 0;
         while moved < TURN {
             if self.held > 0 {
@@ -196,7 +216,9 @@ impl Half {
             if self.ended {
                 if !self.shut {
                     self.shut = true;
-                    end(to)?;
+                    if !is_last {
+                        end(to)?;
+                    }
                 }
                 return Ok(false);
             }

@@ -37,8 +37,9 @@ use super::pump::{End, Open, Pumped, Ready};
 use super::slab::{KEPT, Key, Slab};
 use super::timers::Due;
 use super::trace::Named;
-use super::{Netd, Source, plain};
+use super::{Netd, Source, plain, watch_for_room};
 use crate::counters::{FlowKind, Limit};
+use crate::outside::settle;
 use crate::policy::{Protocol, Verdict};
 use crate::wire::{Syn, Trouble, trouble, with_checksums};
 
@@ -50,8 +51,6 @@ pub(super) const CONNECTING: usize = 4096;
 const UNANSWERED: Duration = Duration::from_secs(1);
 /// How many connections are accepted before others get their turn.
 const TURN: usize = 64;
-/// After so long without a word we ask whether the host's peer is still there, as the container's own question would.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Who speaks to whom, as the container sees it.
 pub(super) type Pair = (SocketAddr, SocketAddr);
@@ -207,6 +206,7 @@ impl Netd {
             // Its clock brings it back.
             return self.counters.hits(Limit::Connecting);
         }
+        self.counters.begins(FlowKind::Tcp, false);
         match connecting(to) {
             Ok(outer) => self.wait_for_host(pair, outer, frame),
             Err(errno) => {
@@ -227,20 +227,23 @@ impl Netd {
         true
     }
 
-    fn wait_for_host(&mut self, pair: Pair, outer: OwnedFd, frame: &[u8]) {
+    fn wait_for_host(&mut self, pair: Pair, (outer, told): (OwnedFd, Ready), frame: &[u8]) {
         let since = self.now;
-        let held = Held { outer, told: Ready::default(), first: frame.into(), since, is_entering: false };
+        let held = Held { outer, told, first: frame.into(), since, is_entering: false };
         let key = self.streams.flows.insert(Flow { pair, state: State::Held(held) });
         self.streams.known.insert(pair, key);
-        self.counters.begins(FlowKind::Tcp, false);
         self.streams.on_their_way += 1;
         self.streams.unanswered.insert((since, key));
         let watched = match self.streams.flows.get(key).map(|flow| &flow.state) {
-            Some(State::Held(held)) => self.watch_edges(held.outer.as_fd(), Source::Stream(End::Outer, key)),
+            Some(State::Held(held)) => {
+                self.watch_told(held.outer.as_fd(), Source::Stream(End::Outer, key), held.told)
+            }
             _ => Ok(()),
         };
         if watched.is_err() {
             self.drop_stream(key);
+        } else if told.writable {
+            self.host_answered(key);
         }
     }
 
@@ -309,8 +312,12 @@ impl Netd {
             self.streams.unanswered.remove(&(held.since, key));
         }
         self.trace.say(|| format!("{}: connected", Named::own(Protocol::Tcp, pair)));
-        self.enter_again(pair, &first);
         self.timers.set(self.now, ENTERING, Due::Stream(key));
+        self.enter_again(pair, &first);
+        if !self.streams.is_full {
+            // The handshake inside is over by the time that the packet is sent: nobody there waits for anybody.
+            self.accept_streams(Family::of(&pair.1));
+        }
     }
 
     fn host_refused(&mut self, key: Key, errno: Errno) {
@@ -363,14 +370,14 @@ impl Netd {
             Some(State::Open(_)) => return drop(self.drop_stream(key)),
             Some(State::Held(_) | State::Arriving(_)) | None => return,
         }
-        let watched = self.watch_edges(inner.as_fd(), Source::Stream(End::Inner, key));
+        let watched = self.watch_told(inner.as_fd(), Source::Stream(End::Inner, key), Ready::WRITABLE);
         self.leave_entrance(pair.1);
         self.streams.on_their_way -= 1;
         self.streams.flows.change(key, |flow| Flow {
             pair,
             state: match flow.state {
                 State::Held(held) => {
-                    State::Open(Box::new(Open::new((held.outer, held.told), (inner, Ready::UNKNOWN))))
+                    State::Open(Box::new(Open::new((held.outer, held.told), (inner, Ready::WRITABLE))))
                 }
                 other => other,
             },
@@ -384,7 +391,13 @@ impl Netd {
     /// Moves what one connection has to move.
     fn pump(&mut self, key: Key) {
         let Some(Flow { state: State::Open(open), .. }) = self.streams.flows.get_mut(key) else { return };
-        match open.pump(&mut self.tools) {
+        let pumped = open.pump(&mut self.tools).and_then(|pumped| {
+            for (end, socket) in open.newly_full() {
+                watch_for_room(&self.epoll, socket, Source::Stream(end, key))?;
+            }
+            Ok(pumped)
+        });
+        match pumped {
             Ok(Pumped::Waiting) => {}
             Ok(Pumped::More) => self.streams.more.push(key),
             Ok(Pumped::Done) => self.part_in_peace(key),
@@ -468,21 +481,22 @@ fn accept(listener: &OwnedFd) -> Result<(OwnedFd, Pair), Errno> {
 }
 
 /// A connection to the host's side, on its way.
-pub(super) fn connecting(to: SocketAddr) -> Result<OwnedFd, Errno> {
+pub(super) fn connecting(to: SocketAddr) -> Result<(OwnedFd, Ready), Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(Family::of(&to).domain(), SocketType::STREAM, flags, None)?;
     settle(&socket)?;
-    match connect(&socket, &to) {
-        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
-        Err(errno) => Err(errno),
-    }
+    let told = begin(&socket, &to)?;
+    Ok((socket, told))
 }
 
-/// What each connection of the host's side has: it ends with a reset until both have said goodbye, nothing waits to be sent, and a
-/// peer that is gone is noticed.
-fn settle(socket: &OwnedFd) -> Result<(), Errno> {
-    sockopt::set_tcp_nodelay(socket, true)?;
-    sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
-    sockopt::set_socket_keepalive(socket, true)?;
-    sockopt::set_tcp_keepidle(socket, KEEPALIVE)
+/// Begins to connect. What is on this very machine has answered by the time that the first packet is out, which is seen by asking again:
+/// so nobody has to wait for being told.
+fn begin(socket: &OwnedFd, to: &SocketAddr) -> Result<Ready, Errno> {
+    match connect(socket, to) {
+        Err(Errno::INPROGRESS) => match connect(socket, to) {
+            Err(Errno::ALREADY) => Ok(Ready::default()),
+            again => again.map(|()| Ready::WRITABLE),
+        },
+        connected => connected.map(|()| Ready::WRITABLE),
+    }
 }

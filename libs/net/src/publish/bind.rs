@@ -13,6 +13,7 @@ use rustix::net::{SocketFlags, SocketType, bind as bind_socket, getsockname, lis
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{Leads, Mapping, Place, Transport};
+use crate::outside::settle;
 
 /// The longest queue of what waits to be accepted; the host's own limit is lower most of the time.
 const QUEUE: i32 = 4096;
@@ -163,6 +164,8 @@ fn socket(Place { transport, at }: Place) -> Result<OwnedFd, Errno> {
     }
     bind_socket(socket.as_fd(), &at)?;
     if transport == Transport::Tcp {
+        // Before anybody can come.
+        settle(&socket)?;
         listen(&socket, QUEUE)?;
     }
     Ok(socket)

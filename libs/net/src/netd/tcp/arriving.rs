@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use ctr_sys::net::options::Family;
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, acceptfrom_with, bind, connect, getpeername};
+use rustix::net::{SocketFlags, acceptfrom_with, bind, getpeername};
 
-use super::{Flow, Netd, Pair, State, TURN, settle};
+use super::{Flow, Netd, Pair, State, TURN, begin};
 use crate::counters::FlowKind;
 use crate::netd::pool::Kind;
 use crate::netd::pump::{End, Open, Ready};
@@ -21,11 +21,14 @@ use crate::policy::Protocol;
 /// How long the container may take to answer one.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A socket, and what was told of it.
+type Told = (OwnedFd, Ready);
+
 /// A connection from outside that the container has not taken yet.
 #[derive(Debug)]
 pub(super) struct Arriving {
-    pub(super) outer: (OwnedFd, Ready),
-    pub(super) inner: (OwnedFd, Ready),
+    pub(super) outer: Told,
+    pub(super) inner: Told,
     /// The published port that it is for.
     pub(super) port: Key,
 }
@@ -59,49 +62,61 @@ impl Netd {
 
     /// Somebody outside has a connection, and the container is to have the other half.
     fn arrive(&mut self, outer: OwnedFd, peer: SocketAddr, (port, inside): (Key, u16)) {
-        if settle(&outer).is_err() {
-            return;
-        }
         let callee = SocketAddr::new(self.policy.callee(peer.ip()), inside);
         let seen = SocketAddr::new(self.policy.appearance(peer.ip()).address(), peer.port());
         // Who is not let in hears it by the reset that is the end of its socket.
         if self.tun.is_some() {
             return self.arrive_by_device((outer, peer), (callee, seen), port);
         }
-        let Ok((inner, seen)) = self.reaching_in(seen, callee) else { return };
-        self.trace.say(|| {
-            let flow = Named { protocol: Protocol::Tcp, pair: (callee, seen), from_outside: true };
-            format!("{flow}: arrives, from {peer} of the host's side")
-        });
-        let [outer, inner] = [outer, inner].map(|socket| (socket, Ready::default()));
-        let arriving = Arriving { outer, inner, port };
-        let flow = Flow { pair: (callee, seen), state: State::Arriving(arriving) };
+        let named = |pair| Named { protocol: Protocol::Tcp, pair, from_outside: true };
+        self.trace.say(|| format!("{}: arrives, from {peer} of the host's side", named((callee, seen))));
+        self.counters.begins(FlowKind::Tcp, true);
+        let (inner, pair) = match self.reaching_in_by_any((callee, seen)) {
+            Ok(reached) => reached,
+            Err(errno) => {
+                return self.trace.say(|| format!("{}: not let in: {errno}", named((callee, seen))));
+            }
+        };
+        let told = inner.1;
+        // Who has called has something to say, most of the time.
+        let arriving = Arriving { outer: (outer, Ready::UNKNOWN), inner, port };
+        let flow = Flow { pair, state: State::Arriving(arriving) };
         let key = self.streams.flows.insert(flow);
         self.one_arrives(port);
-        self.counters.begins(FlowKind::Tcp, true);
-        self.timers.set(self.now, PATIENCE, Due::Stream(key));
         let watched = match self.streams.flows.get(key).map(|flow| &flow.state) {
             Some(State::Arriving(Arriving { outer, inner, .. })) => self
-                .watch_edges(outer.0.as_fd(), Source::Stream(End::Outer, key))
-                .and_then(|()| self.watch_edges(inner.0.as_fd(), Source::Stream(End::Inner, key))),
+                .watch_told(outer.0.as_fd(), Source::Stream(End::Outer, key), outer.1)
+                .and_then(|()| self.watch_told(inner.0.as_fd(), Source::Stream(End::Inner, key), told)),
             _ => Ok(()),
         };
         if watched.is_err() {
             self.drop_stream(key);
+        } else if told.writable {
+            self.let_in(key);
+        } else {
+            self.timers.set(self.now, PATIENCE, Due::Stream(key));
+        }
+    }
+
+    /// A connection to the container, by IPv4 if by IPv6 there is nobody.
+    fn reaching_in_by_any(&self, (callee, seen): Pair) -> Result<(Told, Pair), Errno> {
+        match (self.reaching_in(seen, callee), self.by_other_family((callee, seen))) {
+            (Err(Errno::CONNREFUSED), Some((callee, seen))) => {
+                self.reaching_in(seen, callee).map(|(inner, seen)| (inner, (callee, seen)))
+            }
+            (reached, _) => reached.map(|(inner, seen)| (inner, (callee, seen))),
         }
     }
 
     /// A connection to the container on its way, from an address that it is to see. Where the port is taken, by somebody who
     /// looks the same, it comes from another.
-    fn reaching_in(&self, seen: SocketAddr, callee: SocketAddr) -> Result<(OwnedFd, SocketAddr), Errno> {
+    fn reaching_in(&self, seen: SocketAddr, callee: SocketAddr) -> Result<(Told, SocketAddr), Errno> {
         let kind = Kind { family: Family::of(&callee), is_stream: true };
         let from = |seen: SocketAddr| {
             let socket = self.pool.take(kind)?;
             bind(&socket, &seen)?;
-            match connect(&socket, &callee) {
-                Ok(()) | Err(Errno::INPROGRESS) => Ok((socket, seen)),
-                Err(errno) => Err(errno),
-            }
+            let told = begin(&socket, &callee)?;
+            Ok(((socket, told), seen))
         };
         match from(seen) {
             Err(Errno::ADDRINUSE | Errno::ADDRNOTAVAIL) => from(SocketAddr::new(seen.ip(), 0)),
@@ -122,26 +137,32 @@ impl Netd {
     }
 
     pub(super) fn container_answered(&mut self, key: Key) {
-        let Some(Flow { pair, state: State::Arriving(Arriving { inner, port, .. }) }) =
-            self.streams.flows.get(key)
+        let Some(Flow { pair, state: State::Arriving(Arriving { inner, .. }) }) = self.streams.flows.get(key)
         else {
             return;
         };
-        let port = *port;
         match inner.1.check(&inner.0) {
             // What was told may be of the socket before this one.
-            Ok(()) if inner.1.writable && getpeername(&inner.0).is_ok() => {}
-            Ok(()) => return,
-            Err(Errno::CONNREFUSED) if pair.0.is_ipv6() => return self.arrive_by_other_family(key),
+            Ok(()) if inner.1.writable && getpeername(&inner.0).is_ok() => self.let_in(key),
+            Ok(()) => {}
+            Err(Errno::CONNREFUSED) if pair.0.is_ipv6() => self.arrive_by_other_family(key),
             // The caller's socket ends with a reset, as all of ours.
             Err(errno) => {
                 if let Some(flow) = self.drop_stream(key) {
                     self.trace.say(|| format!("{}: not let in: {errno}", flow.named()));
                 }
-                return;
             }
         }
-        self.one_arrived(port);
+    }
+
+    /// Both halves are there.
+    fn let_in(&mut self, key: Key) {
+        let Some(State::Arriving(Arriving { port, .. })) =
+            self.streams.flows.get(key).map(|flow| &flow.state)
+        else {
+            return;
+        };
+        self.one_arrived(*port);
         self.streams.flows.change(key, |flow| match flow.state {
             State::Arriving(Arriving { outer, inner, .. }) => Flow {
                 pair: flow.pair,
@@ -168,15 +189,18 @@ impl Netd {
         let Some(Flow { pair, .. }) = self.streams.flows.get(key) else { return };
         let Some((callee, seen)) = self.by_other_family(*pair) else { return };
         let Ok((inner, seen)) = self.reaching_in(seen, callee) else { return drop(self.drop_stream(key)) };
-        if self.watch_edges(inner.as_fd(), Source::Stream(End::Inner, key)).is_err() {
+        let told = inner.1;
+        if self.watch_told(inner.0.as_fd(), Source::Stream(End::Inner, key), told).is_err() {
             return drop(self.drop_stream(key));
         }
         self.streams.flows.change(key, |flow| match flow.state {
             State::Arriving(Arriving { outer, port, .. }) => {
-                let inner = (inner, Ready::default());
                 Flow { pair: (callee, seen), state: State::Arriving(Arriving { outer, inner, port }) }
             }
             state => Flow { pair: flow.pair, state },
         });
+        if told.writable {
+            self.let_in(key);
+        }
     }
 }

@@ -203,11 +203,11 @@ impl Netd {
             }
             Verdict::Drop(_) => return,
         };
+        self.counters.begins(FlowKind::Tcp, false);
         match connecting(to) {
-            Ok(outer) => {
-                self.counters.begins(FlowKind::Tcp, false);
+            Ok((outer, told)) => {
                 let (header, frame) = (segment.header, packet.into());
-                self.insert(pair, State::Held { outer, told: Ready::default(), header, frame });
+                self.insert(pair, State::Held { outer, told, header, frame });
             }
             Err(errno) => {
                 self.trace.say(|| format!("{}: not connected: {errno}", Named::own(Protocol::Tcp, pair)));
