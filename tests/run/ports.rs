@@ -20,7 +20,7 @@ fn probe() -> String {
 /// Starts a container with a server at port 7 of all its addresses, and waits until that serves.
 pub(crate) fn serve(env: &Env, name: &str, at: &str, flags: &[&str]) {
     let probe = probe();
-    let flags = [&["run", "-d", "--name", name, "--network=user", probe.as_str()], flags].concat();
+    let flags = [&["run", "-d", "--name", name, probe.as_str()], flags].concat();
     env.ok(flags.into_iter().chain(["localhost/busybox", "/probe", "serve", at]));
     wait_until_it_serves(env, name);
 }
