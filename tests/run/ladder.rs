@@ -213,6 +213,15 @@ mod published {
         assert_eq!(lines[..5], ["1", unreachable, unreachable, refused, refused], "{said}");
         assert!(lines[5].contains("onnection refused"), "{said}");
         drop(listener);
+        // Nor is one named who answers.
+        assert_eq!(env.sh([FLAG], "cat /etc/resolv.conf"), "");
+        assert_eq!(env.sh([FLAG, "--dns=192.0.2.53"], "cat /etc/resolv.conf"), "nameserver 192.0.2.53");
+        for mode in ["tun", "published"] {
+            let network = format!("--network=user,mode={mode},pcap=frames");
+            let said = env.ctr(["run", "--rm", &network, BUSYBOX, "true"]).run().fails(125);
+            assert!(said.contains(&format!("mode={mode} has no frames to capture")), "{said}");
+            assert!(!env.path("frames").exists());
+        }
         for flags in
             [["--host-access=loopback", FLAG], ["--host-access=none", &format!("{FLAG},metadata=true")]]
         {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ctr_tests::env::programs;
+use ctr_tests::image::Image;
 use ctr_tests::{BUSYBOX, Env, needs};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
@@ -472,7 +473,7 @@ fn a_capture_goes_nowhere_but_to_a_file_of_the_user_s() {
     assert_eq!(std::fs::read_to_string(&other).expect("it is there"), "mine");
     let published = format!("--network=user,mode=published,pcap={}", env.path("frames").display());
     let told = env.shell([published.as_str()], "true").run().fails(125);
-    assert!(told.contains("there are no frames to capture but in the modes tproxy and listen"), "{told}");
+    assert!(told.contains("mode=published has no frames to capture"), "{told}");
 }
 
 #[test]
@@ -495,4 +496,28 @@ fn a_full_disk_ends_the_capture_and_nothing_else() {
     assert!(!frames.is_empty() && length <= 128 << 10, "{length}");
     assert_eq!(settings(&env, "c")["Ended"], Value::Null);
     env.ok(["rm", "-f", "-t0", "c"]);
+}
+
+/// A neighbour may have an address that means somebody else in the container's network.
+#[test]
+fn who_has_an_address_of_the_network_is_the_gateway_and_that_is_said() {
+    needs!(Userns, Iproute);
+    let script = "set -e
+        ctr load -q -i image.tar >/dev/null
+        ip link set lo up
+        ip addr add 10.0.2.7/32 dev lo
+        ctr run -d --name=c --log-level=trace --network=user -p 8080:7 -p 8080:7/udp -v $PROBE:/probe localhost/busybox /probe serve 0.0.0.0:7 2>said >id
+        trap 'ctr rm -f -t0 c >/dev/null' EXIT
+        ctr logs -f c 2>&1 | grep -q -m1 serving
+        for transport in tcp udp; do $PROBE ask $transport 10.0.2.7:0 10.0.2.7:8080 $transport | sed 's/:[0-9]*//'; echo; done
+        trace=$(sed -n 's/.*is written to //p' said)
+        until [ $(grep -c 'from outside' $trace) -ge 2 ]; do ctr exists c; done
+        sed -n 's/^[^ ]* \\(.*calls from outside.*\\)/\\1/p' $trace
+    ";
+    let env = Env::new();
+    let _image = env.file("image.tar", Image::busybox(BUSYBOX, []).docker_archive());
+    let words = ["--map-root-user", "--map-auto", "--net", "--mount", "bash", "-c", script];
+    let said = env.program("unshare", words).var("PROBE", programs().join("net-probe")).run().success();
+    let line = "10.0.2.7 calls from outside, and is an address of the container's network: it sees 10.0.2.1";
+    assert_eq!(said, format!("10.0.2.1 tcp\n10.0.2.1 udp\n{line}\n{line}"));
 }

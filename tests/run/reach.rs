@@ -85,6 +85,24 @@ fn every_word_for_a_network_of_its_own_is_one() {
     let said =
         env.sh(["--network=bridge:alias=one,alias=two"], "nslookup two 10.0.2.1; nslookup one.dns.podman");
     assert_eq!(said.matches("Address: 10.0.2.100").count(), 2, "{said}");
+    let said = env.sh(
+        ["--network=bridge:alias=one", "--network-alias=two,three", "--network-alias=four"],
+        "for name in one two three four; do nslookup -type=a $name 10.0.2.1; done",
+    );
+    assert_eq!(said.matches("Address: 10.0.2.100").count(), 4, "{said}");
+    for (flag, network, why) in [
+        ("--network-alias=a", "none", "--network-alias can only be set when the network mode is bridge"),
+        (
+            "--network-alias=a",
+            "container:x",
+            "can only be set when the network mode is bridge: invalid argument",
+        ),
+        ("--network-alias=a b", "user", "--network-alias: \"a b\" cannot be a name"),
+    ] {
+        let refused = env.shell([flag, "--network", network], "true").run().fails(125);
+        assert!(refused.contains(why), "{refused}");
+    }
+    env.ok(["create", "--network-alias=five", BUSYBOX, "true"]);
     let refused = env.shell(["--network=bridge:ip=10.88.0.7"], "true").run().fails(125);
     assert!(refused.contains("option \"ip=10.88.0.7\" is not supported yet"), "{refused}");
 }

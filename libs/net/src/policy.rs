@@ -336,10 +336,17 @@ impl Policy {
                     || six.is_unicast_link_local()
             }
         };
-        if is_nobody || self.inner.contains(caller) || self.inner.is_host(caller) {
+        if is_nobody || self.is_namesake(caller) {
             return gateway;
         }
         Appearance::Itself(caller)
+    }
+
+    /// Whether the address of a caller from outside means somebody in the container's own network.
+    #[must_use]
+    pub fn is_namesake(&self, caller: IpAddr) -> bool {
+        let caller = caller.to_canonical();
+        self.inner.contains(caller) || self.inner.is_host(caller)
     }
 
     /// The same of a caller who has to have an address of the network's.

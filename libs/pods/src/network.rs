@@ -11,7 +11,7 @@ use ctr_net::address::{AddressError, Inner, Prefix};
 pub use ctr_net::control::ControlError;
 use ctr_net::control::{Netd, Settings};
 use ctr_net::dns::names::Called;
-use ctr_net::dns::resolv_conf::ResolvConf;
+use ctr_net::dns::resolv_conf::{self, ResolvConf};
 pub use ctr_net::looking::Form;
 use ctr_net::looking::Looking;
 pub use ctr_net::netd::serve;
@@ -103,6 +103,15 @@ pub enum NetworkError {
     /// Such a one beside a bridge.
     #[error("can only set extra network names, selected mode {0} conflicts with bridge: invalid argument")]
     Conflict(String),
+    /// Frames go through a router.
+    #[error("mode={0} has no frames to capture: pcap needs mode=tproxy or mode=listen")]
+    NoFrames(Rung),
+    /// What the container is called by those who share its network.
+    #[error("--network-alias: {0:?} cannot be a name")]
+    Alias(String),
+    /// Others have given that network its names.
+    #[error("--network-alias can only be set when the network mode is bridge: invalid argument")]
+    AliasOfAnother {},
     /// Podman's two helper programs, and what is neither.
     #[error("invalid default_rootless_network_cmd option {0:?}")]
     Helper(String),
@@ -226,6 +235,18 @@ impl UserNetwork {
         Ok(())
     }
 
+    /// Calls the container by more names.
+    ///
+    /// # Errors
+    /// One of them cannot be asked for.
+    pub fn add_aliases(&mut self, aliases: Vec<String>) -> Result<(), NetworkError> {
+        if let Some(wrong) = aliases.iter().find(|alias| !resolv_conf::is_domain(alias)) {
+            return Err(NetworkError::Alias(wrong.clone()));
+        }
+        self.aliases.extend(aliases);
+        Ok(())
+    }
+
     /// Whether what is asked for goes together.
     ///
     /// # Errors
@@ -234,6 +255,9 @@ impl UserNetwork {
         let says_who = self.host_access != HostAccess::None || self.gateway_is_loopback || self.metadata;
         match self.mode {
             Some(Rung::Published) if says_who => Err(NetworkError::ReachesNobody {}),
+            Some(mode @ (Rung::Published | Rung::Tun)) if self.pcap.is_some() => {
+                Err(NetworkError::NoFrames(mode))
+            }
             _ => Ok(()),
         }
     }

@@ -5,7 +5,7 @@
 //! be another, because the address means somebody else in there. What is accepted is [`super::tcp`]'s, what is received
 //! [`super::udp`]'s.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::epoll;
@@ -76,6 +76,16 @@ impl Netd {
             }
         }
         Ok(())
+    }
+
+    /// Says of a caller why he does not look like himself, where his address is one of the container's own network.
+    pub(super) fn tell_of_namesake(&self, caller: IpAddr) {
+        if self.policy.is_namesake(caller) {
+            let gateway = self.policy.appearance(caller).address();
+            self.trace.say(|| {
+                format!("{caller} calls from outside, and is an address of the container's network: it sees {gateway}")
+            });
+        }
     }
 
     /// Gives up what is bound to an address: connections that are open stay.

@@ -548,6 +548,7 @@ impl Netd {
             let (_, longest) = *self.datagrams.waiting.outside.first()?;
             self.drop_pair(longest);
         }
+        self.tell_of_namesake(from.ip());
         let far = self.datagrams.fars.get(key)?;
         let at = arrival.to.filter(|_| far.published == Some(Reach::All)).map(|at| at.ip());
         match self.pair((source, seen), key, from, Begun::Outside(at)) {

@@ -23,7 +23,7 @@ use crate::create::OwnFile;
 use crate::hosts::{self, Base, Here};
 use crate::mounts::Mount;
 use crate::namespaces::Mode;
-use crate::network::UserNetwork;
+use crate::network::{Rung, UserNetwork};
 use crate::request::{HostsBase, Request};
 use crate::resolver::{self, Network};
 use crate::subscriptions::{self, Subscription};
@@ -247,6 +247,8 @@ fn resolver(request: &Request, resolvers: &ResolversOfHost) -> Vec<u8> {
     let modes = &request.namespaces;
     let network = match (&modes.network, &modes.user_network) {
         (Mode::Host | Mode::Path(_), _) => Network::Host,
+        // Whose names are asked for by nobody.
+        (Mode::Private, Some(user)) if user.mode == Some(Rung::Published) => Network::None,
         (Mode::Private, Some(user)) => Network::Gateway(user.inner().v4.gateway.into()),
         (Mode::Private, None) | (Mode::Container(_), _) => Network::None,
     };

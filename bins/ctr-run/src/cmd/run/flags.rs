@@ -118,6 +118,7 @@ const FLAGS: &[Flag] = &[
     )
     .default("user"),
     Flag::string("net", "Connect the container to a network").alias_of("network"),
+    Flag::strings("network-alias", "Call the container this too, in its own network"),
     Flag::bool("no-hostname", "Leave the image's /etc/hostname as it is"),
     Flag::bool("no-hosts", "Leave the image's /etc/hosts as it is"),
     Flag::int(
@@ -225,7 +226,6 @@ const NOT_YET: &[&str] = &[
     "memory-reservation",
     "memory-swap",
     "memory-swappiness",
-    "network-alias",
     "no-healthcheck",
     "oom-kill-disable",
     "os",

@@ -13,7 +13,7 @@ use super::request::{FlagError, configured};
 /// The network of who asks for none.
 const DEFAULT: &str = "user";
 
-/// `--network` and `--host-access`.
+/// `--network`, `--network-alias` and `--host-access`.
 pub(super) fn network(args: Asked<'_>) -> Result<(Mode, Option<UserNetwork>), NetworkError> {
     const HELPER: &str = "network.default_rootless_network_cmd";
     let value = match args.get("network") {
@@ -29,6 +29,10 @@ pub(super) fn network(args: Asked<'_>) -> Result<(Mode, Option<UserNetwork>), Ne
     network::check_several(&args.flags().strings("network"))?;
     if let Some(text) = args.flags().get("host-access") {
         user.as_mut().ok_or(NetworkError::NoNetwork {})?.set_host_access(text.parse()?);
+    }
+    let aliases = args.flags().strings("network-alias");
+    if !aliases.is_empty() {
+        user.as_mut().ok_or(NetworkError::AliasOfAnother {})?.add_aliases(aliases)?;
     }
     user.iter().try_for_each(UserNetwork::check)?;
     Ok((mode, user))

@@ -64,6 +64,7 @@ impl Netd {
     fn arrive(&mut self, outer: OwnedFd, peer: SocketAddr, (port, inside): (Key, u16)) {
         let callee = SocketAddr::new(self.policy.callee(peer.ip()), inside);
         let seen = SocketAddr::new(self.policy.appearance(peer.ip()).address(), peer.port());
+        self.tell_of_namesake(peer.ip());
         // Who is not let in hears it by the reset that is the end of its socket.
         if self.tun.is_some() {
             return self.arrive_by_device((outer, peer), (callee, seen), port);
