@@ -6,7 +6,9 @@ use ctr_net::policy::{Options, Policy, Protocol, Verdict};
 use ctr_net::wire::checksum::Sum;
 use ctr_net::wire::ip::Packet;
 use ctr_net::wire::segment::head;
-use ctr_net::wire::{Datagram, Echo, Refused, Segment, Syn, Trouble, trouble, with_checksums};
+use ctr_net::wire::{
+    Datagram, Echo, Refused, Segment, Syn, Trouble, Unreachable, trouble, with_checksums,
+};
 
 const TROUBLES: [Trouble; 5] =
     [Trouble::Network, Trouble::Host, Trouble::Port, Trouble::Prohibited, Trouble::TooBig(1280)];
@@ -55,8 +57,15 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         let reply = Packet::parse(&reply).expect("a packet");
         assert_eq!((reply.source, reply.destination), (echo.destination, echo.source));
     }
+    if let Ok(said) = Unreachable::parse(&frame, false) {
+        assert!(Echo::parse(&frame, false).is_err() && said.about.len() < packet.payload.len());
+    }
     let what = TROUBLES[usize::from(choice & 0x7f) % TROUBLES.len()];
     if let Ok(told) = trouble(packet.destination, what, &frame) {
+        if !matches!(what, Trouble::TooBig(_)) {
+            let said = Unreachable::parse(&told, true).expect("what it says");
+            assert!(frame.starts_with(said.about) && said.is_refused == (what == Trouble::Port));
+        }
         assert!(told.len() <= if packet.source.is_ipv4() { 576 } else { 1280 });
         assert_eq!(Packet::parse(&told).expect("a packet").destination, packet.source);
         assert_eq!(trouble(packet.destination, what, &told), Err(Refused::Unanswerable));

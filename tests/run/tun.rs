@@ -1,10 +1,12 @@
 //! `--network user,mode=tun`: the container's connections end in our own TCP, and all else is as ever.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpStream};
+use std::time::Duration;
 
 use ctr_tests::image::digest;
 use ctr_tests::{Env, needs};
+use rustix::process::{Signal, kill_process};
 
 use crate::burst::rests;
 use crate::ladder::a_low_port_is_reached;
@@ -12,6 +14,9 @@ use crate::network::{accept, listener};
 use crate::network_again::{held, probe, served_by, supervisor, until};
 use crate::semantics::sees_the_same;
 use crate::{frames, looking, network, network_again, ports, traffic};
+
+/// How long a broken test takes: less than who does not answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 const USER: &str = "user,mode=tun";
 const FLAG: &str = "--network=user,mode=tun";
@@ -170,4 +175,60 @@ fn an_interface_that_is_gone_keeps_nobody_busy() {
     until("it does not come to rest", || rests(netd).then_some(()));
     drop(says);
     running.finish().success();
+}
+
+/// Who is outside hears of it at once, who calls hears that nobody is there, and the next one that serves does as well.
+#[test]
+fn an_interface_that_is_gone_keeps_nobody_waiting() {
+    needs!(Userns, Tun);
+    let env = Env::with_busybox();
+    let (listener, port) = listener(Ipv4Addr::LOCALHOST.into());
+    let script = format!("/probe hold 169.254.1.2:{port} & exec sleep 1000");
+    let flags = [OPEN, "-p", "127.0.0.1::7", "--cap-add=NET_ADMIN", &probe()].map(str::to_owned);
+    env.ctr(["run", "-d", "--name=c"]).args(flags).args(["busybox", "sh", "-c", &script]).run().success();
+    let peer = held(&listener);
+    let published = env.ok(["port", "c", "7"]);
+    env.ok(["exec", "c", "ip", "link", "del", "eth0"]);
+    assert!(is_reset(&peer));
+    // A caller may be taken before it is turned away.
+    let is_nobody_there = || TcpStream::connect(&published).map_or(true, |peer| is_reset(&peer));
+    assert!(is_nobody_there());
+    let netd = served_by(supervisor(&env), None);
+    kill_process(netd, Signal::KILL).expect("a live process");
+    let next = served_by(supervisor(&env), Some(netd));
+    assert!(is_nobody_there());
+    until("it does not come to rest", || rests(next).then_some(()));
+    assert_eq!(env.ok(["inspect", "-f", "{{.NetworkSettings.Ended}}", "c"]), "1");
+    env.ok(["rm", "-f", "-t0", "c"]);
+}
+
+/// Whether all that somebody hears is that it is over.
+fn is_reset(mut peer: &TcpStream) -> bool {
+    peer.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+    peer.read(&mut [0]).map_err(|error| error.kind()) == Err(ErrorKind::ConnectionReset)
+}
+
+/// A container that rejects by a filter says so in another protocol.
+#[test]
+fn who_is_turned_away_by_a_filter_hears_it() {
+    needs!(Userns, Tun, Traffic);
+    let env = Env::with_busybox();
+    let flags = [FLAG, "-p", "127.0.0.1::7", "-p", "[::1]::7"];
+    env.ok([&["run", "-d", "--name=c"][..], &flags, &["busybox", "sleep", "1000"]].concat());
+    let pid = env.ok(["inspect", "-f", "{{.State.Pid}}", "c"]);
+    for why in ["port-unreachable", "admin-prohibited"] {
+        let filter = format!(
+            "add table inet shut; delete table inet shut; add table inet shut; \
+             add chain inet shut input {{ type filter hook input priority 0; }}; \
+             add rule inet shut input tcp dport 7 reject with icmpx type {why}"
+        );
+        env.ok(["unshare", "nsenter", "-t", &pid, "-n", "nft", &filter]);
+        for published in env.ok(["port", "c", "7"]).lines() {
+            assert!(
+                is_reset(&TcpStream::connect(published).expect("a published port")),
+                "{why}: {published}"
+            );
+        }
+    }
+    env.ok(["rm", "-f", "-t0", "c"]);
 }

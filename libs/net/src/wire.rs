@@ -9,6 +9,7 @@
 //!                              ──segment─> Segment ──> what a connection in user space lives on
 //!                              ──udp──> Datagram
 //!                              ──icmp─> Echo    ──> reply
+//!                              ──icmp─> Unreachable ──> which packet of ours it was
 //!                      any of them     ──icmp──> unreachable, too big
 //! ```
 //!
@@ -26,7 +27,7 @@ pub mod segment;
 pub mod tcp;
 pub mod udp;
 
-pub use icmp::{Echo, Trouble, trouble};
+pub use icmp::{Echo, Trouble, Unreachable, trouble};
 pub use offload::Offload;
 pub use segment::Segment;
 pub use tcp::{Syn, with_checksums};
@@ -73,6 +74,9 @@ pub enum Refused {
     /// ICMP, but no request for an echo.
     #[error("no echo request")]
     NotEcho,
+    /// ICMP, but not that something did not arrive.
+    #[error("no word of what did not arrive")]
+    NotUnreachable,
     /// Nobody may be told of trouble with it (RFC 1122 §3.2.2, RFC 4443 §2.4 (e)).
     #[error("not to be answered")]
     Unanswerable,
@@ -80,7 +84,7 @@ pub enum Refused {
 
 impl Refused {
     /// Every reason, for tables of counters: each stands at its own [`Refused::index`].
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Short,
         Self::Version,
         Self::HeaderLength,
@@ -93,6 +97,7 @@ impl Refused {
         Self::Protocol,
         Self::Flags,
         Self::NotEcho,
+        Self::NotUnreachable,
         Self::Unanswerable,
     ];
 

@@ -28,7 +28,7 @@ use crate::policy::{Protocol, Verdict};
 use crate::router::RESOLVER;
 use crate::wire::ip::Packet;
 use crate::wire::offload::{self, Offload};
-use crate::wire::{Datagram, Echo, Segment, number};
+use crate::wire::{Datagram, Echo, Segment, Unreachable, number};
 
 /// How many packets are taken before others get their turn.
 const TURN: usize = 64;
@@ -44,11 +44,13 @@ pub(super) struct Tun {
     frame: Vec<u8>,
     /// Connections count time from here.
     start: Instant,
+    /// The container's root has taken it away.
+    is_gone: bool,
 }
 
 impl Tun {
     pub(super) fn new(device: OwnedFd, start: Instant) -> Self {
-        Self { device, streams: Streams::default(), frame: vec![0; LONGEST], start }
+        Self { device, streams: Streams::default(), frame: vec![0; LONGEST], start, is_gone: false }
     }
 
     pub(super) fn device(&self) -> BorrowedFd<'_> {
@@ -100,8 +102,7 @@ impl Netd {
                 Err(errno) => {
                     has_more = false;
                     if errno == Errno::BADFD {
-                        // The container's root has taken its interface away. It would be told for ever.
-                        epoll::delete(&self.epoll, &tun.device).ok();
+                        self.lose_device();
                     }
                     break;
                 }
@@ -112,6 +113,15 @@ impl Netd {
         }
         self.answer_streams();
         has_more
+    }
+
+    /// The container's root has taken its interface away: there is nobody at the other end of anything.
+    fn lose_device(&mut self) {
+        let Some(tun) = &mut self.tun else { return };
+        tun.is_gone = true;
+        // It would be told for ever.
+        epoll::delete(&self.epoll, &tun.device).ok();
+        self.drop_all_flows();
     }
 
     fn take_packet(&mut self, frame: &[u8]) {
@@ -133,6 +143,8 @@ impl Netd {
             Ok(_) => {
                 if let Ok(echo) = Echo::parse(packet, is_summed) {
                     self.ask_for_echo(&echo, packet);
+                } else if let Ok(told) = Unreachable::parse(packet, is_summed) {
+                    self.hear_unreachable(&told);
                 }
             }
             Err(refused) => self.counters.passes_over(refused),

@@ -153,6 +153,12 @@ impl Endpoint {
             && Seq(header.sequence).is_after(self.receiving.next)
     }
 
+    /// Whether this is the number of a first segment of ours that has no answer yet.
+    #[must_use]
+    pub fn asks_with(&self, sequence: u32) -> bool {
+        self.state == State::Asking && self.sending.una == Seq(sequence)
+    }
+
     /// Takes a segment with so many bytes, of which no more than `most` can be taken.
     pub fn receive(&mut self, header: &Header, length: usize, most: usize, now: Duration) -> Received {
         let mut received = Received::default();

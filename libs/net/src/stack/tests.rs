@@ -344,6 +344,16 @@ fn a_peer_that_is_still_in_an_earlier_connection_is_asked_again_at_once() {
 }
 
 #[test]
+fn who_asks_knows_its_first_segment_until_there_is_an_answer() {
+    let mut caller = Endpoint::connect(OPENING);
+    let first = caller.speak(START).expect("a first segment");
+    assert!(caller.asks_with(first.sequence) && !caller.asks_with(first.sequence.wrapping_add(1)));
+    let answer = Endpoint::accept(&first, OPENING).speak(START).expect("an answer");
+    assert!(caller.receive(&answer, 0, 0, START).opened);
+    assert!(!caller.asks_with(first.sequence));
+}
+
+#[test]
 fn who_ended_first_answers_what_is_late_for_a_while() {
     let mut wire = connected([bytes(10, 1), bytes(10, 2)], [OPENING; 2], Vec::new());
     while wire.ends[0].endpoint.phase() != Phase::Lingering {

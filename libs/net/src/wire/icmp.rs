@@ -79,6 +79,36 @@ impl<'a> Echo<'a> {
     }
 }
 
+/// That a packet did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreachable<'a> {
+    /// Who says so.
+    pub source: IpAddr,
+    /// It is not the way that is missing: nobody listens there.
+    pub is_refused: bool,
+    /// The packet, or its beginning.
+    pub about: &'a [u8],
+}
+
+impl<'a> Unreachable<'a> {
+    /// Reads a frame; of `checksum_ready` see [`super::Syn::parse`].
+    pub fn parse(frame: &'a [u8], checksum_ready: bool) -> Result<Self, Refused> {
+        let packet = Packet::parse(frame)?;
+        let message = packet.carries(number::ICMP, number::ICMP6)?;
+        let (&[kind, code, ..], about) = message.split_first_chunk::<HEADER>().ok_or(Refused::Short)?;
+        let source = packet.source;
+        // Of IPv4 a packet that is too long for its way is one of them: that is no end of anything.
+        let (refused, too_long) = if source.is_ipv4() { (3, Some(4)) } else { (4, None) };
+        if kind != types(source).unreachable || Some(code) == too_long {
+            return Err(Refused::NotUnreachable);
+        }
+        if checksum_ready && !checksum::holds(sum(source, packet.destination, message)?) {
+            return Err(Refused::Checksum);
+        }
+        Ok(Self { source, is_refused: code == refused, about })
+    }
+}
+
 /// What went wrong with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
@@ -200,6 +230,28 @@ mod tests {
 
     const FOUR_ENDS: (&str, &str) = ("10.0.2.100:5000", "192.0.2.1:53");
     const SIX_ENDS: (&str, &str) = ("[fd00::100]:5000", "[2001:db8::1]:53");
+
+    #[test]
+    fn what_did_not_arrive_is_what_was_sent() {
+        for (from, to) in [FOUR_ENDS, SIX_ENDS] {
+            let about = datagram(from, to, 9);
+            let gateway: IpAddr = if from.starts_with('[') { "fd00::1" } else { "10.0.2.1" }.parse().unwrap();
+            for (what, is_refused) in
+                [(Trouble::Port, true), (Trouble::Host, false), (Trouble::Prohibited, false)]
+            {
+                let told = trouble(gateway, what, &about).unwrap();
+                let expected = Unreachable { source: gateway, is_refused, about: &about };
+                assert_eq!(Unreachable::parse(&told, true), Ok(expected));
+                let (last, rest) = told.split_last().unwrap();
+                let wrong = [rest, &[last ^ 1]].concat();
+                assert_eq!(Unreachable::parse(&wrong, true), Err(Refused::Checksum));
+                assert_eq!(Echo::parse(&told, true), Err(Refused::NotEcho));
+            }
+            let told = trouble(gateway, Trouble::TooBig(1280), &about).unwrap();
+            assert_eq!(Unreachable::parse(&told, true), Err(Refused::NotUnreachable));
+            assert_eq!(Unreachable::parse(&about, true), Err(Refused::Protocol));
+        }
+    }
 
     #[test]
     fn an_echo_comes_back() {

@@ -23,13 +23,13 @@ use super::super::timers::Due;
 use super::super::trace::Named;
 use super::super::{Netd, Source};
 use super::stream::{LOOK, Stream, Tools, WINDOW, write_segment};
-use super::{chance, free_pair};
+use super::{Tun, chance, free_pair};
 use crate::counters::{FlowKind, Limit};
 use crate::policy::{Protocol, Verdict};
 use crate::router::tun::MTU;
 use crate::stack::{Endpoint, Opening, Phase};
 use crate::wire::segment::{HEADER, Header, flag, start};
-use crate::wire::{Segment, trouble};
+use crate::wire::{Segment, Unreachable, trouble};
 
 /// How many bytes are kept of what the host's sockets have not taken, of all connections: what comes then comes again later.
 const HELD: usize = 64 << 20;
@@ -347,8 +347,8 @@ impl Netd {
 
     /// Where the caller's port is taken, by somebody who looks the same, another.
     fn free_arrival(&self, callee: SocketAddr, seen: SocketAddr) -> Option<Pair> {
-        let streams = &self.tun.as_ref()?.streams;
-        if !self.has_room() {
+        let Tun { streams, is_gone, .. } = self.tun.as_ref()?;
+        if *is_gone || !self.has_room() {
             return None;
         }
         free_pair((callee, seen), |pair| !streams.known.contains_key(pair))
@@ -431,12 +431,37 @@ impl Netd {
     fn end_flow(&mut self, key: Key, header: &Header) {
         let Some(flow) = self.drop_flow(key) else { return };
         let is_refused = header.has(flag::RST) && matches!(flow.state, State::Arriving { .. });
-        if is_refused && flow.pair.0.is_ipv6() {
-            self.call_other_family(flow);
-        } else if is_refused {
-            self.trace.say(|| format!("{}: not let in: {}", flow.named(), Errno::CONNREFUSED));
+        if is_refused {
+            self.turn_away(flow, Errno::CONNREFUSED);
         }
         // Whatever else it was, the host's side ends with a reset.
+    }
+
+    /// Somebody inside says that what was sent did not arrive. It is what ends a first segment, as it would end a host's; to a connection
+    /// it is no more than a rumour.
+    pub(super) fn hear_unreachable(&mut self, told: &Unreachable<'_>) {
+        let Ok(segment) = Segment::parse(told.about, false) else { return };
+        let pair = (segment.destination, segment.source);
+        let known = self.tun.as_ref().and_then(|tun| tun.streams.known.get(&pair).copied());
+        let is_of_the_container = self.inner.container(told.source) == Some(told.source);
+        let Some(key) = known.filter(|_| is_of_the_container) else { return };
+        let asks = |flow: &Flow| match &flow.state {
+            State::Arriving { stream, .. } => stream.endpoint.asks_with(segment.header.sequence),
+            _ => false,
+        };
+        if self.flow(key).is_some_and(asks)
+            && let Some(flow) = self.drop_flow(key)
+        {
+            self.turn_away(flow, if told.is_refused { Errno::CONNREFUSED } else { Errno::HOSTUNREACH });
+        }
+    }
+
+    /// Who called is not let in, unless somebody listens at the other protocol of IP.
+    fn turn_away(&mut self, flow: Flow, why: Errno) {
+        if why == Errno::CONNREFUSED && flow.pair.0.is_ipv6() {
+            return self.call_other_family(flow);
+        }
+        self.trace.say(|| format!("{}: not let in: {why}", flow.named()));
     }
 
     /// The host's side is broken: so is the container's.
@@ -594,6 +619,14 @@ impl Netd {
 
     fn since_device(&self) -> Duration {
         self.tun.as_ref().map_or(Duration::ZERO, |tun| self.now.saturating_duration_since(tun.start))
+    }
+
+    /// There is no container at the other end of any of them.
+    pub(super) fn drop_all_flows(&mut self) {
+        let Some(tun) = &self.tun else { return };
+        for key in tun.streams.flows.iter().map(|(key, _)| key).collect::<Vec<_>>() {
+            self.drop_flow(key);
+        }
     }
 
     /// The container is gone: what is not a connection of both sides is forgotten.

@@ -21,7 +21,11 @@ const LONGEST: u64 = 16 << 20;
 
 /// Has the container's kernel tell what it expects in each of its connections. This thread is in its namespace from then on.
 pub(super) fn end_all(device: BorrowedFd<'_>, inner: &Inner) -> Result<(), Errno> {
-    let namespace = ctr_sys::net::tun::namespace_of(device)?;
+    let namespace = match ctr_sys::net::tun::namespace_of(device) {
+        // The container's root has taken its interface away, and all connections with it.
+        Err(Errno::BADFD) => return Ok(()),
+        found => found?,
+    };
     enter(namespace.as_fd()).map_err(|_error| Errno::PERM)?;
     for table in ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"] {
         let mut text = String::new();
