@@ -5,7 +5,7 @@
 //!   eth0 10.0.2.100 ───────────── c0 10.0.2.1      whatever comes in by c0 is taken for N's own
 //!   default via 10.0.2.1
 //! ```
-//! What the container sends to the world meets N's own TCP: every address is local there (table 100), and sockets that are
+//! What the container sends to the world meets N's own TCP: every address is local there (its default route), and sockets that are
 //! "transparent" answer for all of them. Nothing is forwarded, and no connection is tracked.
 //!
 //! - A **SYN** is thrown away by the filter, once the tap has a copy. When `netd` has a connection to the host's side, it sends
@@ -39,7 +39,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::address::{Inner, Prefix};
 use crate::netlink::nft::{self, If, Rule, Then, Version, Within};
-use crate::netlink::route::{About, End, LOOPBACK, MAIN};
+use crate::netlink::route::{End, LOOPBACK, MAIN};
 use crate::netlink::{Batch, Netlink, NetlinkError};
 use crate::rung::{self, Lack, Rung, Standing};
 use crate::tap;
@@ -52,8 +52,6 @@ const DATAGRAMS: u16 = 2;
 pub(crate) const RESOLVER: u16 = 53;
 /// Of what is sent in again.
 const MARK: u32 = 1;
-/// The table of routes that knows nothing but "here".
-const TABLE: u8 = 100;
 /// The largest packets of the pair: what is longer is cut anyway, and a byte costs less in a longer packet.
 const MTU: u32 = 65520;
 /// The largest where datagrams are read as packets, and pieces of one would be lost: the longest that IPv4 has is one packet then.
@@ -349,10 +347,8 @@ impl Network {
     fn described(&self) -> Batch {
         let mut batch = Batch::default();
         batch.address(OWN.index, self.gateway, self.prefix.length());
-        batch.rule(self.gateway, 50, About::From(OWN.name, self.prefix), MAIN);
-        batch.rule(self.gateway, 60, About::Marked(MARK), TABLE);
-        batch.rule(self.gateway, 61, About::FromAny(OWN.name), TABLE);
-        batch.everything_is_local(self.gateway, TABLE);
+        // No table but the one that is asked anyway, and no rules: each packet would ask them, twice.
+        batch.everything_is_local(self.gateway, MAIN);
         batch
     }
 

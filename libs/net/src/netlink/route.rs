@@ -6,7 +6,6 @@ use std::os::fd::BorrowedFd;
 use ctr_sys::net::options::as_in_netlink;
 
 use super::{Attributes, Batch, CREATE, EXCL};
-use crate::address::Prefix;
 
 /// The loopback interface is the first of every network namespace.
 pub(crate) const LOOPBACK: u32 = 1;
@@ -18,17 +17,6 @@ pub(crate) struct End<'a> {
     pub(crate) name: &'a str,
     /// Its number, in its own namespace.
     pub(crate) index: u32,
-}
-
-/// Which packets a rule is about.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum About<'a> {
-    /// What comes in by an interface, for addresses of a network.
-    From(&'a str, Prefix),
-    /// What comes in by an interface.
-    FromAny(&'a str),
-    /// What has a mark.
-    Marked(u32),
 }
 
 /// `RT_TABLE_MAIN`.
@@ -134,24 +122,12 @@ impl Batch {
         });
     }
 
-    /// Has some packets ask a table.
-    pub(crate) fn rule(&mut self, family_of: IpAddr, priority: u32, about: About<'_>, table: u8) {
-        let length = if let About::From(_, network) = about { network.length() } else { 0 };
+    /// Has packets of a mark ask a table.
+    pub(crate) fn rule(&mut self, family_of: IpAddr, priority: u32, mark: u32, table: u8) {
         // FR_ACT_TO_TBL.
-        let header = [family(family_of), length, 0, 0, table, 0, 0, 1, 0, 0, 0, 0];
+        let header = [family(family_of), 0, 0, 0, table, 0, 0, 1, 0, 0, 0, 0];
         self.ask("add a rule for routes", NEW_RULE, CREATE | EXCL, &header, |with| {
-            with.put(6, &priority.to_ne_bytes());
-            match about {
-                About::From(interface, network) => {
-                    put_address(with, 1, network.address()).put_text(3, interface);
-                }
-                About::FromAny(interface) => {
-                    with.put_text(3, interface);
-                }
-                About::Marked(mark) => {
-                    with.put(10, &mark.to_ne_bytes());
-                }
-            }
+            with.put(6, &priority.to_ne_bytes()).put(10, &mark.to_ne_bytes());
         });
     }
 }

@@ -12,11 +12,13 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{Doing, LOOPBACK, MARK, Network, Router, RouterError, TABLE, enter, set, with_addresses};
+use super::{Doing, LOOPBACK, MARK, Network, Router, RouterError, enter, set, with_addresses};
 use crate::address::Inner;
-use crate::netlink::route::About;
 use crate::netlink::{Batch, Netlink, NetlinkError};
 use crate::rung::Rung;
+
+/// The table of routes that knows nothing but "here".
+const TABLE: u8 = 100;
 
 /// Gives the container the addresses that callers have, and the way back to them.
 pub(super) fn make(container: &OwnedFd, inner: &Inner) -> Result<(Router, Inner), RouterError> {
@@ -41,7 +43,7 @@ fn furnish(kernel: &Netlink, network: &Network) -> Result<(), NetlinkError> {
         // An answer comes from who was asked, though the address is of the same machine.
         batch.is_local(caller, network.container);
     }
-    batch.rule(network.container, 60, About::Marked(MARK), TABLE);
+    batch.rule(network.container, 60, MARK, TABLE);
     batch.everything_is_local(network.container, TABLE);
     kernel.perform(&batch)
 }
