@@ -384,7 +384,7 @@ impl Netd {
             Source::Datagrams(family) => drop(self.catch_datagrams(family)),
             Source::Stream(_, key) if self.tun.is_some() => self.flow_is_ready(key, told(flags)),
             Source::Stream(end, key) => self.stream_is_ready(end, key, told(flags)),
-            Source::Near(key) => drop(self.near_is_ready(key)),
+            Source::Near(key) => self.near_is_ready(key),
             Source::Far(key) => self.far_is_ready(key, flags.contains(EventFlags::ERR)),
             Source::Echo(key) => self.echo_is_ready(key),
             Source::Questions(family) => self.hear_questions(family),

@@ -26,7 +26,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use ctr_sys::net::datagram::{Arrival, BATCH, Refusal, Way, next_refusal, receive, send};
+use ctr_sys::net::datagram::{Arrival, BATCH, Refusal, Way, next_refusal, receive, receive_one, send};
 use ctr_sys::net::options::{self, Family};
 use rustix::event::epoll;
 use rustix::io::Errno;
@@ -53,6 +53,8 @@ const MOST: usize = 4096;
 const MOST_FROM_OUTSIDE: usize = MOST / 2;
 /// How many turns one socket gets at a time.
 const TURNS: usize = 4;
+/// How many things two say in turns before others are looked at.
+const WORDS: usize = 32;
 /// The longest datagrams that the kernel cuts for us.
 const LONGEST_SEGMENT: usize = 1472;
 
@@ -106,11 +108,20 @@ enum Begun {
     Outside(Option<IpAddr>),
 }
 
+/// Who speaks: the container by one of its pairs, or whoever is at the host's side of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speaker {
+    Near(Key),
+    Far(Key),
+}
+
 /// The host's side of one of the container's ports.
 #[derive(Debug)]
 struct Far {
     socket: OwnedFd,
     source: SocketAddr,
+    /// It was outside that spoke last.
+    is_answered: bool,
     /// How many pairs it has.
     pairs: usize,
     /// It stays without any.
@@ -191,6 +202,9 @@ impl Datagrams {
     /// Somebody of a pair has said something: the container, or who is outside.
     fn spoke(&mut self, key: Key, is_container: bool, now: Instant) {
         let Some(near) = self.nears.get_mut(key) else { return };
+        if let Some(far) = self.fars.get_mut(near.far) {
+            far.is_answered = !is_container;
+        }
         if let Some(begun) = near.waits() {
             self.waiting.of(begun).remove(&(near.last, key));
         }
@@ -384,7 +398,7 @@ impl Netd {
         options::keep_refusals(socket.as_fd(), family)?;
         // Where it is not known each datagram comes alone.
         options::join_datagrams(socket.as_fd()).ok();
-        self.keep_far(Far { socket, source, pairs: 0, published: None })
+        self.keep_far(Far { socket, source, is_answered: false, pairs: 0, published: None })
     }
 
     /// A published port: a socket of the host's that leads to one of the container's.
@@ -395,7 +409,7 @@ impl Netd {
         options::tell_destinations(socket.as_fd(), Family::of(&at))?;
         options::keep_refusals(socket.as_fd(), Family::of(&at))?;
         options::join_datagrams(socket.as_fd()).ok();
-        self.keep_far(Far { socket, source, pairs: 0, published })
+        self.keep_far(Far { socket, source, is_answered: false, pairs: 0, published })
     }
 
     /// A published port is no more, nor is what came by it.
@@ -426,8 +440,52 @@ impl Netd {
         Ok(key)
     }
 
-    /// From the container, by a socket of its own; whether there may be more.
-    pub(super) fn near_is_ready(&mut self, key: Key) -> bool {
+    /// From the container, by a socket of its own.
+    pub(super) fn near_is_ready(&mut self, key: Key) {
+        let far = self.datagrams.nears.get(key).and_then(|near| self.datagrams.fars.get(near.far));
+        match far {
+            Some(far) if far.is_answered => self.take_turns(Speaker::Near(key)),
+            _ => drop(self.hear_near(key)),
+        }
+    }
+
+    /// Whoever answers says one thing, and then it is the other's turn. Where they have one processor between them, the next thing is
+    /// said by the time that the last was told: so it is looked for before anybody is waited for.
+    fn take_turns(&mut self, first: Speaker) {
+        let mut buffer = std::mem::take(&mut self.datagrams.buffer);
+        let mut speaks = Some(first);
+        for _ in 0..WORDS {
+            let Some(speaker) = speaks else { break };
+            speaks = self.hear_one(speaker, buffer.get_mut(..SIZE).unwrap_or_default());
+        }
+        self.datagrams.buffer = buffer;
+    }
+
+    /// One thing that somebody says; who is to answer it.
+    fn hear_one(&mut self, speaker: Speaker, buffer: &mut [u8]) -> Option<Speaker> {
+        match speaker {
+            Speaker::Near(key) => {
+                let near = self.datagrams.nears.get(key)?;
+                let (arrival, far) = (receive_one(near.socket.as_ref()?.as_fd(), buffer).ok()?, near.far);
+                self.send_out(key, arrival.segment, buffer.get(..arrival.length)?);
+                Some(Speaker::Far(far))
+            }
+            Speaker::Far(key) => {
+                let far = self.datagrams.fars.get(key)?;
+                let (received, source) = (receive_one(far.socket.as_fd(), buffer), far.source);
+                match received {
+                    Ok(arrival) => {
+                        self.send_in(key, source, &arrival, buffer.get(..arrival.length)?).map(Speaker::Near)
+                    }
+                    Err(Errno::AGAIN) => None,
+                    Err(_) => self.hear_refusals(key).then_some(speaker),
+                }
+            }
+        }
+    }
+
+    /// All that the container says, by a socket of its own; whether there may be more.
+    fn hear_near(&mut self, key: Key) -> bool {
         let mut buffer = std::mem::take(&mut self.datagrams.buffer);
         let mut has_more = true;
         for _ in 0..TURNS {
@@ -453,7 +511,7 @@ impl Netd {
     /// All that the container has sent by sockets of its own so far.
     pub(super) fn hear_all_nears(&mut self) {
         for key in self.datagrams.nears.iter().map(|(key, _)| key).collect::<Vec<_>>() {
-            (0..LAST_TURNS).take_while(|_| self.near_is_ready(key)).count();
+            (0..LAST_TURNS).take_while(|_| self.hear_near(key)).count();
         }
     }
 
@@ -490,6 +548,14 @@ impl Netd {
         if has_refusals {
             self.hear_refusals(key);
         }
+        match self.datagrams.fars.get(key) {
+            Some(far) if !far.is_answered => self.take_turns(Speaker::Far(key)),
+            _ => self.hear_far(key),
+        }
+    }
+
+    /// All that is said outside to one of the container's ports.
+    fn hear_far(&mut self, key: Key) {
         let mut buffer = std::mem::take(&mut self.datagrams.buffer);
         for _ in 0..TURNS {
             let Some(far) = self.datagrams.fars.get(key) else { break };
@@ -515,12 +581,13 @@ impl Netd {
         self.datagrams.buffer = buffer;
     }
 
-    fn send_in(&mut self, far: Key, source: SocketAddr, arrival: &Arrival, bytes: &[u8]) {
-        let Some(from) = arrival.from else { return };
+    /// Says to the container what was said outside; to which pair.
+    fn send_in(&mut self, far: Key, source: SocketAddr, arrival: &Arrival, bytes: &[u8]) -> Option<Key> {
+        let from = arrival.from?;
         let known = self.datagrams.by_answer.get(&(far, from)).copied();
-        let Some(key) = known.or_else(|| self.somebody_else(far, source, arrival)) else { return };
+        let key = known.or_else(|| self.somebody_else(far, source, arrival))?;
         self.datagrams.spoke(key, false, self.now);
-        let Some(near) = self.datagrams.nears.get_mut(key) else { return };
+        let near = self.datagrams.nears.get_mut(key)?;
         near.received.add(bytes.len(), arrival.segment);
         let way = Way { segment: arrival.segment, ..Way::default() };
         // That the container's port is closed is told of the one before. One for which there is no room is lost.
@@ -529,11 +596,13 @@ impl Netd {
             // One of no length is one, too.
             let alone = bytes.is_empty().then_some(bytes);
             let (pair, all) = (near.pair, alone.into_iter().chain(bytes.chunks(length)));
-            return all.for_each(|one| self.write_datagram(pair, one));
+            all.for_each(|one| self.write_datagram(pair, one));
+            return Some(key);
         };
         if let Err(Errno::CONNREFUSED) = send_all(socket, bytes, &way) {
             send_all(socket, bytes, &way).ok();
         }
+        Some(key)
     }
 
     /// Somebody speaks who was not spoken to.
