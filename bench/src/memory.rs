@@ -15,9 +15,18 @@ pub(crate) fn waiting(world: &World) {
 
 /// What a process keeps to itself, in KiB.
 pub(crate) fn private(pid: u32) -> u64 {
+    sum_of("Private_", pid)
+}
+
+/// What of that is in no file, so that only its end gives it back.
+pub(crate) fn dirty(pid: u32) -> u64 {
+    sum_of("Private_Dirty", pid)
+}
+
+fn sum_of(lines: &str, pid: u32) -> u64 {
     let map = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("a live process");
     map.lines()
-        .filter(|line| line.starts_with("Private_"))
+        .filter(|line| line.starts_with(lines))
         .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
         .sum()
 }

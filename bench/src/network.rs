@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::measure::{Contender, alternate, once, print};
-use crate::memory::private;
+use crate::memory::{dirty, private};
 use crate::world::{IMAGE, World};
 
 /// Where the inside serves, everywhere.
@@ -448,22 +448,43 @@ pub(crate) fn datagrams(world: &World) {
 pub(crate) fn burst(world: &World) {
     const MANY: &str = "9000";
     println!("| | | ms | failed | ctr / it |\n|---|---|---:|---:|---:|");
-    let lab = Lab::new(world);
-    let ours = lab.peers.iter().find(|peer| peer.name == "ctr").and_then(|peer| peer.mover).expect("a netd");
-    println!("netd has {} KiB of private memory before it has done anything", private(ours));
-    for many in ["1000", MANY] {
+    let at_once = |lab: &Lab<'_>, many: &str| {
         lab.compare(&format!("{many} at once"), |peer| {
-            figures(&mut Way::Out.measure(&lab, peer, &["burst"], &[many]))
+            figures(&mut Way::Out.measure(lab, peer, &["burst"], &[many]))
         });
+    };
+    at_once(&Lab::new(world), "1000");
+    let mut lab = Lab::new(world);
+    let netd = lab.peers.iter().find(|peer| peer.name == "ctr").and_then(|peer| peer.mover).expect("a netd");
+    let fresh = (dirty(netd), private(netd));
+    // Others lose some of so many, or take minutes.
+    for peer in lab.peers.drain(2..) {
+        (peer.end)();
     }
-    let peer = &lab.peers[1];
-    let mut held = Way::Out.measure(&lab, peer, &["burst"], &[MANY]);
+    at_once(&lab, MANY);
+    let mut held = Way::Out.measure(&lab, &lab.peers[1], &["burst"], &[MANY]);
     let mut held = held.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a program that starts");
     let mut said = String::new();
     BufReader::new(held.stdout.take().expect("a pipe")).read_line(&mut said).expect("what it says");
-    println!("netd has {} KiB with {MANY}", private(ours));
+    let most = (dirty(netd), private(netd));
     drop(held.stdin.take());
     held.wait().expect("a child of ours");
+    while descriptors(netd) > 1000 {
+        std::thread::yield_now();
+    }
+    println!("\n| KiB of netd | dirty | private |\n|---|---:|---:|");
+    for (when, (dirty, private)) in [
+        ("before it has done anything", fresh),
+        (&format!("with {MANY} connections")[..], most),
+        ("when they are gone", (dirty(netd), private(netd))),
+    ] {
+        println!("| {when} | {dirty} | {private} |");
+    }
+}
+
+/// How many descriptors a process has.
+fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).expect("a live process").count()
 }
 
 /// What a network of its own adds to a start, and how soon it connects.

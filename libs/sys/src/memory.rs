@@ -1,6 +1,6 @@
 //! What a process that mostly waits can do without.
 
-#![expect(unsafe_code, reason = "madvise, on the program itself; close_range")]
+#![expect(unsafe_code, reason = "madvise, on the program itself; malloc_trim; close_range")]
 
 use core::ffi::{c_uint, c_void};
 
@@ -33,6 +33,15 @@ pub fn release_program() -> Result<()> {
     // SAFETY: the range holds the file's read-only segments, which were never written to (what relocation changes lies
     // behind the code): the next access reads the same bytes from the file again, also those of this very function.
     unsafe { madvise(begin as *mut c_void, end - begin, Advice::LinuxDontNeed) }
+}
+
+/// Lets go of the memory that the allocator keeps for later: after much of it was in use for a moment.
+pub fn release_freed() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes a number only, and touches nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Closes all descriptors but standard input, output and error: those that whoever started us had open, and meant for nobody. It is

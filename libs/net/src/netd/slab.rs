@@ -62,12 +62,14 @@ impl<T> Slab<T> {
         Key { index, generation: self.first }
     }
 
-    /// Gives the memory of many places back, where nothing is left in them. Keys go on being other ones than before.
-    pub(super) fn give_back(&mut self) {
-        if self.len() == 0 && self.places.len() > KEPT {
+    /// Gives the memory of many places back, where nothing is left in them; whether it did. Keys go on being other ones than before.
+    pub(super) fn give_back(&mut self) -> bool {
+        let gives = self.len() == 0 && self.places.len() > KEPT;
+        if gives {
             let next = self.places.iter().map(|(generation, _)| *generation).max();
             *self = Self { first: next.unwrap_or_default(), ..Self::default() };
         }
+        gives
     }
 
     pub(super) fn get(&self, key: Key) -> Option<&T> {

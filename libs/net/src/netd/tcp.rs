@@ -21,7 +21,7 @@ mod arriving;
 mod entrance;
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,16 @@ const TURN: usize = 64;
 
 /// Who speaks to whom, as the container sees it.
 pub(super) type Pair = (SocketAddr, SocketAddr);
+
+/// The same as a map keeps it: without what IPv6 only says of links, two thirds as long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Ends([IpAddr; 2], [u16; 2]);
+
+impl From<Pair> for Ends {
+    fn from((container, remote): Pair) -> Self {
+        Self([container.ip(), remote.ip()], [container.port(), remote.port()])
+    }
+}
 
 /// One connection.
 #[derive(Debug)]
@@ -99,7 +109,7 @@ struct Held {
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     flows: Slab<Flow>,
-    known: HashMap<Pair, Key>,
+    known: HashMap<Ends, Key>,
     entrances: Entrances,
     /// How many of the container's are not open yet.
     on_their_way: usize,
@@ -118,9 +128,9 @@ impl Streams {
 
     /// After many connections the memory for them goes with the last.
     fn give_back(&mut self) {
-        if self.flows.len() == 0 {
-            self.flows.give_back();
+        if self.flows.len() == 0 && self.flows.give_back() {
             self.known.shrink_to(KEPT);
+            ctr_sys::memory::release_freed();
         }
     }
 
@@ -181,14 +191,15 @@ impl Netd {
             Err(refused) => return self.counters.passes_over(refused),
         };
         let pair = (plain(syn.source), plain(syn.destination));
-        if let Some(key) = self.streams.known.get(&pair).copied() {
+        let ends = pair.into();
+        if let Some(key) = self.streams.known.get(&ends).copied() {
             match self.streams.flows.get(key).map(|flow| &flow.state) {
                 Some(State::Held(held)) if held.is_entering => return self.enter_again(pair, frame),
                 Some(State::Held(_)) => return,
                 // The kernel answers for a connection that it has.
                 Some(State::Open(open)) if !open.is_ending() => return self.enter_again(pair, frame),
                 // The old one ends by itself; its addresses are the new one's.
-                Some(State::Open(_) | State::Arriving(_)) | None => drop(self.streams.known.remove(&pair)),
+                Some(State::Open(_) | State::Arriving(_)) | None => drop(self.streams.known.remove(&ends)),
             }
         }
         let to = match self.decide(Protocol::Tcp, pair.0, pair.1) {
@@ -231,7 +242,7 @@ impl Netd {
         let since = self.now;
         let held = Held { outer, told, first: frame.into(), since, is_entering: false };
         let key = self.streams.flows.insert(Flow { pair, state: State::Held(held) });
-        self.streams.known.insert(pair, key);
+        self.streams.known.insert(pair.into(), key);
         self.streams.on_their_way += 1;
         self.streams.unanswered.insert((since, key));
         let watched = match self.streams.flows.get(key).map(|flow| &flow.state) {
@@ -363,7 +374,7 @@ impl Netd {
     }
 
     fn open_stream(&mut self, pair: Pair, inner: OwnedFd) {
-        let Some(key) = self.streams.known.get(&pair).copied() else { return };
+        let Some(key) = self.streams.known.get(&pair.into()).copied() else { return };
         match self.streams.flows.get(key).map(|flow| &flow.state) {
             Some(State::Held(held)) if held.is_entering => {}
             // There was one with these addresses, which the container has forgotten.
@@ -434,8 +445,8 @@ impl Netd {
             let (sent, received) = open.moved();
             self.trace.say(|| format!("{}: {how}; sent {sent} bytes, received {received}", flow.named()));
         }
-        if self.streams.known.get(&flow.pair) == Some(&key) {
-            self.streams.known.remove(&flow.pair);
+        if self.streams.known.get(&flow.pair.into()) == Some(&key) {
+            self.streams.known.remove(&flow.pair.into());
         }
         match &flow.state {
             State::Held(Held { is_entering, since, .. }) => {
