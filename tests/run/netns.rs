@@ -124,6 +124,12 @@ fn any_other_is_refused_by_its_owner() {
         assert!(refused.contains(&format!("cannot join the network namespace {path:?}")), "{refused}");
         assert!(refused.contains(said), "{refused}");
     }
+    // That of a process of root's, which has it to itself.
+    let refused = env.shell(["--network=ns:/proc/1/ns/net"], "true").run().fails(125);
+    assert!(
+        refused.contains("\"/proc/1/ns/net\": it belongs to uid 0: Permission denied (EACCES)"),
+        "{refused}"
+    );
     // One of the machine's, seen from within a namespace of the user's.
     let env = Env::new();
     let _image = env.file("image.tar", Image::busybox(BUSYBOX, []).docker_archive());

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use ctr_userns::level_a::{Identity, LevelA};
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -42,9 +42,29 @@ pub enum NetworkNamespaceError {
         /// Whose that is.
         uid: u32,
     },
+    /// It is that of a process at which we may not look.
+    #[error("cannot join the network namespace {path:?}: it belongs to uid {uid}")]
+    Unseen {
+        /// As the user spelled it.
+        path: PathBuf,
+        /// Whose the process is.
+        uid: u32,
+        /// What the kernel says.
+        #[source]
+        source: Errno,
+    },
     /// It is somebody's whom nobody here can see.
     #[error("cannot join the network namespace {0:?}: it belongs to a user namespace above ours")]
     Above(PathBuf),
+}
+
+/// Why a path is not opened that may be there: the link to a namespace has the owner of its process, and may be looked at.
+fn unseen(path: &Path) -> NetworkNamespaceError {
+    let (path, source) = (path.to_owned(), Errno::ACCESS);
+    match statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(link) => NetworkNamespaceError::Unseen { path, uid: link.st_uid, source },
+        Err(_) => NetworkNamespaceError::Kernel { path, source },
+    }
 }
 
 /// A network namespace of the user's.
@@ -65,7 +85,10 @@ impl Network {
         let failed = |source| NetworkNamespaceError::Kernel { path: path.to_owned(), source };
         // A pipe must not hold us up, nor a terminal become ours.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let namespace = openat(CWD, path, flags, Mode::empty()).map_err(failed)?;
+        let namespace = openat(CWD, path, flags, Mode::empty()).map_err(|errno| match errno {
+            Errno::ACCESS => unseen(path),
+            _ => failed(errno),
+        })?;
         if !ctr_sys::userns::is_network(namespace.as_fd()) {
             return Err(NetworkNamespaceError::Other(path.to_owned()));
         }
