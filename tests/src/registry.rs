@@ -20,7 +20,7 @@
 //!
 //! The threads and the HTTP are its own (`serve`, `wire`), so that nothing corrects what a test wants to be wrong. What it
 //! does when nothing is wrong follows the distribution specification 1.1, and where that leaves something open, Docker's
-//! registry. [`real`] starts that one, to hear a second opinion.
+//! registry. [`real`] starts that one, to hear a second opinion; a [`proxy`] may stand before either.
 
 mod api;
 mod auth;
@@ -32,6 +32,7 @@ mod lists;
 mod log;
 mod manifests;
 mod message;
+pub mod proxy;
 mod queue;
 pub mod real;
 mod serve;
@@ -229,7 +230,7 @@ impl Registry {
         let plain: Wrap = Arc::new(|socket| Some(Box::new(socket)));
         let servers = sides.into_iter().zip([registry, cdn, tokens]).map(|(side, port)| {
             let wrap = tls.as_ref().filter(|_| shared.origins.secure.contains(&side)).unwrap_or(&plain);
-            Server::start(port, side, Arc::clone(wrap), Arc::clone(&shared))
+            Server::of(port, side, Arc::clone(wrap), Arc::clone(&shared))
         });
         Self { _servers: servers.collect(), shared }
     }

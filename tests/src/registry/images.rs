@@ -1,10 +1,11 @@
 //! Images put into a registry and read out of it, past its protocol.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Registry;
+use super::{Registry, Side};
 use crate::image::{Image, digest};
 
 /// The types that an image's documents have.
@@ -137,6 +138,38 @@ impl Registry {
         let manifest = repository.manifests.remove(&real).expect("what was put");
         repository.manifests.insert(digest.to_owned(), manifest);
         repository.tags.insert(tag.to_owned(), digest.to_owned());
+    }
+
+    /// Puts a blob where only its URL, which this is, leads to: a foreign layer.
+    pub fn put_foreign(&self, bytes: impl Into<Vec<u8>>) -> String {
+        let bytes = bytes.into();
+        let name = digest(&bytes);
+        let url = format!("{}/blobs/{name}", self.url(Side::Cdn));
+        self.shared.state().blobs.insert(name, Arc::new(bytes));
+        url
+    }
+
+    /// Puts an index under a tag that leads, over so many others, to itself. Only the digests tell: they are not its own.
+    pub fn put_cycle(&self, repository: &str, tag: &str, others: usize) {
+        let kind = "application/vnd.oci.image.index.v1+json";
+        let name = |n: usize| digest(format!("link {n} of a chain").as_bytes());
+        for n in 0..=others {
+            let next = json!({ "mediaType": kind, "digest": name((n + 1) % (others + 1)), "size": 250 });
+            let index = json!({ "schemaVersion": 2, "mediaType": kind, "manifests": [next] }).to_string();
+            self.put_wrong_manifest(repository, tag, kind, &name(n), index);
+        }
+    }
+
+    /// Puts indexes that lead one to the next, so many of them, under a tag; the last one to nothing.
+    pub fn put_chain(&self, repository: &str, tag: &str, length: usize) {
+        let kind = "application/vnd.oci.image.index.v1+json";
+        let mut manifests = json!([]);
+        for n in 0..length {
+            let index = json!({ "schemaVersion": 2, "mediaType": kind, "manifests": manifests });
+            let size = index.to_string().len();
+            let digest = self.put_document(repository, (n + 1 == length).then_some(tag), &index);
+            manifests = json!([{ "mediaType": kind, "digest": digest, "size": size }]);
+        }
     }
 
     /// Gives a manifest another tag.

@@ -14,6 +14,9 @@ use super::{Shared, Side};
 /// What turns a socket into what HTTP goes over; `None` when the client does not get that far.
 pub(super) type Wrap = Arc<dyn Fn(TcpStream) -> Option<Box<dyn Stream>> + Send + Sync>;
 
+/// What a connection is served by: see [`Server::start`].
+type Serve = dyn Fn(TcpStream, usize, &dyn Fn()) + Sync;
+
 /// A port of loopback, not yet served.
 #[derive(Debug)]
 pub(super) struct Port(TcpListener);
@@ -49,13 +52,30 @@ impl Inside {
 }
 
 impl Server {
-    pub(super) fn start(port: Port, side: Side, wrap: Wrap, shared: Arc<Shared>) -> Self {
+    /// Serves each connection by a call on a thread of its own: with the socket, its number, and how to let go of the
+    /// socket's other descriptor before the call ends.
+    pub(super) fn start<F>(port: Port, name: &str, serve: F) -> Self
+    where
+        F: Fn(TcpStream, usize, &dyn Fn()) + Send + Sync + 'static,
+    {
         let address = port.address();
         let inside = Arc::new(Inside::default());
         let mine = Arc::clone(&inside);
-        let thread = std::thread::Builder::new().name(format!("{side:?}"));
-        let thread = thread.spawn(move || accept(&port.0, side, &wrap, &shared, &mine)).expect("a thread");
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        let thread = thread.spawn(move || accept(&port.0, &serve, &mine)).expect("a thread");
         Self { address, inside, thread: Some(thread) }
+    }
+
+    /// Serves a side of a registry.
+    pub(super) fn of(port: Port, side: Side, wrap: Wrap, shared: Arc<Shared>) -> Self {
+        let name = format!("{side:?}");
+        Self::start(port, &name, move |socket, number, forget| {
+            connection(socket, side, &wrap, &shared, (number, forget));
+        })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
@@ -69,12 +89,12 @@ impl Drop for Server {
         }
         let ended = self.thread.take().map(JoinHandle::join);
         if !std::thread::panicking() {
-            assert!(matches!(ended, Some(Ok(()))), "the test's registry panicked");
+            assert!(matches!(ended, Some(Ok(()))), "a server of the test's panicked");
         }
     }
 }
 
-fn accept(listener: &TcpListener, side: Side, wrap: &Wrap, shared: &Shared, inside: &Inside) {
+fn accept(listener: &TcpListener, serve: &Serve, inside: &Inside) {
     static COUNTED: AtomicUsize = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for socket in listener.incoming() {
@@ -87,18 +107,26 @@ fn accept(listener: &TcpListener, side: Side, wrap: &Wrap, shared: &Shared, insi
             sockets.insert(number, socket.try_clone().expect("a descriptor"));
             drop(sockets);
             scope.spawn(move || {
-                serve(socket, side, wrap, shared, number, || drop(inside.sockets().remove(&number)));
+                let forget = || drop(inside.sockets().remove(&number));
+                serve(socket, number, &forget);
+                forget();
             });
         }
     });
 }
 
-/// One connection to its end, of which is told before the socket's last descriptor goes.
-fn serve(socket: TcpStream, side: Side, wrap: &Wrap, shared: &Shared, number: usize, forget: impl Fn()) {
+/// One connection to its end. A reset is what the socket's last descriptor makes of it.
+fn connection(
+    socket: TcpStream,
+    side: Side,
+    wrap: &Wrap,
+    shared: &Shared,
+    (number, forget): (usize, &dyn Fn()),
+) {
     let Ok(peer) = socket.peer_addr() else { return };
     drop(socket.set_nodelay(true));
     let other = socket.try_clone().expect("a descriptor");
-    let Some(stream) = wrap(socket) else { return forget() };
+    let Some(stream) = wrap(socket) else { return };
     let mut connection = Connection::new(stream, other);
     let ended = loop {
         let request = match connection.request() {
@@ -115,14 +143,13 @@ fn serve(socket: TcpStream, side: Side, wrap: &Wrap, shared: &Shared, number: us
     };
     match ended {
         // Closing it is then all that is to be done.
-        Some(ErrorKind::ConnectionReset) => {}
+        Some(ErrorKind::ConnectionReset) => forget(),
         Some(ErrorKind::InvalidData) => {
             connection.refuse();
             connection.end();
         }
         _ => connection.end(),
     }
-    forget();
 }
 
 /// Answers one request; an error ends the connection.

@@ -3,6 +3,7 @@
 mod faults;
 mod images;
 mod lists;
+mod proxy;
 mod tokens;
 mod uploads;
 

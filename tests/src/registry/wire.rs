@@ -56,6 +56,11 @@ impl Connection {
         request.map(Some).ok_or_else(|| Error::new(ErrorKind::InvalidData, "no request"))
     }
 
+    /// What was read behind the last head.
+    pub(super) fn ahead(&self) -> &[u8] {
+        &self.ahead
+    }
+
     /// Reads up to so many bytes of a body, at least one.
     fn take(&mut self, into: &mut [u8]) -> Result<usize> {
         if self.ahead.is_empty() {

@@ -119,3 +119,30 @@ fn the_other_host_gives_blobs_and_wants_no_secrets() {
     assert_eq!(log[1].connection, log[3].connection);
     assert_ne!(log[0].connection, log[1].connection);
 }
+
+#[test]
+fn indexes_that_lead_on_and_on() {
+    let registry = Registry::start();
+    registry.put_cycle("a", "cycle", 2);
+    registry.put_chain("a", "chain", 4);
+    let follow = |tag: &str| {
+        let mut seen = Vec::new();
+        let mut next = Some(tag.to_owned());
+        while let Some(reference) = next.filter(|reference| !seen.contains(reference)) {
+            let index = get(&registry, &format!("/v2/a/manifests/{reference}")).json();
+            next = index["manifests"][0]["digest"].as_str().map(str::to_owned);
+            seen.push(reference);
+        }
+        seen.len()
+    };
+    assert_eq!((follow("cycle"), follow("chain")), (4, 4));
+}
+
+#[test]
+fn a_foreign_layer_is_elsewhere() {
+    let registry = Registry::start();
+    let url = registry.put_foreign("layer");
+    assert_eq!(get(&registry, &format!("/v2/a/blobs/{}", digest(b"layer"))).status, 404);
+    let path = url.strip_prefix(&registry.url(Side::Cdn)).expect("the other host");
+    assert_eq!(Client::to(registry.address(Side::Cdn)).ask("GET", path, &[], &[]).body, b"layer");
+}
