@@ -134,7 +134,8 @@ fn thousands_of_connections_at_once_all_come_through() {
         exec 3>&-
         wait $four $six
         until [ $(count) -le $((before + 100)) ]; do kill -0 $netd; done
-        last=$(own)
+        # The last of them has its memory given back a moment after the others' descriptors.
+        for ((i = 0; i < 1000; i++)); do last=$(own); ((last - first <= (most - first) / 2)) && break; done
         # What a connection takes, and what it leaves.
         (((most - first) * 1024 <= 512 * many)) && echo 'little memory' || echo "$first KiB, then $most"
         ((last - first <= (most - first) / 2)) && echo 'given back' || echo "$first KiB, then $most, then $last"
