@@ -182,6 +182,10 @@ fn a_flood_costs_the_one_who_makes_it() {
 #[test]
 fn who_finds_no_room_is_told_so_and_orders_are_heard_all_the_same() {
     needs!(Userns, Iproute, Traffic);
+    who_finds_no_room_is_told("user");
+}
+
+pub(crate) fn who_finds_no_room_is_told(network: &str) {
     let script = r#"
         neighbour
         serving there.log there $probe echo '[::]:7'
@@ -206,7 +210,7 @@ fn who_finds_no_room_is_told_so_and_orders_are_heard_all_the_same() {
         sed 's/.* //' asked; echo
         [ $(netd) = $netd ] && ctr inspect -f '{{.NetworkSettings.Ended}}' c
     "#;
-    let said = said(script);
+    let said = said(&format!("network={network}\n{script}"));
     let lines: Vec<&str> = said.lines().collect();
     let [told, added, "word", "0"] = lines[..] else { unreachable!("{said}") };
     let served: u32 = told.split(' ').next().and_then(|count| count.parse().ok()).expect("a number");

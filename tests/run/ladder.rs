@@ -238,7 +238,7 @@ fn datagrams_in_one_piece_are_several() {
     are_cut("--network=user,host-access=loopback");
 }
 
-fn are_cut(network: &str) {
+pub(crate) fn are_cut(network: &str) {
     const LENGTH: usize = 1200;
     const COUNT: usize = 40;
     let env = Env::with_busybox();

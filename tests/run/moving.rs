@@ -7,6 +7,10 @@ use crate::hosts::said;
 #[test]
 fn a_host_may_get_its_network_after_its_containers_and_another_one_later() {
     needs!(Userns, Iproute);
+    a_host_gets_its_network_later("user");
+}
+
+pub(crate) fn a_host_gets_its_network_later(network: &str) {
     let script = r#"
         container
         try() { inside $probe connect "$1" | sed "s/^connect/$2/"; }
@@ -52,13 +56,17 @@ fn a_host_may_get_its_network_after_its_containers_and_another_one_later() {
         "down: Some(NetworkUnreachable)",
         "up: None",
     ];
-    assert_eq!(said(script), expected.join("\n"));
+    assert_eq!(said(&format!("network={network}\n{script}")), expected.join("\n"));
 }
 
 /// All that the host has is in use: then there is no way to the host, as an application on the host has no address to go from.
 #[test]
 fn a_host_without_a_free_port_is_unreachable_until_it_has_one() {
     needs!(Userns, Iproute);
+    without_a_free_port("user");
+}
+
+pub(crate) fn without_a_free_port(network: &str) {
     let script = r#"
         neighbour
         serving there.log there $probe echo 198.51.100.1:7
@@ -75,7 +83,7 @@ fn a_host_without_a_free_port_is_unreachable_until_it_has_one() {
         wait $crowd
         until inside $probe connect 198.51.100.1:7 | grep -q None; do :; done
     "#;
-    let said = said(script);
+    let said = said(&format!("network={network}\n{script}"));
     let lines: Vec<&str> = said.lines().collect();
     assert!(
         matches!(lines[..], [told, "connect: Some(AddrNotAvailable)", "connect: Some(HostUnreachable)"]

@@ -96,14 +96,18 @@ pub(crate) fn sees_the_same(network: &str) {
 #[test]
 fn what_the_host_cannot_reach_is_not_reached_for_the_same_reason() {
     needs!(Userns);
-    let said = said(
+    is_not_reached("user");
+}
+
+pub(crate) fn is_not_reached(network: &str) {
+    let said = said(&format!(
         "lonely
         ip route add unreachable 203.0.113.0/24
         for to in 192.0.2.1:80 203.0.113.1:80 198.51.100.9:80 '[2001:db8:1::1]:80' '[2001:db8::9]:80'; do
             echo $to; $probe connect $to
-            ctr run --rm --network=user -v $probe:/probe:ro $image /probe connect $to
+            ctr run --rm --network={network} -v $probe:/probe:ro $image /probe connect $to
         done",
-    );
+    ));
     let lines: Vec<&str> = said.lines().collect();
     for rows in lines.chunks(3) {
         assert!(rows.len() == 3 && rows[1] == rows[2] && rows[1].contains("Unreachable"), "{rows:?}");

@@ -62,6 +62,10 @@ pub(crate) fn programs_work_from_inside(network: &str) {
 #[test]
 fn a_game_is_played_out_of_a_container_and_in_one() {
     needs!(Userns, Iproute);
+    a_game_is_played("user");
+}
+
+pub(crate) fn a_game_is_played(network: &str) {
     let script = r#"
         neighbour
         container -p 7000:7000/udp -p 7001:7001/udp
@@ -75,12 +79,17 @@ fn a_game_is_played_out_of_a_container_and_in_one() {
         there $probe play '[2001:db8::7]:7000' '[2001:db8::7]:7001' 16 50
     "#;
     // Who speaks to two servers is the same for both.
-    assert_eq!(said(script), ["800 of 800 answered, 16 addresses"; 4].join("\n"));
+    let said = said(&format!("network={network}\n{script}"));
+    assert_eq!(said, ["800 of 800 answered, 16 addresses"; 4].join("\n"));
 }
 
 #[test]
 fn a_wire_that_loses_frames_costs_time_and_nothing_else() {
     needs!(Userns, Iproute, Traffic);
+    a_wire_loses_frames("user");
+}
+
+pub(crate) fn a_wire_loses_frames(network: &str) {
     let script = r#"
         neighbour
         ip link set h0 mtu 1400 gso_max_segs 1
@@ -109,7 +118,7 @@ fn a_wire_that_loses_frames_costs_time_and_nothing_else() {
             $at nft list ruleset | grep -o 'packets [0-9]*' | awk '{ print ($2 > 9 ? "lost" : $0) }'
         done
     "#;
-    let said = said(&format!("{BOTH}\n{script}"));
+    let said = said(&format!("network={network}\n{BOTH}\n{script}"));
     let words: Vec<&str> = said.lines().collect();
     assert_eq!(words, ["down", "up", "down", "up", "published", "published", "lost", "lost"]);
 }
@@ -118,6 +127,10 @@ fn a_wire_that_loses_frames_costs_time_and_nothing_else() {
 #[test]
 fn addresses_come_again_and_peers_are_asked_whether_they_are_there() {
     needs!(Userns, Iproute, Traffic);
+    addresses_come_again("user");
+}
+
+pub(crate) fn addresses_come_again(network: &str) {
     let script = r#"
         neighbour
         container -p 8080:80 -p 8081:81
@@ -141,5 +154,6 @@ fn addresses_come_again_and_peers_are_asked_whether_they_are_there() {
         done
         echo in $(keepalive sport = 8081)
     "#;
-    assert_eq!(said(&format!("{BOTH}\n{script}")), "hello\nhello\nhello\nout 1\nout 1\nin 2");
+    let said = said(&format!("network={network}\n{BOTH}\n{script}"));
+    assert_eq!(said, "hello\nhello\nhello\nout 1\nout 1\nin 2");
 }

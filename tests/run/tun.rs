@@ -9,11 +9,11 @@ use ctr_tests::{Env, needs};
 use rustix::process::{Signal, kill_process};
 
 use crate::burst::rests;
-use crate::ladder::a_low_port_is_reached;
+use crate::ladder::{a_low_port_is_reached, are_cut};
 use crate::network::{accept, listener};
 use crate::network_again::{held, probe, served_by, supervisor, until};
-use crate::semantics::sees_the_same;
-use crate::{frames, looking, network, network_again, ports, traffic};
+use crate::semantics::{is_not_reached, sees_the_same};
+use crate::{burst, frames, looking, moving, network, network_again, ports, traffic};
 
 /// How long a broken test takes: less than who does not answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -91,6 +91,27 @@ fn what_is_lost_on_the_way_is_sent_again() {
 fn connections_and_datagrams_are_what_they_are_on_the_host() {
     needs!(Userns, Tun);
     sees_the_same(USER);
+    is_not_reached(USER);
+}
+
+#[test]
+fn what_the_host_has_no_way_or_no_room_for_is_unreachable() {
+    needs!(Userns, Tun, Iproute, Traffic);
+    moving::a_host_gets_its_network_later(USER);
+    moving::without_a_free_port(USER);
+    burst::who_finds_no_room_is_told(USER);
+}
+
+#[test]
+fn a_wire_of_the_hosts_that_loses_frames_costs_time_and_nothing_else() {
+    needs!(Userns, Tun, Iproute, Traffic);
+    traffic::a_wire_loses_frames(USER);
+}
+
+#[test]
+fn addresses_come_again_and_peers_are_asked_whether_they_are_there() {
+    needs!(Userns, Tun, Iproute, Traffic);
+    traffic::addresses_come_again(USER);
 }
 
 #[test]
@@ -105,6 +126,7 @@ fn whoever_answers_a_datagram_is_heard() {
     needs!(Userns, Tun);
     network::datagrams_come_and_go(OPEN);
     network::last_datagrams_are_heard(OPEN);
+    are_cut(OPEN);
     a_low_port_is_reached(FLAG);
 }
 
@@ -112,6 +134,7 @@ fn whoever_answers_a_datagram_is_heard() {
 fn programs_that_people_use_work_from_inside() {
     needs!(Userns, Tun, Iproute, Traffic);
     traffic::programs_work_from_inside(USER);
+    traffic::a_game_is_played(USER);
 }
 
 #[test]

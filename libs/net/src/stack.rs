@@ -12,7 +12,9 @@
 //!
 //! - Retransmission by RFC 6298, fast retransmission and recovery by RFC 6582, windows that are scaled by RFC 7323.
 //! - A reset or a first segment that could be a guess is answered, not believed (RFC 5961).
-//! - No timestamps, no selective acknowledgement, no urgent data: the wire between us and the container loses nothing that matters.
+//! - No timestamps, no urgent data, and no selective acknowledgement: that mends what is lost within a window, and the wire between us and
+//!   the container is inside of one machine. In the bench's runs, a million packets both ways with one and eight streams, the container's
+//!   kernel counted none that was dropped, sent again, or out of its place. What a filter of the container's loses is sent again all the same.
 
 mod endpoint;
 mod receiving;

@@ -48,7 +48,7 @@ const ENTERING: Duration = Duration::from_secs(10);
 /// How many connections to the host's side may be on their way.
 pub(super) const CONNECTING: usize = 4096;
 /// How long each of them has for an answer before it makes way for others.
-const UNANSWERED: Duration = Duration::from_secs(1);
+pub(super) const UNANSWERED: Duration = Duration::from_secs(1);
 /// How many connections are accepted before others get their turn.
 const TURN: usize = 64;
 

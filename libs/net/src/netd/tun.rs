@@ -20,7 +20,7 @@ use rustix::event::epoll;
 use rustix::io::{Errno, read, writev};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use self::streams::Streams;
+use self::streams::{Said, Streams};
 use super::Netd;
 use super::tcp::Pair;
 use crate::dns::resolver::Client;
@@ -30,18 +30,22 @@ use crate::wire::ip::Packet;
 use crate::wire::offload::{self, Offload};
 use crate::wire::{Datagram, Echo, Segment, Unreachable, number};
 
-/// How many packets are taken before others get their turn.
+/// How many packets are taken at a time.
 const TURN: usize = 64;
 /// Bytes of the longest packet with what stands before it.
 const LONGEST: usize = offload::LENGTH + (64 << 10);
+/// How often as many, until what came is answered and others get their turn: each answer wakes who speaks.
+const TURNS: usize = 4;
+/// How many bytes of packets are taken at a time: what is more is out of the processor's memory before it is passed on.
+const ROOM: usize = 1 << 20;
 
 /// What there is instead of a router's sockets.
 #[derive(Debug)]
 pub(super) struct Tun {
     device: OwnedFd,
     pub(super) streams: Streams,
-    /// One packet.
-    frame: Vec<u8>,
+    /// The packets of a turn: only what was touched counts.
+    packets: Vec<u8>,
     /// Connections count time from here.
     start: Instant,
     /// The container's root has taken it away.
@@ -50,7 +54,7 @@ pub(super) struct Tun {
 
 impl Tun {
     pub(super) fn new(device: OwnedFd, start: Instant) -> Self {
-        Self { device, streams: Streams::default(), frame: vec![0; LONGEST], start, is_gone: false }
+        Self { device, streams: Streams::default(), packets: vec![0; ROOM], start, is_gone: false }
     }
 
     pub(super) fn device(&self) -> BorrowedFd<'_> {
@@ -92,26 +96,42 @@ impl Netd {
     /// Takes the container's packets; whether there may be more.
     pub(super) fn read_device(&mut self) -> bool {
         let Some(tun) = &mut self.tun else { return false };
-        let mut frame = std::mem::take(&mut tun.frame);
-        let mut has_more = true;
+        let mut packets = std::mem::take(&mut tun.packets);
+        let has_more = (0..TURNS).all(|_| self.pass_on_packets(&mut packets));
+        if let Some(tun) = &mut self.tun {
+            tun.packets = packets;
+        }
+        self.answer_streams();
+        has_more
+    }
+
+    /// Takes as many packets as there is room for, and passes on what they say.
+    fn pass_on_packets(&mut self, mut room: &mut [u8]) -> bool {
+        let mut said = Said::new();
+        let (mut has_more, mut is_lost) = (true, false);
         for _ in 0..TURN {
             let Some(tun) = &self.tun else { break };
-            match read(&tun.device, frame.as_mut_slice()) {
-                Ok(length) => self.take_packet(frame.get(..length).unwrap_or_default()),
+            if room.len() < LONGEST {
+                break;
+            }
+            match read(&tun.device, &mut *room) {
+                Ok(length) => {
+                    let (packet, rest) = room.split_at_mut(length.min(room.len()));
+                    room = rest;
+                    self.take_packet(packet, &mut said);
+                }
                 Err(Errno::INTR) => {}
                 Err(errno) => {
                     has_more = false;
-                    if errno == Errno::BADFD {
-                        self.lose_device();
-                    }
+                    is_lost = errno == Errno::BADFD;
                     break;
                 }
             }
         }
-        if let Some(tun) = &mut self.tun {
-            tun.frame = frame;
+        self.settle_streams(said);
+        if is_lost {
+            self.lose_device();
         }
-        self.answer_streams();
         has_more
     }
 
@@ -124,13 +144,13 @@ impl Netd {
         self.drop_all_flows();
     }
 
-    fn take_packet(&mut self, frame: &[u8]) {
+    fn take_packet<'a>(&mut self, frame: &'a [u8], said: &mut Said<'a>) {
         let Ok((offload, packet)) = Offload::parse(frame) else { return };
         // A sum that is still to be made is that of a sender who has lost nothing on the way.
         let is_summed = offload.sum.is_none();
         match Packet::parse(packet).map(|packet| packet.number) {
             Ok(number::TCP) => match Segment::parse(packet, is_summed) {
-                Ok(segment) => self.take_segment(&segment, packet),
+                Ok(segment) => self.take_segment(&segment, packet, said),
                 Err(refused) => self.counters.passes_over(refused),
             },
             Ok(number::UDP) => match Datagram::parse(packet, is_summed) {

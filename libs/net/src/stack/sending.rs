@@ -15,8 +15,11 @@ const DUPLICATES: u32 = 3;
 const TRIES: u32 = 9;
 /// The same of a first segment: a quarter of a minute.
 const FIRST_TRIES: u32 = 3;
-/// More is never on its way.
-const MOST: u32 = 16 << 20;
+/// More is never on its way: the wire is short, and what waits at the other end waits as well where it is (and is looked at from
+/// the first byte on each time).
+const MOST: u32 = 1 << 20;
+/// How much is asked for at a time.
+const SPAN: u32 = 4 * LONGEST;
 
 /// Bytes that may be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct Span {
     pub from: usize,
     /// How many at the most.
     pub most: usize,
+    /// How many of them one packet takes.
+    pub packet: usize,
     /// They were sent before, so they are there.
     pub is_again: bool,
 }
@@ -196,8 +201,8 @@ impl Sending {
         let before_end = |at: Seq| self.end.is_none_or(|end| end.is_after(at));
         if self.resends && before_end(self.una) {
             let end = self.end.unwrap_or(self.max);
-            let most = self.mss.min(LONGEST).min(end.since(self.una));
-            return Some(Span { from: 0, most: most as usize, is_again: true });
+            let most = self.mss.min(LONGEST).min(end.since(self.una)) as usize;
+            return Some(Span { from: 0, most, packet: most, is_again: true });
         }
         if !before_end(self.next) {
             return None;
@@ -214,11 +219,11 @@ impl Sending {
             }
             return None;
         }
-        let most = usable.min(LONGEST);
-        let whole = if most > self.mss { most - most % self.mss } else { most };
-        let most = self.end.map_or(whole, |end| whole.min(end.since(self.next)));
+        let whole = |length: u32| if length > self.mss { length - length % self.mss } else { length };
+        let most = whole(usable.min(SPAN));
+        let most = self.end.map_or(most, |end| most.min(end.since(self.next)));
         let is_again = self.max.is_after(self.next);
-        Some(Span { from: flight as usize, most: most as usize, is_again })
+        Some(Span { from: flight as usize, most: most as usize, packet: whole(LONGEST) as usize, is_again })
     }
 
     /// So many bytes of a span are sent now: the number of the first.

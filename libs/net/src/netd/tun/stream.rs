@@ -1,16 +1,17 @@
 //! One connection: an endpoint towards the container, and a socket of the host's.
 //!
 //! Towards the container nothing is held here: bytes are looked at in the host's socket, and taken out of it once they have arrived. What the
-//! container says is written to the host's socket at once. What that does not take is kept, no more than the container was told that
-//! it may send; from then on it is told less.
+//! container says is written to the host's socket at the end of the turn, all packets of it by one call: each call wakes who reads.
+//! What that does not take is kept, no more than the container was told that it may send; from then on it is told less.
 
+use std::io::IoSlice;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use ctr_sys::net::options::set_peek_offset;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, sendmsg, shutdown, sockopt};
 
 use super::super::pump::Ready;
 use super::super::tcp::Pair;
@@ -22,7 +23,7 @@ use crate::wire::segment::{self, Header};
 /// What a container may send before it is known how fast the host's side takes it.
 pub(super) const WINDOW: usize = 256 << 10;
 /// How much that grows, and shrinks.
-const WIDEST: usize = 4 << 20;
+const WIDEST: usize = 1 << 20;
 const NARROWEST: usize = 64 << 10;
 /// How much one connection moves before others get their turn.
 const TURN: usize = 4 << 20;
@@ -54,8 +55,19 @@ pub(super) struct Stream {
     told_all: bool,
     /// The container has said all.
     heard_all: bool,
+    /// So much has arrived in the container that is still to be taken out.
+    arrived: usize,
     /// How many bytes the container has said, and how many it has heard.
     moved: (u64, u64),
+}
+
+/// What came of a segment.
+#[derive(Debug)]
+pub(super) struct Heard<'a> {
+    /// What is to be said to the host's side at the end of the turn.
+    pub(super) says: &'a [u8],
+    /// The connection is open since.
+    pub(super) opened: bool,
 }
 
 /// What is there behind a number of bytes.
@@ -82,6 +94,7 @@ impl Stream {
             said_all: false,
             told_all: false,
             heard_all: false,
+            arrived: 0,
             moved: (0, 0),
         }
     }
@@ -114,29 +127,27 @@ impl Stream {
         self.told_all && matches!(self.endpoint.phase(), Phase::Lingering | Phase::Ended)
     }
 
-    /// The container says something, of which no more than `most` bytes can be taken; whether the connection is open since.
-    ///
-    /// # Errors
-    /// The host's side is broken.
-    pub(super) fn hear(
-        &mut self,
-        segment: &Segment<'_>,
-        most: usize,
-        tools: &mut Tools<'_>,
-    ) -> Result<bool, Errno> {
+    /// The container says something, of which no more than `most` bytes can be taken.
+    pub(super) fn hear<'a>(&mut self, segment: &Segment<'a>, most: usize, now: Duration) -> Heard<'a> {
         let payload = segment.payload;
-        let received = self.endpoint.receive(&segment.header, payload.len(), most, tools.now);
+        let received = self.endpoint.receive(&segment.header, payload.len(), most, now);
         self.moved.0 += received.data.len() as u64;
         self.moved.1 += received.arrived as u64;
-        if received.arrived > 0 {
-            self.forget(received.arrived, tools.buffer)?;
-        }
-        if let Some(bytes) = payload.get(received.data).filter(|bytes| !bytes.is_empty()) {
-            self.pass_on(bytes)?;
-        }
+        self.arrived += received.arrived;
         self.heard_all |= received.ended;
-        self.pass_end_on()?;
-        Ok(received.opened)
+        Heard { says: payload.get(received.data).unwrap_or_default(), opened: received.opened }
+    }
+
+    /// At the end of a turn: the host's side hears what was said in it, and keeps no more what has arrived.
+    ///
+    /// # Errors
+    /// It is broken.
+    pub(super) fn settle(&mut self, said: &[IoSlice<'_>], buffer: &mut [u8]) -> Result<(), Errno> {
+        self.forget(buffer)?;
+        if !said.is_empty() {
+            self.pass_on(said)?;
+        }
+        self.pass_end_on()
     }
 
     /// The host's socket tells something.
@@ -151,24 +162,24 @@ impl Stream {
         }
         if self.ready.writable && !self.unsent.is_empty() {
             let unsent = std::mem::take(&mut self.unsent);
-            self.send_out(&unsent)?;
+            self.send_out(&[IoSlice::new(&unsent)])?;
             self.pass_end_on()?;
         }
         Ok(())
     }
 
     /// Writes to the host's socket; what it does not take is kept.
-    fn send_out(&mut self, bytes: &[u8]) -> Result<(), Errno> {
-        let sent = match send(&self.outer, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+    fn send_out(&mut self, pieces: &[IoSlice<'_>]) -> Result<(), Errno> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let sent = match sendmsg(&self.outer, pieces, &mut SendAncillaryBuffer::default(), flags) {
             Ok(sent) => sent,
             Err(Errno::AGAIN) => 0,
             Err(errno) => return Err(errno),
         };
-        let rest = bytes.get(sent..).unwrap_or_default();
-        if rest.is_empty() {
+        self.keep(pieces, sent);
+        if self.unsent.is_empty() {
             self.window = (self.window + sent).min(WIDEST);
         } else {
-            self.unsent.extend_from_slice(rest);
             self.ready.writable = false;
             self.window = (self.window / 2).max(NARROWEST);
         }
@@ -176,11 +187,19 @@ impl Stream {
         Ok(())
     }
 
-    fn pass_on(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+    /// Keeps all but so many bytes.
+    fn keep(&mut self, pieces: &[IoSlice<'_>], mut sent: usize) {
+        for piece in pieces {
+            self.unsent.extend_from_slice(piece.get(sent..).unwrap_or_default());
+            sent = sent.saturating_sub(piece.len());
+        }
+    }
+
+    fn pass_on(&mut self, pieces: &[IoSlice<'_>]) -> Result<(), Errno> {
         if self.takes() {
-            self.send_out(bytes)?;
+            self.send_out(pieces)?;
         } else {
-            self.unsent.extend_from_slice(bytes);
+            self.keep(pieces, 0);
             self.endpoint.set_room(self.window.saturating_sub(self.unsent.len()));
         }
         Ok(())
@@ -216,9 +235,7 @@ impl Stream {
             match self.look(span, tools.buffer)? {
                 Looked::At(place) => {
                     moved += place.len();
-                    let header = self.endpoint.send(span, place.len(), tools.now);
-                    let payload = tools.buffer.get(place).unwrap_or_default();
-                    write_segment(tools.device, pair, &header, payload, self.endpoint.mss());
+                    self.send_in(pair, span, place, tools);
                 }
                 Looked::End => {
                     self.said_all = true;
@@ -236,6 +253,17 @@ impl Stream {
             write_segment(tools.device, pair, &header, &[], 0);
         }
         Ok(has_more)
+    }
+
+    /// Sends the container bytes of a span, packet by packet.
+    fn send_in(&mut self, pair: Pair, span: Span, place: Range<usize>, tools: &Tools<'_>) {
+        let bytes = tools.buffer.get(place).unwrap_or_default();
+        let mut from = span.from;
+        for payload in bytes.chunks(span.packet) {
+            let header = self.endpoint.send(Span { from, ..span }, payload.len(), tools.now);
+            write_segment(tools.device, pair, &header, payload, self.endpoint.mss());
+            from += payload.len();
+        }
     }
 
     /// Looks at bytes that stay where they are.
@@ -267,7 +295,8 @@ impl Stream {
     }
 
     /// Takes bytes out that have arrived.
-    fn forget(&mut self, count: usize, buffer: &mut [u8]) -> Result<(), Errno> {
+    fn forget(&mut self, buffer: &mut [u8]) -> Result<(), Errno> {
+        let count = std::mem::take(&mut self.arrived);
         let mut rest = count;
         while rest > 0 {
             let most = rest.min(buffer.len());
@@ -406,7 +435,10 @@ mod tests {
                 while let Ok(length) = rustix::io::read(&device, frame.as_mut_slice()) {
                     let (_, packet) = Offload::parse(&frame[..length]).unwrap();
                     let segment = Segment::parse(packet, false).unwrap();
-                    stream.hear(&segment, usize::MAX, &mut tools).unwrap();
+                    let heard = stream.hear(&segment, usize::MAX, now);
+                    let said = [IoSlice::new(heard.says)];
+                    let said = if heard.says.is_empty() { &[][..] } else { &said };
+                    stream.settle(said, tools.buffer).unwrap();
                 }
                 assert!(stream.held() <= WIDEST);
                 now += Duration::from_millis(20);

@@ -7,7 +7,8 @@
 //! ```
 //! The container's first segment has no answer until the host's side has one, as by a router.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair, sockopt};
 
 use super::super::pump::{End, Ready};
 use super::super::slab::{Key, Slab};
-use super::super::tcp::{Answer, CONNECTING, Pair, connecting};
+use super::super::tcp::{Answer, CONNECTING, Pair, UNANSWERED, connecting};
 use super::super::timers::Due;
 use super::super::trace::Named;
 use super::super::{Netd, Source};
@@ -35,6 +36,9 @@ use crate::wire::{Segment, Unreachable, trouble};
 const HELD: usize = 64 << 20;
 /// How many connections may be over and still answer what is late.
 const LINGERING: usize = 1024;
+/// What was said in a turn and is still to be passed on, in its order: by which connection, and what.
+pub(in crate::netd) type Said<'a> = Vec<(Key, &'a [u8])>;
+
 /// One connection.
 #[derive(Debug)]
 struct Flow {
@@ -61,6 +65,7 @@ enum State {
         told: Ready,
         header: Header,
         frame: Box<[u8]>,
+        since: Instant,
     },
     /// Somebody outside waits, who called a published port.
     Arriving {
@@ -94,6 +99,8 @@ pub(in crate::netd) struct Streams {
     known: HashMap<Pair, Key>,
     /// How many of the container's are not open yet.
     on_their_way: usize,
+    /// Those that the host's side has not answered, the oldest first.
+    unanswered: BTreeSet<(Instant, Key)>,
     lingering: usize,
     /// How many bytes are kept.
     held: usize,
@@ -111,6 +118,7 @@ impl Default for Streams {
             flows: Slab::default(),
             known: HashMap::new(),
             on_their_way: 0,
+            unanswered: BTreeSet::new(),
             lingering: 0,
             held: 0,
             heard: Vec::new(),
@@ -143,13 +151,13 @@ fn opening(remote: IpAddr) -> Opening {
 
 impl Netd {
     /// The container says something in a connection, or begins one.
-    pub(super) fn take_segment(&mut self, segment: &Segment<'_>, packet: &[u8]) {
+    pub(super) fn take_segment<'a>(&mut self, segment: &Segment<'a>, packet: &[u8], said: &mut Said<'a>) {
         let pair = (segment.source, segment.destination);
         let Some(tun) = &self.tun else { return };
         let known = tun.streams.known.get(&pair).copied();
         if let Some(key) = known {
             if !self.gives_way(key, &segment.header) {
-                return self.hear_segment(key, segment);
+                return self.hear_segment(key, segment, said);
             }
             self.drop_flow(key);
         }
@@ -187,33 +195,49 @@ impl Netd {
 
     fn begin_flow(&mut self, pair: Pair, segment: &Segment<'_>, packet: &[u8]) {
         let verdict = self.decide(Protocol::Tcp, pair.0, pair.1);
-        let Some(tun) = &self.tun else { return };
-        let is_full = tun.streams.on_their_way >= CONNECTING || !self.has_room();
-        let to = match verdict {
+        if let Verdict::Reject(why) = verdict {
+            return self.refuse_first(segment, packet, &Answer::forbidden(why.trouble()));
+        }
+        if matches!(verdict, Verdict::Drop(_)) {
+            return;
+        }
+        if !self.has_room() {
+            self.has_no_room(pair, Limit::Descriptors);
+            return self.refuse_first(segment, packet, &Answer::to(Errno::MFILE));
+        }
+        if !self.may_one_more_begin() {
             // Its clock brings it back.
-            Verdict::Connect(_) | Verdict::Router if is_full => {
-                self.trace
-                    .say(|| format!("{}: there is no room for one more", Named::own(Protocol::Tcp, pair)));
-                return self.counters.hits(Limit::Connecting);
-            }
-            Verdict::Connect(to) => to,
-            Verdict::Router => return self.begin_asker(pair, &segment.header),
-            Verdict::Reject(why) => {
-                return self.refuse_first(segment, packet, &Answer::forbidden(why.trouble()));
-            }
-            Verdict::Drop(_) => return,
-        };
+            return self.has_no_room(pair, Limit::Connecting);
+        }
+        let Verdict::Connect(to) = verdict else { return self.begin_asker(pair, &segment.header) };
         self.counters.begins(FlowKind::Tcp, false);
         match connecting(to) {
             Ok((outer, told)) => {
-                let (header, frame) = (segment.header, packet.into());
-                self.insert(pair, State::Held { outer, told, header, frame });
+                let (header, frame, since) = (segment.header, packet.into(), self.now);
+                self.insert(pair, State::Held { outer, told, header, frame, since });
             }
             Err(errno) => {
                 self.trace.say(|| format!("{}: not connected: {errno}", Named::own(Protocol::Tcp, pair)));
                 self.refuse_first(segment, packet, &Answer::to(errno));
             }
         }
+    }
+
+    fn has_no_room(&mut self, pair: Pair, limit: Limit) {
+        self.trace.say(|| format!("{}: there is no room for one more", Named::own(Protocol::Tcp, pair)));
+        self.counters.hits(limit);
+    }
+
+    /// Whether there are not too many on their way, once the one that the host's side has not answered for the longest time is given up,
+    /// if it had some: as by a router.
+    fn may_one_more_begin(&mut self) -> bool {
+        let Some(tun) = &self.tun else { return false };
+        if tun.streams.on_their_way < CONNECTING {
+            return true;
+        }
+        let oldest = tun.streams.unanswered.first().copied();
+        let oldest = oldest.filter(|(since, _)| self.now.duration_since(*since) >= UNANSWERED);
+        oldest.is_some_and(|(_, key)| self.drop_flow(key).is_some())
     }
 
     /// A connection to the gateway's resolver: its other end is here.
@@ -236,8 +260,10 @@ impl Netd {
         streams.on_their_way += usize::from(state.is_on_its_way());
         let from_outside = matches!(state, State::Arriving { .. });
         let flow = Flow { pair, from_outside, state, due: None, is_heard: false };
+        let since = if let State::Held { since, .. } = flow.state { Some(since) } else { None };
         let key = streams.flows.insert(flow);
         streams.known.insert(pair, key);
+        streams.unanswered.extend(since.map(|since| (since, key)));
         self.watch_flow(key)
     }
 
@@ -310,7 +336,8 @@ impl Netd {
         self.trace.say(|| format!("{}: connected", Named::own(Protocol::Tcp, pair)));
         let Some(tun) = &mut self.tun else { return };
         tun.streams.flows.change(key, |flow| match flow.state {
-            State::Held { outer, told, header, .. } => {
+            State::Held { outer, told, header, since, .. } => {
+                tun.streams.unanswered.remove(&(since, key));
                 let endpoint = Endpoint::accept(&header, opening(pair.1.ip()));
                 Flow { state: State::Beginning(Box::new(Stream::new(endpoint, outer, told))), ..flow }
             }
@@ -363,7 +390,7 @@ impl Netd {
         self.call(outer, pair, port);
     }
 
-    fn hear_segment(&mut self, key: Key, segment: &Segment<'_>) {
+    fn hear_segment<'a>(&mut self, key: Key, segment: &Segment<'a>, said: &mut Said<'a>) {
         let now = self.since_device();
         let Some(tun) = &mut self.tun else { return };
         let streams = &mut tun.streams;
@@ -384,21 +411,35 @@ impl Netd {
                 return;
             }
             State::Arriving { stream, .. } | State::Beginning(stream) | State::Open(stream) => {
-                let before = stream.held();
                 // Others that are not heard are no reason not to hear one that is.
                 let most = if stream.takes() { usize::MAX } else { HELD.saturating_sub(streams.held) };
-                let mut tools = Tools { device: tun.device.as_fd(), buffer: &mut streams.buffer, now };
-                let heard = stream.hear(segment, most, &mut tools);
-                streams.held = streams.held - before + stream.held();
-                (heard, stream.endpoint.phase())
+                (stream.hear(segment, most, now), stream.endpoint.phase())
             }
         };
-        match heard {
-            Ok(_) if phase == Phase::Broken => self.end_flow(key, &segment.header),
-            Ok(true) => self.open_flow(key),
-            Ok(false) => {}
-            Err(errno) => self.break_flow(key, errno),
+        if !heard.says.is_empty() {
+            said.push((key, heard.says));
         }
+        if phase == Phase::Broken {
+            // What it said before that was said.
+            let own: Vec<_> = said.extract_if(.., |(by, _)| *by == key).map(|(_, says)| says).collect();
+            self.settle_flow(key, &own).ok();
+            self.end_flow(key, &segment.header);
+        } else if heard.opened {
+            self.open_flow(key);
+        }
+    }
+
+    /// The host's side of a connection hears what was said in this turn.
+    fn settle_flow(&mut self, key: Key, said: &[&[u8]]) -> Result<(), Errno> {
+        let Some(Tun { streams, .. }) = &mut self.tun else { return Ok(()) };
+        let Some(stream) = streams.flows.get_mut(key).and_then(|flow| flow.state.stream()) else {
+            return Ok(());
+        };
+        let said: Vec<IoSlice<'_>> = said.iter().map(|piece| IoSlice::new(piece)).collect();
+        let before = stream.held();
+        let settled = stream.settle(&said, &mut streams.buffer);
+        streams.held = streams.held - before + stream.held();
+        settled
     }
 
     fn open_flow(&mut self, key: Key) {
@@ -476,14 +517,28 @@ impl Netd {
         }
     }
 
-    /// At the end of a turn: what came has its answers.
-    pub(super) fn answer_streams(&mut self) {
+    /// At the end of a turn: what came is passed on.
+    pub(super) fn settle_streams(&mut self, mut said: Said<'_>) {
         let Some(tun) = &mut self.tun else { return };
         let heard = std::mem::take(&mut tun.streams.heard);
         for key in &heard {
-            if let Some(flow) = self.tun.as_mut().and_then(|tun| tun.streams.flows.get_mut(*key)) {
+            let own: Vec<_> = said.extract_if(.., |(by, _)| by == key).map(|(_, says)| says).collect();
+            if let Err(errno) = self.settle_flow(*key, &own) {
+                self.break_flow(*key, errno);
+            }
+        }
+        if let Some(tun) = &mut self.tun {
+            tun.streams.heard = heard;
+        }
+    }
+
+    /// What came has its answers.
+    pub(super) fn answer_streams(&mut self) {
+        let Some(tun) = &mut self.tun else { return };
+        for key in std::mem::take(&mut tun.streams.heard) {
+            if let Some(flow) = self.tun.as_mut().and_then(|tun| tun.streams.flows.get_mut(key)) {
                 flow.is_heard = false;
-                self.speak_flow(*key);
+                self.speak_flow(key);
             }
         }
     }
@@ -558,6 +613,9 @@ impl Netd {
         streams.lingering -= usize::from(matches!(flow.state, State::Lingering(_)));
         if let Some(stream) = flow.state.stream() {
             streams.held -= stream.held();
+        }
+        if let State::Held { since, .. } = flow.state {
+            streams.unanswered.remove(&(since, key));
         }
         if let State::Arriving { port, .. } = &flow.state {
             self.one_arrived(*port);
