@@ -22,7 +22,7 @@ fn main() {
     let world = World::new();
     println!("{}", world.versions());
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    let sections: [Section; 16] = [
+    let sections: [Section; 18] = [
         ("version", run::version),
         ("run", run::one_at_a_time),
         ("many", run::many_at_once),
@@ -39,6 +39,8 @@ fn main() {
         ("round-trips", network::round_trips),
         ("datagrams", network::datagrams),
         ("burst", network::burst),
+        ("ladder", network::ladder),
+        ("ladder-published", network::ladder_published),
     ];
     for (name, section) in sections {
         if chosen.is_empty() || chosen.iter().any(|one| one == name) {

@@ -27,12 +27,16 @@ const INSIDE: &str = "5201";
 const OBEYS: u16 = 5200;
 /// The other host as a way out; pasta takes its address for the host's loopback.
 const GATEWAY: &str = "10.99.0.254";
-/// How many are compared.
-const PEERS: u16 = 4;
+/// How many are compared at the most.
+const PEERS: u16 = 5;
+/// The ways in which a container is served, from the best on; by the last one nothing leads out.
+const RUNGS: [&str; 4] = ["tproxy", "listen", "tun", "published"];
 /// How often each is measured.
 const ROUNDS: usize = 3;
 /// How long each measurement takes, in seconds.
 const SPAN: &str = "1";
+/// The same where there are many.
+const SHORT: &str = "0.5";
 
 /// Somebody whose network is measured.
 struct Peer<'a> {
@@ -60,12 +64,12 @@ struct Lab<'a> {
 
 impl<'a> Lab<'a> {
     fn new(world: &'a World) -> Self {
-        Self::start(world, false)
+        Self::start(world, false).with_others()
     }
 
     /// All of it on one processor.
     fn pinned(world: &'a World) -> Self {
-        Self::start(world, true)
+        Self::start(world, true).with_others()
     }
 
     fn start(world: &'a World, pinned: bool) -> Self {
@@ -76,12 +80,28 @@ impl<'a> Lab<'a> {
         let server = serving(serve.arg("serve").args(ports));
         let mut lab = Self { world, server, peers: Vec::new(), pinned, base };
         lab.peers.push(lab.plain());
-        lab.peers.push(lab.ctr());
-        if remote().is_some() {
-            lab.peers.extend(lab.pasta());
-            lab.peers.extend(lab.slirp4netns());
-        }
         lab
+    }
+
+    /// With us and those who do the same.
+    fn with_others(mut self) -> Self {
+        self.peers.push(self.ctr("ctr", "lab", 1, "user,host-access=loopback"));
+        if remote().is_some() {
+            self.peers.extend(self.pasta());
+            self.peers.extend(self.slirp4netns());
+        }
+        self
+    }
+
+    /// With us in each of our ways that something can be measured along.
+    fn with_rungs(mut self, way: Way) -> Self {
+        for (rung, number) in RUNGS.into_iter().zip(1..) {
+            let access = if rung == "published" { "" } else { ",host-access=loopback" };
+            if way.is_in() || !access.is_empty() {
+                self.peers.push(self.ctr(rung, rung, number, &format!("user,mode={rung}{access}")));
+            }
+        }
+        self
     }
 
     fn plain(&self) -> Peer<'a> {
@@ -96,12 +116,12 @@ impl<'a> Lab<'a> {
         }
     }
 
-    fn ctr(&self) -> Peer<'a> {
+    /// One of our containers, and what it is called.
+    fn ctr(&self, name: &'static str, container: &'static str, number: u16, network: &str) -> Peer<'a> {
         let (world, pinned) = (self.world, self.pinned);
         let volume = format!("{}:/traffic:ro", world.traffic().display());
-        let publish = format!("{}:{INSIDE}", self.published(1));
-        let mut run =
-            on(world.ctr(["run", "-d", "--name=lab", "--network=user,host-access=loopback"]), pinned);
+        let publish = format!("{}:{INSIDE}", self.published(number));
+        let mut run = on(world.ctr(["run", "-d", "--name", container, "--network", network]), pinned);
         run.args([
             "-v",
             &volume,
@@ -114,17 +134,17 @@ impl<'a> Lab<'a> {
             INSIDE,
         ]);
         once(&mut run);
-        while world.ctr(["logs", "lab"]).output().expect("ctr").stdout.is_empty() {
+        while world.ctr(["logs", container]).output().expect("ctr").stdout.is_empty() {
             std::thread::yield_now();
         }
         Peer {
-            name: "ctr",
-            inside: Box::new(move || on(world.ctr(["exec", "-i", "lab", "/traffic"]), pinned)),
+            name,
+            inside: Box::new(move || on(world.ctr(["exec", "-i", container, "/traffic"]), pinned)),
             loopback: "169.254.1.2".to_owned(),
-            number: 1,
-            mover: Some(netd(world)),
+            number,
+            mover: Some(netd(world, container)),
             end: Box::new(move || {
-                once(&mut world.ctr(["rm", "-f", "-t", "0", "lab"]));
+                once(&mut world.ctr(["rm", "-f", "-t", "0", container]));
             }),
         }
     }
@@ -227,18 +247,43 @@ impl<'a> Lab<'a> {
 
     /// Has each of them measured in turn, and prints the medians of what was said; the ratios are those of ours to each.
     fn compare(&self, what: &str, measure: impl Fn(&Peer<'_>) -> Vec<f64>) {
+        let rounds = self.rounds(measure);
+        let medians: Vec<Vec<f64>> = rounds.iter().map(|rounds| each_median(rounds)).collect();
+        let ours = medians[1][0];
+        for (peer, medians) in self.peers.iter().zip(&medians) {
+            println!("| {what} | {} | {} | {:.2} |", peer.name, cells(medians), ours / medians[0]);
+        }
+    }
+
+    /// The same, where the ratios are those of each to the plain host in the same round, and the median of them: a machine that is slower
+    /// for a while is so for both.
+    fn climb(&self, what: &str, measure: impl Fn(&Peer<'_>) -> Vec<f64>) {
+        let rounds = self.rounds(measure);
+        let plain = &rounds[0];
+        for (peer, own) in self.peers.iter().zip(&rounds) {
+            let ratios: Vec<Vec<f64>> =
+                own.iter().zip(plain).map(|(own, plain)| vec![own[0] / plain[0]]).collect();
+            let ratio = each_median(&ratios)[0];
+            println!("| {what} | {} | {} | {ratio:.2} |", peer.name, cells(&each_median(own)));
+        }
+    }
+
+    /// Has each of them measured in turn: what was said of each, round by round.
+    fn rounds(&self, measure: impl Fn(&Peer<'_>) -> Vec<f64>) -> Vec<Vec<Vec<f64>>> {
         let mut rounds: Vec<Vec<Vec<f64>>> = vec![Vec::new(); self.peers.len()];
         for _ in 0..ROUNDS {
             for (peer, measured) in self.peers.iter().zip(&mut rounds) {
                 measured.push(measure(peer));
             }
         }
-        let medians: Vec<Vec<f64>> = rounds.iter().map(|rounds| each_median(rounds)).collect();
-        let ours = medians[1][0];
-        for (peer, medians) in self.peers.iter().zip(&medians) {
-            let figures: Vec<String> = medians.iter().map(|figure| format!("{figure:.2}")).collect();
-            println!("| {what} | {} | {} | {:.2} |", peer.name, figures.join(" | "), ours / medians[0]);
-        }
+        rounds
+    }
+
+    /// Gbit/s of so many streams along a way, and what the whole machine worked for a gigabyte of it.
+    fn moves(&self, peer: &Peer<'_>, way: Way, direction: &str, span: &str, count: &str) -> Vec<f64> {
+        let before = busy();
+        let rate = figures(&mut way.measure(self, peer, &[direction], &[span, count]))[0];
+        vec![rate, (busy() - before) / (rate / 8.0 * span.parse::<f64>().expect("seconds"))]
     }
 }
 
@@ -282,8 +327,8 @@ fn reaches(traffic: &mut Command, at: &str) -> bool {
 }
 
 /// The process that serves the container's network.
-fn netd(world: &World) -> u32 {
-    let asked = ["inspect", "--format", "{{.State.ConmonPid}}", "lab"];
+fn netd(world: &World, container: &str) -> u32 {
+    let asked = ["inspect", "--format", "{{.State.ConmonPid}}", container];
     let monitor = world.ctr(asked).output().expect("ctr").stdout;
     let monitor = String::from_utf8_lossy(&monitor).trim().to_owned();
     let children =
@@ -340,6 +385,11 @@ impl Way {
         }
     }
 
+    /// Somebody outside calls.
+    const fn is_in(self) -> bool {
+        matches!(self, Self::In | Self::Back)
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Out => "inside to loopback",
@@ -376,14 +426,43 @@ pub(crate) fn streams(world: &World) {
         for direction in ["up", "down"] {
             for count in ["1", "8"] {
                 let what = format!("{}, {direction}, {count}", way.name());
-                lab.compare(&what, |peer| {
-                    let before = busy();
-                    let rate = figures(&mut way.measure(&lab, peer, &[direction], &[SPAN, count]))[0];
-                    vec![rate, (busy() - before) / (rate / 8.0 * SPAN.parse::<f64>().expect("seconds"))]
-                });
+                lab.compare(&what, |peer| lab.moves(peer, way, direction, SPAN, count));
             }
         }
     }
+}
+
+/// What each way of serving a container costs.
+pub(crate) fn ladder(world: &World) {
+    climb(world, Way::Out);
+}
+
+/// The same of published ports.
+pub(crate) fn ladder_published(world: &World) {
+    climb(world, Way::In);
+}
+
+fn climb(world: &World, way: Way) {
+    println!("| | | Gbit/s | CPU s/GB | it / plain |\n|---|---|---:|---:|---:|");
+    let lab = Lab::start(world, false).with_rungs(way);
+    for (direction, count) in [("up", "1"), ("up", "8"), ("down", "1"), ("down", "8")] {
+        let what = format!("{}, {direction}, {count}", way.name());
+        lab.climb(&what, |peer| lab.moves(peer, way, direction, SHORT, count));
+    }
+    println!("\n| | | per second | it / plain |\n|---|---|---:|---:|");
+    for threads in ["1", "8"] {
+        let what = format!("{}, {threads} threads", way.name());
+        lab.climb(&what, |peer| figures(&mut way.measure(&lab, peer, &["connect"], &[SHORT, threads])));
+    }
+    drop(lab);
+    println!("\n| | | median µs | p99 µs | it / plain |\n|---|---|---:|---:|---:|");
+    let lab = Lab::start(world, true).with_rungs(way);
+    let what = format!("tcp, {}, on one processor", way.name());
+    lab.climb(&what, |peer| figures(&mut way.measure(&lab, peer, &["ask", "tcp"], &[SHORT])));
+}
+
+fn cells(medians: &[f64]) -> String {
+    medians.iter().map(|figure| format!("{figure:.2}")).collect::<Vec<_>>().join(" | ")
 }
 
 /// How long all processors have worked, in seconds.
