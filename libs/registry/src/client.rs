@@ -122,8 +122,12 @@ impl Registry {
         let origin = if self.endpoint.is_insecure {
             match self.http.speaks_tls(&secure, &self.profile()) {
                 Ok(true) => secure,
-                // Nobody may be there over TLS, and somebody in the clear.
-                Ok(false) | Err(HttpError::Connect { .. }) => Origin::parse(Scheme::Http, host)?,
+                // Nobody may be there over TLS, and somebody in the clear: who does not understand the greeting
+                // refuses it, says nothing at all, or hangs up.
+                Ok(false)
+                | Err(HttpError::Connect { .. } | HttpError::Slow { .. } | HttpError::Broken { .. }) => {
+                    Origin::parse(Scheme::Http, host)?
+                }
                 Err(other) => return Err(other),
             }
         } else {

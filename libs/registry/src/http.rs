@@ -59,7 +59,7 @@ const PIECE: usize = 128 << 10;
 /// How long one waits for what.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// For an address to take a connection.
+    /// For an address to take a connection, and then for all of a greeting over TLS.
     pub connect: Duration,
     /// For the head of an answer.
     pub head: Duration,

@@ -12,6 +12,8 @@ use super::{DEADLINE, Log};
 const HEAD: usize = 1 << 16;
 /// What is read and sent at once.
 const PIECE: usize = 1 << 14;
+/// The first byte of a greeting over TLS.
+const TLS_RECORD: u8 = 0x16;
 /// As much of a body that nobody wanted is read to keep the connection.
 const UNWANTED: u64 = 1 << 16;
 
@@ -42,6 +44,9 @@ impl Connection {
         let end = loop {
             if let Some(end) = self.ahead.windows(4).position(|four| four == b"\r\n\r\n") {
                 break end;
+            }
+            if self.is_greeted_over_tls() {
+                return Err(Error::new(ErrorKind::InvalidData, "a greeting over TLS"));
             }
             if self.ahead.len() > HEAD {
                 return Err(Error::new(ErrorKind::InvalidData, "a long head"));
@@ -85,9 +90,18 @@ impl Connection {
         Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
     }
 
-    /// Answers what is no request.
+    /// Whether the client greets over TLS, on a port that speaks none.
+    fn is_greeted_over_tls(&self) -> bool {
+        self.ahead.first() == Some(&TLS_RECORD)
+    }
+
+    /// Answers what is no request, in the words that Go's server has for it.
     pub(super) fn refuse(&mut self) {
-        let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let answer: &[u8] = if self.is_greeted_over_tls() {
+            b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTPS request to an HTTP server.\n"
+        } else {
+            b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        };
         drop(self.stream.write_all(answer));
         drop(self.stream.flush());
     }

@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -55,8 +55,7 @@ impl Way<'_> {
         let set = |source| HttpError::Connect { to: first.authority(), source };
         // Requests are small and waited for.
         tcp.set_nodelay(true).map_err(set)?;
-        tcp.set_read_timeout(Some(self.patience.idle)).map_err(set)?;
-        tcp.set_write_timeout(Some(self.patience.idle)).map_err(set)?;
+        self.wait_idly(&tcp).map_err(set)?;
         let plain = Connection::new(Stream::Plain(tcp), self.patience);
         let Some(tls) = tls else { return Ok(plain) };
         let plain = match self.proxy {
@@ -64,6 +63,12 @@ impl Way<'_> {
             None => plain,
         };
         self.secure(plain, tls)
+    }
+
+    /// Has each read and write end after a while.
+    fn wait_idly(&self, tcp: &TcpStream) -> io::Result<()> {
+        tcp.set_read_timeout(Some(self.patience.idle))?;
+        tcp.set_write_timeout(Some(self.patience.idle))
     }
 
     /// Tries the addresses of a host, those of both families by turns.
@@ -104,7 +109,7 @@ impl Way<'_> {
     fn secure(&self, connection: Connection, config: Arc<ClientConfig>) -> Result<Connection, HttpError> {
         let host = &self.origin.host;
         let failed = |source| HttpError::Tls { host: self.origin.authority(), source };
-        let Stream::Plain(mut tcp) = connection.stream else {
+        let Stream::Plain(tcp) = connection.stream else {
             return Err(HttpError::Malformed("TLS within TLS"));
         };
         let name = ServerName::try_from(host.clone()).map_err(|_invalid| {
@@ -112,11 +117,13 @@ impl Way<'_> {
         })?;
         let mut session = ClientConnection::new(config, name).map_err(failed)?;
         // All of the handshake here, so that its errors are not those of a request.
+        let mut hasty = Hasty { tcp: &tcp, until: Instant::now() + self.patience.connect };
         while session.is_handshaking() {
-            if let Err(error) = session.complete_io(&mut tcp) {
+            if let Err(error) = session.complete_io(&mut hasty) {
                 return Err(self.handshake(error));
             }
         }
+        self.wait_idly(&tcp).map_err(|source| HttpError::Connect { to: self.origin.authority(), source })?;
         Ok(Connection::new(Stream::Tls(Box::new(StreamOwned::new(session, tcp))), self.patience))
     }
 
@@ -126,8 +133,40 @@ impl Way<'_> {
                 HttpError::InTheClear
             }
             Some(source) => HttpError::Tls { host: self.origin.authority(), source: source.clone() },
-            None => HttpError::of(error, "greeting over TLS", self.patience.idle),
+            None => HttpError::of(error, "greeting over TLS", self.patience.connect),
         }
+    }
+}
+
+/// A socket on which all that is read and written together ends in time.
+struct Hasty<'a> {
+    tcp: &'a TcpStream,
+    until: Instant,
+}
+
+impl Hasty<'_> {
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        // A socket takes a limit of nothing for none.
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+impl Read for Hasty<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.tcp.set_read_timeout(Some(self.left()?))?;
+        self.tcp.read(into)
+    }
+}
+
+impl Write for Hasty<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tcp.set_write_timeout(Some(self.left()?))?;
+        self.tcp.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.flush()
     }
 }
 

@@ -4,9 +4,13 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
+use crate::auth::Credentials;
+use crate::client::{Endpoint, Registry};
+use crate::error::Why;
+use crate::retry::Retry;
 
 /// Takes one connection after the other, and gives each request the next answer; returns what was asked.
 struct Host {
@@ -259,6 +263,51 @@ fn what_does_not_speak_tls_is_told_apart() {
     assert!(matches!(error, HttpError::InTheClear), "{error:?}");
     thread.join().unwrap();
     host.asked();
+}
+
+#[test]
+fn who_never_answers_a_greeting_is_asked_in_the_clear_only_if_that_may_be() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let thread = std::thread::spawn(move || {
+        // One that says nothing, one that trickles what begins a record, one that hangs up; each is then asked in
+        // the clear.
+        let mut asked = Vec::new();
+        for manner in 0..3 {
+            let (mut greeted, _) = listener.accept().unwrap();
+            match manner {
+                0 => {}
+                1 => {
+                    greeted.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+                    greeted.write_all(b"\x16\x03\x03\x40\x00").unwrap();
+                    let mut some = [0; 512];
+                    while greeted.write_all(b"\0").is_ok() && !matches!(greeted.read(&mut some), Ok(0)) {}
+                }
+                _ => drop(greeted.shutdown(std::net::Shutdown::Both)),
+            }
+            let (plain, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(plain);
+            asked.push(request(&mut reader));
+            reader.get_mut().write_all(&answer("200 OK", "", "{}")).unwrap();
+        }
+        let secure = listener.accept().unwrap();
+        (asked, secure, listener)
+    });
+    let registry = |is_insecure| {
+        let patience = Patience { connect: Duration::from_millis(200), ..Patience::default() };
+        let endpoint = Endpoint { host: host.clone(), is_insecure, profile: Profile::default() };
+        let never = Retry { times: 0, delay: None, base: Duration::ZERO, most: Duration::ZERO };
+        Registry::new(Arc::new(http(patience)), endpoint, Credentials::Anonymous, never)
+    };
+    for _ in 0..3 {
+        registry(true).ping().unwrap();
+    }
+    let began = Instant::now();
+    let error = registry(false).ping().unwrap_err();
+    assert!(matches!(&*error.why, Why::Http(HttpError::Slow { what: "greeting over TLS", .. })), "{error:?}");
+    assert!(began.elapsed() < Patience::default().idle);
+    let (asked, _secure, _listener) = thread.join().unwrap();
+    assert_eq!(asked.iter().filter(|request| request.starts_with("GET /v2/ HTTP/1.1\r\n")).count(), 3);
 }
 
 #[test]
