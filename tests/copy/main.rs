@@ -1,5 +1,6 @@
 //! `ctr-copy`: images in, out, from place to place, and what is said of them.
 
+mod client;
 mod formats;
 mod list;
 mod names;

@@ -197,9 +197,7 @@ impl Auth {
             None => Ok(None),
             Some(Challenge::Basic) => Ok(self.password()),
             Some(Challenge::Bearer(way)) => {
-                if let Some(known) =
-                    lock(&self.tokens).get(scopes).and_then(|token| token.bearer(Instant::now()))
-                {
+                if let Some(known) = self.known(scopes) {
                     return Ok(Some(known));
                 }
                 let token = self.token(http, at, profile, &way, scopes)?;
@@ -229,8 +227,22 @@ impl Auth {
         }
         let is_new = lock(&self.challenge).replace(way.clone()).is_none_or(|known| !is_same(&known, &way));
         // One that was shown may have been over, or for less.
-        let was_token = matches!(way, Challenge::Bearer(_)) && lock(&self.tokens).remove(scopes).is_some();
+        let was_token = matches!(way, Challenge::Bearer(_)) && self.forget(scopes);
         Ok(is_new || was_token || !had_shown)
+    }
+
+    /// What to show of a token that is there already.
+    fn known(&self, scopes: &[Scope]) -> Option<String> {
+        let (tokens, now) = (lock(&self.tokens), Instant::now());
+        tokens.iter().filter(|(has, _)| covers(has, scopes)).find_map(|(_, token)| token.bearer(now))
+    }
+
+    /// Drops what [`Self::known`] would show; tells whether there was any.
+    fn forget(&self, scopes: &[Scope]) -> bool {
+        let mut tokens = lock(&self.tokens);
+        let before = tokens.len();
+        tokens.retain(|has, _| !covers(has, scopes));
+        tokens.len() < before
     }
 
     fn password(&self) -> Option<String> {
@@ -314,6 +326,11 @@ fn query(way: &Bearer, scopes: &[String], user: Option<&str>) -> Vec<(&'static s
     query.extend(way.service.iter().map(|service| ("service", service.clone())));
     query.extend(scopes.iter().map(|scope| ("scope", scope.clone())));
     query
+}
+
+/// Whether a token for some things is good for others. One for nothing in particular is for nothing else.
+fn covers(has: &[Scope], wanted: &[Scope]) -> bool {
+    has == wanted || (!wanted.is_empty() && wanted.iter().all(|scope| has.contains(scope)))
 }
 
 /// Whether two challenges send one to the same place: what they want to be allowed changes with each request.

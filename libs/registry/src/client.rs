@@ -154,11 +154,23 @@ impl Registry {
 
     /// Asks, as often as it may help.
     pub(crate) fn ask(&self, question: &Question<'_>) -> Result<Response, RegistryError> {
+        self.ask_for(question, Ok)
+    }
+
+    /// Asks for what is taken from the answer, as often as it may help: an answer that breaks off is none.
+    pub(crate) fn ask_for<T>(
+        &self,
+        question: &Question<'_>,
+        take: impl Fn(Response) -> Result<T, HttpError>,
+    ) -> Result<T, RegistryError> {
         let mut tries = 0;
         loop {
             self.gate.pass();
             let why = match self.once(question) {
-                Ok(response) if is_fine(response.status, question.takes) => return Ok(response),
+                Ok(response) if is_fine(response.status, question.takes) => match take(response) {
+                    Ok(taken) => return Ok(taken),
+                    Err(error) => self.broken(Why::Http(error), tries),
+                },
                 Ok(response) => {
                     let wait = self.closing(&response);
                     let why = refusal(response);
@@ -169,19 +181,22 @@ impl Registry {
                     }
                     (why, may_pass)
                 }
-                Err(why) => {
-                    let may_pass = matches!(&why, Why::Http(error) if error.may_pass());
-                    if may_pass && tries < self.retry.times {
-                        std::thread::sleep(self.retry.wait(tries, retry::chance()));
-                    }
-                    (why, may_pass)
-                }
+                Err(why) => self.broken(why, tries),
             };
             if !why.1 || tries >= self.retry.times {
                 return Err(self.error(question.asked.clone(), question.repository, why.0));
             }
             tries += 1;
         }
+    }
+
+    /// Waits if what was not answered is to be asked again; tells whether it may be.
+    fn broken(&self, why: Why, tries: u32) -> (Why, bool) {
+        let may_pass = matches!(&why, Why::Http(error) if error.may_pass());
+        if may_pass && tries < self.retry.times {
+            std::thread::sleep(self.retry.wait(tries, retry::chance()));
+        }
+        (why, may_pass)
     }
 
     /// How long the registry asks to be left alone.

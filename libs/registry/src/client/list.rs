@@ -50,9 +50,10 @@ impl Registry {
                 body: &[],
                 takes: &[],
             };
-            let response = self.ask(&question)?;
-            let following = next(response.fields.all("link")).map(|text| response.url.join(text));
-            let bytes = response.body.bytes(limits::REGISTRY_LIST).map_err(|error| failed(error.into()))?;
+            let (following, bytes) = self.ask_for(&question, |response| {
+                let following = next(response.fields.all("link")).map(|text| response.url.join(text));
+                Ok((following, response.body.bytes(limits::REGISTRY_LIST)?))
+            })?;
             let page: Page =
                 serde_json::from_slice(&bytes).map_err(|_json| failed(Why::Answer("it is no list")))?;
             let page = page.tags.unwrap_or_default();

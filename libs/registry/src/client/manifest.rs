@@ -65,10 +65,12 @@ impl Registry {
         let target = path(repository, &format!("manifests/{which}"));
         let scopes = [Scope::Pull(repository.to_owned())];
         let asked = Asked::Manifest(which.to_owned());
-        let response = self.ask(&self.about(asked.clone(), Method::Get, &target, repository, &scopes))?;
+        let question = self.about(asked.clone(), Method::Get, &target, repository, &scopes);
+        let (media_type, said, bytes) = self.ask_for(&question, |response| {
+            let (media_type, said) = (media_type(&response), digest_of(&response.fields));
+            Ok((media_type, said, response.body.bytes(limits::MANIFEST)?))
+        })?;
         let failed = |why: Why| self.error(asked.clone(), Some(repository), why);
-        let (media_type, said) = (media_type(&response), digest_of(&response.fields));
-        let bytes = response.body.bytes(limits::MANIFEST).map_err(|error| failed(error.into()))?;
         let named = Digest::parse(which).ok();
         let digest = match named.or(said) {
             Some(digest) => {

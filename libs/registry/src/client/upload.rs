@@ -6,7 +6,7 @@
 //!                 │
 //!                 ▼
 //!            all of it in one request      PUT ?digest=
-//!                 │ broken, 5xx, 401         │ 413: too much at once
+//!                 │ broken, 5xx              │ 413: too much at once        401: once more, with a new token
 //!                 ▼                          ▼
 //!            how much came?   GET         pieces            PATCH…, then PUT ?digest=
 //!                 └──▶ the rest in one request
@@ -90,6 +90,11 @@ impl Registry {
                 Err(Why::Status { status: 413, .. }) if !in_pieces => {
                     in_pieces = true;
                     session = self.again(new, session)?;
+                    continue;
+                }
+                // Nothing of it was taken, so that nobody needs to be asked how much was.
+                Err(Why::Renewed) if tries < self.retry().times => {
+                    tries += 1;
                     continue;
                 }
                 Err(why) => why,
@@ -227,7 +232,6 @@ fn is_worth_it(why: &Why) -> bool {
         Why::Http(error) => error.may_pass(),
         // 416: not from there; then the registry is asked from where.
         Why::Status { status, .. } => retry::may_pass(*status) || *status == 416,
-        Why::Renewed => true,
         _ => false,
     }
 }

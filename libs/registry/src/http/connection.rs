@@ -233,7 +233,10 @@ impl Connection {
         let mut byte = [0; 1];
         loop {
             match self.read(&mut byte) {
-                Ok(0) => return Err(HttpError::Malformed("cut off between two chunks")),
+                Ok(0) => {
+                    let source = io::ErrorKind::UnexpectedEof.into();
+                    return Err(HttpError::Broken { doing: "reading an answer", source });
+                }
                 Ok(_) if byte[0] == b'\n' => break,
                 Ok(_) if line.len() == most => return Err(HttpError::Malformed("a line without an end")),
                 Ok(_) => line.push(byte[0]),
