@@ -39,19 +39,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// What is not shipped may use what it likes.
 const NOT_SHIPPED: &[&str] = &["ctr-tests", "ctr-bench"];
 
-/// What must not be linked into anything that clones: runtimes, thread pools, TLS.
+/// What must not be linked into anything that clones: runtimes and thread pools.
 const NO_THREADS: &[&str] = &[
     "tokio",
     "async-std",
     "smol",
     "hyper",
     "reqwest",
-    "rustls",
     "rayon",
     "rayon-core",
     "crossbeam",
     "crossbeam-channel",
 ];
+
+/// Nor may TLS be in what runs containers. The program for images talks to registries, on the thread that asks.
+const NO_TLS: &str = "rustls";
 
 /// Direct dependencies of each package by name, dev-dependencies left out.
 fn graph(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
@@ -109,6 +111,15 @@ fn nothing_that_clones_links_a_runtime_or_a_pool() {
         let found: Vec<_> = NO_THREADS.iter().filter(|banned| linked.contains(*banned)).collect();
         assert!(found.is_empty(), "{program} links {found:?}");
     }
+}
+
+#[test]
+fn nothing_that_runs_containers_links_tls() {
+    let graph = graph(&metadata());
+    for program in ["ctr-run", "ctr-init"] {
+        assert!(!closure(&graph, program).contains(NO_TLS), "{program} links {NO_TLS}");
+    }
+    assert!(closure(&graph, "ctr-copy").contains(NO_TLS), "the walk over the graph finds nothing");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod client;
 mod formats;
 mod list;
+mod login;
 mod names;
 mod registries;
 mod transports;

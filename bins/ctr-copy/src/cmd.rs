@@ -2,6 +2,7 @@
 
 use ctr_cli::app::Command;
 
+mod auth;
 mod copy;
 mod diff;
 mod exists;
@@ -10,6 +11,7 @@ mod images;
 mod import;
 mod inspect;
 mod load;
+mod login;
 mod prune;
 mod rmi;
 mod save;
@@ -18,6 +20,7 @@ mod tree;
 
 /// All verbs of this program.
 pub const COMMANDS: &[Command] = &[
+    Command { path: "auth why", verb: &auth::WHY, run: auth::why },
     Command { path: "copy", verb: &copy::VERB, run: copy::run },
     Command { path: "history", verb: &history::VERB, run: history::run },
     Command { path: "image diff", verb: &diff::VERB, run: diff::run },
@@ -36,6 +39,8 @@ pub const COMMANDS: &[Command] = &[
     Command { path: "images", verb: &images::VERB, run: images::run },
     Command { path: "import", verb: &import::VERB, run: import::run },
     Command { path: "load", verb: &load::VERB, run: load::run },
+    Command { path: "login", verb: &login::LOGIN, run: login::login },
+    Command { path: "logout", verb: &login::LOGOUT, run: login::logout },
     Command { path: "rmi", verb: &rmi::VERB, run: rmi::run },
     Command { path: "save", verb: &save::VERB, run: save::run },
     Command { path: "tag", verb: &tag::TAG, run: tag::tag },

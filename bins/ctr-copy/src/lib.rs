@@ -6,6 +6,7 @@ pub mod completion;
 mod context;
 mod error;
 pub mod internal;
+mod logins;
 
 pub use cmd::COMMANDS;
 

@@ -19,6 +19,7 @@ pub mod man;
 pub mod peers;
 pub mod release;
 pub mod report;
+mod secret;
 pub mod template;
 mod text;
 pub mod ui;

@@ -124,6 +124,43 @@ impl Ui {
         Ok(answer.trim_start().to_ascii_lowercase().starts_with('y'))
     }
 
+    /// Asks for a line, on a terminal alone.
+    ///
+    /// # Errors
+    /// There is nobody to ask, or nobody answers.
+    pub fn ask(&self, question: &str) -> Result<String, crate::report::CommandError> {
+        use crate::report::CommandError;
+        self.ask_first(question)?;
+        let mut answer = String::new();
+        let length = std::io::stdin().lock().read_line(&mut answer).map_err(CommandError::environment)?;
+        if length == 0 { Err(CommandError::user("nothing was answered")) } else { Ok(answer) }
+    }
+
+    /// Asks for a line that nobody is to see, on a terminal alone.
+    ///
+    /// # Errors
+    /// There is nobody to ask, or nobody answers.
+    pub fn ask_secret(&self, question: &str) -> Result<String, crate::report::CommandError> {
+        use crate::report::CommandError;
+        self.ask_first(question)?;
+        let answer = crate::secret::read(&std::io::stdin()).map_err(CommandError::environment);
+        self.stderr("\n");
+        answer?.ok_or_else(|| CommandError::user("nothing was answered"))
+    }
+
+    fn ask_first(self, question: &str) -> Result<(), crate::report::CommandError> {
+        if !std::io::stdin().is_terminal() {
+            let said = format!(
+                "nobody can be asked for the {}",
+                question.trim_end_matches([':', ' ']).to_lowercase()
+            );
+            let said = format!("{said}: standard input is no terminal");
+            return Err(crate::report::CommandError::usage(said).hint("give --username and --password-stdin"));
+        }
+        self.stderr(question);
+        Ok(())
+    }
+
     /// Says something to the user on standard error that is no data, no warning and no error: a line of progress.
     pub fn note(&self, text: &str) {
         self.stderr(&format!("{}\n", for_terminal(text.as_bytes())));

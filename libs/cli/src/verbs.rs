@@ -142,10 +142,16 @@ pub fn find<'a>(voice: Voice, words: impl IntoIterator<Item = &'a str>) -> Resul
     Ok(group.map_or(Named::Program, |group| Named::Group(group, depth)))
 }
 
-/// The groups of a voice. Only the engine has any.
+/// The groups of a voice: those with a verb in it that the voice has.
 fn groups(voice: Voice) -> impl Iterator<Item = &'static Group> {
-    let engine = Voices::ENGINE.has(voice);
-    GROUPS.iter().filter(move |_| engine)
+    GROUPS
+        .iter()
+        .filter(move |group| TABLE.iter().any(|row| row.voices.has(voice) && is_inside(row.path, group.path)))
+}
+
+/// Whether a path is below that of a group.
+fn is_inside(path: &str, group: &str) -> bool {
+    path.strip_prefix(group).is_some_and(|rest| rest.starts_with(' '))
 }
 
 fn meant(voice: Voice, group: &str, word: &str) -> Vec<&'static str> {
@@ -177,10 +183,7 @@ fn parent(path: &str) -> &str {
 
 /// Whether a verb of the group works, or one of a group in it.
 pub(crate) fn is_built(group: &Group) -> bool {
-    let inside = |row: &Row| {
-        row.path.strip_prefix(group.path).is_some_and(|rest| rest.starts_with(' ')) && row.program.is_some()
-    };
-    TABLE.iter().any(inside)
+    TABLE.iter().any(|row| row.program.is_some() && is_inside(row.path, group.path))
 }
 
 /// What is wrong between the table and the commands of a program: nothing, asserts a test of each.

@@ -41,6 +41,7 @@ const SCP: Verb = Verb::new("[options] IMAGE [HOST::]", "Securely copy images")
 /// Every group, also of verbs that are not built yet.
 pub const GROUPS: &[Group] = &[
     group("artifact", "Manage OCI artifacts"),
+    group("auth", "Explain logins to registries"),
     group("builder", "Manage builds"),
     group("buildx", "Build images"),
     group("container", "Manage containers"),
@@ -246,8 +247,9 @@ pub const TABLE: &[Row] = &[
     no("digest").voices(OURS),
     no("inspect").voices(SKOPEO),
     no("list-tags").voices(OURS.and(Voice::Skopeo)),
-    no("login").voices(SKOPEO_TOO.and(Voice::Buildah)),
-    no("logout").voices(SKOPEO_TOO.and(Voice::Buildah)),
+    copy("auth why", "Tell which login is used for a registry, and why").voices(OURS),
+    copy("login", "Log in to a container registry").voices(SKOPEO_TOO.and(Voice::Buildah)),
+    copy("logout", "Log out of a container registry").voices(SKOPEO_TOO.and(Voice::Buildah)),
     no("manifest-digest").voices(SKOPEO),
     no("generate-sigstore-key").voices(SKOPEO),
     no("standalone-sign").voices(SKOPEO),

@@ -22,6 +22,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ctr_core::causes::chain;
 use ctr_core::file::{FileError, read};
 use ctr_core::lock::{Lock, Mode, Waiting};
 use ctr_core::{atomic, limits};
@@ -42,7 +43,7 @@ pub enum LoginError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A file cannot be understood.
-    #[error("cannot understand the logins in {}: {source}; mend or remove it", path.display())]
+    #[error("cannot understand the logins in {}", path.display())]
     Content {
         /// The file.
         path: PathBuf,
@@ -53,7 +54,7 @@ pub enum LoginError {
     #[error(transparent)]
     Helper(#[from] HelperError),
     /// A helper failed that a file names.
-    #[error("{source}; {} names it", path.display())]
+    #[error("cannot ask the credential helper that {} names", path.display())]
     NamedHelper {
         /// The file.
         path: PathBuf,
@@ -91,7 +92,7 @@ pub enum LoginError {
 }
 
 fn told(errors: &[LoginError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    errors.iter().map(|error| chain(error)).collect::<Vec<_>>().join("; ")
 }
 
 /// How a file came to be looked at.

@@ -144,7 +144,7 @@ fn the_steps_say_who_was_asked_and_why_the_answer_is_what_it_is() {
 fn a_broken_file_is_an_error_with_its_name_unless_one_before_answers() {
     let home = Home::new();
     home.write(DOCKER, "{\"auths\": nonsense");
-    let error = home.logins().lookup(&key("a.b")).into_found().unwrap_err().to_string();
+    let error = chain(&home.logins().lookup(&key("a.b")).into_found().unwrap_err());
     assert!(error.contains(DOCKER) && error.contains("line 1"), "{error}");
     home.login(SESSION, "a.b", "bob");
     assert_eq!(home.who("a.b"), format!("bob {SESSION}"));
@@ -162,7 +162,7 @@ fn helpers_of_files_and_of_registries_conf_are_asked() {
     );
     assert_eq!(home.who("a.b/x/y"), format!("eve {USER} by two"));
     assert_eq!(home.who("empty.example"), "nobody");
-    let error = home.logins().lookup(&key("locked.example")).into_found().unwrap_err().to_string();
+    let error = chain(&home.logins().lookup(&key("locked.example")).into_found().unwrap_err());
     assert!(error.contains("docker-credential-locked") && error.contains(USER), "{error}");
     home.write(DOCKER, r#"{"credsStore": "two"}"#);
     assert_eq!(home.who("c.d"), format!("eve {DOCKER} by two"));
@@ -173,7 +173,7 @@ fn helpers_of_files_and_of_registries_conf_are_asked() {
     assert_eq!(home.who("a.b"), format!("bob {USER}"), "one that fails is passed by");
     assert_eq!(home.who("c.d"), "eve !two");
     home.helpers("['one', 'locked', 'gone']");
-    let error = home.logins().lookup(&key("a.b")).into_found().unwrap_err().to_string();
+    let error = chain(&home.logins().lookup(&key("a.b")).into_found().unwrap_err());
     assert!(
         error.contains("docker-credential-locked") && error.contains("docker-credential-gone"),
         "{error}"
