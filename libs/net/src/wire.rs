@@ -11,6 +11,7 @@
 //!                              ──icmp─> Echo    ──> reply
 //!                              ──icmp─> Unreachable ──> which packet of ours it was
 //!                      any of them     ──icmp──> unreachable, too big
+//!       ──pieces─> the frame that it was a piece of
 //! ```
 //!
 //! Frames begin with the IP header: a packet socket of the kind `SOCK_DGRAM` and a TUN have no other.
@@ -23,12 +24,14 @@ pub mod checksum;
 pub mod icmp;
 pub mod ip;
 pub mod offload;
+pub mod pieces;
 pub mod segment;
 pub mod tcp;
 pub mod udp;
 
 pub use icmp::{Echo, Trouble, Unreachable, trouble};
 pub use offload::Offload;
+pub use pieces::Pieces;
 pub use segment::Segment;
 pub use tcp::{Syn, with_checksums};
 pub use udp::Datagram;

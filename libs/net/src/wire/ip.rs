@@ -1,7 +1,6 @@
 //! IPv4 (RFC 791) and IPv6 with its extension headers (RFC 8200).
 //!
-//! A fragment is no packet: what would be put together from several is the kernel's to do, and a flow does not begin
-//! with one.
+//! A fragment is no packet: putting them together is the kernel's, or [`super::pieces`]'.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,13 +8,13 @@ use super::checksum::{self, Sum};
 use super::{Refused, number};
 
 /// Bytes of an IPv4 header without options.
-const HEADER4: usize = 20;
+pub(super) const HEADER4: usize = 20;
 /// Bytes of an IPv6 header.
-const HEADER6: usize = 40;
+pub(super) const HEADER6: usize = 40;
 /// Extension headers of one packet: each kind once, and destination options twice.
 const EXTENSIONS: usize = 6;
 /// Bytes of any packet.
-const LONGEST: usize = 65_535;
+pub(super) const LONGEST: usize = 65_535;
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
