@@ -92,6 +92,71 @@ pub(crate) fn sees_the_same(network: &str) {
     }
 }
 
+/// A wire that is narrow, and one that is so further on: what may be cut arrives, what must not be is refused, with the length that fits.
+#[test]
+fn what_is_too_long_for_the_way_is_so_inside() {
+    needs!(Userns, Iproute);
+    is_too_long_inside("user");
+}
+
+pub(crate) fn is_too_long_inside(network: &str) {
+    let script = r#"
+        neighbour
+        unshare --net sh -c 'echo; exec sleep 1000' >further.is.there & further=$!
+        until [ -s further.is.there ]; do kill -0 $further; done
+        further() { nsenter --target $further --net -- "$@"; }
+        there ip link add n0 mtu 1380 type veth peer name f0 mtu 1380 netns $further
+        there ip addr add 203.0.113.1/24 dev n0
+        there ip addr add 2001:db8:1::1/64 dev n0 nodad
+        there ip link set n0 up
+        there sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+        further ip link set lo up
+        further ip addr add 203.0.113.9/24 dev f0
+        further ip addr add 2001:db8:1::9/64 dev f0 nodad
+        further ip link set f0 up
+        further ip route add default via 203.0.113.1
+        further ip -6 route add default via 2001:db8:1::1
+        serving there.log there $probe serve '[::]:7'
+        serving further.log further $probe serve '[::]:7'
+        container
+        try() { inside $probe sizes $1 $2; $probe sizes $1 $2; }
+        for to in 203.0.113.9:7 '[2001:db8:1::9]:7'; do echo $to; try $to 1450; done
+        ip link set h0 mtu 1400
+        there ip link set h1 mtu 1400
+        for to in 198.51.100.1:7 '[2001:db8::1]:7'; do
+            echo $to; try $to 1450
+            case $to in [*) from=[::]:0 ;; *) from=0.0.0.0:0 ;; esac
+            inside $probe ask udp $from $to $(printf 'x%.0s' {1..4000}) | sed 's/.* //' | wc -c
+        done
+    "#;
+    let too_long = |fits: u32| {
+        format!("cut: \"answered\"\ntoo long: (Refused, {fits})\ntoo long: (Tried, {fits})\n").repeat(2)
+    };
+    let far = ["203.0.113.9:7", "[2001:db8:1::9]:7"].map(|to| format!("{to}\n{}", too_long(1380))).concat();
+    let near =
+        ["198.51.100.1:7", "[2001:db8::1]:7"].map(|to| format!("{to}\n{}4000\n", too_long(1400))).concat();
+    assert_eq!(format!("{}\n", said(&format!("network={network}\n{script}"))), format!("{far}{near}"));
+}
+
+/// Whose first packets are lost waits as long as it likes, and what a connection has of TCP it has inside.
+#[test]
+fn who_is_not_heard_waits_and_who_is_has_all_of_tcp() {
+    needs!(Userns, Iproute, Traffic);
+    let script = r#"
+        neighbour
+        there nft 'add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in tcp dport 9 drop'
+        serving there.log there $probe serve '[::]:7'
+        container
+        for host in 198.51.100.1 '[2001:db8::1]'; do
+            for at in env inside; do $at timeout 1 $probe connect "$host:9" || echo $?; done
+            sleep 1000 | inside socat - "TCP:$host:7" >"out.$host" &
+            until [ -s "out.$host" ]; do kill -0 $pid; done
+            inside ss -Htni state established dst "$host" dport = 7 | grep -Eo '\b(ts|sack|wscale|pmtu:[0-9]+)' | xargs
+        done
+    "#;
+    assert_eq!(said(script), ["124\n124\nts sack wscale pmtu:65520"; 2].join("\n"));
+}
+
 /// Where the host has no way, or nobody answers on its link, it says so, and so it is said inside.
 #[test]
 fn what_the_host_cannot_reach_is_not_reached_for_the_same_reason() {

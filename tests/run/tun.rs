@@ -9,10 +9,11 @@ use ctr_tests::{Env, needs};
 use rustix::process::{Signal, kill_process};
 
 use crate::burst::rests;
+use crate::hosts::said;
 use crate::ladder::{a_low_port_is_reached, are_cut};
 use crate::network::{accept, listener};
 use crate::network_again::{held, probe, served_by, supervisor, until};
-use crate::semantics::{is_not_reached, sees_the_same};
+use crate::semantics::{is_not_reached, is_too_long_inside, sees_the_same};
 use crate::{burst, frames, looking, moving, network, network_again, ports, traffic};
 
 /// How long a broken test takes: less than who does not answer is waited for.
@@ -112,6 +113,33 @@ fn a_wire_of_the_hosts_that_loses_frames_costs_time_and_nothing_else() {
 fn addresses_come_again_and_peers_are_asked_whether_they_are_there() {
     needs!(Userns, Tun, Iproute, Traffic);
     traffic::addresses_come_again(USER);
+}
+
+#[test]
+fn what_is_too_long_for_the_way_is_so_inside() {
+    needs!(Userns, Tun, Iproute);
+    is_too_long_inside(USER);
+}
+
+/// An interface of an ordinary length has packets cut before they come here.
+#[test]
+fn what_was_cut_inside_is_put_together() {
+    needs!(Userns, Tun, Iproute, Traffic);
+    let script = r#"
+        network=user,mode=tun
+        neighbour
+        sysctl -qw net.ipv4.ping_group_range='0 0'
+        serving there.log there $probe serve '[::]:7'
+        container
+        inside ip link set eth0 mtu 1500
+        words=$(printf 'x%.0s' {1..6000})
+        for from in 0.0.0.0:0,198.51.100.1 [::]:0,2001:db8::1; do
+            to=${from#*,}; from=${from%,*}
+            inside ping -c 1 -W 5 -s 4000 $to | grep -o '[0-9]* received'
+            inside $probe ask udp $from "$(case $to in *:*) echo "[$to]" ;; *) echo $to ;; esac):7" $words | sed 's/.* //' | wc -c
+        done
+    "#;
+    assert_eq!(said(script), "1 received\n6000\n1 received\n6000");
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub(crate) const RESOLVER: u16 = 53;
 /// Of what is sent in again.
 const MARK: u32 = 1;
 /// The largest packets of the pair: what is longer is cut anyway, and a byte costs less in a longer packet.
-const MTU: u32 = 65520;
+pub(crate) const MTU: u32 = 65520;
 /// The largest where datagrams are read as packets, and pieces of one would be lost: the longest that IPv4 has is one packet then.
 const LONGEST_MTU: u32 = 65535;
 
@@ -608,6 +608,7 @@ fn transparent(family: Family, kind: SocketType) -> Result<OwnedFd, Errno> {
     } else {
         // Where it is not known each datagram comes alone.
         options::join_datagrams(socket.as_fd()).ok();
+        options::tell_pieces(socket.as_fd(), family)?;
     }
     Ok(socket)
 }
@@ -658,3 +659,6 @@ fn sender(family: Family, mark: Option<u32>) -> Result<OwnedFd, Errno> {
     }
     Ok(socket)
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,14 +21,14 @@ use rustix::io::{Errno, read, writev};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use self::streams::{Said, Streams};
-use super::Netd;
 use super::tcp::Pair;
+use super::{Netd, udp};
 use crate::dns::resolver::Client;
 use crate::policy::{Protocol, Verdict};
 use crate::router::RESOLVER;
 use crate::wire::ip::Packet;
 use crate::wire::offload::{self, Offload};
-use crate::wire::{Datagram, Echo, Segment, Unreachable, number};
+use crate::wire::{Datagram, Echo, Pieces, Refused, Segment, Unreachable, number};
 
 /// How many packets are taken at a time.
 const TURN: usize = 64;
@@ -44,6 +44,8 @@ const ROOM: usize = 1 << 20;
 pub(super) struct Tun {
     device: OwnedFd,
     pub(super) streams: Streams,
+    /// What the container's kernel has cut.
+    pieces: Pieces,
     /// The packets of a turn: only what was touched counts.
     packets: Vec<u8>,
     /// Connections count time from here.
@@ -54,7 +56,14 @@ pub(super) struct Tun {
 
 impl Tun {
     pub(super) fn new(device: OwnedFd, start: Instant) -> Self {
-        Self { device, streams: Streams::default(), packets: vec![0; ROOM], start, is_gone: false }
+        Self {
+            device,
+            streams: Streams::default(),
+            pieces: Pieces::default(),
+            packets: vec![0; ROOM],
+            start,
+            is_gone: false,
+        }
     }
 
     pub(super) fn device(&self) -> BorrowedFd<'_> {
@@ -153,9 +162,28 @@ impl Netd {
                 Ok(segment) => self.take_segment(&segment, packet, said),
                 Err(refused) => self.counters.passes_over(refused),
             },
+            Err(Refused::Fragment) => self.take_piece(packet),
+            _ => self.take_message(packet, is_summed, false),
+        }
+    }
+
+    /// A piece of a packet: what was cut was cut with its sum.
+    fn take_piece(&mut self, piece: &[u8]) {
+        let Some(tun) = &mut self.tun else { return };
+        match tun.pieces.take(piece, self.now) {
+            Ok(None) => {}
+            Ok(Some(packet)) => self.take_message(&packet, true, true),
+            Err(refused) => self.counters.passes_over(refused),
+        }
+    }
+
+    /// All but a segment.
+    fn take_message(&mut self, packet: &[u8], is_summed: bool, in_pieces: bool) {
+        match Packet::parse(packet).map(|packet| packet.number) {
             Ok(number::UDP) => match Datagram::parse(packet, is_summed) {
                 Ok(Datagram { source, destination, payload }) => {
-                    self.take_datagram((source, destination), payload);
+                    let said = udp::Said { bytes: payload, segment: None, in_pieces };
+                    self.take_datagram((source, destination), said);
                 }
                 Err(refused) => self.counters.passes_over(refused),
             },
@@ -171,12 +199,12 @@ impl Netd {
         }
     }
 
-    fn take_datagram(&mut self, pair: Pair, payload: &[u8]) {
+    fn take_datagram(&mut self, pair: Pair, said: udp::Said<'_>) {
         let is_served = self.inner.is_gateway(pair.1.ip()) && pair.1.port() == RESOLVER;
         if is_served && self.decide(Protocol::Udp, pair.0, pair.1) == Verdict::Router {
-            return self.ask(Client { address: pair.0, stream: None }, payload);
+            return self.ask(Client { address: pair.0, stream: None }, said.bytes);
         }
-        self.caught(pair, None, payload);
+        self.caught(pair, said);
     }
 
     /// Sends a whole packet to the container.

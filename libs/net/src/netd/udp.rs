@@ -20,6 +20,7 @@
 //! nobody out there uses up all there are, and one of them takes nobody's place who was answered.
 
 mod frames;
+mod mtu;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -27,7 +28,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ctr_sys::net::datagram::{Arrival, BATCH, Refusal, Way, next_refusal, receive, receive_one, send};
-use ctr_sys::net::options::{self, Family};
+use ctr_sys::net::options::{self, Family, TooLong};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, SocketType, bind, connect, getsockname, socket_with};
@@ -81,6 +82,7 @@ struct Near {
     is_answered: bool,
     /// How long the last datagram was.
     length: usize,
+    way: Option<mtu::Known>,
     sent: Tally,
     received: Tally,
 }
@@ -97,6 +99,26 @@ impl Near {
     /// Who began it, where nobody has answered: it has its place among those who wait.
     fn waits(&self) -> Option<Begun> {
         (!self.is_answered).then_some(self.begun)
+    }
+}
+
+/// What the container says: a datagram, or several of one length but for the last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Said<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) segment: Option<u16>,
+    /// It came so, and may go on so.
+    pub(super) in_pieces: bool,
+}
+
+impl<'a> Said<'a> {
+    fn new(arrival: &Arrival, bytes: &'a [u8]) -> Self {
+        Self { bytes, segment: arrival.segment, in_pieces: arrival.in_pieces }
+    }
+
+    /// How long each of them is.
+    fn length(&self) -> usize {
+        self.segment.map_or(self.bytes.len(), usize::from)
     }
 }
 
@@ -122,10 +144,22 @@ struct Far {
     source: SocketAddr,
     /// It was outside that spoke last.
     is_answered: bool,
+    too_long: TooLong,
     /// How many pairs it has.
     pairs: usize,
     /// It stays without any.
     published: Option<Reach>,
+}
+
+impl Far {
+    /// Says what becomes of what is too long.
+    fn set_too_long(&mut self, what: TooLong) {
+        if what != self.too_long
+            && options::too_long(self.socket.as_fd(), Family::of(&self.source), what).is_ok()
+        {
+            self.too_long = what;
+        }
+    }
 }
 
 /// At which of the host's addresses a published port is.
@@ -244,7 +278,7 @@ impl Netd {
             let count = received.unwrap_or(0);
             for (arrival, bytes) in pieces(&arrivals, &buffer) {
                 if let (Some(from), Some(to)) = (arrival.from, arrival.to) {
-                    self.caught((plain(from), plain(to)), arrival.segment, bytes);
+                    self.caught((plain(from), plain(to)), Said::new(arrival, bytes));
                 }
             }
             has_more = count == BATCH;
@@ -257,20 +291,20 @@ impl Netd {
     }
 
     /// The container has sent a datagram, or several of one length.
-    pub(super) fn caught(&mut self, pair: Pair, segment: Option<u16>, bytes: &[u8]) {
+    pub(super) fn caught(&mut self, pair: Pair, said: Said<'_>) {
         let key = match self.datagrams.by_pair.get(&pair) {
             Some(key) => Some(*key),
-            None if self.control.is_none() => return self.send_last(pair, segment, bytes),
-            None => self.begin_pair(pair, segment, bytes),
+            None if self.control.is_none() => return self.send_last(pair, said),
+            None => self.begin_pair(pair, said),
         };
         if let Some(key) = key {
-            self.send_out(key, segment, bytes);
+            self.send_out(key, said);
         }
     }
 
     /// The first datagram from an address to another: may it be?
-    fn begin_pair(&mut self, pair: Pair, segment: Option<u16>, bytes: &[u8]) -> Option<Key> {
-        let length = bytes.len();
+    fn begin_pair(&mut self, pair: Pair, said: Said<'_>) -> Option<Key> {
+        let length = said.bytes.len();
         let to = match self.decide(Protocol::Udp, pair.0, pair.1) {
             Verdict::Connect(to) => to,
             Verdict::Reject(why) => {
@@ -283,7 +317,7 @@ impl Netd {
             Ok(key) => Some(key),
             // There is no way to the container any more: we are about to hear of its end.
             Err(Errno::NETUNREACH) => {
-                self.send_last(pair, segment, bytes);
+                self.send_last(pair, said);
                 None
             }
             Err(errno) => {
@@ -295,7 +329,7 @@ impl Netd {
     }
 
     /// The container has ended, and with it the way back: what it sent goes out all the same.
-    fn send_last(&mut self, (source, destination): Pair, segment: Option<u16>, bytes: &[u8]) {
+    fn send_last(&mut self, (source, destination): Pair, Said { bytes, segment, .. }: Said<'_>) {
         let Verdict::Connect(to) = self.decide(Protocol::Udp, source, destination) else { return };
         let Ok(far) = self.far(source) else { return };
         if let Some(Far { socket, .. }) = self.datagrams.fars.get(far) {
@@ -329,6 +363,7 @@ impl Netd {
             due: self.now + ONE_WAY,
             is_answered: false,
             length: 0,
+            way: None,
             sent: Tally::default(),
             received: Tally::default(),
         };
@@ -398,7 +433,8 @@ impl Netd {
         options::keep_refusals(socket.as_fd(), family)?;
         // Where it is not known each datagram comes alone.
         options::join_datagrams(socket.as_fd()).ok();
-        self.keep_far(Far { socket, source, is_answered: false, pairs: 0, published: None })
+        let too_long = TooLong::Cut;
+        self.keep_far(Far { socket, source, is_answered: false, too_long, pairs: 0, published: None })
     }
 
     /// A published port: a socket of the host's that leads to one of the container's.
@@ -409,7 +445,8 @@ impl Netd {
         options::tell_destinations(socket.as_fd(), Family::of(&at))?;
         options::keep_refusals(socket.as_fd(), Family::of(&at))?;
         options::join_datagrams(socket.as_fd()).ok();
-        self.keep_far(Far { socket, source, is_answered: false, pairs: 0, published })
+        let too_long = TooLong::Cut;
+        self.keep_far(Far { socket, source, is_answered: false, too_long, pairs: 0, published })
     }
 
     /// A published port is no more, nor is what came by it.
@@ -467,7 +504,7 @@ impl Netd {
             Speaker::Near(key) => {
                 let near = self.datagrams.nears.get(key)?;
                 let (arrival, far) = (receive_one(near.socket.as_ref()?.as_fd(), buffer).ok()?, near.far);
-                self.send_out(key, arrival.segment, buffer.get(..arrival.length)?);
+                self.send_out(key, Said::new(&arrival, buffer.get(..arrival.length)?));
                 Some(Speaker::Far(far))
             }
             Speaker::Far(key) => {
@@ -497,7 +534,7 @@ impl Netd {
                 None => 0,
             };
             for (arrival, bytes) in pieces(&arrivals, &buffer) {
-                self.send_out(key, arrival.segment, bytes);
+                self.send_out(key, Said::new(arrival, bytes));
             }
             has_more = count == BATCH;
             if !has_more {
@@ -515,22 +552,29 @@ impl Netd {
         }
     }
 
-    fn send_out(&mut self, key: Key, segment: Option<u16>, bytes: &[u8]) {
+    fn send_out(&mut self, key: Key, said: Said<'_>) {
         self.datagrams.spoke(key, true, self.now);
+        let too_long = if self.must_be_whole(key, &said) { TooLong::Tried } else { TooLong::Cut };
         let Some(near) = self.datagrams.nears.get_mut(key) else { return };
-        near.length = segment.map_or(bytes.len(), usize::from);
-        near.sent.add(bytes.len(), segment);
-        let (far, pair, length) = (near.far, near.pair, near.length);
+        near.length = said.length();
+        near.sent.add(said.bytes.len(), said.segment);
+        let (far, pair, length, to) = (near.far, near.pair, near.length, near.to);
         let from = if let Begun::Outside(at) = near.begun { at } else { None };
-        let way = Way { to: Some(near.to), from, segment };
-        let Some(socket) = self.datagrams.fars.get(far).map(|far| &far.socket) else { return };
-        match send_all(socket, bytes, &way) {
+        let way = Way { to: Some(to), from, segment: said.segment };
+        let Some(host) = self.datagrams.fars.get_mut(far) else { return };
+        host.set_too_long(too_long);
+        match send_all(&host.socket, said.bytes, &way) {
             Ok(()) | Err(Errno::AGAIN) => {}
+            Err(Errno::MSGSIZE) => {
+                if let Some(fits) = mtu::mtu_to(to) {
+                    self.tell_of_datagram(pair, length, Trouble::TooBig(fits));
+                }
+            }
             Err(errno) => {
                 // It may be what came of an earlier one.
                 let told = self.hear_refusals(far);
                 let Some(socket) = self.datagrams.fars.get(far).map(|far| &far.socket) else { return };
-                match send_all(socket, bytes, &way) {
+                match send_all(socket, said.bytes, &way) {
                     Err(again) if !told || again != errno => {
                         self.trace.say(|| format!("{}: not sent: {again}", Named::own(Protocol::Udp, pair)));
                         if let Some(what) = trouble_of(again) {
@@ -634,9 +678,12 @@ impl Netd {
         let mut heard = false;
         for _ in 0..BATCH {
             let Some(far) = self.datagrams.fars.get(key) else { return heard };
-            let Ok(Some(Refusal { to, errno, mtu })) = next_refusal(far.socket.as_fd()) else { return heard };
+            let Ok(Some(Refusal { to, errno, mtu, is_own })) = next_refusal(far.socket.as_fd()) else {
+                return heard;
+            };
             heard = true;
-            let known = self.datagrams.by_answer.get(&(key, to));
+            // What this kernel says it has said when it was to send.
+            let known = self.datagrams.by_answer.get(&(key, to)).filter(|_| !is_own);
             let Some(near) = known.and_then(|near| self.datagrams.nears.get(*near)) else { continue };
             let (pair, length) = (near.pair, near.length);
             self.trace.say(|| format!("{}: the network says: {errno}", near.named()));
@@ -748,12 +795,18 @@ fn pieces<'a>(
 
 /// Sends a datagram, or several that came in one piece: in one piece where the kernel cuts them.
 fn send_all(socket: &OwnedFd, bytes: &[u8], way: &Way) -> Result<(), Errno> {
-    match way.segment.map(usize::from) {
-        Some(length) if length >= bytes.len() || length > LONGEST_SEGMENT => {
-            let alone = Way { segment: None, ..*way };
-            bytes.chunks(length).try_for_each(|one| send(socket.as_fd(), one, &alone))
-        }
-        _ => send(socket.as_fd(), bytes, way),
+    let Some(length) = way.segment.map(usize::from) else { return send(socket.as_fd(), bytes, way) };
+    let one_by_one = || {
+        let alone = Way { segment: None, ..*way };
+        bytes.chunks(length).try_for_each(|one| send(socket.as_fd(), one, &alone))
+    };
+    if length >= bytes.len() || length > LONGEST_SEGMENT {
+        return one_by_one();
+    }
+    match send(socket.as_fd(), bytes, way) {
+        // Each of them is more than the way takes.
+        Err(Errno::MSGSIZE | Errno::INVAL) => one_by_one(),
+        sent => sent,
     }
 }
 
@@ -785,6 +838,7 @@ mod tests {
             due: first,
             is_answered: false,
             length: 0,
+            way: None,
             sent: Tally::default(),
             received: Tally::default(),
         }

@@ -41,6 +41,8 @@ pub struct Arrival {
     pub to: Option<SocketAddr>,
     /// It is several datagrams of this length, but for the last.
     pub segment: Option<u16>,
+    /// It was cut on its way, where that is told.
+    pub in_pieces: bool,
     /// The checksum of its transport is filled in: not so of what never left this machine.
     pub checksum_ready: bool,
     /// There was more of it.
@@ -58,6 +60,8 @@ pub struct Refusal {
     pub errno: Errno,
     /// The greatest length that gets through, where that is why.
     pub mtu: Option<u32>,
+    /// Nobody on the way says so, but this kernel.
+    pub is_own: bool,
 }
 
 /// Control messages, aligned as the kernel writes them.
@@ -144,6 +148,7 @@ fn arrived(header: &libc::msghdr, length: usize, name: &[u8; ROOM], control: &Co
         from: decode(cut(name, header.msg_namelen)),
         to: None,
         segment: None,
+        in_pieces: false,
         checksum_ready: true,
         cut: header.msg_flags & libc::MSG_TRUNC != 0,
         at: None,
@@ -152,6 +157,9 @@ fn arrived(header: &libc::msghdr, length: usize, name: &[u8; ROOM], control: &Co
         match (level, kind) {
             (libc::SOL_IP, libc::IP_RECVORIGDSTADDR) | (libc::SOL_IPV6, libc::IPV6_RECVORIGDSTADDR) => {
                 arrival.to = decode(data);
+            }
+            (libc::SOL_IP, libc::IP_RECVFRAGSIZE) | (libc::SOL_IPV6, libc::IPV6_RECVFRAGSIZE) => {
+                arrival.in_pieces = true;
             }
             // `struct timespec`.
             (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
@@ -288,7 +296,9 @@ fn refusal(to: SocketAddr, data: &[u8]) -> Option<Refusal> {
     let number = u32::from_ne_bytes(field(data, 0)?);
     let errno = Errno::from_raw_os_error(i32::try_from(number).ok()?);
     let added = u32::from_ne_bytes(field(data, 8)?);
-    Some(Refusal { to, errno, mtu: (errno == Errno::MSGSIZE).then_some(added) })
+    let [origin] = field(data, 4)?;
+    let is_own = origin == libc::SO_EE_ORIGIN_LOCAL;
+    Some(Refusal { to, errno, mtu: (errno == Errno::MSGSIZE).then_some(added), is_own })
 }
 
 /// The control messages of one datagram: level, kind and data of each.

@@ -86,6 +86,59 @@ pub fn keep_refusals(socket: BorrowedFd<'_>, family: Family) -> Result<()> {
     set(socket, level, option, &1_i32)
 }
 
+/// Each datagram that was cut on its way comes with how it was cut.
+///
+/// # Errors
+/// The kernel's.
+pub fn tell_pieces(socket: BorrowedFd<'_>, family: Family) -> Result<()> {
+    let (level, option) =
+        family.choose((libc::SOL_IP, libc::IP_RECVFRAGSIZE), (libc::SOL_IPV6, libc::IPV6_RECVFRAGSIZE));
+    set(socket, level, option, &1_i32)
+}
+
+/// What becomes of a datagram that is longer than its way takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooLong {
+    /// It is cut: so it is where nothing else was asked for.
+    Cut,
+    /// It is refused.
+    Refused,
+    /// It is refused if the first interface does not take it, and else goes as it is, whatever is known of the rest of the way.
+    Tried,
+}
+
+/// Says what becomes of those.
+///
+/// # Errors
+/// The kernel's.
+pub fn too_long(socket: BorrowedFd<'_>, family: Family, what: TooLong) -> Result<()> {
+    let (level, option) =
+        family.choose((libc::SOL_IP, libc::IP_MTU_DISCOVER), (libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER));
+    // IPv6 has the same numbers.
+    let value = match what {
+        TooLong::Cut => libc::IP_PMTUDISC_WANT,
+        TooLong::Refused => libc::IP_PMTUDISC_DO,
+        TooLong::Tried => libc::IP_PMTUDISC_PROBE,
+    };
+    set(socket, level, option, &value)
+}
+
+/// The longest packet that a connected socket's way takes, as far as this kernel knows it.
+///
+/// # Errors
+/// ENOTCONN.
+pub fn mtu(socket: BorrowedFd<'_>, family: Family) -> Result<u32> {
+    let (level, option) = family.choose((libc::SOL_IP, libc::IP_MTU), (libc::SOL_IPV6, libc::IPV6_MTU));
+    let mut value: c_int = 0;
+    let mut length = length_of(&value)?;
+    // SAFETY: the kernel writes at most `length` bytes, the size of the number, at its address, and how many there.
+    let done = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut value).cast(), &raw mut length)
+    };
+    checked(done)?;
+    u32::try_from(value).map_err(|_negative| Errno::INVAL)
+}
+
 /// Datagrams of equal length may come in one piece.
 ///
 /// # Errors

@@ -20,6 +20,7 @@
 //!   takes no answer.
 //! - `net-probe datagrams ADDRESS COUNT`: says so many, and ends.
 //! - `net-probe spread ADDRESS COUNT`: says one to each of so many ports, from this one on, and ends.
+//! - `net-probe sizes ADDRESS LENGTH`: says what becomes of datagrams that are too long for the way to such a server.
 //! - `net-probe pieces ADDRESS LENGTH COUNT`: says so many datagrams of a length in one piece, which somebody else is to cut.
 //! - `net-probe without netfilter|destinations|tun COMMAND…`: runs a command where the kernel has no such thing.
 //! - `net-probe play ADDRESS ADDRESS PLAYERS ROUNDS`: a game's traffic with two such servers as `serve` is.
@@ -27,6 +28,7 @@
 
 mod lack;
 mod load;
+mod sizes;
 
 use std::error::Error;
 use std::io::{Read as _, Write as _, copy};
@@ -91,6 +93,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         ["crowd", to, count] => load::crowd(to.parse()?, count.parse()?, false),
         ["greedy", to, count] => load::be_greedy(to.parse()?, count.parse()?),
         ["datagrams", to, count] => load::say_datagrams(to.parse()?, count.parse()?),
+        ["sizes", to, length] => sizes::try_sizes(to.parse()?, length.parse()?),
         ["spread", to, count] => load::spread(to.parse()?, count.parse()?),
         ["play", one, other, players, rounds] => {
             load::play([one.parse()?, other.parse()?], players.parse()?, rounds.parse()?)
@@ -210,7 +213,7 @@ fn serve(address: SocketAddr) -> Result<(), Box<dyn Error>> {
 }
 
 fn answer_datagrams(socket: &UdpSocket) -> std::io::Result<()> {
-    let mut room = [0; 2048];
+    let mut room = [0; 8192];
     loop {
         let (length, peer) = socket.recv_from(&mut room)?;
         let said = room.get(..length).unwrap_or_default();
@@ -235,7 +238,7 @@ fn ask(transport: &str, from: SocketAddr, to: SocketAddr, word: &str) -> Result<
         // From elsewhere nothing is heard.
         socket.connect(to)?;
         socket.send(word.as_bytes())?;
-        let mut room = [0; 2048];
+        let mut room = [0; 8192];
         let length = socket.recv(&mut room)?;
         return Ok(String::from_utf8_lossy(room.get(..length).unwrap_or_default()).into_owned());
     }

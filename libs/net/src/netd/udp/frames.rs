@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use ctr_sys::net::datagram::{BATCH, receive};
 use rustix::io::Errno;
 
-use super::TURNS;
+use super::{Said, TURNS};
 use crate::netd::{FRAME, Netd, plain};
 use crate::router::RESOLVER;
 use crate::rung::Rung;
@@ -52,7 +52,7 @@ impl Netd {
         };
         let pair = (plain(datagram.source), plain(datagram.destination));
         if !self.is_of_the_router(pair.1) {
-            self.caught(pair, whole.segment, datagram.payload);
+            self.caught(pair, Said { bytes: datagram.payload, segment: whole.segment, in_pieces: false });
         }
     }
 
