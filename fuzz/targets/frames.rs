@@ -1,8 +1,10 @@
 //! Frames as a container's root may send them: reading one ends, and what is built of it is a packet that can be read.
 #![no_main]
 
+use std::net::SocketAddr;
+
 use ctr_net::address::Inner;
-use ctr_net::policy::{Options, Policy, Protocol, Verdict};
+use ctr_net::policy::{HostAccess, Options, Policy, Protocol, Verdict};
 use ctr_net::wire::checksum::Sum;
 use ctr_net::wire::ip::Packet;
 use ctr_net::wire::segment::head;
@@ -12,6 +14,25 @@ use ctr_net::wire::{
 
 const TROUBLES: [Trouble; 5] =
     [Trouble::Network, Trouble::Host, Trouble::Port, Trouble::Prohibited, Trouble::TooBig(1280)];
+
+/// What may become a flow goes where it says, and to the host's loopback only by the alias, and only where that was asked for.
+fn decide(protocol: Protocol, source: SocketAddr, destination: SocketAddr) {
+    for access in ["none", "loopback:80-443", "loopback"] {
+        let host_access: HostAccess = access.parse().expect("a right");
+        let allows = protocol == Protocol::Echo || host_access.allows(destination.port());
+        let policy = Policy::new(Inner::default(), Options { host_access, ..Options::default() });
+        let Verdict::Connect(to) = policy.decide(protocol, source, destination) else { continue };
+        assert!(policy.inner().container(to.ip()) == Some(source.ip()));
+        assert_eq!(to.port(), destination.port());
+        if policy.inner().is_host(destination.ip()) {
+            assert!(allows && to.ip().is_loopback());
+            continue;
+        }
+        assert_eq!(to, destination);
+        let to = to.ip().to_canonical();
+        assert!(!to.is_loopback() && !to.is_unspecified() && !to.is_multicast());
+    }
+}
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     // Which trouble is told of; the highest bit leaves a wrong sum of an IPv4 header as it is.
@@ -34,12 +55,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         assert_eq!(Syn::parse(&whole, true), Ok(syn));
         let reset = syn.reset().expect("a reset");
         assert_eq!(Syn::parse(&reset, true), Err(Refused::Flags));
-        let policy = Policy::new(Inner::default(), Options::default());
-        if let Verdict::Connect(to) = policy.decide(Protocol::Tcp, syn.source, syn.destination) {
-            assert!(policy.inner().container(to.ip()) == Some(syn.source.ip()));
-            let to = to.ip().to_canonical();
-            assert!(!to.is_loopback() && !to.is_unspecified() && !to.is_multicast());
-        }
+        decide(Protocol::Tcp, syn.source, syn.destination);
     }
     if let Ok(segment) = Segment::parse(&frame, false) {
         let (source, destination) = (segment.source, segment.destination);
@@ -51,11 +67,13 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     }
     if let Ok(datagram) = Datagram::parse(&frame, false) {
         assert_eq!(Datagram::parse(&datagram.build().expect("a packet"), true), Ok(datagram));
+        decide(Protocol::Udp, datagram.source, datagram.destination);
     }
     if let Ok(echo) = Echo::parse(&frame, false) {
         let reply = echo.reply().expect("a reply");
         let reply = Packet::parse(&reply).expect("a packet");
         assert_eq!((reply.source, reply.destination), (echo.destination, echo.source));
+        decide(Protocol::Echo, (echo.source, 0).into(), (echo.destination, 0).into());
     }
     if let Ok(said) = Unreachable::parse(&frame, false) {
         assert!(Echo::parse(&frame, false).is_err() && said.about.len() < packet.payload.len());

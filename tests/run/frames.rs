@@ -29,6 +29,8 @@ pub(crate) struct First {
     fragment: u16,
     /// Between the IPv4 header and what it carries.
     options: &'static [u8],
+    /// Between the IPv6 header and what it carries: its number, and all of it but the number of what follows.
+    extension: Option<(u8, [u8; 7])>,
     /// What is wrong in the sums of the header, and of what it carries.
     wrong: (u16, u16),
 }
@@ -36,7 +38,15 @@ pub(crate) struct First {
 impl First {
     pub(crate) fn of(source: IpAddr, destination: IpAddr, port: u16) -> Self {
         let (source, destination) = (SocketAddr::new(source, 40_000), SocketAddr::new(destination, port));
-        Self { source, destination, flags: Some(SYN), fragment: 0, options: &[], wrong: (0, 0) }
+        Self {
+            source,
+            destination,
+            flags: Some(SYN),
+            fragment: 0,
+            options: &[],
+            extension: None,
+            wrong: (0, 0),
+        }
     }
 
     /// The same as a datagram.
@@ -62,9 +72,13 @@ impl First {
                 ([8, 0], header)
             }
             (IpAddr::V6(from), IpAddr::V6(to)) => {
-                let length = u8::try_from(payload.len()).expect("a short packet");
-                let header =
-                    [&[0x60, 0, 0, 0, 0, length, number, 64][..], &from.octets(), &to.octets()].concat();
+                let (first, extension) = match self.extension {
+                    Some((kind, rest)) => (kind, [&[number][..], &rest].concat()),
+                    None => (number, Vec::new()),
+                };
+                let length = u8::try_from(extension.len() + payload.len()).expect("a short packet");
+                let fixed = [0x60, 0, 0, 0, 0, length, first, 64];
+                let header = [&fixed[..], &from.octets(), &to.octets(), &extension].concat();
                 ([0x86, 0xdd], header)
             }
             _ => unreachable!("both of one family"),
@@ -205,6 +219,14 @@ pub(crate) fn no_datagram_reaches_loopback(network: &str) {
 /// Strict and loose source routes by way of the gateway (RFC 791), padded.
 const ROUTES: [&[u8]; 2] = [&[0x89, 7, 4, 10, 0, 2, 1, 0], &[0x83, 7, 4, 10, 0, 2, 1, 0]];
 
+/// A routing header with a place still to be gone to (RFC 5095), a first piece, a later one, and a header that is longer than the packet.
+const EXTENSIONS: [(u8, [u8; 7]); 4] = [
+    (43, [0, 0, 1, 0, 0, 0, 0]),
+    (44, [0, 0, 1, 0, 0, 0, 1]),
+    (44, [0, 0, 8, 0, 0, 0, 2]),
+    (60, [200, 0, 0, 0, 0, 0, 0]),
+];
+
 /// What is wrong with a first packet or a datagram of each family, beside to whom it is.
 fn wrong(good: First) -> Vec<First> {
     let from = |source: &str| First { source: source.parse().expect("an address"), ..good };
@@ -221,6 +243,7 @@ fn wrong(good: First) -> Vec<First> {
         all.extend(
             ["[fd00::101]:40000", "[2001:db8::7]:40000", "[fd00:0:0:1::2]:40000", "[::1]:40000"].map(from),
         );
+        all.extend(EXTENSIONS.map(|extension| First { extension: Some(extension), ..good }));
         return all;
     }
     all.extend(["10.0.2.101:40000", "192.0.2.7:40000", "169.254.1.2:40000", "127.0.0.1:40000"].map(from));

@@ -138,7 +138,7 @@ pub(crate) fn is_too_long_inside(network: &str) {
     assert_eq!(format!("{}\n", said(&format!("network={network}\n{script}"))), format!("{far}{near}"));
 }
 
-/// Whose first packets are lost waits as long as it likes, and what a connection has of TCP it has inside.
+/// Whose first packets are lost waits as long as it likes, and a connection has those options of TCP that the host's own have.
 #[test]
 fn who_is_not_heard_waits_and_who_is_has_all_of_tcp() {
     needs!(Userns, Iproute, Traffic);
@@ -148,13 +148,24 @@ fn who_is_not_heard_waits_and_who_is_has_all_of_tcp() {
         serving there.log there $probe serve '[::]:7'
         container
         for host in 198.51.100.1 '[2001:db8::1]'; do
-            for at in env inside; do $at timeout 1 $probe connect "$host:9" || echo $?; done
-            sleep 1000 | inside socat - "TCP:$host:7" >"out.$host" &
-            until [ -s "out.$host" ]; do kill -0 $pid; done
-            inside ss -Htni state established dst "$host" dport = 7 | grep -Eo '\b(ts|sack|wscale|pmtu:[0-9]+)' | xargs
+            for at in env inside; do
+                $at timeout 1 $probe connect "$host:9" || echo $?
+                sleep 1000 | $at socat - "TCP:$host:7" >"out.$at.$host" &
+                until [ -s "out.$at.$host" ]; do kill -0 $pid; done
+                $at ss -Htni state established dst "$host" dport = 7 | grep -Eo '\b(ts|sack|wscale|pmtu:[0-9]+)' | xargs
+            done
         done
     "#;
-    assert_eq!(said(script), ["124\n124\nts sack wscale pmtu:65520"; 2].join("\n"));
+    let heard = said(script);
+    let heard: Vec<&str> = heard.lines().collect();
+    assert_eq!(heard.len(), 8, "{heard:?}");
+    for of_family in heard.chunks(4) {
+        let &[late, on_host, late_inside, inside] = of_family else { panic!("{of_family:?}") };
+        assert_eq!([late, late_inside], ["124"; 2]);
+        let options = on_host.strip_suffix(" pmtu:1500").expect("the wire's length");
+        assert!(options.ends_with("wscale"), "{options}");
+        assert_eq!(inside.strip_suffix(" pmtu:65520"), Some(options));
+    }
 }
 
 /// Where the host has no way, or nobody answers on its link, it says so, and so it is said inside.

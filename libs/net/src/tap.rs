@@ -45,16 +45,17 @@ pub(crate) fn datagrams() -> Vec<Instruction> {
 
 /// A frame of [`ctr_sys::net::options::whole_tap`]: `struct virtio_net_hdr`, the header of the link, the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Whole<'a> {
+pub struct Whole<'a> {
     /// From the header of IP on.
-    pub(crate) packet: &'a [u8],
+    pub packet: &'a [u8],
     /// It is several datagrams of this length, but for the last: the sender left the cutting to its network card.
-    pub(crate) segment: Option<u16>,
+    pub segment: Option<u16>,
 }
 
 impl<'a> Whole<'a> {
     /// Takes one apart; what was left in one piece in any other way is nothing that we know.
-    pub(crate) fn of(frame: &'a [u8]) -> Option<Self> {
+    #[must_use]
+    pub fn of(frame: &'a [u8]) -> Option<Self> {
         /// `VIRTIO_NET_HDR_GSO_NONE` and `VIRTIO_NET_HDR_GSO_UDP_L4`.
         const ALONE: u8 = 0;
         const SEVERAL: u8 = 5;

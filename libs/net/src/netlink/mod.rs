@@ -228,6 +228,11 @@ impl Iterator for Answers<'_> {
     }
 }
 
+/// Each answer in what was received: to which message, and the error. It has an end whatever the bytes are.
+pub fn answers(received: &[u8]) -> impl Iterator<Item = (u32, Option<i32>)> {
+    Answers(received).map(|answer| (answer.number, answer.errno.map(Errno::raw_os_error)))
+}
+
 fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
