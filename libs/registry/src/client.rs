@@ -72,6 +72,18 @@ pub(crate) enum Target<'a> {
     Url(&'a Url),
 }
 
+impl<'a> Question<'a> {
+    /// A question about no repository, for which nothing must be allowed.
+    pub(crate) const fn of(asked: Asked, method: Method, target: Target<'a>) -> Self {
+        Self { asked, method, target, repository: None, scopes: &[], fields: &[], body: &[], takes: &[] }
+    }
+
+    /// The same about a repository.
+    pub(crate) fn in_repository(self, repository: &'a str, scopes: &'a [Scope]) -> Self {
+        Self { repository: Some(repository), scopes, ..self }
+    }
+}
+
 impl Registry {
     /// A registry that nothing was asked of yet.
     #[must_use]
@@ -88,17 +100,7 @@ impl Registry {
 
     /// Asks whether it is a registry, and lets us in.
     pub fn ping(&self) -> Result<(), RegistryError> {
-        self.ask(&Question {
-            asked: Asked::Ping,
-            method: Method::Get,
-            target: Target::Path("/v2/"),
-            repository: None,
-            scopes: &[],
-            fields: &[],
-            body: &[],
-            takes: &[],
-        })
-        .map(drop)
+        self.ask(&Question::of(Asked::Ping, Method::Get, Target::Path("/v2/"))).map(drop)
     }
 
     /// An error about something that was asked.

@@ -17,32 +17,14 @@ pub struct Range {
 }
 
 impl Registry {
-    fn blob_question<'a>(
-        asked: &Digest,
-        method: Method,
-        target: &'a str,
-        repository: &'a str,
-        scopes: &'a [Scope],
-    ) -> Question<'a> {
-        Question {
-            asked: Asked::Blob(*asked),
-            method,
-            target: Target::Path(target),
-            repository: Some(repository),
-            scopes,
-            fields: &[],
-            body: &[],
-            takes: &[],
-        }
-    }
-
     /// Looks for a blob; its length, if it is there and the registry says it.
     pub fn find_blob(&self, repository: &str, digest: &Digest) -> Result<Option<Option<u64>>, RegistryError> {
         let target = path(repository, &format!("blobs/{digest}"));
         let scopes = [Scope::Pull(repository.to_owned())];
         let question = Question {
             takes: &[404],
-            ..Self::blob_question(digest, Method::Head, &target, repository, &scopes)
+            ..Question::of(Asked::Blob(*digest), Method::Head, Target::Path(&target))
+                .in_repository(repository, &scopes)
         };
         let response = self.ask(&question)?;
         let length = response.fields.get("content-length").and_then(|value| value.parse().ok());
@@ -58,7 +40,8 @@ impl Registry {
         let question = Question {
             fields: if from == 0 { &[] } else { &fields },
             takes: &[416],
-            ..Self::blob_question(digest, Method::Get, &target, repository, &scopes)
+            ..Question::of(Asked::Blob(*digest), Method::Get, Target::Path(&target))
+                .in_repository(repository, &scopes)
         };
         let response = self.ask(&question)?;
         match response.status {

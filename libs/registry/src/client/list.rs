@@ -41,14 +41,9 @@ impl Registry {
         let mut target = path.to_owned();
         loop {
             let question = Question {
-                asked: asked.clone(),
-                method: Method::Get,
-                target: Target::Path(&target),
                 repository,
                 scopes,
-                fields: &[],
-                body: &[],
-                takes: &[],
+                ..Question::of(asked.clone(), Method::Get, Target::Path(&target))
             };
             let (following, bytes) = self.ask_for(&question, |response| {
                 let following = next(response.fields.all("link")).map(|text| response.url.join(text));

@@ -48,16 +48,8 @@ impl Registry {
         repository: &'a str,
         scopes: &'a [Scope],
     ) -> Question<'a> {
-        Question {
-            asked,
-            method,
-            target: Target::Path(target),
-            repository: Some(repository),
-            scopes,
-            fields: ACCEPT,
-            body: &[],
-            takes: &[],
-        }
+        let question = Question::of(asked, method, Target::Path(target)).in_repository(repository, scopes);
+        Question { fields: ACCEPT, ..question }
     }
 
     /// Reads a manifest by tag or digest. One that was named by its digest has it.

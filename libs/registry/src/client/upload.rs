@@ -109,16 +109,7 @@ impl Registry {
     }
 
     fn question<'a>(new: New<'a>, method: Method, target: Target<'a>, scopes: &'a [Scope]) -> Question<'a> {
-        Question {
-            asked: Asked::Upload(*new.digest),
-            method,
-            target,
-            repository: Some(new.repository),
-            scopes,
-            fields: &[],
-            body: &[],
-            takes: &[],
-        }
+        Question::of(Asked::Upload(*new.digest), method, target).in_repository(new.repository, scopes)
     }
 
     /// Begins; nothing if the registry took the blob from its other repository.
