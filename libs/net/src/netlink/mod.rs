@@ -221,7 +221,12 @@ impl Iterator for Answers<'_> {
             if u16::from_ne_bytes(field(message, 4)?) == ANSWER {
                 let number = u32::from_ne_bytes(field(message, 8)?);
                 let code = i32::from_ne_bytes(field(message, HEADER)?);
-                let errno = (code != 0).then(|| Errno::from_raw_os_error(code.saturating_neg()));
+                let errno = match code {
+                    0 => None,
+                    -4095..=-1 => Some(Errno::from_raw_os_error(-code)),
+                    // None of the kernel's.
+                    _ => Some(Errno::PROTO),
+                };
                 return Some(Answer { number, errno });
             }
         }

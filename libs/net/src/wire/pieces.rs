@@ -240,7 +240,7 @@ mod tests {
         if is_four {
             let [high, low] = u16::try_from(HEADER4 + to - from).unwrap().to_be_bytes();
             (cut[2], cut[3], cut[5]) = (high, low, id);
-            [cut[6], cut[7]] = (place / 8 | if follows { 0x2000 } else { 0 }).to_be_bytes();
+            [cut[6], cut[7]] = ((place / 8) | if follows { 0x2000 } else { 0 }).to_be_bytes();
             cut.extend_from_slice(&carried[from..to]);
             complete(&mut cut).unwrap();
         } else {

@@ -219,7 +219,14 @@ impl AuthFile {
         let registry = key.registry();
         let exact: Vec<_> = match self.form {
             Form::Legacy => vec![registry],
-            Form::Containers | Form::Docker => key.widening().collect(),
+            Form::Containers => key.widening().collect(),
+            // What a login to the registry writes goes before what others may call it.
+            Form::Docker => {
+                let wider = key.widening().take_while(|wider| *wider != registry);
+                let mut all: Vec<_> = wider.chain([server(registry), registry]).collect();
+                all.dedup();
+                all
+            }
         };
         let host = normal_registry(registry);
         let others = self.auths.names().filter(|key| self.host(key) == Some(host) && !exact.contains(key));

@@ -238,3 +238,19 @@ proptest! {
         prop_assert_eq!(back, serde_json::from_str::<serde_json::Value>(&text).unwrap());
     }
 }
+
+#[test]
+fn what_a_login_to_docker_s_hub_wrote_answers_before_other_names_of_it() {
+    let text = format!(
+        r#"{{"auths": {{
+            "https://index.docker.io/5000": {{"auth": "{}"}},
+            "docker.io": {{"auth": "{}"}}
+        }}}}"#,
+        auth("old", "1"),
+        auth("older", "2"),
+    );
+    let mut docker = AuthFile::parse(text.as_bytes(), Form::Docker).expect("a file");
+    docker.set(&key("docker.io"), &Credentials::new("new", "3"));
+    assert_eq!(who(&docker, "docker.io"), "https://index.docker.io/v1/ new");
+    assert_eq!(who(&docker, "docker.io/vendor/app"), "https://index.docker.io/v1/ new");
+}
