@@ -359,3 +359,55 @@ fn a_manifest_is_what_its_name_says() {
     let error = anonymous(&to).manifest("a/b", "1").expect_err("an endless one");
     assert!(ctr_core::causes::chain(&error).contains("longer than"), "{error}");
 }
+
+#[test]
+fn who_the_registry_leads_to_does_not_choose_who_gets_the_password() {
+    for auth in [Auth::basic().user("ann", "secret"), Auth::tokens().user("ann", "secret")] {
+        let to = registry::Registry::with(Options { auth, cdn: true, ..Options::default() });
+        let thief = registry::Registry::start();
+        let name = to.put_blob("a/b", bytes(1000));
+        let realm = format!("Bearer realm=\"{}/token\",service=\"x\"", thief.url(Side::Registry));
+        to.fault(On::any("/").of(Side::Cdn), Fault::challenge(&realm));
+        let error = client(&to, ann()).blob("a/b", &digest(&name), 0).expect_err("no blob");
+        assert_eq!(status(&error), Some(401));
+        assert!(thief.log().is_empty(), "{:?}", thief.lines());
+        // Nor has the registry's own way been forgotten.
+        assert!(client(&to, ann()).find_blob("a/b", &digest(&name)).expect("an answer").is_some());
+    }
+}
+
+#[test]
+fn trouble_with_tokens_is_no_wrong_password_and_may_pass() {
+    let auth = Auth::tokens().user("ann", "secret");
+    let to = registry::Registry::with(Options { auth, ..Options::default() });
+    let name = to.put_blob("a/b", bytes(10));
+    to.fault(On::any("/").of(Side::Tokens).first(2), Fault::status(503));
+    assert!(client(&to, ann()).find_blob("a/b", &digest(&name)).expect("an answer").is_some());
+    to.heal();
+    to.fault(On::any("/").of(Side::Tokens), Fault::status(503));
+    let error = client(&to, ann()).find_blob("a/b", &digest(&name)).expect_err("no token");
+    assert!(!error.is_denied(), "{error:?}");
+    assert!(ctr_core::causes::chain(&error).contains("answered 503"), "{error:?}");
+}
+
+#[test]
+fn a_registry_that_keeps_no_piece_is_not_fed_for_ever() {
+    let to = registry::Registry::start();
+    to.fault(On::method("PUT", "/v2/new/").nth(1), Fault::status(413));
+    to.fault(On::method("PATCH", "/v2/new/"), Fault::header("Range", "0-0"));
+    let (came, _) = upload(&anonymous(&to), &bytes(20 << 20), None);
+    let error = came.expect_err("no upload");
+    assert!(ctr_core::causes::chain(&error).contains("does not keep"), "{error}");
+}
+
+#[test]
+fn a_list_of_two_pages_that_lead_to_each_other_ends() {
+    let to = registry::Registry::start();
+    to.put_manifest("a/b", Some("1"), "application/vnd.oci.image.manifest.v1+json", "{}");
+    let link = |target: &str| Fault::header("Link", &format!("<{target}>; rel=\"next\""));
+    to.fault(On::get("/v2/a/b/tags/list").nth(1), link("/v2/a/b/tags/list?x=1"));
+    to.fault(On::get("/v2/a/b/tags/list").nth(2), link("/v2/a/b/tags/list?x=2"));
+    to.fault(On::get("/v2/a/b/tags/list").from(3), link("/v2/a/b/tags/list?x=1"));
+    let error = anonymous(&to).tags("a/b").expect_err("no tags");
+    assert!(ctr_core::causes::chain(&error).contains("circle"), "{error}");
+}

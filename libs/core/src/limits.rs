@@ -110,7 +110,7 @@ pub const REGISTRY_ERROR: u64 = 64 << 10;
 pub const REGISTRY_ERRORS: usize = 4;
 /// Letters of them.
 pub const REGISTRY_MESSAGE: usize = 512;
-/// Bytes of one page of a registry's lists: a registry without pages puts all of them on one.
-pub const REGISTRY_LIST: u64 = 64 << 20;
+/// Bytes of a registry's list, of all its pages: a million tags, each with its quotes.
+pub const REGISTRY_LIST: u64 = 24 << 20;
 /// Names of one list, of all pages.
 pub const REGISTRY_NAMES: usize = 2 << 20;

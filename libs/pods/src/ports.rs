@@ -151,12 +151,12 @@ pub(crate) fn bind_all(mappings: &[Mapping], containers: &Containers) -> Result<
 /// # Errors
 /// It is.
 pub fn check(request: &PortsRequest, namespaces: &Namespaces) -> Result<(), PortsError> {
+    if namespaces.user_network.is_none() || request.publish.is_empty() {
+        return Ok(());
+    }
     // Where nobody says which ports are for whom, that is heard when they are bound.
     let Ok(first) = bind::first_unprivileged() else { return Ok(()) };
     let low = request.publish.iter().filter(|mapping| (1..first).contains(&mapping.outside));
-    if namespaces.user_network.is_none() {
-        return Ok(());
-    }
     for mapping in low {
         if let Err(error) = bind::bind(std::slice::from_ref(mapping))
             && error.is_forbidden()

@@ -20,6 +20,7 @@ use ctr_core::limits;
 use crate::base64;
 use crate::config;
 use crate::http::{Http, HttpError, Method, Origin, Payload, Profile, Request, Scheme, Url, escape};
+use crate::retry;
 
 pub mod challenge;
 mod token;
@@ -160,6 +161,38 @@ pub enum AuthError {
     },
 }
 
+impl AuthError {
+    /// Whether asking again may help.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Http { source, .. } => source.may_pass(),
+            Self::Refused { status, .. } => retry::may_pass(*status),
+            _ => false,
+        }
+    }
+
+    /// Whether it is about who asks, and not trouble on the way.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::NoWay | Self::NoPassword | Self::Refused { status: 400 | 401 | 403, .. })
+    }
+}
+
+/// What was shown to a registry.
+pub(crate) struct Shown {
+    /// The value of `Authorization`.
+    pub(crate) value: String,
+    /// Whether it is a token that was there before this request.
+    is_old: bool,
+}
+
+impl Shown {
+    const fn new(value: String) -> Self {
+        Self { value, is_old: false }
+    }
+}
+
 /// What a registry was told and has said.
 #[derive(Debug, Default)]
 pub struct Auth {
@@ -188,22 +221,22 @@ impl Auth {
         at: &Origin,
         profile: &Profile,
         scopes: &[Scope],
-    ) -> Result<Option<String>, AuthError> {
+    ) -> Result<Option<Shown>, AuthError> {
         if let Credentials::Token(token) = &self.credentials {
-            return Ok(Some(bearer(token)));
+            return Ok(Some(Shown::new(bearer(token))));
         }
         let challenge = lock(&self.challenge).clone();
         match challenge {
             None => Ok(None),
-            Some(Challenge::Basic) => Ok(self.password()),
+            Some(Challenge::Basic) => Ok(self.password().map(Shown::new)),
             Some(Challenge::Bearer(way)) => {
-                if let Some(known) = self.known(scopes) {
-                    return Ok(Some(known));
+                if let Some(value) = self.known(scopes) {
+                    return Ok(Some(Shown { value, is_old: true }));
                 }
                 let token = self.token(http, at, profile, &way, scopes)?;
                 let shown = token.bearer(Instant::now());
                 lock(&self.tokens).insert(scopes.to_vec(), token);
-                Ok(shown)
+                Ok(shown.map(Shown::new))
             }
         }
     }
@@ -212,8 +245,7 @@ impl Auth {
     pub(crate) fn challenged<'a>(
         &self,
         values: impl Iterator<Item = &'a str>,
-        had_shown: bool,
-        scopes: &[Scope],
+        shown: Option<&Shown>,
     ) -> Result<bool, AuthError> {
         if matches!(self.credentials, Credentials::Token(_)) {
             return Ok(false);
@@ -226,9 +258,9 @@ impl Auth {
             return Err(AuthError::NoPassword);
         }
         let is_new = lock(&self.challenge).replace(way.clone()).is_none_or(|known| !is_same(&known, &way));
-        // One that was shown may have been over, or for less.
-        let was_token = matches!(way, Challenge::Bearer(_)) && self.forget(scopes);
-        Ok(is_new || was_token || !had_shown)
+        // A token that was there already may have been over, or for less; another thread may have another one by now.
+        self.forget(shown);
+        Ok(is_new || shown.is_none_or(|shown| shown.is_old))
     }
 
     /// What to show of a token that is there already.
@@ -237,12 +269,12 @@ impl Auth {
         tokens.iter().filter(|(has, _)| covers(has, scopes)).find_map(|(_, token)| token.bearer(now))
     }
 
-    /// Drops what [`Self::known`] would show; tells whether there was any.
-    fn forget(&self, scopes: &[Scope]) -> bool {
-        let mut tokens = lock(&self.tokens);
-        let before = tokens.len();
-        tokens.retain(|has, _| !covers(has, scopes));
-        tokens.len() < before
+    /// Drops the token that was shown.
+    fn forget(&self, shown: Option<&Shown>) {
+        let now = Instant::now();
+        if let Some(shown) = shown {
+            lock(&self.tokens).retain(|_, token| token.bearer(now).is_some_and(|value| value != shown.value));
+        }
     }
 
     fn password(&self) -> Option<String> {

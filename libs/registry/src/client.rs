@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use ctr_core::Digest;
 use ctr_core::time::Timestamp;
 
-use crate::auth::{Auth, Credentials, Scope};
+use crate::auth::{Auth, Credentials, Scope, Shown};
 use crate::error::{About, Asked, RegistryError, Why, said};
 use crate::http::{Http, HttpError, Method, Origin, Payload, Profile, Request, Response, Scheme, Url};
 use crate::retry::{self, Gate, Retry};
@@ -127,9 +127,12 @@ impl Registry {
                 // Nobody may be there over TLS, and somebody in the clear: who does not understand the greeting
                 // refuses it, says nothing at all, or hangs up.
                 Ok(false)
-                | Err(HttpError::Connect { .. } | HttpError::Slow { .. } | HttpError::Broken { .. }) => {
-                    Origin::parse(Scheme::Http, host)?
-                }
+                | Err(
+                    HttpError::Connect { .. }
+                    | HttpError::Slow { .. }
+                    | HttpError::Broken { .. }
+                    | HttpError::Proxy { .. },
+                ) => Origin::parse(Scheme::Http, host)?,
                 Err(other) => return Err(other),
             }
         } else {
@@ -148,10 +151,6 @@ impl Registry {
 
     pub(crate) const fn gate(&self) -> &Gate {
         &self.gate
-    }
-
-    pub(crate) const fn auth(&self) -> &Auth {
-        &self.auth
     }
 
     /// Asks, as often as it may help.
@@ -194,7 +193,11 @@ impl Registry {
 
     /// Waits if what was not answered is to be asked again; tells whether it may be.
     fn broken(&self, why: Why, tries: u32) -> (Why, bool) {
-        let may_pass = matches!(&why, Why::Http(error) if error.may_pass());
+        let may_pass = match &why {
+            Why::Http(error) => error.may_pass(),
+            Why::Auth(error) => error.may_pass(),
+            _ => false,
+        };
         if may_pass && tries < self.retry.times {
             std::thread::sleep(self.retry.wait(tries, retry::chance()));
         }
@@ -209,27 +212,29 @@ impl Registry {
     /// Asks, and once more when the registry has said as whom.
     fn once(&self, question: &Question<'_>) -> Result<Response, Why> {
         let payload = || if question.body.is_empty() { Payload::None } else { Payload::Bytes(question.body) };
-        let (response, had_shown) = self.shown(question, payload())?;
-        if response.status != 401 {
+        let (response, shown) = self.shown(question, payload())?;
+        if !self.is_challenge(&response, shown.as_ref())? {
             return Ok(response);
         }
-        let values = response.fields.all("www-authenticate");
-        let again = self.auth.challenged(values, had_shown, question.scopes);
-        match again {
-            Ok(true) => {}
-            Ok(false) => return Ok(response),
-            Err(error) => return Err(Why::Auth(error)),
-        }
-        drop(response);
+        response.body.discard();
         Ok(self.shown(question, payload())?.0)
     }
 
-    /// Asks once, with what is to be shown; tells whether anything was.
+    /// Hears an answer that asks who we are; tells whether asking again may help. Whoever the registry leads to is not
+    /// heard: a realm of theirs would be sent what is for the registry's.
+    pub(crate) fn is_challenge(&self, response: &Response, shown: Option<&Shown>) -> Result<bool, Why> {
+        if response.status != 401 || response.url.origin != *self.origin()? {
+            return Ok(false);
+        }
+        self.auth.challenged(response.fields.all("www-authenticate"), shown).map_err(Why::Auth)
+    }
+
+    /// Asks once, with what is to be shown; tells what that was.
     pub(crate) fn shown(
         &self,
         question: &Question<'_>,
         payload: Payload<'_>,
-    ) -> Result<(Response, bool), Why> {
+    ) -> Result<(Response, Option<Shown>), Why> {
         let origin = self.origin()?;
         let url = match question.target {
             Target::Path(path) => Url::at(origin, path),
@@ -238,7 +243,7 @@ impl Registry {
         let profile = self.profile();
         // Who leads to an address elsewhere does not get to know who we are.
         let is_home = url.origin == *origin;
-        let authorization = if is_home {
+        let shown = if is_home {
             self.auth.shown(&self.http, origin, &profile, question.scopes).map_err(Why::Auth)?
         } else {
             None
@@ -248,10 +253,10 @@ impl Registry {
             method: question.method,
             url: &url,
             profile: &profile,
-            authorization: authorization.as_deref(),
+            authorization: shown.as_ref().map(|shown| shown.value.as_str()),
             fields: question.fields,
         };
-        Ok((self.http.fetch(&request, payload)?, authorization.is_some()))
+        Ok((self.http.fetch(&request, payload)?, shown))
     }
 }
 

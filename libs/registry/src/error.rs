@@ -62,7 +62,7 @@ pub enum Why {
     #[error(transparent)]
     Http(#[from] HttpError),
     /// It wants to know who asks.
-    #[error("unauthorized")]
+    #[error("{}", if .0.is_denied() { "unauthorized" } else { "cannot log in" })]
     Auth(#[source] AuthError),
     /// It knows who asks, or nobody can be named, and does not allow it.
     #[error("{}", Refusal { status: *status, said: said.as_deref() })]
@@ -104,7 +104,11 @@ impl RegistryError {
     /// Whether it is about who asks.
     #[must_use]
     pub fn is_denied(&self) -> bool {
-        matches!(*self.why, Why::Auth(_) | Why::Status { status: 401 | 403, .. })
+        match &*self.why {
+            Why::Auth(error) => error.is_denied(),
+            Why::Status { status, .. } => matches!(status, 401 | 403),
+            _ => false,
+        }
     }
 }
 

@@ -191,7 +191,7 @@ impl Http {
             };
             let next = url.join(location)?;
             if url.origin.scheme == Scheme::Https && next.origin.scheme == Scheme::Http {
-                return Err(HttpError::Astray("out of TLS, into the clear"));
+                return Err(HttpError::OUT_OF_TLS);
             }
             url = next;
             response.body.discard();

@@ -16,6 +16,9 @@ use crate::error::{Asked, RegistryError, Why};
 use crate::http::{Body, HttpError};
 use crate::retry;
 
+/// Bytes that have to come before it is forgotten how often a blob broke.
+const PROGRESS: u64 = 1 << 20;
+
 /// An image in a registry.
 #[derive(Debug)]
 pub struct RemoteImage {
@@ -95,8 +98,11 @@ impl Source for RemoteImage {
         let failed = |why: Why| {
             remote(self.registry.error(Asked::Blob(descriptor.digest), Some(self.repository()), why))
         };
-        let blob = self.registry.blob(self.repository(), &descriptor.digest, 0).map_err(remote)?;
-        let bytes = blob.body.bytes(limit).map_err(|error| failed(error.into()))?;
+        // As a stream, which is read on where its connection broke.
+        let blob = Blob::open(self, descriptor.digest, descriptor.size).map_err(remote)?;
+        let mut bytes = Vec::new();
+        let read = blob.take(limit).read_to_end(&mut bytes);
+        read.map_err(|error| TransportError::Remote(Box::new(error)))?;
         descriptor.digest.verify(&bytes).map_err(|error| failed(error.into()))?;
         Ok(bytes)
     }
@@ -115,14 +121,16 @@ struct Blob<'a> {
     body: Body,
     /// What was handed on.
     given: u64,
-    /// How often it broke since anything came.
+    /// What of it came since it last broke.
+    since: u64,
+    /// How often it broke since much came.
     broken: u32,
 }
 
 impl<'a> Blob<'a> {
     fn open(image: &'a RemoteImage, digest: Digest, size: u64) -> Result<Self, RegistryError> {
         let body = image.registry.blob(image.repository(), &digest, 0)?.body;
-        Ok(Self { image, digest, size, body, given: 0, broken: 0 })
+        Ok(Self { image, digest, size, body, given: 0, since: 0, broken: 0 })
     }
 
     fn error(&self, why: impl Into<Why>) -> io::Error {
@@ -150,7 +158,10 @@ impl Read for Blob<'_> {
                 Ok(0) => return Ok(0),
                 Ok(size) => {
                     self.given += size as u64;
-                    self.broken = 0;
+                    self.since += size as u64;
+                    if self.since >= PROGRESS {
+                        (self.since, self.broken) = (0, 0);
+                    }
                     if self.given > self.size {
                         return Err(self.error(Why::Answer("more than the blob has")));
                     }
@@ -165,6 +176,7 @@ impl Read for Blob<'_> {
             }
             std::thread::sleep(retry.wait(self.broken, retry::chance()));
             self.broken += 1;
+            self.since = 0;
             self.again()?;
         }
     }

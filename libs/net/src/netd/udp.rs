@@ -445,7 +445,9 @@ impl Netd {
         options::tell_destinations(socket.as_fd(), Family::of(&at))?;
         options::keep_refusals(socket.as_fd(), Family::of(&at))?;
         options::join_datagrams(socket.as_fd()).ok();
+        // It may come from a netd that is no more, with what that one had set.
         let too_long = TooLong::Cut;
+        options::too_long(socket.as_fd(), Family::of(&at), too_long)?;
         self.keep_far(Far { socket, source, is_answered: false, too_long, pairs: 0, published })
     }
 

@@ -1,5 +1,7 @@
 //! Lists: of tags and of repositories, page by page.
 
+use std::collections::HashSet;
+
 use ctr_core::limits;
 use serde::Deserialize;
 
@@ -39,6 +41,8 @@ impl Registry {
         let failed = |why: Why| self.error(asked.clone(), repository, why);
         let mut all: Vec<String> = Vec::new();
         let mut target = path.to_owned();
+        let mut seen = HashSet::new();
+        let mut left = limits::REGISTRY_LIST;
         loop {
             let question = Question {
                 repository,
@@ -47,8 +51,9 @@ impl Registry {
             };
             let (following, bytes) = self.ask_for(&question, |response| {
                 let following = next(response.fields.all("link")).map(|text| response.url.join(text));
-                Ok((following, response.body.bytes(limits::REGISTRY_LIST)?))
+                Ok((following, response.body.bytes(left)?))
             })?;
+            left = left.saturating_sub(bytes.len() as u64);
             let page: Page =
                 serde_json::from_slice(&bytes).map_err(|_json| failed(Why::Answer("it is no list")))?;
             let page = page.tags.unwrap_or_default();
@@ -65,7 +70,7 @@ impl Registry {
             let following: Url =
                 following.map_err(|error| failed(crate::http::HttpError::from(error).into()))?;
             // A page of nothing that has another one behind it could go on for ever.
-            if is_empty || following.target == target {
+            if is_empty || !seen.insert(following.target.clone()) || following.target == path {
                 return Err(failed(Why::Answer("the list leads in a circle")));
             }
             if Some(&following.origin) != self.origin().ok() {

@@ -21,7 +21,7 @@ use ctr_core::Digest;
 use super::{Question, Registry, Target, digest_of, is_fine, path, refusal};
 use crate::auth::Scope;
 use crate::error::{Asked, RegistryError, Why};
-use crate::http::{Method, Payload, Response, Url};
+use crate::http::{HttpError, Method, Payload, Response, Scheme, Url};
 use crate::retry;
 
 /// What is sent at a time where a registry does not take all at once.
@@ -183,7 +183,11 @@ impl Registry {
             let payload = Payload::Stream { length: Some(size), from: &mut stream };
             let response = self.give(new, Method::Patch, &session.at.clone(), &fields, payload)?;
             session.at = location(&response)?;
-            session.has = received(&response).unwrap_or(session.has + size).min(new.size);
+            let had = session.has;
+            session.has = received(&response).unwrap_or(had + size).min(new.size);
+            if session.has <= had {
+                return Err(Why::Answer("it does not keep what it is given"));
+            }
         }
         self.rest(new, session, content)
     }
@@ -200,18 +204,15 @@ impl Registry {
         self.gate().pass();
         let scopes = [Scope::Push(new.repository.to_owned())];
         let question = Question { fields, ..Self::question(new, method, Target::Url(url), &scopes) };
-        let (response, had_shown) = self.shown(&question, payload)?;
+        let (response, shown) = self.shown(&question, payload)?;
         if is_fine(response.status, &[]) {
             return Ok(response);
         }
         if let Some(wait) = self.closing(&response) {
             self.gate().close(wait);
         }
-        if response.status == 401 {
-            let values = response.fields.all("www-authenticate");
-            if self.auth().challenged(values, had_shown, &scopes).map_err(Why::Auth)? {
-                return Err(Why::Renewed);
-            }
+        if self.is_challenge(&response, shown.as_ref())? {
+            return Err(Why::Renewed);
         }
         Err(refusal(response))
     }
@@ -221,6 +222,7 @@ impl Registry {
 fn is_worth_it(why: &Why) -> bool {
     match why {
         Why::Http(error) => error.may_pass(),
+        Why::Auth(error) => error.may_pass(),
         // 416: not from there; then the registry is asked from where.
         Why::Status { status, .. } => retry::may_pass(*status) || *status == 416,
         _ => false,
@@ -228,12 +230,16 @@ fn is_worth_it(why: &Why) -> bool {
 }
 
 fn unreadable(error: io::Error) -> Why {
-    Why::Http(crate::http::HttpError::Payload(error))
+    Why::Http(HttpError::Payload(error))
 }
 
 fn location(response: &Response) -> Result<Url, Why> {
     let text = response.fields.get("location").ok_or(Why::Answer("it does not say where to send to"))?;
-    Ok(response.url.join(text).map_err(crate::http::HttpError::from)?)
+    let url = response.url.join(text).map_err(HttpError::from)?;
+    if response.url.origin.scheme == Scheme::Https && url.origin.scheme == Scheme::Http {
+        return Err(HttpError::OUT_OF_TLS.into());
+    }
+    Ok(url)
 }
 
 /// How much came: `Range: 0-99` is a hundred bytes, and `0-0` is none with most registries.

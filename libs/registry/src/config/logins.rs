@@ -275,8 +275,7 @@ impl<'a> Logins<'a> {
         let user = self.environment.user_folder();
         sources.extend(user.map(|folder| containers(folder.join("auth.json"), Origin::User)));
         let home = self.environment.home.as_ref();
-        let docker = self.environment.docker_config.clone().or_else(|| home.map(|home| home.join(".docker")));
-        let docker = docker.map(|folder| (folder.join("config.json"), Form::Docker));
+        let docker = home.map(|home| (home.join(".docker/config.json"), Form::Docker));
         let legacy = home.map(|home| (home.join(".dockercfg"), Form::Legacy));
         let dockers = docker.into_iter().chain(legacy);
         sources.extend(dockers.map(|(path, form)| Source { path, form, origin: Origin::Docker }));
@@ -288,11 +287,18 @@ impl<'a> Logins<'a> {
         let (path, form, origin) = match &self.files {
             Files::Only(path) => (path, Form::Containers, Origin::Option),
             Files::Docker(path) => (path, Form::Docker, Origin::Option),
-            Files::Usual => {
-                (self.environment.registry_auth_file.as_ref()?, Form::Containers, Origin::Variable)
-            }
+            Files::Usual => return self.variable(),
         };
         Some(Source { path: path.clone(), form, origin })
+    }
+
+    /// The file that the environment names; where it is Docker's, no other is looked at, as with podman.
+    fn variable(&self) -> Option<Source> {
+        let (path, form) = match (&self.environment.registry_auth_file, &self.environment.docker_config) {
+            (Some(path), _) => (path.clone(), Form::Containers),
+            (None, folder) => (folder.as_ref()?.join("config.json"), Form::Docker),
+        };
+        Some(Source { path, form, origin: Origin::Variable })
     }
 
     /// Where the session's file is.
@@ -377,10 +383,6 @@ impl<'a> Logins<'a> {
     pub fn target(&self, keep: Keep) -> Result<Source, LoginError> {
         if let Some(named) = self.named() {
             return Ok(named);
-        }
-        if let Some(folder) = &self.environment.docker_config {
-            let path = folder.join("config.json");
-            return Ok(Source { path, form: Form::Docker, origin: Origin::Docker });
         }
         let (folder, origin) = match keep {
             Keep::Always => (self.environment.user_folder().ok_or(LoginError::NoPlace)?, Origin::User),
@@ -529,13 +531,16 @@ impl<'a> Logins<'a> {
                 edit(&source, on_wait, |file| file.remove(key))?;
                 from.push(Kept::File(source.path.clone()));
             }
-            let registry = key.registry();
-            let named = file.helper(registry).or_else(|| file.store(registry));
-            if let Some((server, helper)) = named.filter(|_| !key.is_namespaced()) {
-                let erased = self.erase(helper, server, from);
-                erased
-                    .map_err(|error| LoginError::NamedHelper { path: source.path.clone(), source: error })?;
+            if key.is_namespaced() {
+                continue;
             }
+            let registry = key.registry();
+            let erased = match (file.helper(registry), file.store(registry)) {
+                (Some((server, helper)), _) => self.erase(helper, server, from),
+                (None, Some((server, store))) => self.erase_from_store(store, server, from),
+                (None, None) => Ok(()),
+            };
+            erased.map_err(|error| LoginError::NamedHelper { path: source.path.clone(), source: error })?;
         }
         Ok(())
     }
@@ -547,6 +552,14 @@ impl<'a> Logins<'a> {
             from.push(Kept::Helper(helper.to_owned()));
         }
         Ok(())
+    }
+
+    /// The same of a store for all registries: one that is not there keeps nothing, and is not asked for a login either.
+    fn erase_from_store(&self, store: &str, server: &str, from: &mut Vec<Kept>) -> Result<(), HelperError> {
+        match self.erase(store, server, from) {
+            Err(error) if error.is_missing() => Ok(()),
+            other => other,
+        }
     }
 
     /// Forgets all logins that are kept by us; returns where they were.
@@ -575,6 +588,11 @@ impl<'a> Logins<'a> {
     ) -> Result<(), LoginError> {
         for source in self.removable(keep)? {
             let Some(file) = load(&source)? else { continue };
+            // The file first: what is in it is gone whatever helpers say.
+            if file.keys().next().is_some() {
+                edit(&source, on_wait, |file| drop(file.remove_all()))?;
+                from.push(Kept::File(source.path.clone()));
+            }
             let named = |error| LoginError::NamedHelper { path: source.path.clone(), source: error };
             for (server, helper) in file.helpers() {
                 self.erase(helper, server, from).map_err(named)?;
@@ -584,12 +602,8 @@ impl<'a> Logins<'a> {
                 let store = file.store(key).filter(|_| !key.contains("://"));
                 let store = store.or_else(|| file.store(key).map(|(_, helper)| (key, helper)));
                 if let Some((server, helper)) = store {
-                    self.erase(helper, server, from).map_err(named)?;
+                    self.erase_from_store(helper, server, from).map_err(named)?;
                 }
-            }
-            if file.keys().next().is_some() {
-                edit(&source, on_wait, |file| drop(file.remove_all()))?;
-                from.push(Kept::File(source.path.clone()));
             }
         }
         Ok(())

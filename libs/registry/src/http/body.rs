@@ -103,7 +103,7 @@ impl Body {
     }
 
     /// Reads what is left if it is little, so that the connection can be used again.
-    pub(super) fn discard(self) {
+    pub(crate) fn discard(self) {
         // It is closed if this fails, which is as well.
         drop(self.bytes(DISCARDED));
     }

@@ -213,6 +213,17 @@ impl Connection {
             && matches!(rustix::net::recv(stream, &mut one[..], flags), Err(rustix::io::Errno::AGAIN))
     }
 
+    /// How long a read waits from now on.
+    fn wait_for(&self, time: Duration) -> Result<(), HttpError> {
+        let stream = match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref(),
+        };
+        stream
+            .set_read_timeout(Some(time))
+            .map_err(|source| HttpError::Broken { doing: "waiting for an answer", source })
+    }
+
     /// Reads the head of an answer; those that only say that one is coming are passed by.
     pub(super) fn head(&mut self) -> Result<Head, HttpError> {
         let until = Instant::now() + self.patience.head;
@@ -250,11 +261,14 @@ impl Connection {
         loop {
             if let Some((head, length)) = Head::parse(&self.ahead[self.start..])? {
                 self.start += length;
+                self.wait_for(self.patience.idle)?;
                 return Ok(head);
             }
-            if Instant::now() >= until {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return Err(HttpError::Slow { what: "the head of an answer", after: self.patience.head });
             }
+            self.wait_for(left)?;
             if self.start > 0 {
                 self.ahead.drain(..self.start);
                 self.start = 0;
@@ -270,7 +284,7 @@ impl Connection {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    return Err(HttpError::of(error, "waiting for an answer", self.patience.idle));
+                    return Err(HttpError::of(error, "waiting for an answer", self.patience.head));
                 }
             }
         }

@@ -45,6 +45,15 @@ pub enum HttpError {
         #[source]
         source: rustls::Error,
     },
+    /// The other side ended TLS, or broke its rules: it may not like our certificate.
+    #[error("TLS ended while {doing}")]
+    Ended {
+        /// What was being done.
+        doing: &'static str,
+        /// How.
+        #[source]
+        source: rustls::Error,
+    },
     /// What answered does not speak TLS.
     #[error("http: server gave HTTP response to HTTPS client")]
     InTheClear,
@@ -89,6 +98,9 @@ pub enum HttpError {
 }
 
 impl HttpError {
+    /// Nobody is led there.
+    pub(crate) const OUT_OF_TLS: Self = Self::Astray("out of TLS, into the clear");
+
     /// Whether asking again may help. A host that is not there, or not who it should be, will not be in a second.
     #[must_use]
     pub fn may_pass(&self) -> bool {
@@ -123,7 +135,7 @@ impl HttpError {
             return Self::Slow { what: doing, after: patience };
         }
         if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Self::Broken { doing, source: io::Error::new(io::ErrorKind::InvalidData, tls.clone()) };
+            return Self::Ended { doing, source: tls.clone() };
         }
         Self::Broken { doing, source: error }
     }

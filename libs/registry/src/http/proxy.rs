@@ -90,13 +90,18 @@ impl Proxies {
 
 /// Reads `[http://][user:password@]host[:port]`.
 fn proxy(text: &str) -> Result<Proxy, UrlError> {
-    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    // One that speaks TLS itself is not supported: its password would be told in the clear.
+    let rest = match text.split_once("://") {
+        Some(("http", rest)) => rest,
+        Some(_) => return Err(UrlError::Proxy),
+        None => text,
+    };
     let rest = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let (user, host) = match rest.rsplit_once('@') {
         Some((user, host)) => (Some(unescape(user)), host),
         None => (None, rest),
     };
-    let origin = Url::parse(&format!("{scheme}://{host}/"))?.origin;
+    let origin = Url::parse(&format!("http://{host}/"))?.origin;
     Ok(Proxy { origin, user })
 }
 
@@ -227,7 +232,9 @@ mod tests {
 
     #[test]
     fn what_is_no_proxy_is_said() {
-        let variables = Variables { https: Some("socks5://x:1".to_owned()), ..Variables::default() };
-        assert_eq!(Proxies::new(&variables).unwrap_err().variable, "HTTPS_PROXY");
+        for other in ["socks5://x:1", "https://me:secret@proxy:3129"] {
+            let variables = Variables { https: Some(other.to_owned()), ..Variables::default() };
+            assert_eq!(Proxies::new(&variables).unwrap_err().variable, "HTTPS_PROXY");
+        }
     }
 }

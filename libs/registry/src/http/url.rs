@@ -97,6 +97,9 @@ pub enum UrlError {
     /// It begins with neither `http://` nor `https://`.
     #[error("neither http:// nor https://")]
     Scheme,
+    /// It is of a proxy that does not speak plain HTTP with us.
+    #[error("only proxies at http:// are supported")]
+    Proxy,
     /// There is no host, or it has characters that no host has.
     #[error("not a host")]
     Host,

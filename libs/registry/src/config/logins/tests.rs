@@ -116,8 +116,11 @@ fn docker_and_sessions_may_be_elsewhere() {
     home.login("docker/config.json", "a.b", "docker");
     home.environment.docker_config = Some(home.at("docker"));
     assert_eq!(home.who("a.b"), "docker docker/config.json");
+    // Docker's own folder is the only one then.
     home.environment.xdg_runtime_dir = None;
     home.login("machine/1000/auth.json", "a.b", "machine");
+    assert_eq!(home.who("a.b"), "docker docker/config.json");
+    home.environment.docker_config = None;
     assert_eq!(home.who("a.b"), "machine machine/1000/auth.json");
 }
 
@@ -274,7 +277,7 @@ fn all_are_forgotten_at_once() {
     home.write(USER, r#"{"credHelpers": {"c.d": "file"}, "auths": {"e.f": {"auth": "eDp5"}}}"#);
     home.store("c.d", "bob", Keep::Always).unwrap();
     let removed = home.logins().remove_all(Keep::Always, &mut |_| ()).unwrap();
-    let expected = [Kept::Helper("file".to_owned()), Kept::File(home.at(USER)), Kept::File(home.at(SESSION))];
+    let expected = [Kept::File(home.at(USER)), Kept::Helper("file".to_owned()), Kept::File(home.at(SESSION))];
     assert_eq!(removed, expected);
     for gone in ["a.b", "c.d", "e.f"] {
         assert_eq!(home.who(gone), "nobody", "{gone}");
