@@ -136,6 +136,17 @@ pub struct Response {
     pub body: Body,
 }
 
+impl Response {
+    /// Where it leads by a field of its head.
+    pub(crate) fn leads_to(&self, text: &str) -> Result<Url, HttpError> {
+        let url = self.url.join(text)?;
+        if self.url.origin.scheme == Scheme::Https && url.origin.scheme == Scheme::Http {
+            return Err(HttpError::Astray("out of TLS, into the clear"));
+        }
+        Ok(url)
+    }
+}
+
 /// What is the same for all requests of a process.
 #[derive(Debug)]
 pub struct Settings {
@@ -189,11 +200,7 @@ impl Http {
             let Some(location) = location.filter(|_| may_be_led && is_elsewhere(response.status)) else {
                 return Ok(response);
             };
-            let next = url.join(location)?;
-            if url.origin.scheme == Scheme::Https && next.origin.scheme == Scheme::Http {
-                return Err(HttpError::OUT_OF_TLS);
-            }
-            url = next;
+            url = response.leads_to(location)?;
             response.body.discard();
         }
         Err(HttpError::Astray("on and on"))

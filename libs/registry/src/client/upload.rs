@@ -21,7 +21,7 @@ use ctr_core::Digest;
 use super::{Question, Registry, Target, digest_of, is_fine, path, refusal};
 use crate::auth::Scope;
 use crate::error::{Asked, RegistryError, Why};
-use crate::http::{HttpError, Method, Payload, Response, Scheme, Url};
+use crate::http::{HttpError, Method, Payload, Response, Url};
 use crate::retry;
 
 /// What is sent at a time where a registry does not take all at once.
@@ -235,11 +235,7 @@ fn unreadable(error: io::Error) -> Why {
 
 fn location(response: &Response) -> Result<Url, Why> {
     let text = response.fields.get("location").ok_or(Why::Answer("it does not say where to send to"))?;
-    let url = response.url.join(text).map_err(HttpError::from)?;
-    if response.url.origin.scheme == Scheme::Https && url.origin.scheme == Scheme::Http {
-        return Err(HttpError::OUT_OF_TLS.into());
-    }
-    Ok(url)
+    Ok(response.leads_to(text)?)
 }
 
 /// How much came: `Range: 0-99` is a hundred bytes, and `0-0` is none with most registries.

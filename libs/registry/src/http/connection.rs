@@ -28,8 +28,6 @@ pub(super) struct Connection {
     ahead: Vec<u8>,
     start: usize,
     patience: Patience,
-    /// Whether something was asked over it before.
-    pub(super) was_used: bool,
 }
 
 #[derive(Debug)]
@@ -181,7 +179,7 @@ fn by_turns(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 
 impl Connection {
     fn new(stream: Stream, patience: Patience) -> Self {
-        Self { stream, ahead: Vec::new(), start: 0, patience, was_used: false }
+        Self { stream, ahead: Vec::new(), start: 0, patience }
     }
 
     /// Sends all of it.

@@ -98,9 +98,6 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    /// Nobody is led there.
-    pub(crate) const OUT_OF_TLS: Self = Self::Astray("out of TLS, into the clear");
-
     /// Whether asking again may help. A host that is not there, or not who it should be, will not be in a second.
     #[must_use]
     pub fn may_pass(&self) -> bool {

@@ -31,9 +31,8 @@ impl Pool {
     pub(super) fn take(&self, key: &Key) -> Option<Connection> {
         let mut resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = resting.get_mut(key)?;
-        while let Some((mut connection, since)) = connections.pop() {
+        while let Some((connection, since)) = connections.pop() {
             if since.elapsed() < REST && connection.is_silent() {
-                connection.was_used = true;
                 return Some(connection);
             }
         }
