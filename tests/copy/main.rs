@@ -5,5 +5,6 @@ mod formats;
 mod list;
 mod login;
 mod names;
+mod reading;
 mod registries;
 mod transports;

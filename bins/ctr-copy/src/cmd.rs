@@ -5,11 +5,13 @@ use ctr_cli::app::Command;
 mod auth;
 mod copy;
 mod diff;
+mod digest;
 mod exists;
 mod history;
 mod images;
 mod import;
 mod inspect;
+mod list_tags;
 mod load;
 mod login;
 mod prune;
@@ -22,6 +24,7 @@ mod tree;
 pub const COMMANDS: &[Command] = &[
     Command { path: "auth why", verb: &auth::WHY, run: auth::why },
     Command { path: "copy", verb: &copy::VERB, run: copy::run },
+    Command { path: "digest", verb: &digest::VERB, run: digest::run },
     Command { path: "history", verb: &history::VERB, run: history::run },
     Command { path: "image diff", verb: &diff::VERB, run: diff::run },
     Command { path: "image exists", verb: &exists::VERB, run: exists::run },
@@ -38,6 +41,7 @@ pub const COMMANDS: &[Command] = &[
     Command { path: "image untag", verb: &tag::UNTAG, run: tag::untag },
     Command { path: "images", verb: &images::VERB, run: images::run },
     Command { path: "import", verb: &import::VERB, run: import::run },
+    Command { path: "list-tags", verb: &list_tags::VERB, run: list_tags::run },
     Command { path: "load", verb: &load::VERB, run: load::run },
     Command { path: "login", verb: &login::LOGIN, run: login::login },
     Command { path: "logout", verb: &login::LOGOUT, run: login::logout },

@@ -5,6 +5,8 @@ use std::error::Error;
 use ctr_cli::exit::Exit;
 use ctr_cli::report::CommandError;
 use ctr_cli::voice::Voice;
+use ctr_registry::http::HttpError;
+use ctr_registry::{About, Asked, RegistryError, Why};
 use ctr_store::copy::CopyError;
 use ctr_store::ingest::IngestError;
 use ctr_store::transport::TransportError;
@@ -53,7 +55,42 @@ pub(crate) fn of_copy(error: CopyError) -> CommandError {
 pub(crate) fn of_source(error: TransportError) -> CommandError {
     match error {
         TransportError::Resolve(error) => of_resolve(error),
+        TransportError::Remote(error) => match error.downcast::<RegistryError>() {
+            Ok(error) => of_registry(*error),
+            Err(error) => CommandError::user(error),
+        },
         error => of(error),
+    }
+}
+
+/// A registry, and what may be done about it.
+pub(crate) fn of_registry(error: RegistryError) -> CommandError {
+    hints(&error).into_iter().fold(of(error), CommandError::hint)
+}
+
+/// What may help with a registry.
+pub(crate) fn hints(error: &RegistryError) -> Vec<String> {
+    let About { asked, registry, repository, user } = &*error.about;
+    let place =
+        repository.as_ref().map_or_else(|| registry.clone(), |repository| format!("{registry}/{repository}"));
+    match &*error.why {
+        _ if error.is_denied() && user.is_some() => vec![format!("ctr auth why {place}")],
+        _ if error.is_denied() => vec![format!("ctr login {registry}")],
+        Why::Http(HttpError::InTheClear) => {
+            vec![format!(
+                "the registry speaks plain http: --tls-verify=false, or insecure = true for it in registries.conf"
+            )]
+        }
+        Why::Http(HttpError::Tls { .. }) => vec![
+            format!(
+                "put the certificate of its authority into ~/.config/containers/certs.d/{registry}/ca.crt"
+            ),
+            "--tls-verify=false talks to it whoever it is".to_owned(),
+        ],
+        Why::Status { status: 404, .. } if matches!(asked, Asked::Manifest(_)) => {
+            vec![format!("ctr list-tags docker://{place}")]
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -7,6 +7,8 @@ mod context;
 mod error;
 pub mod internal;
 mod logins;
+mod places;
+mod registries;
 
 pub use cmd::COMMANDS;
 

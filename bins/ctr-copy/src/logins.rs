@@ -1,20 +1,12 @@
 //! What the environment and the flags say about logins, for the verbs that make, forget and explain them.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use ctr_cli::app::Call;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::Flag;
-use ctr_registry::client::{Endpoint, Registry};
-use ctr_registry::config::certs::{Certificates, Pair};
-use ctr_registry::config::helper::is_for_helpers;
 use ctr_registry::config::logins::{Files, Keep};
-use ctr_registry::config::{Credentials, Environment, LoginKey, Machine, Registries};
-use ctr_registry::http::{Authorities, Http, Identity, Patience, Profile, Proxies, Settings, Variables};
-use ctr_registry::retry::Retry;
-
-use crate::error::of;
+use ctr_registry::config::{LoginKey, Registries};
 
 /// `--authfile`.
 pub(crate) const AUTHFILE: Flag = Flag::path(
@@ -24,34 +16,6 @@ pub(crate) const AUTHFILE: Flag = Flag::path(
 /// `--compat-auth-file`.
 pub(crate) const COMPAT: Flag =
     Flag::path("compat-auth-file", "path of a Docker-compatible config file to update instead");
-
-/// The environment of this process.
-pub(crate) fn environment() -> Environment {
-    Environment {
-        home: path("HOME"),
-        xdg_config_home: path("XDG_CONFIG_HOME"),
-        xdg_cache_home: path("XDG_CACHE_HOME"),
-        xdg_runtime_dir: path("XDG_RUNTIME_DIR"),
-        registry_auth_file: path("REGISTRY_AUTH_FILE"),
-        docker_config: path("DOCKER_CONFIG"),
-        registries_conf: path("CONTAINERS_REGISTRIES_CONF"),
-        registries_conf_override: path("CONTAINERS_REGISTRIES_CONF_OVERRIDE"),
-        policy_json: path("CONTAINERS_POLICY_JSON"),
-        uid: rustix::process::getuid().as_raw(),
-        helpers: std::env::vars_os().filter(|(name, _)| is_for_helpers(name)).collect(),
-        machine: Machine::default(),
-    }
-}
-
-fn path(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-}
-
-/// A variable under its small name, else under its large one.
-fn either(name: &str) -> Option<String> {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    set(&name.to_ascii_lowercase()).or_else(|| set(name))
-}
 
 /// The files of logins that the flags name.
 pub(crate) fn files(call: &Call) -> Result<Files, CommandError> {
@@ -89,36 +53,4 @@ pub(crate) fn key(call: &Call, registries: &Registries) -> Result<LoginKey, Comm
         (None, None) => ctr_core::reference::DOCKER,
     };
     LoginKey::parse(named).map_err(CommandError::usage)
-}
-
-/// A registry to talk to.
-pub(crate) fn connect(
-    call: &Call,
-    environment: &Environment,
-    registries: &Registries,
-    host: &str,
-    credentials: &Credentials,
-) -> Result<Registry, CommandError> {
-    let certificates = Certificates::find(environment, host, call.flags.path("cert-dir")).map_err(of)?;
-    let configured = registries.is_host_insecure(host).map_err(of)?;
-    let is_insecure = call.flags.switch("tls-verify").map_or(configured, |verify| !verify);
-    let identity = certificates.pairs.into_iter().next();
-    let identity = identity.map(|Pair { certificate, key }| Identity { certificate, key });
-    let profile = Profile { is_lenient: is_insecure, authorities: certificates.authorities, identity };
-    let endpoint = Endpoint { host: host.to_owned(), is_insecure, profile };
-    Ok(Registry::new(Arc::new(http()?), endpoint, credentials.clone().into(), Retry::default()))
-}
-
-/// What speaks HTTP for this process.
-fn http() -> Result<Http, CommandError> {
-    let variables =
-        Variables { http: either("HTTP_PROXY"), https: either("HTTPS_PROXY"), except: either("NO_PROXY") };
-    let proxies = Proxies::new(&variables).map_err(CommandError::environment)?;
-    Ok(Http::new(Settings {
-        agent: format!("ctr/{}", ctr_cli::release::VERSION),
-        proxies,
-        authorities: Authorities::new(path("SSL_CERT_FILE")),
-        files: ctr_registry::http::Files::of_the_system(),
-        patience: Patience::default(),
-    }))
 }

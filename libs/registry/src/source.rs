@@ -11,7 +11,7 @@ use ctr_core::oci::{Descriptor, DocumentError};
 use ctr_core::{Digest, Reference};
 use ctr_store::transport::{Offer, Source, TransportError};
 
-use crate::client::{Range, Registry};
+use crate::client::{Found, Range, Registry};
 use crate::error::{Asked, RegistryError, Why};
 use crate::http::{Body, HttpError};
 use crate::retry;
@@ -56,6 +56,11 @@ impl RemoteImage {
             (None, Some(tag)) => tag.as_str().to_owned(),
             (None, None) => "latest".to_owned(),
         }
+    }
+
+    /// Looks whether it is there, without reading it.
+    pub fn look(&self) -> Result<Option<Found>, RegistryError> {
+        self.registry.find_manifest(self.repository(), &self.which())
     }
 
     /// Reads the manifest or index.

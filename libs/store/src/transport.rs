@@ -6,6 +6,7 @@
 //! oci:PATH[:REF|:@N]                 an OCI layout in a folder
 //! dir:PATH                           one image as bare files
 //! containers-storage:[[driver@root+runroot]]REF, store:…   a store of ours
+//! docker://REF                       a registry, which other libraries know to talk to
 //! tarball:PATH                       a file tree in a tar, read only
 //! ```
 //! A [`Source`] offers documents and opens blobs by descriptor; a [`Sink`](crate::copy::Sink) takes whole images. What
@@ -18,7 +19,8 @@ use std::sync::Arc;
 
 use ctr_core::digest::Mismatch;
 use ctr_core::oci::{Descriptor, DocumentError};
-use ctr_core::{Digest, Foreign};
+use ctr_core::reference::ReferenceError;
+use ctr_core::{Digest, Foreign, Reference};
 
 use crate::archive::ArchiveError;
 use crate::image::ImageError;
@@ -51,6 +53,8 @@ pub enum Place {
     },
     /// A file tree in an archive.
     Tarball(PathBuf),
+    /// A registry: the tag is `latest` if none is named.
+    Registry(Reference),
 }
 
 /// A path, and which image in it.
@@ -113,6 +117,23 @@ pub enum PlaceError {
         /// What is wrong.
         why: &'static str,
     },
+    /// A registry's image without slashes in front.
+    #[error("Invalid image name \"{text}\", docker: image reference {rest} does not start with //")]
+    NoSlashes {
+        /// What was typed.
+        text: String,
+        /// What stands behind the transport.
+        rest: String,
+    },
+    /// A registry's image of a name that cannot be.
+    #[error("Invalid image name \"{text}\"")]
+    Name {
+        /// What was typed.
+        text: String,
+        /// Why not.
+        #[source]
+        source: ReferenceError,
+    },
 }
 
 impl Place {
@@ -131,11 +152,21 @@ impl Place {
             "tarball" if rest.is_empty() => Err(syntax("no path")),
             "tarball" => Ok(Self::Tarball(rest.into())),
             "containers-storage" | "store" => Self::parse_store(rest).map_err(syntax),
-            "docker" | "docker-daemon" | "ostree" | "sif" | "atomic" => {
+            "docker" => Self::parse_registry(text, rest),
+            "docker-daemon" | "ostree" | "sif" | "atomic" => {
                 Err(PlaceError::Later { transport: transport.to_owned() })
             }
             _ => Err(PlaceError::Unknown { text: text.to_owned(), transport: transport.to_owned() }),
         }
+    }
+
+    fn parse_registry(text: &str, rest: &str) -> Result<Self, PlaceError> {
+        let Some(name) = rest.strip_prefix("//") else {
+            return Err(PlaceError::NoSlashes { text: text.to_owned(), rest: rest.to_owned() });
+        };
+        let reference =
+            Reference::parse(name).map_err(|source| PlaceError::Name { text: text.to_owned(), source })?;
+        Ok(Self::Registry(reference.or_latest()))
     }
 
     fn parse_store(text: &str) -> Result<Self, &'static str> {
@@ -347,6 +378,7 @@ mod tests {
             ("oci:d:x", Place::Oci(chosen("d", name("x")))),
             ("oci-archive:d", Place::OciArchive(chosen("d", None))),
             ("dir:/x:y", Place::Dir("/x:y".into())),
+            ("docker://x", Place::Registry(Reference::parse("docker.io/library/x:latest").unwrap())),
             ("store:x", Place::Store { at: None, name: "x".into() }),
             (
                 "containers-storage:[overlay@/d+/r]quay.io/x:1",
@@ -365,7 +397,8 @@ mod tests {
         for bad in [
             "x",
             "nosuch:x",
-            "docker://x",
+            "docker:x",
+            "docker://X",
             "dir:",
             "oci::x",
             "docker-archive:b:@x",

@@ -8,7 +8,8 @@ use ctr_registry::config::logins::{Found, Outcome, Place, Step};
 use ctr_registry::config::{Logins, Registries};
 
 use crate::error::of;
-use crate::logins::{AUTHFILE, environment, files, key};
+use crate::logins::{AUTHFILE, files, key};
+use crate::registries::environment;
 
 pub(super) const WHY: Verb = Verb::new("[options] REGISTRY[/REPOSITORY]", "Tell which login is used for a registry, and why")
     .long(

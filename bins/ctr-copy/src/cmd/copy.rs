@@ -1,12 +1,10 @@
 //! `copy`: an image from one place to another, also as `skopeo copy`.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
-use ctr_cli::human::time::Timestamp;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_core::atomic::Temporary;
@@ -14,7 +12,6 @@ use ctr_core::oci::media::Family;
 use ctr_core::reference::Spelling;
 use ctr_core::{FileError, Platform, Reference};
 use ctr_store::Store;
-use ctr_store::archive::{Archive, Eager, Input};
 use ctr_store::copy::dir_sink::DirSink;
 use ctr_store::copy::docker_sink::DockerSink;
 use ctr_store::copy::files::TarFiles;
@@ -23,22 +20,19 @@ use ctr_store::copy::store_sink::StoreSink;
 use ctr_store::copy::{Choice, Options, Placed, Sink, copy};
 use ctr_store::ingest::Ingest;
 use ctr_store::session::Session;
-use ctr_store::transport::dir::Dir;
-use ctr_store::transport::docker_archive::DockerArchive;
-use ctr_store::transport::local::{Local, Packer};
-use ctr_store::transport::oci::Layout;
-use ctr_store::transport::tarball::{About, Tarball};
-use ctr_store::transport::{Chosen, Offer, Place, Source, TransportError, Which, choose};
+use ctr_store::transport::{Chosen, Offer, Place, Source, Which};
 
 use super::load::parallel;
 use super::tag::local_name;
 use crate::context::Context;
-use crate::error::{not_found, of, of_copy, of_source};
+use crate::error::{of, of_copy};
+use crate::places::Origin;
+use crate::registries::COPY_FLAGS;
 
 pub(super) const VERB: Verb =
     Verb::new("[command options] SOURCE-IMAGE DESTINATION-IMAGE", "Copy an image from one place to another")
-        .long("Container \"IMAGE-NAME\" uses a \"transport\":\"details\" format.\n\nSupported transports:\ncontainers-storage, dir, docker-archive, oci, oci-archive, store, tarball")
-        .examples(&["copy oci-archive:image.tar containers-storage:quay.io/team/app:1"])
+        .long("Container \"IMAGE-NAME\" uses a \"transport\":\"details\" format.\n\nSupported transports:\ncontainers-storage, dir, docker, docker-archive, oci, oci-archive, store, tarball")
+        .examples(&["copy docker://quay.io/team/app:1 oci-archive:app.tar", "copy oci-archive:image.tar containers-storage:quay.io/team/app:1"])
         .flags(&[
             Flag::bool("all", "Copy all images if SOURCE-IMAGE is a list").short('a'),
             Flag::array("additional-tag", "additional tags (supports docker-archive)"),
@@ -50,8 +44,8 @@ pub(super) const VERB: Verb =
             Flag::bool("quiet", "Suppress output information when copying images").short('q'),
             Flag::bool("remove-signatures", "Do not copy signatures from SOURCE-IMAGE"),
         ])
+        .shared_flags(COPY_FLAGS)
         .refuses(&[&[
-            "authfile",
             "command-timeout",
             "decryption-key",
             "dest-authfile",
@@ -74,24 +68,14 @@ pub(super) const VERB: Verb =
             "encrypt-layer",
             "encryption-key",
             "image-parallel-copies",
-            "retry-delay",
-            "retry-times",
             "sign-by",
             "sign-by-sigstore",
             "sign-by-sigstore-private-key",
             "sign-by-sq-fingerprint",
             "sign-identity",
             "sign-passphrase-file",
-            "src-authfile",
-            "src-cert-dir",
-            "src-creds",
             "src-daemon-host",
-            "src-no-creds",
-            "src-password",
-            "src-registry-token",
             "src-shared-blob-dir",
-            "src-tls-verify",
-            "src-username",
         ]])
         .arity(Arity::Exactly(2));
 
@@ -106,9 +90,13 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     let worker = here.context.worker()?;
     let ingest = Ingest { session: &session, worker: &worker };
     let into_store = matches!(to, Place::Store { .. });
-    let placed = with_source(&context, &from, ingest, into_store, &options, call, |source, offer| {
-        into(call, &to, ingest, source, offer, &options, texts[0])
-    })?;
+    let platform = match &options.choice {
+        Choice::Platform(platform) => Some(platform),
+        Choice::All | Choice::IndexOnly => None,
+    };
+    let origin = Origin { call, context: &context, ingest, into_store, platform, flags: "src-" };
+    let placed =
+        origin.with(&from, |source, offer| into(call, &to, ingest, source, offer, &options, texts[0]))?;
     drop(session);
     if into_store {
         here.context.settle_later(&call.ui);
@@ -153,88 +141,6 @@ impl Site {
         let store = context.store()?;
         Ok(Self { context, store })
     }
-}
-
-/// Opens a place and hands what was chosen in it to `next`.
-fn with_source(
-    context: &Context,
-    from: &Place,
-    ingest: Ingest<'_>,
-    into_store: bool,
-    options: &Options,
-    call: &Call,
-    next: impl FnOnce(&dyn Source, &Offer) -> Result<Placed, CommandError>,
-) -> Result<Placed, CommandError> {
-    if let Place::Store { at, name } = from {
-        let context = at.as_ref().map_or_else(|| Ok(context.clone()), |at| context.at(at))?;
-        return from_store(&context, name, options, call, next);
-    }
-    let eager: Option<&dyn Eager> = if into_store { Some(&ingest) } else { None };
-    let (source, which) = open(from, ingest.session, eager)?;
-    let offers = source.offers().map_err(of_source)?;
-    let offer = choose(offers, which).map_err(|error| missing(error, call))?;
-    next(source.as_ref(), &offer)
-}
-
-fn missing(error: TransportError, call: &Call) -> CommandError {
-    let absent = matches!(error, TransportError::NoImage { .. });
-    let error = of_source(error);
-    if absent { not_found(error, call.caller.voice) } else { error }
-}
-
-fn from_store(
-    context: &Context,
-    name: &str,
-    options: &Options,
-    call: &Call,
-    next: impl FnOnce(&dyn Source, &Offer) -> Result<Placed, CommandError>,
-) -> Result<Placed, CommandError> {
-    let store = context.store()?;
-    let session = Session::begin(&store).map_err(of)?;
-    let worker = context.worker()?;
-    let packer = Packer { session: &session, worker: &worker };
-    let platform = match &options.choice {
-        Choice::Platform(platform) => Some(platform),
-        Choice::All | Choice::IndexOnly => None,
-    };
-    let source = Local::open(&store, name, Vec::new(), platform, &packer).map_err(|error| {
-        let absent = matches!(&error, TransportError::Resolve(error) if error.is_unknown());
-        let error = of_source(error);
-        if absent { not_found(error, call.caller.voice) } else { error }
-    })?;
-    let offer = choose(source.offers().map_err(of_source)?, None).map_err(of_source)?;
-    next(&source, &offer)
-}
-
-fn open<'a>(
-    from: &'a Place,
-    session: &Session,
-    eager: Option<&dyn Eager>,
-) -> Result<(Box<dyn Source>, Option<&'a Which>), CommandError> {
-    let source = |error: TransportError| of_source(error);
-    let archive = |path: &Path| -> Result<Archive, CommandError> {
-        let file = File::open(path).map_err(|error| of(FileError::new("open", path, error)))?;
-        let input = Input::of(file).map_err(|error| of(FileError::new("open", path, error)))?;
-        Archive::open(input, session, eager).map_err(|error| source(error.into()))
-    };
-    Ok(match from {
-        Place::DockerArchive(Chosen { path, which }) => {
-            (Box::new(DockerArchive::new(archive(path)?).map_err(source)?), which.as_ref())
-        }
-        Place::OciArchive(Chosen { path, which }) => (Box::new(Layout::new(archive(path)?)), which.as_ref()),
-        Place::Oci(Chosen { path, which }) => (
-            Box::new(Layout::new(Archive::folder(path).map_err(|error| source(error.into()))?)),
-            which.as_ref(),
-        ),
-        Place::Dir(path) => {
-            (Box::new(Dir::new(Archive::folder(path).map_err(|error| source(error.into()))?)), None)
-        }
-        Place::Tarball(path) => {
-            let about = About { created: Timestamp::now().rfc3339(), ..About::default() };
-            (Box::new(Tarball::open(path, &about).map_err(source)?), None)
-        }
-        Place::Store { .. } => return Err(CommandError::internal("a store is opened elsewhere")),
-    })
 }
 
 /// Copies into the destination.
@@ -292,6 +198,7 @@ fn into(
             out.publish()?;
             Ok(placed)
         }
+        Place::Registry(_) => Err(CommandError::not_supported("copying to docker://")),
         Place::Tarball(_) => Err(CommandError::usage("tarball: can only be copied from")),
     }
 }

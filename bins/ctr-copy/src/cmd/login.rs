@@ -10,11 +10,12 @@ use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_core::limits;
 use ctr_registry::RegistryError;
 use ctr_registry::config::logins::{Files, Kept, Place};
-use ctr_registry::config::{Credentials, LoginKey, Logins, Registries};
+use ctr_registry::config::{self, Credentials, LoginKey, Logins};
 
 use crate::context::told;
 use crate::error::of;
-use crate::logins::{AUTHFILE, COMPAT, connect, environment, files, keep, key};
+use crate::logins::{AUTHFILE, COMPAT, files, keep, key};
+use crate::registries::{Access, Registries, environment};
 
 pub(super) const LOGIN: Verb = Verb::new("[options] [REGISTRY]", "Log in to a container registry")
     .long(
@@ -52,10 +53,10 @@ pub(super) const LOGOUT: Verb = Verb::new("[options] [REGISTRY]", "Log out of a 
     .arity(Arity::AtMost(1));
 
 pub(super) fn login(call: &Call) -> Result<Exit, CommandError> {
-    let (environment, files) = (environment(), files(call)?);
-    let registries = Registries::read(&environment).map_err(of)?;
-    let key = key(call, &registries)?;
-    let logins = Logins::new(&environment, &registries, files);
+    let files = files(call)?;
+    let reached = Registries::new(call)?;
+    let key = key(call, reached.configured())?;
+    let logins = Logins::new(reached.environment(), reached.configured(), files);
     let known = logins.lookup(&key).into_found().map_err(of)?.map(|found| found.credentials);
     if call.flags.bool("get-login") {
         let user = known.map(|known| known.username).filter(|user| !user.is_empty());
@@ -69,9 +70,8 @@ pub(super) fn login(call: &Call) -> Result<Exit, CommandError> {
         return Err(CommandError::user(said).hint(format!("{} logout {key}", call.caller.name)).peer(peer));
     }
     let check = |login: &Credentials| {
-        connect(call, &environment, &registries, key.registry(), login)?
-            .ping()
-            .map_err(|error| refused(error, &key))
+        let registry = reached.host(key.registry(), login.clone().into(), &Access::for_login(call, "")?)?;
+        registry.ping().map_err(|error| refused(error, &key))
     };
     let asked = asked(call)?;
     if let (Asked { username: None, password: None }, Some(known)) = (&asked, &known) {
@@ -174,7 +174,7 @@ pub(super) fn logout(call: &Call) -> Result<Exit, CommandError> {
         let path = path.display();
         return Err(CommandError::user(format!("credential file is not accessible: {path}: {error}")));
     }
-    let registries = Registries::read(&environment).map_err(of)?;
+    let registries = config::Registries::read(&environment).map_err(of)?;
     let logins = Logins::new(&environment, &registries, files);
     let on_wait = &mut |waiting: &_| told(&call.ui, waiting);
     if call.flags.bool("all") {

@@ -244,9 +244,10 @@ pub const TABLE: &[Row] = &[
     copy("tag", "Add an additional name to a local image").voices(BUILDAH_TOO),
     copy("untag", "Remove a name from a local image"),
     no("delete").voices(OURS.and(Voice::Skopeo)),
-    no("digest").voices(OURS),
+    copy("digest", "Print the digest of an image in a registry").voices(OURS),
     no("inspect").voices(SKOPEO),
-    no("list-tags").voices(OURS.and(Voice::Skopeo)),
+    copy("list-tags", "List tags in the transport/repository specified by the SOURCE-IMAGE")
+        .voices(OURS.and(Voice::Skopeo)),
     copy("auth why", "Tell which login is used for a registry, and why").voices(OURS),
     copy("login", "Log in to a container registry").voices(SKOPEO_TOO.and(Voice::Buildah)),
     copy("logout", "Log out of a container registry").voices(SKOPEO_TOO.and(Voice::Buildah)),

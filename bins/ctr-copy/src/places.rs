@@ -1,0 +1,111 @@
+//! The places that images come from, opened as a verb's flags say.
+
+use std::fs::File;
+use std::path::Path;
+
+use ctr_cli::app::Call;
+use ctr_cli::human::time::Timestamp;
+use ctr_cli::report::CommandError;
+use ctr_core::{FileError, Platform};
+use ctr_store::archive::{Archive, Eager, Input};
+use ctr_store::ingest::Ingest;
+use ctr_store::session::Session;
+use ctr_store::transport::dir::Dir;
+use ctr_store::transport::docker_archive::DockerArchive;
+use ctr_store::transport::local::{Local, Packer};
+use ctr_store::transport::oci::Layout;
+use ctr_store::transport::tarball::{About, Tarball};
+use ctr_store::transport::{Chosen, Offer, Place, Source, TransportError, choose};
+
+use crate::context::Context;
+use crate::error::{not_found, of, of_source};
+use crate::registries::{Access, Registries};
+
+/// How a verb opens what it copies from.
+pub(crate) struct Origin<'a> {
+    /// The command.
+    pub(crate) call: &'a Call,
+    /// Our store.
+    pub(crate) context: &'a Context,
+    /// Where work is done.
+    pub(crate) ingest: Ingest<'a>,
+    /// Whether layers of an archive may be unpacked while it is read.
+    pub(crate) into_store: bool,
+    /// Which image of an index of a store is wanted, if one is.
+    pub(crate) platform: Option<&'a Platform>,
+    /// What stands in front of the names of flags about registries.
+    pub(crate) flags: &'static str,
+}
+
+impl Origin<'_> {
+    /// Opens a place and hands what was chosen in it to `next`.
+    pub(crate) fn with<T>(
+        &self,
+        from: &Place,
+        next: impl FnOnce(&dyn Source, &Offer) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        let (source, which): (Box<dyn Source>, _) = match from {
+            Place::Store { at, name } => {
+                let context =
+                    at.as_ref().map_or_else(|| Ok(self.context.clone()), |at| self.context.at(at))?;
+                return self.in_store(&context, name, next);
+            }
+            Place::Registry(reference) => {
+                let registries = Registries::new(self.call)?;
+                (Box::new(registries.image(reference, &Access::of(self.call, self.flags)?)?), None)
+            }
+            Place::DockerArchive(Chosen { path, which }) => {
+                let archive = DockerArchive::new(self.archive(path)?).map_err(of_source)?;
+                (Box::new(archive), which.as_ref())
+            }
+            Place::OciArchive(Chosen { path, which }) => {
+                (Box::new(Layout::new(self.archive(path)?)), which.as_ref())
+            }
+            Place::Oci(Chosen { path, which }) => (Box::new(Layout::new(folder(path)?)), which.as_ref()),
+            Place::Dir(path) => (Box::new(Dir::new(folder(path)?)), None),
+            Place::Tarball(path) => {
+                let about = About { created: Timestamp::now().rfc3339(), ..About::default() };
+                (Box::new(Tarball::open(path, &about).map_err(of_source)?), None)
+            }
+        };
+        let offers = source.offers().map_err(of_source)?;
+        let offer = choose(offers, which).map_err(|error| {
+            let absent = matches!(error, TransportError::NoImage { .. });
+            self.absent(of_source(error), absent)
+        })?;
+        next(source.as_ref(), &offer)
+    }
+
+    fn in_store<T>(
+        &self,
+        context: &Context,
+        name: &str,
+        next: impl FnOnce(&dyn Source, &Offer) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        let store = context.store()?;
+        let session = Session::begin(&store).map_err(of)?;
+        let worker = context.worker()?;
+        let packer = Packer { session: &session, worker: &worker };
+        let source = Local::open(&store, name, Vec::new(), self.platform, &packer).map_err(|error| {
+            let absent = matches!(&error, TransportError::Resolve(error) if error.is_unknown());
+            self.absent(of_source(error), absent)
+        })?;
+        let offer = choose(source.offers().map_err(of_source)?, None).map_err(of_source)?;
+        next(&source, &offer)
+    }
+
+    fn absent(&self, error: CommandError, is_absent: bool) -> CommandError {
+        if is_absent { not_found(error, self.call.caller.voice) } else { error }
+    }
+
+    fn archive(&self, path: &Path) -> Result<Archive, CommandError> {
+        let eager: Option<&dyn Eager> = if self.into_store { Some(&self.ingest) } else { None };
+        let failed = |error| of(FileError::new("open", path, error));
+        let input = Input::of(File::open(path).map_err(failed)?).map_err(failed)?;
+        Archive::open(input, self.ingest.session, eager).map_err(|error| of_source(error.into()))
+    }
+}
+
+fn folder(path: &Path) -> Result<Archive, CommandError> {
+    Archive::folder(path).map_err(|error| of_source(error.into()))
+}

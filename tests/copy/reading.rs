@@ -1,0 +1,307 @@
+//! What is read from registries without being kept: tags, digests, and images on their way elsewhere.
+
+use ctr_tests::image::{Compression, Image, Layer};
+use ctr_tests::registry::certificates::Authority;
+use ctr_tests::registry::real::Real;
+use ctr_tests::registry::tls::Tls;
+use ctr_tests::registry::{Auth, Family, Fault, On, Options, Registry};
+use ctr_tests::{Env, needs};
+
+const PLAIN: &str = "--tls-verify=false";
+
+fn image() -> Image {
+    Image::new("a/b:1", [Layer::new().file("f", 0o644, "content\n")]).compressed(Compression::Gzip)
+}
+
+fn world() -> (Env, Registry, String) {
+    let registry = Registry::start();
+    let digest = registry.put("a/b", "1", &image());
+    (Env::new(), registry, digest)
+}
+
+#[test]
+fn tags_are_listed_as_skopeo_lists_them() {
+    needs!(Skopeo);
+    let (env, registry, digest) = world();
+    registry.tag("a/b", "latest", &digest);
+    registry.change(|options| options.page = Some(1));
+    let name = format!("docker://{}/a/b", registry.host());
+    let theirs = env.program("/usr/bin/skopeo", ["list-tags", PLAIN, &name]).run().success();
+    assert_eq!(env.ok(["list-tags", PLAIN, &name]), theirs);
+    assert_eq!(env.named("skopeo", ["list-tags", PLAIN, &name]).run().success(), theirs);
+    for (bad, said) in [
+        (format!("{name}:1"), "No tag or digest allowed in reference"),
+        ("dir:x".to_owned(), "Unsupported transport 'dir' for tag listing"),
+        ("x".to_owned(), "expected colon-separated transport:reference"),
+        (format!("docker://{}/nobody", registry.host()), "repository name not known to registry"),
+    ] {
+        let output = env.ctr(["list-tags", PLAIN, &bad]).run().fails(125);
+        assert!(output.contains(said), "{output}");
+    }
+}
+
+#[test]
+fn names_in_an_archive_are_listed() {
+    needs!(Skopeo);
+    let env = Env::new();
+    std::fs::write(env.path("a.tar"), image().docker_archive()).expect("a file");
+    let theirs = env.program("/usr/bin/skopeo", ["list-tags", "docker-archive:a.tar"]).run().success();
+    assert_eq!(env.ok(["list-tags", "docker-archive:a.tar"]), theirs);
+}
+
+#[test]
+fn a_digest_is_one_question() {
+    let (env, registry, digest) = world();
+    let name = format!("{}/a/b:1", registry.host());
+    assert_eq!(env.ok(["digest", PLAIN, &name]), digest);
+    let asked: Vec<_> = registry.lines().into_iter().filter(|line| line.contains("/manifests/")).collect();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert!(asked[0].contains("HEAD"), "{asked:?}");
+    assert_eq!(env.ok(["digest", PLAIN, &format!("docker://{name}")]), digest);
+    let full = env.ok(["digest", PLAIN, "--full-ref", &name]);
+    assert_eq!(full, format!("{}/a/b@{digest}", registry.host()));
+    // A registry that does not tell is read.
+    registry.change(|options| options.digest_header = false);
+    assert_eq!(env.ok(["digest", PLAIN, &name]), digest);
+}
+
+#[test]
+fn a_digest_for_a_platform_is_that_of_its_image() {
+    let (env, registry) = (Env::new(), Registry::start());
+    let mut other = image();
+    other.architecture = "s390x".into();
+    let index = registry.put_index(Family::Oci, "a/b", "2", &[image(), other.clone()]);
+    let name = format!("{}/a/b:2", registry.host());
+    assert_eq!(env.ok(["digest", PLAIN, &name]), index);
+    assert_eq!(env.ok(["digest", PLAIN, "--platform=linux/s390x", &name]), other.oci_digest());
+    let output = env.ctr(["digest", PLAIN, "--platform", "linux/arm64", &name]).run().fails(125);
+    assert!(output.contains("no image found in image index for architecture \"arm64\""), "{output}");
+    let output = env.ctr(["digest", PLAIN, "--platform", "s390x//", &name]).run().fails(125);
+    assert!(output.contains("platform"), "{output}");
+}
+
+#[test]
+fn an_image_goes_from_a_registry_to_every_place() {
+    needs!(Userns);
+    let (env, registry, digest) = world();
+    let from = format!("docker://{}/a/b:1", registry.host());
+    for to in ["dir:d", "oci:o:1", "oci-archive:o.tar", "docker-archive:d.tar:a/b:1", "store:a/b:1"] {
+        let _said = env.ok(["copy", "-q", "--src-tls-verify=false", "--digestfile", "digest", &from, to]);
+        if !to.starts_with("docker-archive") {
+            let written = std::fs::read_to_string(env.path("digest")).expect("the file");
+            assert_eq!(written, digest, "{to}");
+        }
+    }
+    let id = env.ok(["images", "-q", "--no-trunc"]);
+    assert_eq!(id, format!("sha256:{}", image().id()));
+}
+
+/// Who is asked as whom: by flags, by the file of logins, by nobody.
+#[test]
+fn flags_say_who_asks() {
+    let env = Env::new();
+    let auth = Auth::basic().user("bob", "swordfish");
+    let registry = Registry::with(Options { auth, ..Options::default() });
+    let digest = registry.put("a/b", "1", &image());
+    let name = format!("{}/a/b:1", registry.host());
+    let output = env.ctr(["digest", PLAIN, &name]).run().fails(125);
+    assert!(output.contains(&format!("hint: ctr login {}", registry.host())), "{output}");
+    let ask = |flags: &[&str]| {
+        // Both verbs read their flags in one place.
+        let tags =
+            env.ctr(["list-tags", PLAIN, &format!("docker://{}/a/b", registry.host())]).args(flags).run();
+        let digest = env.ctr(["digest", PLAIN, &name]).args(flags).run();
+        assert_eq!(tags.code(), digest.code(), "{tags}\n{digest}");
+        digest
+    };
+    assert_eq!(ask(&["--creds", "bob:swordfish"]).success(), digest);
+    assert_eq!(ask(&["--username=bob", "--password=swordfish"]).success(), digest);
+    let wrong = ask(&["--creds", "bob:shark"]).fails(125);
+    assert!(wrong.contains("as bob") && wrong.contains("hint: ctr auth why"), "{wrong}");
+    let words = ["login", PLAIN, "-u", "bob", "--password-stdin", "--authfile", "logins", &registry.host()];
+    let _said = env.ctr(words).stdin("swordfish\n").run().success();
+    assert_eq!(ask(&["--authfile", "logins"]).success(), digest);
+    let _denied = ask(&["--authfile", "logins", "--no-creds"]).fails(125);
+    for (flags, said) in [
+        (&["--creds=a:b", "--no-creds"][..], "creds and no-creds cannot be specified at the same time"),
+        (
+            &["--creds=a:b", "--username=a"],
+            "creds and username/password cannot be specified at the same time",
+        ),
+        (&["--username=a"], "password must be specified when username is specified"),
+        (&["--password=a"], "username must be specified when password is specified"),
+        (&["--creds=:b"], "username can't be empty"),
+        (&["--creds="], "credentials can't be empty"),
+        (&["--retry-times=-1"], "--retry-times must not be negative"),
+        (&["--retry-delay=-1s"], "--retry-delay must not be negative"),
+        (&["--cert-dir", "nowhere"], "nowhere"),
+    ] {
+        let output = ask(flags).fails(125);
+        assert!(output.contains(said), "{flags:?}: {output}");
+    }
+    let copied = |flags: &[&str]| {
+        env.ctr(["copy", "-q", "--src-tls-verify=false", &format!("docker://{name}"), "dir:d"])
+            .args(flags)
+            .run()
+    };
+    let _said = copied(&["--src-creds", "bob:swordfish"]).success();
+    let _said = copied(&["--src-username=bob", "--src-password=swordfish"]).success();
+    let _said = copied(&["--src-authfile", "logins"]).success();
+    let _said = copied(&["--authfile", "logins"]).success();
+    let _denied = copied(&["--src-authfile", "logins", "--src-no-creds"]).fails(125);
+}
+
+/// A token that somebody has is shown as it is, unasked.
+#[test]
+fn a_token_is_shown_as_it_is() {
+    let (env, registry, digest) = world();
+    let (host, token) = (registry.host(), "--registry-token=abc");
+    assert_eq!(env.ok(["digest", PLAIN, token, &format!("{host}/a/b:1")]), digest);
+    let _tags = env.ok(["list-tags", PLAIN, token, &format!("docker://{host}/a/b")]);
+    let flags = ["--src-tls-verify=false", "--src-registry-token", "abc"];
+    let _copied =
+        env.ctr(["copy", "-q", &format!("docker://{host}/a/b:1"), "dir:d"]).args(flags).run().success();
+    // The registry's log has of an Authorization its scheme alone.
+    let asked = registry.log();
+    assert!(asked.len() > 4 && asked.iter().all(|seen| seen.authorization() == Some("Bearer")), "{asked:?}");
+}
+
+/// One asks as often as it is said.
+#[test]
+fn asking_again_is_counted() {
+    let (env, registry, digest) = world();
+    let name = format!("{}/a/b:1", registry.host());
+    let asked = || registry.seen("HEAD", "/v2/").len();
+    registry.fault(On::method("HEAD", "/v2/").first(3), Fault::status(503));
+    let output = env.ctr(["digest", PLAIN, "--retry-times=1", "--retry-delay=1ms", &name]).run().fails(125);
+    assert!(output.contains("not available for now"), "{output}");
+    assert_eq!(asked(), 2);
+    let tags = format!("docker://{}/a/b", registry.host());
+    registry.fault(On::get("/v2/a/b/tags").first(1), Fault::status(503));
+    let _tags = env.ok(["list-tags", PLAIN, "--retry-times=1", "--retry-delay=1ms", &tags]);
+    assert_eq!(env.ok(["digest", PLAIN, "--retry-times=1", "--retry-delay=1ms", &name]), digest);
+    let from = format!("docker://{name}");
+    registry.fault(On::get("/v2/a/b/manifests").first(2), Fault::status(503));
+    let _said = env.ok([
+        "copy",
+        "-q",
+        "--src-tls-verify=false",
+        "--retry-times=2",
+        "--retry-delay=1ms",
+        &from,
+        "dir:d",
+    ]);
+}
+
+/// Whose word is taken for a registry, and who we are to it.
+#[test]
+fn certificates_are_those_of_the_folder_that_is_named() {
+    needs!(Openssl);
+    let env = Env::new();
+    let authority = Authority::new(&env.path("authority"));
+    authority.write_certs(&env.path("certs"), Some(&authority.client("ann")));
+    let tls = Tls { server: authority.server(), clients: Some(authority.certificate().to_owned()) };
+    let registry = Registry::with(Options { tls: Some(tls), ..Options::default() });
+    let digest = registry.put("a/b", "1", &image());
+    let (name, tags) = (format!("{}/a/b:1", registry.host()), format!("docker://{}/a/b", registry.host()));
+    let stranger = env.ctr(["list-tags", &tags]).run().fails(125);
+    assert!(stranger.contains("hint: put the certificate of its authority into"), "{stranger}");
+    let certs = env.path("certs").display().to_string();
+    assert_eq!(env.ok(["digest", "--cert-dir", &certs, &name]), digest);
+    let _tags = env.ok(["list-tags", "--cert-dir", &certs, &tags]);
+    let _copied = env.ok(["copy", "-q", "--src-cert-dir", &certs, &format!("docker://{name}"), "dir:d"]);
+    // Or without a flag, where it is looked for.
+    authority.write_certs(
+        &env.home().join(".config/containers/certs.d").join(registry.host()),
+        Some(&authority.client("ann")),
+    );
+    assert_eq!(env.ok(["digest", &name]), digest);
+}
+
+/// A registry that speaks no TLS is not talked to in the clear unasked.
+#[test]
+fn plain_http_is_for_who_asks_for_it() {
+    let (env, registry, _) = world();
+    let said = env.ctr(["digest", &format!("{}/a/b:1", registry.host())]).run().fails(125);
+    assert!(said.contains("server gave HTTP response to HTTPS client"), "{said}");
+    assert!(said.contains("hint: the registry speaks plain http: --tls-verify=false"), "{said}");
+    assert!(registry.seen("HEAD", "/").is_empty());
+}
+
+/// The real registry in its four set-ups.
+#[test]
+fn the_real_registry_is_read_in_all_its_set_ups() {
+    needs!(Skopeo, Registry, Openssl);
+    let env = Env::new();
+    image().write_oci(&env.path("layout"));
+    let auth = Auth::tokens().user("ann", "secret").may("ann", "a/", "pull,push");
+    let set_ups: [(Real, &[&str]); 4] = [
+        (Real::plain(), &["--tls-verify=false"]),
+        (Real::with_passwords(&[("ann", "secret")]), &["--creds=ann:secret"]),
+        (Real::with_certificates(), &[]),
+        (Real::with_tokens(auth), &["--creds=ann:secret"]),
+    ];
+    for (registry, flags) in set_ups {
+        let host = registry.host();
+        let certs = env.path(host.replace(':', "-"));
+        if registry.certs().join("ca.crt").exists() {
+            let _identity = registry.client(&certs);
+        } else {
+            std::fs::create_dir_all(&certs).expect("a folder");
+        }
+        let certs = format!("--cert-dir={}", certs.display());
+        let with = |before: &str| {
+            flags
+                .iter()
+                .chain([&certs.as_str()])
+                .map(|flag| flag.replacen("--", &format!("--{before}"), 1))
+                .collect::<Vec<_>>()
+        };
+        let image_there = format!("docker://{host}/a/b:1");
+        let push = env.program(
+            "/usr/bin/skopeo",
+            ["--insecure-policy", "copy", "-q", "oci:layout:a/b:1", &image_there],
+        );
+        let _said = push.args(with("dest-")).run().success();
+        assert_eq!(
+            env.ctr(["digest", &format!("{host}/a/b:1")]).args(with("")).run().success(),
+            image().oci_digest()
+        );
+        let tags = env.ctr(["list-tags", &format!("docker://{host}/a/b")]).args(with("")).run().success();
+        assert!(tags.contains("\"1\""), "{tags}");
+        let _said = env
+            .ctr(["copy", "-q", "--digestfile=digest", &image_there, "dir:back"])
+            .args(with("src-"))
+            .run()
+            .success();
+        let digest = std::fs::read_to_string(env.path("digest")).expect("the file");
+        assert_eq!(digest, image().oci_digest());
+    }
+}
+
+/// Mirrors are asked first, and told of when nobody has the image.
+#[test]
+fn mirrors_are_asked_in_their_order() {
+    let env = Env::new();
+    let (one, two, own) = (Registry::start(), Registry::start(), Registry::start());
+    let digest = two.put("a/b", "1", &image());
+    let conf = format!(
+        "[[registry]]\nlocation = \"{own}\"\ninsecure = true\n\
+         [[registry.mirror]]\nlocation = \"{one}\"\ninsecure = true\n\
+         [[registry.mirror]]\nlocation = \"{two}\"\ninsecure = true\n",
+        own = own.host(),
+        one = one.host(),
+        two = two.host(),
+    );
+    std::fs::create_dir_all(env.home().join(".config/containers")).expect("a folder");
+    std::fs::write(env.home().join(".config/containers/registries.conf"), conf).expect("a file");
+    let name = format!("{}/a/b:1", own.host());
+    assert_eq!(env.ok(["digest", &name]), digest);
+    assert!(own.log().is_empty() && !one.log().is_empty());
+    let output = env.ctr(["digest", &format!("{}/a/b:2", own.host())]).run().fails(125);
+    for (host, said) in [(one.host(), "name unknown"), (two.host(), "manifest unknown")] {
+        let told = format!("[{host}/a/b:2: reading manifest 2 in {host}/a/b: {said}");
+        assert!(output.contains(&told), "{output}");
+    }
+    assert!(output.contains("Mirrors also failed"), "{output}");
+}
