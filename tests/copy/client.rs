@@ -101,6 +101,23 @@ fn a_registry_that_gives_no_parts_gives_all_again() {
 }
 
 #[test]
+fn a_blob_is_opened_at_a_place() {
+    for ranges in [true, false] {
+        let to = registry::Registry::with(Options { ranges, ..Options::default() });
+        let content = bytes(300_000);
+        let (image, descriptor) = with_blob(&to, &content);
+        // The first breaks in what is thrown away, where there are no parts, and the second in what is not.
+        to.fault(On::get("/v2/a/b/blobs/").nth(1), Fault::Cut(50_000));
+        to.fault(On::get("/v2/a/b/blobs/").nth(2), Fault::Cut(120_000));
+        let mut found = Vec::new();
+        let mut blob = image.blob_from(&descriptor, 100_000).expect("the blob");
+        blob.read_to_end(&mut found).expect("its bytes");
+        assert!(found == content[100_000..], "other bytes");
+        assert_eq!(to.seen("GET", "/v2/a/b/blobs/")[0].header("Range"), Some("bytes=100000-"));
+    }
+}
+
+#[test]
 fn a_blob_that_breaks_each_time_is_given_up() {
     let to = registry::Registry::start();
     let (image, descriptor) = with_blob(&to, &bytes(1000));

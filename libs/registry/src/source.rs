@@ -104,17 +104,28 @@ impl Source for RemoteImage {
             remote(self.registry.error(Asked::Blob(descriptor.digest), Some(self.repository()), why))
         };
         // As a stream, which is read on where its connection broke.
-        let blob = Blob::open(self, descriptor.digest, descriptor.size).map_err(remote)?;
+        let blob = Blob::open(self, descriptor, 0).map_err(remote)?;
         let mut bytes = Vec::new();
         let read = blob.take(limit).read_to_end(&mut bytes);
-        read.map_err(|error| TransportError::Remote(Box::new(error)))?;
+        read.map_err(TransportError::of_stream)?;
         descriptor.digest.verify(&bytes).map_err(|error| failed(error.into()))?;
         Ok(bytes)
     }
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, TransportError> {
-        let blob = Blob::open(self, descriptor.digest, descriptor.size).map_err(remote)?;
-        Ok(Box::new(blob))
+        self.blob_from(descriptor, 0)
+    }
+
+    fn blob_from(
+        &self,
+        descriptor: &Descriptor,
+        from: u64,
+    ) -> Result<Box<dyn Read + Send + '_>, TransportError> {
+        Ok(Box::new(Blob::open(self, descriptor, from).map_err(remote)?))
+    }
+
+    fn is_remote(&self) -> bool {
+        true
     }
 }
 
@@ -124,7 +135,9 @@ struct Blob<'a> {
     digest: Digest,
     size: u64,
     body: Body,
-    /// What was handed on.
+    /// What comes again first, from a registry that gives no parts, and is thrown away.
+    again: u64,
+    /// What was handed on, or is not wanted.
     given: u64,
     /// What of it came since it last broke.
     since: u64,
@@ -133,32 +146,44 @@ struct Blob<'a> {
 }
 
 impl<'a> Blob<'a> {
-    fn open(image: &'a RemoteImage, digest: Digest, size: u64) -> Result<Self, RegistryError> {
-        let body = image.registry.blob(image.repository(), &digest, 0)?.body;
-        Ok(Self { image, digest, size, body, given: 0, since: 0, broken: 0 })
+    fn open(image: &'a RemoteImage, blob: &Descriptor, from: u64) -> Result<Self, RegistryError> {
+        let Descriptor { digest, size, .. } = *blob;
+        let Range { start, body } = image.registry.blob(image.repository(), &digest, from)?;
+        let again = from.saturating_sub(start);
+        Ok(Self { image, digest, size, body, again, given: from, since: 0, broken: 0 })
     }
 
     fn error(&self, why: impl Into<Why>) -> io::Error {
         let error = self.image.registry.error(Asked::Blob(self.digest), Some(self.image.repository()), why);
-        io::Error::other(error)
+        io::Error::other(remote(error))
     }
 
-    /// Goes on where it broke; what comes again from a registry that gives no parts is thrown away.
-    fn again(&mut self) -> io::Result<()> {
+    /// Goes on where it broke.
+    fn ask_again(&mut self) -> io::Result<()> {
         let range = self.image.registry.blob(self.image.repository(), &self.digest, self.given);
-        let Range { start, mut body } = range.map_err(io::Error::other)?;
-        let mut again = Read::by_ref(&mut body).take(self.given.saturating_sub(start));
-        let thrown = io::copy(&mut again, &mut io::sink());
-        thrown.map_err(|error| self.error(HttpError::reading(error)))?;
+        let Range { start, body } = range.map_err(|error| io::Error::other(remote(error)))?;
+        self.again = self.given.saturating_sub(start);
         self.body = body;
         Ok(())
+    }
+
+    /// Reads what is wanted, once.
+    fn read_on(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.again > 0 {
+            let thrown = io::copy(&mut Read::by_ref(&mut self.body).take(self.again), &mut io::sink())?;
+            if thrown < self.again {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.again = 0;
+        }
+        self.body.read(into)
     }
 }
 
 impl Read for Blob<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
-            let error = match self.body.read(into) {
+            let error = match self.read_on(into) {
                 Ok(0) if self.given < self.size && !into.is_empty() => io::ErrorKind::UnexpectedEof.into(),
                 Ok(0) => return Ok(0),
                 Ok(size) => {
@@ -182,7 +207,7 @@ impl Read for Blob<'_> {
             std::thread::sleep(retry.wait(self.broken, retry::chance()));
             self.broken += 1;
             self.since = 0;
-            self.again()?;
+            self.ask_again()?;
         }
     }
 }

@@ -30,6 +30,7 @@ pub mod layout_sink;
 mod packed;
 pub mod store_sink;
 mod unpacked;
+pub mod watch;
 
 /// An image could not be copied.
 #[derive(Debug, thiserror::Error)]

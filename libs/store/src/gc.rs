@@ -9,6 +9,8 @@
 //! unlock
 //! empty the trash              at leisure, in A, since trees hold files of mapped ids
 //! ```
+//! What has arrived of a blob that nobody fetches now stays for a week, and as long as the sum of such is within bounds.
+//!
 //! Who takes the last name of an image marks it as kept ([`Store::keep`]): only `image prune` and `rmi` take it then. An
 //! image with neither name nor mark is the remains of a process that died before it gave one. Blobs are marked while the sum of their
 //! sizes is within the budget; above it the oldest go first, if their layer has a tree that was flushed.
@@ -37,25 +39,27 @@ use crate::image::{Damage, ImageError};
 use crate::layer::{SYNCED, digest_of_folder};
 use crate::refs::Target;
 use crate::session::{PINS, Pin};
-use crate::{ImageId, Store, StoreError, exists, names_in};
+use crate::{ImageId, Store, StoreError, exists, names_in, partial};
 
 /// How much of what can be made again is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     /// Bytes of blobs whose layers have trees.
     pub blobs: u64,
+    /// What has arrived of blobs that nobody fetches now.
+    pub partials: partial::Kept,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { blobs: 20 << 30 }
+        Self { blobs: 20 << 30, partials: partial::Kept::default() }
     }
 }
 
 /// What a sweep moved to the trash.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Sessions of processes that ended, and temporaries.
+    /// Sessions of processes that ended, what they fetched of blobs, and temporaries.
     pub sessions: usize,
     /// Images without a name, and names without an image.
     pub images: usize,
@@ -95,7 +99,7 @@ impl Store {
     pub fn sweep(&self, budget: Budget, on_wait: &mut dyn FnMut(&Waiting)) -> Result<Swept, StoreError> {
         self.writable()?;
         let _guard = self.alone(on_wait)?;
-        let mut swept = Swept { sessions: self.sweep_sessions()?, ..Swept::default() };
+        let mut swept = Swept { sessions: self.sweep_sessions(budget)?, ..Swept::default() };
         let marked = self.mark()?;
         swept.sessions += self.sweep_temporaries()?;
         swept.images = self.sweep_images(&marked)?;
@@ -252,11 +256,17 @@ impl Store {
         Ok(())
     }
 
-    /// Sessions whose directory nobody locks belong to processes that ended.
-    fn sweep_sessions(&self) -> Result<usize, StoreError> {
+    /// Sessions whose directory nobody locks belong to processes that ended. What such a process fetched of a blob may be of use
+    /// to the next one.
+    fn sweep_sessions(&self, budget: Budget) -> Result<usize, StoreError> {
         let mut swept = 0;
+        let mut partials = Vec::new();
         for name in all_names(&self.layout().partial())? {
-            let path = self.layout().partial().join(name);
+            let path = self.layout().partial().join(&name);
+            if name.to_str().and_then(partial::blob_of_folder).is_some() {
+                partials.push(path);
+                continue;
+            }
             let handle = match std::fs::File::open(&path) {
                 Ok(handle) => handle,
                 // It ended since the listing.
@@ -268,7 +278,7 @@ impl Store {
                 swept += 1;
             }
         }
-        Ok(swept)
+        Ok(swept + self.sweep_partials(&partials, budget.partials)?)
     }
 
     /// Temporaries are made and renamed under the shared lock: none of them is in use now. Those of the containers'

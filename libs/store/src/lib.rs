@@ -15,6 +15,7 @@
 //!      containers/                     records of containers that persist (JSON of the pods crate)
 //!      volumes/<name>/{lock,volume.json,_data/}
 //!      partial/<session>/              what is being made; its directory is locked as long as it is
+//!      partial/<algorithm>-<digits>/   what has arrived of a blob, locked by who adds to it
 //!      trash/                          what is being deleted
 //!      users/                          whose containers stand on it, if others' do
 //! RUN/locks/gc                         shared by whoever names objects, exclusive for mark and sweep
@@ -61,6 +62,7 @@ pub mod layer;
 mod layout;
 pub mod load;
 pub mod overlay;
+pub mod partial;
 pub mod refs;
 pub mod remove;
 pub mod resolve;

@@ -58,6 +58,11 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// A directory that was made already.
+    pub(crate) const fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     /// Returns the directory.
     #[must_use]
     pub fn path(&self) -> &Path {

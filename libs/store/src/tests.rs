@@ -336,7 +336,7 @@ fn settling_marks_all_that_was_published() {
 fn blobs_over_the_budget_go_when_their_trees_are_flushed() {
     let world = world();
     let (image, _) = world.image(Some("x"), &["aaaa", "bbbb"], "amd64");
-    let tight = Budget { blobs: 5 };
+    let tight = Budget { blobs: 5, ..Budget::default() };
     assert_eq!(world.store.sweep(tight, &mut |_| {}).unwrap().blobs, 0, "trees could be lost still");
     world.store.settle().unwrap();
     assert_eq!(world.store.sweep(tight, &mut |_| {}).unwrap().blobs, 1);

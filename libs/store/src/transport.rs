@@ -13,7 +13,7 @@
 //! is read is checked against its digest where one is known.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -260,6 +260,22 @@ pub trait Source: Sync {
     /// Opens a layer as it is.
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, TransportError>;
 
+    /// Opens a layer from a place on. Where nothing better is known, what stands before it is read and thrown away.
+    fn blob_from(
+        &self,
+        descriptor: &Descriptor,
+        from: u64,
+    ) -> Result<Box<dyn Read + Send + '_>, TransportError> {
+        let mut blob = self.blob(descriptor)?;
+        io::copy(&mut blob.by_ref().take(from), &mut io::sink()).map_err(ArchiveError::Read)?;
+        Ok(blob)
+    }
+
+    /// Whether what was read of a layer is worth keeping for another time.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     /// What was taken in already while the place was read.
     fn taken(&self, _descriptor: &Descriptor) -> Option<Arc<Result<Ingested, IngestError>>> {
         None
@@ -328,6 +344,14 @@ pub enum TransportError {
     /// A layer that was taken in on the way.
     #[error("cannot use a layer: {0}")]
     Layer(String),
+}
+
+impl TransportError {
+    /// Why a stream of a source's could not be read on: what the source says of it travels in it.
+    #[must_use]
+    pub fn of_stream(error: io::Error) -> Self {
+        error.downcast().unwrap_or_else(|error| ArchiveError::Read(error).into())
+    }
 }
 
 struct Reasons<'a>(&'a [(&'static str, String)]);

@@ -38,7 +38,7 @@ fn picture(path: &Path) -> BTreeMap<PathBuf, (i64, i64, u64)> {
 }
 
 fn sweep(store: &Store) {
-    store.sweep(Budget { blobs: 0 }, &mut |_| {}).unwrap();
+    store.sweep(Budget { blobs: 0, ..Budget::default() }, &mut |_| {}).unwrap();
     store.empty_trash().unwrap();
 }
 

@@ -1,18 +1,33 @@
 //! The store as a sink: layers in parallel, each in one pass.
+//!
+//! # Theory of operation
+//! A layer that is here is not asked for: its blob is, and its tree is made of that if need be; or all of the image is. What comes
+//! from far away is claimed first ([`partial`](crate::partial)), so that of several processes that want it one
+//! fetches it and the others wait, and goes on where the last one stopped.
+//!
+//! # Failure
+//! After the first failure the other layers stop where they are, which is kept. If what came is wrong and began with what was here
+//! before, that is thrown away, and all of it is fetched once more.
 
 use std::collections::HashMap;
+use std::io::{self, Read};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use ctr_core::digest::Mismatch;
+use ctr_core::Digest;
+use ctr_core::Reference;
 use ctr_core::oci::Descriptor;
 use ctr_core::oci::media::Family;
-use ctr_core::{Digest, Reference};
 
+use super::watch::{Deaf, News, Watcher};
 use super::{CopyError, Parts, Placed, Sink, describe};
 use crate::ingest::{Ingest, IngestError};
 use crate::refs::Target;
 use crate::session::NewImage;
-use crate::transport::Source;
+use crate::transport::{Source, TransportError};
+
+/// How many layers are fetched at a time: most of their time is waiting.
+const FETCHED: usize = 6;
 
 /// A store to write to.
 #[derive(Debug)]
@@ -22,38 +37,59 @@ pub struct StoreSink<'a> {
     origin: &'a str,
     /// How many layers are taken in at a time.
     parallel: usize,
+    watcher: &'a dyn Watcher,
     /// The images that were taken, in their order.
     pub taken: Vec<(crate::Image, Placed)>,
+}
+
+/// A layer that is wanted.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    blob: &'a Descriptor,
+    diff_id: &'a Digest,
+    /// The image is here, so that its tree is enough.
+    is_known: bool,
 }
 
 impl<'a> StoreSink<'a> {
     /// Writes through an ingest.
     #[must_use]
     pub const fn new(ingest: Ingest<'a>, origin: &'a str, parallel: usize) -> Self {
-        Self { ingest, origin, parallel, taken: Vec::new() }
+        Self { ingest, origin, parallel, watcher: &Deaf, taken: Vec::new() }
+    }
+
+    /// Says who hears what happens.
+    #[must_use]
+    pub fn watched(self, watcher: &'a dyn Watcher) -> Self {
+        Self { watcher, ..self }
     }
 
     fn layers(&self, source: &dyn Source, parts: &Parts) -> Result<(), CopyError> {
-        let mut wanted: Vec<(&Descriptor, &Digest)> = Vec::new();
+        let is_known = self.knows(parts)?;
+        let mut wanted: Vec<Wanted<'_>> = Vec::new();
         let mut seen = HashMap::new();
-        for (layer, diff_id) in parts.manifest.layers.iter().zip(&parts.parsed.rootfs.diff_ids) {
+        for (blob, diff_id) in parts.manifest.layers.iter().zip(&parts.parsed.rootfs.diff_ids) {
             // The same layer twice in an image is one layer; the same blob for two layers is a lie.
-            match seen.insert(layer.digest, diff_id) {
-                None => wanted.push((layer, diff_id)),
+            match seen.insert(blob.digest, diff_id) {
+                None => wanted.push(Wanted { blob, diff_id, is_known }),
                 Some(known) => known.expect(*diff_id)?,
             }
         }
         // Large ones first, so that the last to end is a small one; taken from the end.
-        wanted.sort_by_key(|(layer, _)| layer.size);
+        wanted.sort_by_key(|layer| layer.blob.size);
+        let parallel = if source.is_remote() { self.parallel.max(FETCHED) } else { self.parallel };
+        let parallel = parallel.clamp(1, 8).min(wanted.len());
         let queue = Mutex::new(wanted);
         let failure = Mutex::new(None);
+        let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            for _ in 0..self.parallel.clamp(1, 8) {
+            for _ in 0..parallel {
                 scope.spawn(|| {
-                    while let Some((layer, diff_id)) = next(&queue) {
-                        if let Err(error) = self.layer(source, layer, diff_id) {
+                    while let Some(layer) = next(&queue) {
+                        if let Err(error) = self.layer(source, layer, &stop) {
                             clear(&queue);
                             keep(&failure, error);
+                            stop.store(true, Ordering::Relaxed);
                         }
                     }
                 });
@@ -62,38 +98,111 @@ impl<'a> StoreSink<'a> {
         failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    fn layer(&self, source: &dyn Source, layer: &Descriptor, diff_id: &Digest) -> Result<(), CopyError> {
-        let (session, worker) = (self.ingest.session, self.ingest.worker);
-        if let Some(taken) = source.taken(layer) {
+    /// Whether the image is here, with this manifest.
+    fn knows(&self, parts: &Parts) -> Result<bool, CopyError> {
+        let id = crate::ImageId::of_config(&parts.config);
+        let is_here = self.ingest.session.pin_image(id)?;
+        Ok(is_here && self.ingest.store().manifest(id, parts.digest).is_ok())
+    }
+
+    fn layer(&self, source: &dyn Source, layer: Wanted<'_>, stop: &AtomicBool) -> Result<(), CopyError> {
+        if let Some(taken) = source.taken(layer.blob) {
             let taken = taken.as_ref().as_ref().map_err(failed)?;
-            taken.check(&layer.digest, diff_id)?;
-            return Ok(taken.publish(session, worker, self.origin)?);
+            taken.check(&layer.blob.digest, layer.diff_id)?;
+            return Ok(taken.publish(self.ingest.session, self.ingest.worker, self.origin)?);
         }
+        if self.is_here(layer)? {
+            self.watcher.hear(News::Here(layer.blob));
+            return Ok(());
+        }
+        if source.is_remote() {
+            return self.fetch(source, layer, stop);
+        }
+        self.watcher.hear(News::Blob(layer.blob, 0));
+        let stream = Stoppable { inner: source.blob(layer.blob)?, stop };
+        let ingested = self.ingest.promised(stream, &layer.blob.digest, layer.diff_id)?;
+        Ok(ingested.publish(self.ingest.session, self.ingest.worker, self.origin)?)
+    }
+
+    /// Whether a layer is here, or can be made of what is.
+    fn is_here(&self, layer: Wanted<'_>) -> Result<bool, CopyError> {
+        let (session, worker) = (self.ingest.session, self.ingest.worker);
         // What is loaded lasts, whatever becomes of additional stores.
-        let tree = session.pin_own_tree(diff_id, worker.key())?;
-        let blob = session.pin_own_blob(&layer.digest)?;
-        match (tree, blob) {
-            (Some(_), Some(blob)) => Ok(check(diff_id, &blob.note.diff_id)?),
-            (None, Some(blob)) => {
-                let file = blob.open().map_err(IngestError::from)?;
-                let ingested = self.ingest.promised(file, &layer.digest, diff_id)?;
-                Ok(ingested.publish(session, worker, self.origin)?)
+        let tree = session.pin_own_tree(layer.diff_id, worker.key())?;
+        let Some(blob) = session.pin_own_blob(&layer.blob.digest)? else {
+            return Ok(tree.is_some() && layer.is_known);
+        };
+        layer.diff_id.expect(blob.note.diff_id)?;
+        if tree.is_none() {
+            let file = blob.open().map_err(IngestError::from)?;
+            let ingested = self.ingest.promised(file, &layer.blob.digest, layer.diff_id)?;
+            ingested.publish(session, worker, self.origin)?;
+        }
+        Ok(true)
+    }
+
+    /// Fetches a layer, from where somebody stopped if somebody did.
+    fn fetch(&self, source: &dyn Source, layer: Wanted<'_>, stop: &AtomicBool) -> Result<(), CopyError> {
+        let (session, worker) = (self.ingest.session, self.ingest.worker);
+        let Descriptor { digest, size, .. } = *layer.blob;
+        let mut partial = session.claim(&digest, size, &mut |waiting| {
+            self.watcher.hear(News::Waits(layer.blob, waiting));
+        })?;
+        if self.is_here(layer)? {
+            self.watcher.hear(News::Here(layer.blob));
+            return Ok(());
+        }
+        loop {
+            let here = partial.here();
+            self.watcher.hear(News::Blob(layer.blob, here));
+            let rest = |from| {
+                let blob = source.blob_from(layer.blob, from).map_err(io::Error::other)?;
+                Ok(Stoppable { inner: blob, stop })
+            };
+            let error = match self.ingest.rest(&partial, rest, (&digest, size), layer.diff_id) {
+                Ok(ingested) => {
+                    ingested.publish(session, worker, self.origin)?;
+                    // Another process may have published it by other ways.
+                    return Ok(partial.clear()?);
+                }
+                Err(error) => error,
+            };
+            if error.blames_content() || error.lacks_room() {
+                partial.clear()?;
             }
-            (_, None) => {
-                let ingested = self.ingest.promised(source.blob(layer)?, &layer.digest, diff_id)?;
-                Ok(ingested.publish(session, worker, self.origin)?)
+            if here == 0 || !error.blames_content() {
+                return Err(told(error));
             }
         }
     }
 }
 
-fn check(wanted: &Digest, found: &Digest) -> Result<(), Mismatch> {
-    wanted.expect(*found)
+/// A stream that ends with an error when nobody needs it any more.
+struct Stoppable<'a, R> {
+    inner: R,
+    stop: &'a AtomicBool,
+}
+
+impl<R: Read> Read for Stoppable<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("another layer failed"));
+        }
+        self.inner.read(into)
+    }
+}
+
+/// What a source says of its stream is the source's error.
+fn told(error: IngestError) -> CopyError {
+    match error {
+        IngestError::Read(error) => TransportError::of_stream(error).into(),
+        error => error.into(),
+    }
 }
 
 /// An error of a layer that several images may need.
 fn failed(error: &IngestError) -> CopyError {
-    CopyError::Source(crate::transport::TransportError::Layer(crate::worker::Failure::of(error).message))
+    CopyError::Source(TransportError::Layer(crate::worker::Failure::of(error).message))
 }
 
 fn next<T>(queue: &Mutex<Vec<T>>) -> Option<T> {
@@ -115,10 +224,12 @@ impl Sink for StoreSink<'_> {
 
     fn image(&mut self, source: &dyn Source, parts: &Parts, _instance: bool) -> Result<Placed, CopyError> {
         self.layers(source, parts)?;
+        self.watcher.hear(News::Config(&parts.manifest.config));
         let (session, worker) = (self.ingest.session, self.ingest.worker);
         let layers = &parts.parsed.rootfs.diff_ids;
         let size = session.image_size(&parts.bytes, &parts.config, layers, worker.key())?;
         let new = NewImage { manifest: &parts.bytes, digest: parts.digest, config: &parts.config, size };
+        self.watcher.hear(News::Manifest);
         let image = session.publish_image(&new)?;
         worker.assemble(image.id)?;
         let target = Target::Image { id: image.id, manifest: parts.digest };
