@@ -20,7 +20,7 @@ use ctr_tests::registry::{self, Auth, Fault, On, Options, Side};
 const HASTY: Retry =
     Retry { times: 4, delay: Some(Duration::from_nanos(1)), base: Duration::ZERO, most: Duration::ZERO };
 
-fn client(to: &registry::Registry, credentials: Credentials) -> Registry {
+pub(crate) fn client(to: &registry::Registry, credentials: Credentials) -> Registry {
     let http = Http::new(Settings {
         agent: "ctr-tests".to_owned(),
         proxies: Proxies::default(),
@@ -36,7 +36,7 @@ fn anonymous(to: &registry::Registry) -> Registry {
     client(to, Credentials::Anonymous)
 }
 
-fn ann() -> Credentials {
+pub(crate) fn ann() -> Credentials {
     Credentials::parse("ann:secret")
 }
 

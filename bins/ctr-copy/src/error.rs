@@ -47,6 +47,7 @@ pub(crate) fn of_copy(error: CopyError) -> CommandError {
         CopyError::Source(TransportError::Resolve(error)) => of_resolve(error),
         CopyError::Worker(error) | CopyError::Ingest(IngestError::Worker(error)) => of_worker(error),
         CopyError::Source(error) => of_source(error),
+        CopyError::Remote(error) => of_source(TransportError::Remote(error)),
         error => of(error),
     }
 }

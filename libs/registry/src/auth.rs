@@ -361,8 +361,13 @@ fn query(way: &Bearer, scopes: &[String], user: Option<&str>) -> Vec<(&'static s
 }
 
 /// Whether a token for some things is good for others. One for nothing in particular is for nothing else.
-fn covers(has: &[Scope], wanted: &[Scope]) -> bool {
-    has == wanted || (!wanted.is_empty() && wanted.iter().all(|scope| has.contains(scope)))
+pub(crate) fn covers(has: &[Scope], wanted: &[Scope]) -> bool {
+    let covered = |scope: &Scope| match scope {
+        // Who writes to a repository reads it too.
+        Scope::Pull(name) => has.contains(scope) || has.contains(&Scope::Push(name.clone())),
+        _ => has.contains(scope),
+    };
+    has == wanted || (!wanted.is_empty() && wanted.iter().all(covered))
 }
 
 /// Whether two challenges send one to the same place: what they want to be allowed changes with each request.

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use ctr_core::Digest;
 use ctr_core::time::Timestamp;
 
-use crate::auth::{Auth, Credentials, Scope, Shown};
+use crate::auth::{self, Auth, Credentials, Scope, Shown};
 use crate::error::{About, Asked, RegistryError, Why, said};
 use crate::http::{Http, HttpError, Method, Origin, Payload, Profile, Request, Response, Scheme, Url};
 use crate::retry::{self, Gate, Retry};
@@ -49,6 +49,8 @@ pub struct Registry {
     auth: Auth,
     retry: Retry,
     gate: Gate,
+    /// What will have to be allowed in the end.
+    expected: OnceLock<Vec<Scope>>,
 }
 
 /// One thing that is asked.
@@ -89,7 +91,14 @@ impl Registry {
     #[must_use]
     pub fn new(http: Arc<Http>, endpoint: Endpoint, credentials: Credentials, retry: Retry) -> Self {
         let auth = Auth::new(credentials);
-        Self { http, endpoint, origin: OnceLock::new(), auth, retry, gate: Gate::default() }
+        let (origin, expected) = (OnceLock::new(), OnceLock::new());
+        Self { http, endpoint, origin, auth, retry, gate: Gate::default(), expected }
+    }
+
+    /// Hears, once, what will have to be allowed in the end: then the first token is asked for with all of it, and serves
+    /// every question that needs less.
+    pub fn expects(&self, scopes: Vec<Scope>) {
+        self.expected.get_or_init(|| scopes);
     }
 
     /// `host[:port]`.
@@ -244,7 +253,9 @@ impl Registry {
         // Who leads to an address elsewhere does not get to know who we are.
         let is_home = url.origin == *origin;
         let shown = if is_home {
-            self.auth.shown(&self.http, origin, &profile, question.scopes).map_err(Why::Auth)?
+            let scopes = self.expected.get().filter(|all| auth::covers(all, question.scopes));
+            let scopes = scopes.map_or(question.scopes, Vec::as_slice);
+            self.auth.shown(&self.http, origin, &profile, scopes).map_err(Why::Auth)?
         } else {
             None
         };

@@ -5,7 +5,7 @@
 //! how bytes go       connections, TLS, requests and answers                   [`http`]
 //! who asks           challenges, tokens, passwords                            [`auth`]
 //! what is asked      manifests, blobs, uploads, tags                          [`client`]
-//! what it is for     a registry as a place to copy images from                [`source`]
+//! what it is for     a registry as a place to copy images from and to         [`source`], [`sink`]
 //! ```
 
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ pub mod config;
 pub mod error;
 pub mod http;
 pub mod retry;
+pub mod sink;
 pub mod source;
 
 pub use error::{About, Asked, RegistryError, Why};

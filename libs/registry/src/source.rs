@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use ctr_core::oci::media::{self, Kind};
 use ctr_core::oci::{Descriptor, DocumentError};
 use ctr_core::{Digest, Reference};
-use ctr_store::transport::{Offer, Source, TransportError};
+use ctr_store::transport::{Known, Offer, Source, TransportError};
 
 use crate::client::{Found, Range, Registry};
 use crate::error::{Asked, RegistryError, Why};
@@ -86,6 +86,13 @@ fn remote(error: RegistryError) -> TransportError {
 }
 
 impl Source for RemoteImage {
+    fn known(&self) -> Result<Option<Known>, TransportError> {
+        let found = self.look().map_err(remote)?;
+        Ok(found.and_then(|found| {
+            Some(Known { digest: found.digest.or(self.reference.digest)?, media_type: found.media_type })
+        }))
+    }
+
     fn offers(&self) -> Result<Vec<Offer>, TransportError> {
         self.offer().map(|offer| vec![offer]).map_err(remote)
     }

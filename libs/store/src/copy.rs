@@ -5,6 +5,9 @@
 //! the index after them. Manifests pass as the bytes they are; one is written anew only where the sink's format needs
 //! other media types or a flag asks for it, and then the config keeps its bytes, so that the image keeps its id.
 //!
+//! What a sink has under the name already is asked first, and the source's digest before its bytes ([`already`]): where
+//! the two are equal nothing is read or written. What a copy would do otherwise is told by [`plan`], without doing it.
+//!
 //! # Invariants
 //! Every blob is checked against its digest while it is copied. What a sink shows under a name is whole: documents
 //! follow what they name.
@@ -20,14 +23,16 @@ use crate::StoreError;
 use crate::archive::ArchiveError;
 use crate::ingest::IngestError;
 use crate::refs::Target;
-use crate::transport::{Offer, Source, TransportError};
+use crate::transport::{Known, Offer, Source, TransportError};
 use crate::worker::WorkerError;
 
 pub mod dir_sink;
 pub mod docker_sink;
 pub mod files;
 pub mod layout_sink;
-mod packed;
+pub mod packed;
+pub mod parallel;
+pub mod plan;
 pub mod store_sink;
 mod unpacked;
 pub mod watch;
@@ -74,6 +79,9 @@ pub enum CopyError {
     /// The sink's format cannot hold this.
     #[error("{0}")]
     Unsupported(&'static str),
+    /// A place that is not on this machine.
+    #[error(transparent)]
+    Remote(Box<dyn std::error::Error + Send + Sync>),
     /// Copying would change the digest, which a flag forbids.
     #[error("the manifest would have to be changed, which --preserve-digests forbids: {0}")]
     WouldChange(&'static str),
@@ -144,6 +152,11 @@ pub trait Sink {
     /// The family that manifests must have here, if it matters.
     fn family(&self) -> Option<Family>;
 
+    /// What is there already under the name that the image or index is going to have, where that is quickly told.
+    fn there(&mut self) -> Result<Option<Known>, CopyError> {
+        Ok(None)
+    }
+
     /// Takes an image. `instance` tells that it is one of several of an index.
     fn image(&mut self, source: &dyn Source, parts: &Parts, instance: bool) -> Result<Placed, CopyError>;
 
@@ -167,19 +180,72 @@ pub fn copy(
     let document = |source| CopyError::Document { what: "the manifest", source };
     match ctr_core::oci::parse(&offer.bytes, offer.media_type.as_deref()).map_err(document)? {
         Document::Manifest(manifest) => {
+            let said = manifest.media_type.as_deref().or(offer.media_type.as_deref());
+            if let Some(placed) = same(sink, options, &offer.digest, said, offer.bytes.len() as u64)? {
+                return Ok(placed);
+            }
             let parts = parts(source, *manifest, &offer.bytes, offer.digest, offer.media_type.as_deref())?;
             image(source, parts, sink, options, false)
         }
         Document::Index(index) => match &options.choice {
             Choice::Platform(platform) => {
                 let entry = index.select(platform).ok_or_else(|| CopyError::NoPlatform(platform.clone()))?;
+                if let Some(placed) = same(sink, options, &entry.digest, Some(&entry.media_type), entry.size)?
+                {
+                    return Ok(placed);
+                }
                 let parts = instance(source, entry)?;
                 image(source, parts, sink, options, false)
             }
-            Choice::All => whole_index(source, *index, offer, sink, options),
+            Choice::All => {
+                let said = media_of_index(&index, offer);
+                let size = offer.bytes.len() as u64;
+                match same(sink, options, &offer.digest, Some(&said), size)? {
+                    Some(placed) => Ok(placed),
+                    None => whole_index(source, *index, offer, sink, options),
+                }
+            }
             Choice::IndexOnly => sink.index(&offer.bytes, &media_of_index(&index, offer), &[]),
         },
     }
+}
+
+/// Asks both sides for a digest before anything is read: what the sink has, if copying would bring nothing else.
+pub fn already(
+    source: &dyn Source,
+    sink: &mut dyn Sink,
+    options: &Options,
+) -> Result<Option<Placed>, CopyError> {
+    // The sink first: where it has nothing the source needs not be asked twice.
+    if sink.there()?.is_none() {
+        return Ok(None);
+    }
+    let Some(known) = source.known()? else { return Ok(None) };
+    let said = known.media_type.as_deref();
+    // Of an index one image may be meant, which only its bytes tell.
+    let is_meant = match said.and_then(media::kind) {
+        Some(media::Kind::Manifest) => true,
+        Some(media::Kind::Index) => options.choice == Choice::All,
+        None => false,
+    };
+    if is_meant { same(sink, options, &known.digest, said, 0) } else { Ok(None) }
+}
+
+/// What the sink has under the name, if that is what it would get.
+fn same(
+    sink: &mut dyn Sink,
+    options: &Options,
+    digest: &Digest,
+    media_type: Option<&str>,
+    size: u64,
+) -> Result<Option<Placed>, CopyError> {
+    let wanted = options.family.or_else(|| sink.family());
+    let is_kept = wanted.is_none() || media_type.and_then(media::family) == wanted;
+    let Some(known) = sink.there()?.filter(|known| is_kept && known.digest == *digest) else {
+        return Ok(None);
+    };
+    let media_type = known.media_type.or_else(|| media_type.map(str::to_owned)).unwrap_or_default();
+    Ok(Some(Placed { descriptor: Descriptor::new(media_type, *digest, size), target: None }))
 }
 
 fn media_of_index(index: &Index, offer: &Offer) -> String {
@@ -199,6 +265,9 @@ fn whole_index(
     let media_type = media_of_index(&index, offer);
     let family =
         options.family.or_else(|| sink.family()).filter(|family| media::family(&media_type) != Some(*family));
+    if family.is_some() && options.preserve_digests {
+        return Err(CopyError::WouldChange("the index needs other media types"));
+    }
     for entry in &mut index.manifests {
         if media::kind(&entry.media_type) == Some(media::Kind::Index) {
             return Err(CopyError::Unsupported("an index within an index"));
@@ -300,7 +369,7 @@ pub fn convert(mut parts: Parts, family: Family) -> Result<Parts, CopyError> {
 }
 
 /// Serialises a manifest that was changed.
-pub(crate) fn rewritten(mut parts: Parts, family: Family) -> Result<Parts, CopyError> {
+pub fn rewritten(mut parts: Parts, family: Family) -> Result<Parts, CopyError> {
     let document =
         |source: serde_json::Error| CopyError::Document { what: "the manifest", source: source.into() };
     parts.bytes = serde_json::to_vec(&parts.manifest).map_err(document)?;
@@ -310,7 +379,8 @@ pub(crate) fn rewritten(mut parts: Parts, family: Family) -> Result<Parts, CopyE
 }
 
 /// Describes an image for an index or a layout.
-pub(crate) fn describe(parts: &Parts) -> Descriptor {
+#[must_use]
+pub fn describe(parts: &Parts) -> Descriptor {
     let mut descriptor = Descriptor::new(parts.media_type.clone(), parts.digest, parts.bytes.len() as u64);
     if !parts.parsed.os.is_empty() && !parts.parsed.architecture.is_empty() {
         descriptor.platform = Some((&parts.parsed.platform()).into());

@@ -249,8 +249,22 @@ pub struct Offer {
     pub digest: Digest,
 }
 
+/// What is known of a document before it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its digest.
+    pub digest: Digest,
+    /// What it is said to be.
+    pub media_type: Option<String>,
+}
+
 /// Where images come from.
 pub trait Source: Sync {
+    /// What the one document on offer is, where that can be told without reading it.
+    fn known(&self) -> Result<Option<Known>, TransportError> {
+        Ok(None)
+    }
+
     /// What is on offer, in the order of the place.
     fn offers(&self) -> Result<Vec<Offer>, TransportError>;
 

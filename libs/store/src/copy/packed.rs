@@ -18,21 +18,18 @@ const LEVEL: flate2::Compression = flate2::Compression::new(6);
 const SPOOL: &str = "layer";
 
 /// A layer that was compressed into a session.
-pub(super) struct Packed {
+#[derive(Debug)]
+pub struct Packed {
     /// Of the compressed bytes.
-    pub(super) digest: Digest,
+    pub digest: Digest,
     /// Their number.
-    pub(super) size: u64,
+    pub size: u64,
     stage: Stage,
 }
 
 impl Packed {
-    /// Compresses a layer with gzip.
-    pub(super) fn make(
-        source: &dyn Source,
-        layer: &Descriptor,
-        session: &Session,
-    ) -> Result<Self, CopyError> {
+    /// Compresses a layer with gzip, and checks what is read of it.
+    pub fn make(source: &dyn Source, layer: &Descriptor, session: &Session) -> Result<Self, CopyError> {
         let stage = session.stage()?;
         let path = stage.path().join(SPOOL);
         let write = |source| CopyError::Write { what: path.display().to_string(), source };
@@ -46,7 +43,8 @@ impl Packed {
         Ok(Self { digest, size, stage })
     }
 
-    pub(super) fn stream(&self) -> Result<File, CopyError> {
+    /// Opens the compressed bytes.
+    pub fn stream(&self) -> Result<File, CopyError> {
         Ok(File::open(self.stage.path().join(SPOOL)).map_err(ArchiveError::Read)?)
     }
 }

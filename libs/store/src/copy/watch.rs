@@ -1,9 +1,20 @@
 //! What is told of a copy while it goes on.
+//!
+//! Sinks that take several blobs at a time tell it themselves. For all others [`Watched`] stands before the sink, and tells
+//! what that reads of the source.
 
 use std::fmt::Debug;
+use std::io::Read;
+use std::sync::Arc;
 
 use ctr_core::lock::Waiting;
 use ctr_core::oci::Descriptor;
+use ctr_core::oci::media::Family;
+use ctr_core::{Digest, Reference};
+
+use super::{CopyError, Parts, Placed, Sink};
+use crate::ingest::{IngestError, Ingested};
+use crate::transport::{Known, Offer, Source, TransportError};
 
 /// Something that happened.
 #[derive(Debug, Clone, Copy)]
@@ -32,4 +43,97 @@ pub struct Deaf;
 
 impl Watcher for Deaf {
     fn hear(&self, _news: News<'_>) {}
+}
+
+/// A sink of which somebody hears.
+pub struct Watched<'a> {
+    sink: &'a mut dyn Sink,
+    watcher: &'a dyn Watcher,
+}
+
+impl Debug for Watched<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watched").field("watcher", &self.watcher).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Watched<'a> {
+    /// Tells `watcher` what `sink` takes.
+    pub fn new(sink: &'a mut dyn Sink, watcher: &'a dyn Watcher) -> Self {
+        Self { sink, watcher }
+    }
+}
+
+impl Sink for Watched<'_> {
+    fn family(&self) -> Option<Family> {
+        self.sink.family()
+    }
+
+    fn there(&mut self) -> Result<Option<Known>, CopyError> {
+        self.sink.there()
+    }
+
+    fn image(&mut self, source: &dyn Source, parts: &Parts, instance: bool) -> Result<Placed, CopyError> {
+        let placed = self.sink.image(&Heard { source, watcher: self.watcher }, parts, instance)?;
+        self.watcher.hear(News::Config(&parts.manifest.config));
+        self.watcher.hear(News::Manifest);
+        Ok(placed)
+    }
+
+    fn index(&mut self, bytes: &[u8], media_type: &str, placed: &[Placed]) -> Result<Placed, CopyError> {
+        self.sink.index(bytes, media_type, placed)
+    }
+
+    fn name(&mut self, placed: &Placed, names: &[Reference]) -> Result<(), CopyError> {
+        self.sink.name(placed, names)
+    }
+
+    fn finish(&mut self) -> Result<(), CopyError> {
+        self.sink.finish()
+    }
+}
+
+/// A source whose layers are heard of as they are opened.
+struct Heard<'a> {
+    source: &'a dyn Source,
+    watcher: &'a dyn Watcher,
+}
+
+impl Source for Heard<'_> {
+    fn known(&self) -> Result<Option<Known>, TransportError> {
+        self.source.known()
+    }
+
+    fn offers(&self) -> Result<Vec<Offer>, TransportError> {
+        self.source.offers()
+    }
+
+    fn document(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, TransportError> {
+        self.source.document(descriptor, limit)
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, TransportError> {
+        self.watcher.hear(News::Blob(descriptor, 0));
+        self.source.blob(descriptor)
+    }
+
+    fn blob_from(
+        &self,
+        descriptor: &Descriptor,
+        from: u64,
+    ) -> Result<Box<dyn Read + Send + '_>, TransportError> {
+        self.source.blob_from(descriptor, from)
+    }
+
+    fn is_remote(&self) -> bool {
+        self.source.is_remote()
+    }
+
+    fn taken(&self, descriptor: &Descriptor) -> Option<Arc<Result<Ingested, IngestError>>> {
+        self.source.taken(descriptor)
+    }
+
+    fn unpacked_length(&self, diff_id: &Digest) -> Option<u64> {
+        self.source.unpacked_length(diff_id)
+    }
 }
