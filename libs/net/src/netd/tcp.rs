@@ -93,6 +93,17 @@ enum State {
     Open(Box<Open>),
 }
 
+impl State {
+    /// When it is given up, if it is to be.
+    fn due(&self) -> Option<Instant> {
+        match self {
+            Self::Held(Held { since, is_entering: true, .. }) => Some(*since + ENTERING),
+            Self::Arriving(arriving) => Some(arriving.due),
+            Self::Held(_) | Self::Open(_) => None,
+        }
+    }
+}
+
 /// A connection to the host's side that has none inside yet.
 #[derive(Debug)]
 struct Held {
@@ -100,6 +111,7 @@ struct Held {
     told: Ready,
     /// The container's first packet.
     first: Box<[u8]>,
+    /// Since when the host's side is waited for, and then the container's.
     since: Instant,
     /// It was sent in again.
     is_entering: bool,
@@ -319,8 +331,8 @@ impl Netd {
             return self.host_refused(key, errno);
         }
         if let Some(Flow { state: State::Held(held), .. }) = self.streams.flows.get_mut(key) {
-            held.is_entering = true;
             self.streams.unanswered.remove(&(held.since, key));
+            (held.is_entering, held.since) = (true, self.now);
         }
         self.trace.say(|| format!("{}: connected", Named::own(Protocol::Tcp, pair)));
         self.timers.set(self.now, ENTERING, Due::Stream(key));
@@ -384,6 +396,7 @@ impl Netd {
         let watched = self.watch_told(inner.as_fd(), Source::Stream(End::Inner, key), Ready::WRITABLE);
         self.leave_entrance(pair.1);
         self.streams.on_their_way -= 1;
+        self.is_awaited_no_more(key);
         self.streams.flows.change(key, |flow| Flow {
             pair,
             state: match flow.state {
@@ -437,8 +450,17 @@ impl Netd {
         }
     }
 
+    /// A connection that was given so long is one of both sides, or will not be one. A moment that was left would wake us for nothing, and
+    /// keep memory of thousands that are gone.
+    fn is_awaited_no_more(&mut self, key: Key) {
+        if let Some(due) = self.streams.flows.get(key).and_then(|flow| flow.state.due()) {
+            self.timers.forget(due, Due::Stream(key));
+        }
+    }
+
     /// Forgets a connection; whoever drops what comes back resets both sides.
     fn drop_stream(&mut self, key: Key) -> Option<Flow> {
+        self.is_awaited_no_more(key);
         let flow = self.streams.flows.remove(key)?;
         if let State::Open(open) = &flow.state {
             let how = if open.is_done() { "ended" } else { "reset" };

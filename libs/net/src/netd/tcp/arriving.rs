@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ctr_sys::net::options::Family;
 use rustix::io::Errno;
@@ -31,6 +31,8 @@ pub(super) struct Arriving {
     pub(super) inner: Told,
     /// The published port that it is for.
     pub(super) port: Key,
+    /// When the container has had its time.
+    pub(super) due: Instant,
 }
 
 impl Netd {
@@ -80,7 +82,7 @@ impl Netd {
         };
         let told = inner.1;
         // Who has called has something to say, most of the time.
-        let arriving = Arriving { outer: (outer, Ready::UNKNOWN), inner, port };
+        let arriving = Arriving { outer: (outer, Ready::UNKNOWN), inner, port, due: self.now + PATIENCE };
         let flow = Flow { pair, state: State::Arriving(arriving) };
         let key = self.streams.flows.insert(flow);
         self.one_arrives(port);
@@ -164,6 +166,7 @@ impl Netd {
             return;
         };
         self.one_arrived(*port);
+        self.is_awaited_no_more(key);
         self.streams.flows.change(key, |flow| match flow.state {
             State::Arriving(Arriving { outer, inner, .. }) => Flow {
                 pair: flow.pair,
@@ -195,8 +198,8 @@ impl Netd {
             return drop(self.drop_stream(key));
         }
         self.streams.flows.change(key, |flow| match flow.state {
-            State::Arriving(Arriving { outer, port, .. }) => {
-                Flow { pair: (callee, seen), state: State::Arriving(Arriving { outer, inner, port }) }
+            State::Arriving(arriving) => {
+                Flow { pair: (callee, seen), state: State::Arriving(Arriving { inner, ..arriving }) }
             }
             state => Flow { pair: flow.pair, state },
         });
