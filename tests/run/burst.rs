@@ -168,8 +168,9 @@ fn a_flood_costs_the_one_who_makes_it() {
         (while :; do flood $probe datagrams 198.51.100.1:9 20000; done) & three=$!
         (while :; do flood $probe datagrams "198.51.100.$((RANDOM % 250 + 2)):$((RANDOM + 1))" 10; done) & four=$!
         flood ping -f 198.51.100.1 & five=$!
-        ask() { inside $probe ask $1 10.0.2.100:0 198.51.100.1:7 word | grep -o word; }
-        for ((i = 0; i < 30; i++)); do ask tcp; ask udp; done | sort | uniq -c | xargs
+        ask() { inside timeout 5 $probe ask $1 10.0.2.100:0 198.51.100.1:7 word | grep -o word; }
+        # Where the whole machine is full of others a datagram may be lost, as anywhere; if most were, this would not come to its end.
+        for ((i = 0; i < 30; i++)); do for how in tcp udp; do until ask $how; do :; done; done; done | sort | uniq -c | xargs
         for all in /proc/[0-9]*; do
             if [ $(readlink $all/ns/net) = $(readlink /proc/$flooding/ns/net) ] && [ ${all#/proc/} != $flooding ]; then kill -9 ${all#/proc/}; fi
         done 2>/dev/null || :

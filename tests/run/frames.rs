@@ -130,7 +130,7 @@ fn send_and_connect((env, network): (&Env, &str), frames: &[String], quiet: &[u1
     let network = format!("--network={network}");
     let flags = [&network, "--cap-add=NET_RAW", &access, &probe, &file];
     let script = format!(
-        "xargs -n 64 /probe send 2 </frames && nc {HOST} {port} </dev/null && timeout 5 tftp -g -r x -l - {HOST} {to}; :"
+        "xargs -n 64 /probe send 2 </frames && nc {HOST} {port} </dev/null && timeout 20 tftp -g -r x -l - {HOST} {to}; :"
     );
     let running = env.shell(flags, &script).start();
     drop(accept(&allowed));

@@ -224,6 +224,8 @@ pub(crate) fn play(servers: [SocketAddr; 2], players: usize, rounds: u32) -> Res
     const RHYTHM: Duration = Duration::from_millis(20);
     /// To the other server goes one of so many.
     const SELDOM: u32 = 10;
+    /// So many are on their way at the most: all of them have room in a server's socket, however busy the machine is.
+    const AHEAD: u32 = 10;
     let any: SocketAddr = if servers[0].is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
     let one = |player: usize| -> std::io::Result<(u32, Vec<String>)> {
         let socket = UdpSocket::bind(any)?;
@@ -251,6 +253,9 @@ pub(crate) fn play(servers: [SocketAddr; 2], players: usize, rounds: u32) -> Res
             let server = servers[usize::from(round % SELDOM == SELDOM - 1)];
             socket.send_to(format!("{player}/{round} {}", "x".repeat(60)).as_bytes(), server)?;
             count = hear(&socket, begin + RHYTHM * (round + 1), u32::MAX)?;
+            if round >= count + AHEAD {
+                count = hear(&socket, Instant::now() + PATIENCE, round - AHEAD + 1)?;
+            }
         }
         if count < rounds {
             count = hear(&socket, Instant::now() + PATIENCE, rounds)?;
