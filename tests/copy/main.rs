@@ -8,4 +8,5 @@ mod names;
 mod push;
 mod reading;
 mod registries;
+mod sink;
 mod transports;

@@ -1,283 +1,354 @@
-//! Images on their way into registries: whole, with no question too many, and what becomes of trouble.
+//! `push`, and `copy` to registries: who asks, what is sent, what others read of it, and what is said.
 
-use ctr_core::Reference;
-use ctr_core::digest::Mismatch;
-use ctr_registry::auth::Credentials;
-use ctr_registry::sink::{self, RegistrySink};
-use ctr_store::archive::Archive;
-use ctr_store::copy::{Choice, CopyError, Options, Placed, already, copy};
-use ctr_store::transport::oci::Layout;
-use ctr_store::transport::{Source as _, TransportError};
-use ctr_tests::Env;
 use ctr_tests::image::{Compression, Image, Layer, oci_index, write_files};
-use ctr_tests::registry::{self, Auth, Fault, On, Registry, Side};
+use ctr_tests::registry::certificates::Authority;
+use ctr_tests::registry::real::Real;
+use ctr_tests::registry::tls::Tls;
+use ctr_tests::registry::{Auth, Fault, On, Options, Registry};
+use ctr_tests::{Env, Output, needs};
 
-use crate::client::{ann, client};
+const PLAIN: &str = "--tls-verify=false";
+const DEST_PLAIN: &str = "--dest-tls-verify=false";
+const NAME: &str = "localhost/a:1";
 
-/// Three layers, the first of them larger than what is sent at a time.
 fn image() -> Image {
-    let large: Vec<u8> = (0..400_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let layers = [
-        Layer::new().file("large", 0o644, large),
-        Layer::new().file("small", 0o644, "content\n"),
-        Layer::new().file("other", 0o644, "more\n"),
-    ];
-    Image::new("a/b:1", layers).compressed(Compression::Gzip)
+    let layers = [Layer::new().file("f", 0o644, "content\n"), Layer::new().file("g", 0o644, "more\n")];
+    Image::new(NAME, layers).compressed(Compression::Gzip)
 }
 
-/// A world with an image in a layout, and a registry.
-fn world() -> (Env, Registry) {
+/// A world with an image in a layout.
+fn world() -> Env {
     let env = Env::new();
     image().write_oci(&env.path("layout"));
-    (env, Registry::start())
+    env
 }
 
-fn to(
-    registry: &Registry,
-    name: &str,
-    who: Credentials,
-    options: sink::Options<'static>,
-) -> RegistrySink<'static> {
-    let reference = Reference::parse(&format!("{}/{name}", registry.host())).expect("a reference");
-    RegistrySink::new(client(registry, who), reference, options)
+/// A world with the image in its store.
+fn loaded() -> Env {
+    let env = world();
+    let _said = env.ok(["copy", "-q", &format!("oci:layout:{NAME}"), &format!("store:{NAME}")]);
+    env
 }
 
-fn layout(env: &Env) -> Layout {
-    Layout::new(Archive::folder(&env.path("layout")).expect("a layout"))
+/// Copies the layout to a registry.
+fn copy(env: &Env, host: &str, flags: &[&str]) -> Output {
+    let to = format!("docker://{host}/a/b:1");
+    env.ctr(["copy", &format!("oci:layout:{NAME}"), &to]).args(flags).run()
 }
 
-fn push(env: &Env, mut sink: RegistrySink<'_>, options: &Options) -> Result<Placed, CopyError> {
-    let source = layout(env);
-    if let Some(placed) = already(&source, &mut sink, options)? {
-        return Ok(placed);
-    }
-    let offer = source.offers()?.remove(0);
-    copy(&source, &offer, &mut sink, options)
+fn push(env: &Env, host: &str, flags: &[&str]) -> Output {
+    env.ctr(["push", NAME, &format!("{host}/a/b:1")]).args(flags).run()
 }
 
-fn plainly(env: &Env, registry: &Registry) -> Result<Placed, CopyError> {
-    push(env, to(registry, "a/b:1", Credentials::Anonymous, sink::Options::default()), &Options::default())
+fn skopeo(env: &Env, args: &[&str]) -> Output {
+    env.program("/usr/bin/skopeo", ["--insecure-policy"]).args(args).run()
 }
 
-/// The requests that begin so, without what was asked of the server of tokens.
-fn count(registry: &Registry, line: &str) -> usize {
-    registry.lines().iter().filter(|seen| seen.starts_with(line)).count()
+fn text(path: &std::path::Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
 }
 
+/// Who asks: by flags, by the file of logins, by nobody.
 #[test]
-fn an_image_is_there_whole_and_then_nothing_is_to_do() {
-    let (env, registry) = world();
-    let placed = plainly(&env, &registry).expect("a push");
-    assert_eq!(placed.descriptor.digest.to_string(), image().oci_digest());
+fn flags_say_who_writes() {
+    needs!(Userns);
+    let env = loaded();
+    let auth = Auth::basic().user("bob", "swordfish");
+    let registry = Registry::with(Options { auth, ..Options::default() });
+    let host = registry.host();
+    let denied = copy(&env, &host, &[DEST_PLAIN]).fails(125);
+    assert!(
+        denied.contains("without a login") && denied.contains(&format!("hint: ctr login {host}")),
+        "{denied}"
+    );
+    let denied = push(&env, &host, &[PLAIN]).fails(125);
+    assert!(
+        denied.contains(&format!("{host}/a/b")) && denied.contains(&format!("hint: ctr login {host}")),
+        "{denied}"
+    );
+    let denied = push(&env, &host, &[PLAIN, "--creds", "bob:shark"]).fails(125);
+    assert!(denied.contains("as bob") && denied.contains("hint: ctr auth why"), "{denied}");
+    assert!(registry.blobs("a/b").is_empty());
+    let words = ["login", PLAIN, "-u", "bob", "--password-stdin", "--authfile", "logins", &host];
+    let _said = env.ctr(words).stdin("swordfish\n").run().success();
+    for flags in [
+        &["--dest-creds=bob:swordfish"][..],
+        &["--dest-username=bob", "--dest-password=swordfish"],
+        &["--dest-authfile", "logins"],
+        &["--authfile", "logins"],
+    ] {
+        let _said = copy(&env, &host, &[&[DEST_PLAIN], flags].concat()).success();
+    }
+    let _denied = copy(&env, &host, &[DEST_PLAIN, "--dest-authfile=logins", "--dest-no-creds"]).fails(125);
+    let _said = push(&env, &host, &[PLAIN, "--authfile", "logins"]).success();
+    let _said = push(&env, &host, &[PLAIN, "--creds", "bob:swordfish"]).success();
     assert_eq!(registry.image("a/b", "1").digest, image().oci_digest());
-    assert_eq!(registry.uploads(), 0);
-    // The manifest is looked for once, each blob once, and each is sent by two requests.
-    assert_eq!((count(&registry, "HEAD"), count(&registry, "POST"), count(&registry, "PUT")), (5, 4, 5));
-    let before = registry.log().len();
-    let _placed = plainly(&env, &registry).expect("a push");
-    assert_eq!(registry.lines()[before..], ["HEAD /v2/a/b/manifests/1 200"]);
+    let open = Registry::start();
+    let _said =
+        copy(&env, &open.host(), &[DEST_PLAIN, "--dest-authfile=logins", "--dest-no-creds"]).success();
 }
 
 #[test]
-fn what_is_there_is_not_sent_again() {
-    let (env, registry) = world();
-    let _placed = plainly(&env, &registry).expect("a push");
-    let before = registry.log().len();
-    let again = to(&registry, "a/b:2", Credentials::Anonymous, sink::Options::default());
-    let _placed = push(&env, again, &Options::default()).expect("a push");
-    let log = registry.log();
-    assert!(log[before..].iter().all(|seen| seen.method != "POST"), "{:?}", registry.lines());
-    assert_eq!(registry.image("a/b", "2"), registry.image("a/b", "1"));
+fn a_token_is_shown_as_it_is() {
+    let (env, registry) = (world(), Registry::start());
+    let _said = copy(&env, &registry.host(), &[DEST_PLAIN, "--dest-registry-token", "abc"]).success();
+    let asked = registry.log();
+    assert!(asked.len() > 4 && asked.iter().all(|seen| seen.authorization() == Some("Bearer")), "{asked:?}");
 }
 
 #[test]
-fn blobs_of_another_repository_are_mounted_with_one_token() {
-    let auth = Auth::tokens().user("ann", "secret");
-    for mounts in [true, false] {
-        let env = Env::new();
-        image().write_oci(&env.path("layout"));
-        let registry =
-            Registry::with(registry::Options { auth: auth.clone(), mounts, ..registry::Options::default() });
-        registry.put("old/one", "1", &image());
-        let options = sink::Options { mounts_from: Some("old/one".to_owned()), ..sink::Options::default() };
-        let _placed =
-            push(&env, to(&registry, "a/b:1", ann(), options), &Options::default()).expect("a push");
-        assert_eq!(registry.image("a/b", "1").digest, image().oci_digest());
-        let log = registry.log();
-        assert_eq!(log.iter().filter(|seen| seen.side == Side::Tokens).count(), 1, "{:?}", registry.lines());
-        // The session that a refused mount begins is used: each blob has one POST, and is sent unless it was mounted.
-        assert_eq!(count(&registry, "POST /v2/a/b/blobs/uploads/"), 4, "{:?}", registry.lines());
-        let sent = log.iter().filter(|seen| seen.method == "PUT" && seen.path.contains("/blobs/")).count();
-        assert_eq!(sent, if mounts { 1 } else { 4 }, "{:?}", registry.lines());
+fn whose_word_is_taken_for_a_registry() {
+    needs!(Userns, Openssl);
+    let env = loaded();
+    let authority = Authority::new(&env.path("authority"));
+    let certs = env.path("certs");
+    authority.write_certs(&certs, Some(&authority.client("ann")));
+    let tls = Tls { server: authority.server(), clients: Some(authority.certificate().to_owned()) };
+    let registry = Registry::with(Options { tls: Some(tls), ..Options::default() });
+    let stranger = push(&env, &registry.host(), &[]).fails(125);
+    assert!(stranger.contains("hint: put the certificate of its authority into"), "{stranger}");
+    assert!(stranger.contains("--tls-verify=false"), "{stranger}");
+    let _said = push(&env, &registry.host(), &["--cert-dir", text(&certs)]).success();
+    let _said = copy(&env, &registry.host(), &["--dest-cert-dir", text(&certs)]).success();
+    let plain = Registry::start();
+    let said = push(&env, &plain.host(), &[]).fails(125);
+    assert!(said.contains("server gave HTTP response to HTTPS client"), "{said}");
+    assert!(said.contains("hint: the registry speaks plain http: --tls-verify=false"), "{said}");
+}
+
+/// What is read of the store goes as it came, and what is there already is not even looked at.
+#[test]
+fn what_was_pulled_is_pushed_as_it_came() {
+    needs!(Userns);
+    let (env, registry) = (loaded(), Registry::start());
+    let said = push(&env, &registry.host(), &[PLAIN, "--digestfile", "digest"]);
+    assert_eq!((said.code(), said.stdout.as_str()), (0, ""), "{said}");
+    for line in
+        ["Getting image source signatures", "Copying config sha256:", "Writing manifest to image destination"]
+    {
+        assert!(said.stderr.contains(line), "{said}");
     }
+    assert_eq!(said.stderr.matches("Copying blob sha256:").count(), 2, "{said}");
+    assert_eq!(std::fs::read_to_string(env.path("digest")).expect("the file"), image().oci_digest());
+    let picture = registry.image("a/b", "1");
+    assert_eq!((picture.digest, picture.layers.len()), (image().oci_digest(), 2));
+    let before = registry.log().len();
+    let said = push(&env, &registry.host(), &[PLAIN]);
+    assert!(said.stderr.contains("Nothing to do"), "{said}");
+    assert_eq!(registry.lines()[before..], ["HEAD /v2/a/b/manifests/1 200"]);
+    let events = env.ok(["events", "--stream=false", "--filter", "event=push"]);
+    assert!(events.contains(&format!("{} {}/a/b:1", image().id(), registry.host())), "{events}");
+    let quiet = push(&env, &registry.host(), &[PLAIN, "-q"]);
+    assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""), "{quiet}");
 }
 
 #[test]
-fn an_index_follows_its_images() {
+fn flags_of_push_that_change_nothing_or_the_manifest() {
+    needs!(Userns);
+    let (env, registry) = (loaded(), Registry::start());
+    registry.fault(On::method("HEAD", "/v2/").nth(1), Fault::status(503));
+    let flags = [PLAIN, "--disable-content-trust", "--remove-signatures", "--retry=1", "--retry-delay=1ms"];
+    let _said = push(&env, &registry.host(), &[&flags[..], &["--format", "v2s2"]].concat()).success();
+    let picture = registry.image("a/b", "1");
+    assert_eq!(picture.kind, "application/vnd.docker.distribution.manifest.v2+json");
+    registry.fault(On::method("HEAD", "/v2/"), Fault::status(503));
+    let before = registry.log().len();
+    let _said = push(&env, &registry.host(), &flags).fails(125);
+    assert_eq!(registry.log().len() - before, 2);
+    let said = push(&env, &registry.host(), &["--format", "v2s1"]).fails(125);
+    assert!(said.contains("v2s1"), "{said}");
+}
+
+#[test]
+fn an_image_goes_to_its_own_name_or_says_why_not() {
+    needs!(Userns);
+    let (env, registry) = (loaded(), Registry::start());
+    let own = format!("{}/team/own:2", registry.host());
+    let _said = env.ok(["tag", NAME, &own]);
+    let _said = env.ok(["push", "-q", PLAIN, &own]);
+    assert_eq!(registry.image("team/own", "2").digest, image().oci_digest());
+    // By the end of its name too.
+    registry.fault(On::method("HEAD", "/v2/"), Fault::status(403));
+    let said = env.ctr(["push", "-q", PLAIN, "own:2"]).run().fails(125);
+    assert!(said.contains(&format!("{}/team/own", registry.host())), "{said}");
+    for (words, wanted) in [
+        (&["push", "nosuch"][..], "nosuch: image not known"),
+        (&["push", NAME], "is a name of this machine's alone"),
+        (&["push", &image().id()], "no name of its own, or several"),
+        (&["push", NAME, "dir:"], "no path"),
+        (&["push", NAME, "x", "y"], "accepts between 1 and 2 arg(s), received 3"),
+        (&["push", "--compression-format=zstd", NAME], "compression-format"),
+    ] {
+        let output = env.ctr(words).run().fails(125);
+        assert!(output.contains(wanted), "{words:?}: {output}");
+    }
+    // Any other place will do.
+    for to in
+        ["dir:d", "oci:o:1", "oci-archive:o.tar:x", "docker-archive:d.tar:a/b:1", "store:localhost/again:1"]
+    {
+        let _said = env.ok(["push", "-q", NAME, to]);
+    }
+    assert_eq!(env.ok(["image", "inspect", "--format", "{{.Id}}", "localhost/again:1"]), image().id());
+}
+
+#[test]
+fn an_index_goes_whole_or_one_image_of_it() {
+    needs!(Userns);
     let env = Env::new();
     let other = Image { architecture: "s390x".into(), ..image() };
     write_files(&env.path("layout"), oci_index(&[image(), other.clone()]));
     let registry = Registry::start();
-    let all = Options { choice: Choice::All, ..Options::default() };
-    let to_it = || to(&registry, "a/b:1", Credentials::Anonymous, sink::Options::default());
-    let placed = push(&env, to_it(), &all).expect("a push");
-    let (kind, digest, _) = registry.manifest("a/b", "1").expect("the index");
-    assert_eq!(
-        (kind.as_str(), digest),
-        ("application/vnd.oci.image.index.v1+json", placed.descriptor.digest.to_string())
-    );
-    for image in [image(), other] {
-        assert_eq!(registry.image("a/b", &image.oci_digest()).digest, image.oci_digest());
-    }
-    assert_eq!(registry.tags("a/b"), ["1"]);
-    let last = registry.lines().pop().expect("a request");
-    assert_eq!(last, "PUT /v2/a/b/manifests/1 201");
-    let before = registry.log().len();
-    let _placed = push(&env, to_it(), &all).expect("a push");
-    assert_eq!(registry.log().len() - before, 1);
-}
-
-#[test]
-fn a_registry_without_oci_gets_dockers_manifests() {
-    for fault in [
-        Fault::status(415),
-        Fault::Answer(
-            400,
-            Vec::new(),
-            br#"{"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid"}]}"#.to_vec(),
-        ),
-    ] {
-        let env = Env::new();
-        write_files(
-            &env.path("layout"),
-            oci_index(&[image(), Image { architecture: "s390x".into(), ..image() }]),
-        );
-        let registry = Registry::start();
-        registry.fault(On::method("PUT", "/v2/a/b/manifests/").nth(1), fault);
-        let all = Options { choice: Choice::All, ..Options::default() };
-        let to_it = to(&registry, "a/b:1", Credentials::Anonymous, sink::Options::default());
-        let _placed = push(&env, to_it, &all).expect("a push");
-        let (kind, _, bytes) = registry.manifest("a/b", "1").expect("the list");
-        assert_eq!(kind, "application/vnd.docker.distribution.manifest.list.v2+json");
-        let list: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
-        for entry in list["manifests"].as_array().expect("manifests") {
-            let picture = registry.image("a/b", entry["digest"].as_str().expect("a digest"));
-            assert_eq!(picture.kind, "application/vnd.docker.distribution.manifest.v2+json");
-            assert_eq!(entry["mediaType"], picture.kind.as_str());
-        }
-        // Refused once, and then known.
-        assert_eq!(count(&registry, "PUT /v2/a/b/manifests/"), 4, "{:?}", registry.lines());
-    }
-}
-
-#[test]
-fn a_registry_without_oci_is_an_error_where_the_format_is_wanted() {
-    let (env, registry) = world();
-    registry.fault(On::method("PUT", "/v2/a/b/manifests/"), Fault::status(415));
-    let options = sink::Options { falls_back: false, ..sink::Options::default() };
-    let error = push(&env, to(&registry, "a/b:1", Credentials::Anonymous, options), &Options::default());
-    let text = ctr_core::causes::chain(&error.expect_err("no push"));
-    assert!(text.contains("writing manifest 1 to") && text.contains("415"), "{text}");
-}
-
-#[test]
-fn a_damaged_blob_of_the_source_never_arrives() {
-    let (env, registry) = world();
-    let layer = registry.put("x", "1", &image());
-    assert_eq!(layer, image().oci_digest());
-    let picture = registry.image("x", "1");
-    for descriptor in picture.manifest["layers"].as_array().expect("layers") {
-        let name = descriptor["digest"].as_str().expect("a digest").replace(':', "/");
-        let path = env.path("layout/blobs").join(name);
-        let mut bytes = std::fs::read(&path).expect("a layer");
-        *bytes.last_mut().expect("a byte") ^= 1;
-        std::fs::write(&path, bytes).expect("a layer");
-    }
-    let error = plainly(&env, &registry).expect_err("no push");
-    let damaged = matches!(&error, CopyError::Source(TransportError::Digest { source: Mismatch { .. }, .. }));
-    assert!(damaged, "{error:?}");
-    assert!(registry.manifest("a/b", "1").is_none());
-    assert!(registry.blobs("a/b").len() <= 1, "only the config may be there");
-    // None of them was sent to its end, so that the registry was never asked to take one.
-    assert!(
-        !registry.lines().iter().any(|line| line.starts_with("PUT /v2/a/b/blobs/") && line.ends_with(" 400"))
-    );
-}
-
-#[test]
-fn trouble_on_the_way_is_got_over() {
-    let faults: [(On, Fault); 6] = [
-        (On::method("PUT", "/v2/a/b/blobs/").nth(2), Fault::CutRequest(100_000)),
-        (On::method("PUT", "/v2/a/b/blobs/").nth(1), Fault::status(503)),
-        (On::method("POST", "/v2/a/b/blobs/").nth(1), Fault::too_many("0")),
-        (On::method("PUT", "/v2/a/b/blobs/").nth(1), Fault::status(413)),
-        (On::method("PUT", "/v2/a/b/manifests/").nth(1), Fault::status(500)),
-        (On::method("HEAD", "/v2/a/b/").nth(2), Fault::Cut(0)),
-    ];
-    for (on, fault) in faults {
-        let (env, registry) = world();
-        let said = format!("{fault:?}");
-        registry.fault(on, fault);
-        plainly(&env, &registry).expect(&said);
-        assert_eq!(registry.image("a/b", "1").digest, image().oci_digest(), "{said}");
-    }
-}
-
-#[test]
-fn a_token_that_ends_on_the_way_is_renewed() {
-    let mut auth = Auth::tokens().user("ann", "secret");
-    auth.uses = Some(3);
-    let (env, _) = world();
-    let registry = Registry::with(registry::Options { auth, ..registry::Options::default() });
-    let _placed = push(&env, to(&registry, "a/b:1", ann(), sink::Options::default()), &Options::default());
+    let _said = env.ok(["copy", "-q", "--all", &format!("oci:layout:{NAME}"), &format!("store:{NAME}")]);
+    let _said = push(&env, &registry.host(), &[PLAIN, "-q"]).success();
     assert_eq!(registry.image("a/b", "1").digest, image().oci_digest());
+    let _said = push(&env, &registry.host(), &[PLAIN, "-q", "--all"]).success();
+    let (kind, digest, _) = registry.manifest("a/b", "1").expect("the index");
+    assert_eq!(kind, "application/vnd.oci.image.index.v1+json");
+    assert_eq!(registry.image("a/b", &other.oci_digest()).digest, other.oci_digest());
+    // From registry to registry the same, and then nothing is to do: one question to each side.
+    let second = Registry::start();
+    let from = format!("docker://{}/a/b:1", registry.host());
+    let across = |flags: &[&str]| {
+        let to = format!("docker://{}/c:1", second.host());
+        let said = env.ctr(["copy", "--src-tls-verify=false", DEST_PLAIN, &from, &to]).args(flags).run();
+        said.success()
+    };
+    let _said = across(&["--all", "-q"]);
+    assert_eq!(second.manifest("c", "1").expect("the index").1, digest);
+    let before = (registry.log().len(), second.log().len());
+    let _said = across(&["--multi-arch=all", "--preserve-digests"]);
+    let said: Vec<_> =
+        registry.lines().split_off(before.0).into_iter().chain(second.lines().split_off(before.1)).collect();
+    assert_eq!(said, ["HEAD /v2/a/b/manifests/1 200", "HEAD /v2/c/manifests/1 200"]);
 }
 
+/// The plan is what is done then.
 #[test]
-fn another_digest_told_back_is_an_error() {
-    let other = format!("sha256:{}", "0".repeat(64));
-    for path in ["/v2/a/b/blobs/", "/v2/a/b/manifests/"] {
-        let (env, registry) = world();
-        registry.fault(On::method("PUT", path), Fault::header("Docker-Content-Digest", &other));
-        let error = plainly(&env, &registry).expect_err("no push");
-        assert!(ctr_core::causes::chain(&error).contains("damaged"), "{error:?}");
+fn a_plan_tells_requests_and_bytes_and_moves_nothing() {
+    let (env, registry) = (world(), Registry::start());
+    registry.put("old", "1", &image());
+    let plan = copy(&env, &registry.host(), &[DEST_PLAIN, "--dry-run"]).success();
+    assert_eq!(plan.matches("write ").count(), 3, "{plan}");
+    assert!(plan.contains("manifest  sha256:") && plan.contains("7 requests, "), "{plan}");
+    assert!(registry.log().iter().all(|seen| seen.method == "HEAD"), "{:?}", registry.lines());
+    let from = format!("docker://{}/old:1", registry.host());
+    let to = format!("docker://{}/a/b:1", registry.host());
+    let flags = ["--src-tls-verify=false", DEST_PLAIN];
+    let plan = env.ctr(["copy", "--dry-run", &from, &to]).args(flags).run().success();
+    assert_eq!(plan.matches("from old").count(), 2, "{plan}");
+    assert!(plan.contains("6 requests, "), "{plan}");
+    let before = registry.log().len();
+    let done = env.ctr(["copy", "-q", "--image-parallel-copies=2", "--dest-precompute-digests", &from, &to]);
+    let _said = done.args(flags).run().success();
+    let log = registry.log();
+    let writes = log[before..].iter().filter(|seen| ["POST", "PUT"].contains(&seen.method.as_str())).count();
+    let reads =
+        log[before..].iter().filter(|seen| seen.method == "GET" && seen.path.contains("/blobs/")).count();
+    // The config was read for the plan already.
+    assert_eq!((writes, reads), (5, 1), "{:?}", registry.lines());
+    let plan = env.ctr(["copy", "--dry-run", &from, &to]).args(flags).run().success();
+    assert_eq!(plan, "nothing to do");
+    for (to, there) in [("oci:layout:2", 3), ("oci:other:2", 0), ("dir:d", 0), ("docker-archive:d.tar", 0)] {
+        let plan = env.ctr(["copy", "--dry-run", "--src-tls-verify=false", &from, to]).run().success();
+        assert_eq!(plan.matches("there ").count(), there, "{to}: {plan}");
     }
+    assert!(!env.path("other").exists() && !env.path("d").exists() && !env.path("d.tar").exists());
+    assert!(copy(&env, "x", &["--image-parallel-copies=-1"]).fails(125).contains("image-parallel-copies"));
 }
 
 #[test]
-fn a_name_with_a_digest_takes_that_image_and_no_other() {
-    let (env, registry) = world();
-    let named = |digest: &str| {
-        let name = format!("a/b@{digest}");
-        push(
-            &env,
-            to(&registry, &name, Credentials::Anonymous, sink::Options::default()),
-            &Options::default(),
-        )
-    };
-    let error = named(&format!("sha256:{}", "0".repeat(64))).expect_err("no push");
-    assert!(error.to_string().contains("another digest"), "{error}");
-    assert!(registry.blobs("a/b").is_empty());
-    let _placed = named(&image().oci_digest()).expect("a push");
-    assert!(registry.tags("a/b").is_empty());
-    assert_eq!(registry.image("a/b", &image().oci_digest()).digest, image().oci_digest());
+fn as_skopeo_it_speaks_on_standard_output() {
+    let (env, registry) = (world(), Registry::start());
+    let to = format!("docker://{}/a/b:1", registry.host());
+    let said = env.named("skopeo", ["copy", DEST_PLAIN, &format!("oci:layout:{NAME}"), &to]).run();
+    assert_eq!((said.code(), said.stderr.as_str()), (0, ""), "{said}");
+    assert!(said.stdout.starts_with("Getting image source signatures\nCopying blob sha256:"), "{said}");
+    assert!(said.stdout.contains("\nWriting manifest to image destination"), "{said}");
+}
+
+/// A layer that was made here is compressed once: the second time the registry has it.
+#[test]
+fn what_was_committed_is_compressed_on_its_way() {
+    needs!(Userns, Overlay, Skopeo);
+    let (env, registry) = (Env::with_busybox(), Registry::start());
+    let made = ["run", "--name", "c", "localhost/busybox", "sh", "-c", "head -c 300000 /dev/zero >/zeros"];
+    let _said = env.ok(made);
+    let _said = env.ok(["commit", "-q", "c", "localhost/made:1"]);
+    let to = format!("{}/made:1", registry.host());
+    let _said = env.ok(["push", "-q", PLAIN, "localhost/made:1", &to]);
+    let picture = registry.image("made", "1");
+    for (layer, bytes) in picture.manifest["layers"].as_array().expect("layers").iter().zip(&picture.layers) {
+        assert!(layer["mediaType"].as_str().is_some_and(|kind| kind.ends_with("gzip")), "{layer}");
+        assert!(bytes.starts_with(&[0x1f, 0x8b]) && bytes.len() < 2_000_000);
+    }
+    let before = registry.log().len();
+    let _said = env.ok(["push", "-q", PLAIN, "localhost/made:1", &format!("{}/made:2", registry.host())]);
+    assert!(registry.log()[before..].iter().all(|seen| seen.method != "POST"), "{:?}", registry.lines());
+    let _said =
+        skopeo(&env, &["copy", "-q", "--src-tls-verify=false", &format!("docker://{to}"), "dir:back"])
+            .success();
+    let _said = env.ok(["copy", "-q", "dir:back", "store:localhost/back:1"]);
+    assert_eq!(env.ok(["run", "--rm", "localhost/back:1", "wc", "-c", "/zeros"]), "300000 /zeros");
+    // Digests are kept where that is asked for.
+    let kept = format!("docker://{}/kept:1", registry.host());
+    let _said = env.ok(["copy", "-q", "--preserve-digests", DEST_PLAIN, "store:localhost/made:1", &kept]);
+    let layers = registry.image("kept", "1").manifest["layers"].clone();
+    assert!(layers[0]["mediaType"].as_str().is_some_and(|kind| kind.ends_with(".tar")), "{layers}");
 }
 
 #[test]
-fn digests_are_kept_or_nothing_is_begun() {
-    let env = Env::new();
-    write_files(
-        &env.path("layout"),
-        oci_index(&[image(), Image { architecture: "s390x".into(), ..image() }]),
+fn trouble_in_the_middle_is_got_over_or_told() {
+    let (env, registry) = (world(), Registry::start());
+    registry.fault(On::method("PUT", "/v2/a/b/blobs/").nth(1), Fault::CutRequest(20));
+    registry.fault(On::method("POST", "/v2/a/b/blobs/").nth(2), Fault::too_many("0"));
+    let _said = copy(&env, &registry.host(), &[DEST_PLAIN, "-q", "--retry-delay=1ms"]).success();
+    assert_eq!(registry.image("a/b", "1").digest, image().oci_digest());
+    let sick = Registry::start();
+    sick.fault(On::method("PUT", "/v2/a/b/blobs/"), Fault::status(503));
+    let said =
+        copy(&env, &sick.host(), &[DEST_PLAIN, "-q", "--retry-times=1", "--retry-delay=1ms"]).fails(125);
+    assert!(
+        said.contains("writing blob sha256:") && said.contains(&format!("{}/a/b", sick.host())),
+        "{said}"
     );
-    let registry = Registry::start();
-    let options = Options {
-        choice: Choice::All,
-        family: Some(ctr_core::oci::media::Family::Docker),
-        preserve_digests: true,
-    };
-    let error =
-        push(&env, to(&registry, "a/b:1", Credentials::Anonymous, sink::Options::default()), &options);
-    assert!(matches!(error, Err(CopyError::WouldChange(_))), "{error:?}");
-    assert_eq!(count(&registry, "POST"), 0);
+    assert!(sick.manifest("a/b", "1").is_none());
+}
+
+/// The real registry in its four set-ups, and what skopeo reads there; then the reverse.
+#[test]
+fn the_real_registry_is_written_to_in_all_its_set_ups() {
+    needs!(Userns, Skopeo, Registry, Openssl);
+    let env = loaded();
+    let auth = Auth::tokens().user("ann", "secret").may("ann", "", "pull,push");
+    let set_ups: [(Real, &[&str]); 4] = [
+        (Real::plain(), &["--tls-verify=false"]),
+        (Real::with_passwords(&[("ann", "secret")]), &["--creds=ann:secret"]),
+        (Real::with_certificates(), &[]),
+        (Real::with_tokens(auth), &["--creds=ann:secret"]),
+    ];
+    for (registry, flags) in set_ups {
+        let host = registry.host();
+        let certs = env.path(host.replace(':', "-"));
+        if registry.certs().join("ca.crt").exists() {
+            let _identity = registry.client(&certs);
+        } else {
+            std::fs::create_dir_all(&certs).expect("a folder");
+        }
+        let certs = format!("--cert-dir={}", certs.display());
+        let with = |before: &str| -> Vec<String> {
+            let flags = flags.iter().copied().chain([certs.as_str()]);
+            flags.map(|flag| flag.replacen("--", &format!("--{before}"), 1)).collect()
+        };
+        let _said = env.ctr(["push", "-q", NAME, &format!("{host}/a/b:1")]).args(with("")).run().success();
+        let across = ["copy", "-q", &format!("docker://{host}/a/b:1"), &format!("docker://{host}/c/d:1")];
+        let _said = env.ctr(across).args(with("src-")).args(with("dest-")).run().success();
+        for repository in ["a/b", "c/d"] {
+            let there = format!("docker://{host}/{repository}:1");
+            let theirs = env.program("/usr/bin/skopeo", ["inspect", "--format", "{{.Digest}}", &there]);
+            assert_eq!(theirs.args(with("")).run().success(), image().oci_digest(), "{repository}");
+            let back =
+                env.program("/usr/bin/skopeo", ["--insecure-policy", "copy", "-q", &there, "dir:back"]);
+            let _said = back.args(with("src-")).run().success();
+        }
+    }
 }

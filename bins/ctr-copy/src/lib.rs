@@ -6,6 +6,7 @@ pub mod completion;
 mod context;
 mod error;
 pub mod internal;
+mod lines;
 mod logins;
 mod places;
 mod registries;

@@ -27,22 +27,25 @@ pub(crate) struct Origin<'a> {
     pub(crate) call: &'a Call,
     /// Our store.
     pub(crate) context: &'a Context,
-    /// Where work is done.
-    pub(crate) ingest: Ingest<'a>,
-    /// Whether layers of an archive may be unpacked while it is read.
-    pub(crate) into_store: bool,
+    /// Where what cannot be read in place is put.
+    pub(crate) session: &'a Session,
+    /// What unpacks layers of an archive while it is read, if they go into a store.
+    pub(crate) ingest: Option<Ingest<'a>>,
     /// Which image of an index of a store is wanted, if one is.
     pub(crate) platform: Option<&'a Platform>,
     /// What stands in front of the names of flags about registries.
     pub(crate) flags: &'static str,
 }
 
+/// Reads what was chosen in a place.
+pub(crate) type Reading<'a> = &'a dyn Fn() -> Result<Offer, CommandError>;
+
 impl Origin<'_> {
-    /// Opens a place and hands what was chosen in it to `next`.
+    /// Opens a place and hands it to `next`, with what reads the image that was chosen in it.
     pub(crate) fn with<T>(
         &self,
         from: &Place,
-        next: impl FnOnce(&dyn Source, &Offer) -> Result<T, CommandError>,
+        next: impl FnOnce(&dyn Source, Reading<'_>) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
         let (source, which): (Box<dyn Source>, _) = match from {
             Place::Store { at, name } => {
@@ -68,19 +71,20 @@ impl Origin<'_> {
                 (Box::new(Tarball::open(path, &about).map_err(of_source)?), None)
             }
         };
-        let offers = source.offers().map_err(of_source)?;
-        let offer = choose(offers, which).map_err(|error| {
-            let absent = matches!(error, TransportError::NoImage { .. });
-            self.absent(of_source(error), absent)
-        })?;
-        next(source.as_ref(), &offer)
+        next(source.as_ref(), &|| {
+            let offers = source.offers().map_err(of_source)?;
+            choose(offers, which).map_err(|error| {
+                let absent = matches!(error, TransportError::NoImage { .. });
+                self.absent(of_source(error), absent)
+            })
+        })
     }
 
     fn in_store<T>(
         &self,
         context: &Context,
         name: &str,
-        next: impl FnOnce(&dyn Source, &Offer) -> Result<T, CommandError>,
+        next: impl FnOnce(&dyn Source, Reading<'_>) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
         let store = context.store()?;
         let session = Session::begin(&store).map_err(of)?;
@@ -90,8 +94,7 @@ impl Origin<'_> {
             let absent = matches!(&error, TransportError::Resolve(error) if error.is_unknown());
             self.absent(of_source(error), absent)
         })?;
-        let offer = choose(source.offers().map_err(of_source)?, None).map_err(of_source)?;
-        next(&source, &offer)
+        next(&source, &|| choose(source.offers().map_err(of_source)?, None).map_err(of_source))
     }
 
     fn absent(&self, error: CommandError, is_absent: bool) -> CommandError {
@@ -99,10 +102,10 @@ impl Origin<'_> {
     }
 
     fn archive(&self, path: &Path) -> Result<Archive, CommandError> {
-        let eager: Option<&dyn Eager> = if self.into_store { Some(&self.ingest) } else { None };
+        let eager = self.ingest.as_ref().map(|ingest| ingest as &dyn Eager);
         let failed = |error| of(FileError::new("open", path, error));
         let input = Input::of(File::open(path).map_err(failed)?).map_err(failed)?;
-        Archive::open(input, self.ingest.session, eager).map_err(|error| of_source(error.into()))
+        Archive::open(input, self.session, eager).map_err(|error| of_source(error.into()))
     }
 }
 

@@ -65,6 +65,7 @@ const RETRY_DELAY: Flag = Flag::duration(
 
 const ONE: [Flag; 8] = access_flags!("", "registry");
 const SOURCE: [Flag; 8] = access_flags!("src-", "source registry");
+const DESTINATION: [Flag; 8] = access_flags!("dest-", "destination registry");
 
 /// Flags of a verb that asks one registry, as skopeo has them.
 pub(crate) const FLAGS: &[Flag] =
@@ -83,6 +84,24 @@ pub(crate) const COPY_FLAGS: &[Flag] = &[
     SOURCE[5],
     SOURCE[6],
     SOURCE[7],
+    DESTINATION[0],
+    DESTINATION[1],
+    DESTINATION[2],
+    DESTINATION[3],
+    DESTINATION[4],
+    DESTINATION[5],
+    DESTINATION[6],
+    DESTINATION[7],
+];
+
+/// Flags of a verb of podman's that writes to a registry.
+pub(crate) const PUSH_FLAGS: &[Flag] = &[
+    ONE[0],
+    ONE[1],
+    ONE[2],
+    ONE[6],
+    Flag::int("retry", "number of times to retry in case of failure when performing push"),
+    RETRY_DELAY,
 ];
 
 /// What the flags of a verb say of a registry.

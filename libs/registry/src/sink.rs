@@ -32,6 +32,8 @@ use crate::error::{RegistryError, Why};
 
 /// How many blobs are sent at a time, as skopeo has it.
 pub const PARALLEL: usize = 6;
+/// Nobody needs more: each is a thread and a connection.
+pub const MOST: usize = 64;
 
 /// How images are written.
 #[derive(Debug)]

@@ -5,39 +5,48 @@ use std::path::Path;
 
 use ctr_cli::app::Call;
 use ctr_cli::exit::Exit;
+use ctr_cli::human::size::human;
 use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_core::atomic::Temporary;
+use ctr_core::oci::Descriptor;
 use ctr_core::oci::media::Family;
 use ctr_core::reference::Spelling;
 use ctr_core::{FileError, Platform, Reference};
+use ctr_registry::sink::{self, RegistrySink};
 use ctr_store::Store;
 use ctr_store::copy::dir_sink::DirSink;
 use ctr_store::copy::docker_sink::DockerSink;
 use ctr_store::copy::files::TarFiles;
 use ctr_store::copy::layout_sink::LayoutSink;
+use ctr_store::copy::plan::{Fate, Having, Outlook, Plan, Planner};
 use ctr_store::copy::store_sink::StoreSink;
-use ctr_store::copy::{Choice, Options, Placed, Sink, copy};
+use ctr_store::copy::watch::Watched;
+use ctr_store::copy::{Choice, Options, Placed, Sink, already, copy};
 use ctr_store::ingest::Ingest;
 use ctr_store::session::Session;
-use ctr_store::transport::{Chosen, Offer, Place, Source, Which};
+use ctr_store::transport::{Chosen, Place, Source, Which, dir, oci};
 
 use super::load::parallel;
 use super::tag::local_name;
 use crate::context::Context;
 use crate::error::{of, of_copy};
-use crate::places::Origin;
-use crate::registries::COPY_FLAGS;
+use crate::lines::Lines;
+use crate::places::{Origin, Reading};
+use crate::registries::{Access, COPY_FLAGS, Registries};
 
 pub(super) const VERB: Verb =
     Verb::new("[command options] SOURCE-IMAGE DESTINATION-IMAGE", "Copy an image from one place to another")
         .long("Container \"IMAGE-NAME\" uses a \"transport\":\"details\" format.\n\nSupported transports:\ncontainers-storage, dir, docker, docker-archive, oci, oci-archive, store, tarball")
-        .examples(&["copy docker://quay.io/team/app:1 oci-archive:app.tar", "copy oci-archive:image.tar containers-storage:quay.io/team/app:1"])
+        .examples(&["copy docker://quay.io/team/app:1 oci-archive:app.tar", "copy oci-archive:image.tar containers-storage:quay.io/team/app:1", "copy --dry-run oci:layout docker://quay.io/team/app:1"])
         .flags(&[
             Flag::bool("all", "Copy all images if SOURCE-IMAGE is a list").short('a'),
             Flag::array("additional-tag", "additional tags (supports docker-archive)"),
+            Flag::bool("dest-precompute-digests", "Precompute digests to prevent uploading layers already on the registry using the 'docker' transport. (always done)"),
             Flag::path("digestfile", "Write the digest of the pushed image to the named file"),
+            Flag::bool("dry-run", "Print what would be copied, in how many requests and bytes, and copy nothing"),
             Flag::choice("format", &["oci", "v2s2"], "MANIFEST TYPE (oci, v2s1, or v2s2) to use in the destination (default is manifest type of source, with fallbacks)").short('f'),
+            Flag::uint("image-parallel-copies", "Maximum number of image layers to be copied (pulled/pushed) simultaneously. Not set or 0 uses the default of 6"),
             Flag::choice("multi-arch", &["system", "all", "index-only"], "How to handle multi-architecture images (system, all, or index-only)"),
             Flag::bool("preserve-digests", "Preserve digests of images and lists"),
             Flag::string("platform", "Choose the image of OS/ARCH[/VARIANT] from an index"),
@@ -48,26 +57,16 @@ pub(super) const VERB: Verb =
         .refuses(&[&[
             "command-timeout",
             "decryption-key",
-            "dest-authfile",
-            "dest-cert-dir",
             "dest-compress",
             "dest-compress-format",
             "dest-compress-level",
-            "dest-creds",
             "dest-daemon-host",
             "dest-decompress",
             "dest-force-compress-format",
-            "dest-no-creds",
             "dest-oci-accept-uncompressed-layers",
-            "dest-password",
-            "dest-precompute-digests",
-            "dest-registry-token",
             "dest-shared-blob-dir",
-            "dest-tls-verify",
-            "dest-username",
             "encrypt-layer",
             "encryption-key",
-            "image-parallel-copies",
             "sign-by",
             "sign-by-sigstore",
             "sign-by-sigstore-private-key",
@@ -87,25 +86,49 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     let context = Context::new(&call.globals)?;
     let here = Site::of(&context, &to)?;
     let session = Session::begin(&here.store).map_err(of)?;
-    let worker = here.context.worker()?;
-    let ingest = Ingest { session: &session, worker: &worker };
     let into_store = matches!(to, Place::Store { .. });
+    // What goes past the store needs nobody who unpacks.
+    let worker = if into_store { Some(here.context.worker()?) } else { None };
+    let ingest = worker.as_ref().map(|worker| Ingest { session: &session, worker });
     let platform = match &options.choice {
         Choice::Platform(platform) => Some(platform),
         Choice::All | Choice::IndexOnly => None,
     };
-    let origin = Origin { call, context: &context, ingest, into_store, platform, flags: "src-" };
-    let placed =
-        origin.with(&from, |source, offer| into(call, &to, ingest, source, offer, &options, texts[0]))?;
+    let origin = Origin { call, context: &context, session: &session, ingest, platform, flags: "src-" };
+    let lines = Lines::of(call, call.flags.bool("quiet"));
+    let destination = Destination {
+        call,
+        from: &from,
+        to: &to,
+        session: &session,
+        ingest,
+        options: &options,
+        origin: texts[0],
+        flags: "dest-",
+        lines: &lines,
+    };
+    if call.flags.bool("dry-run") {
+        let plan = origin.with(&from, |source, reading| destination.plan(source, reading))?;
+        call.ui.print(&plan)?;
+        return Ok(Exit::SUCCESS);
+    }
+    let placed = origin.with(&from, |source, reading| destination.take(source, reading))?;
+    lines.end(texts[1], &placed.descriptor.digest);
     drop(session);
     if into_store {
         here.context.settle_later(&call.ui);
     }
-    if let Some(path) = call.flags.path("digestfile") {
-        std::fs::write(path, placed.descriptor.digest.to_string())
-            .map_err(|error| of(FileError::new("write", path, error)))?;
-    }
+    write_digest(call, &placed)?;
     Ok(Exit::SUCCESS)
+}
+
+/// Writes `--digestfile`.
+pub(super) fn write_digest(call: &Call, placed: &Placed) -> Result<(), CommandError> {
+    let Some(path) = call.flags.path("digestfile").filter(|path| !path.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    std::fs::write(path, placed.descriptor.digest.to_string())
+        .map_err(|error| of(FileError::new("write", path, error)))
 }
 
 fn options(call: &Call) -> Result<Options, CommandError> {
@@ -127,13 +150,13 @@ fn options(call: &Call) -> Result<Options, CommandError> {
 }
 
 /// The store that work is done in: that of the destination, else our own.
-struct Site {
-    context: Context,
-    store: Store,
+pub(super) struct Site {
+    pub(super) context: Context,
+    pub(super) store: Store,
 }
 
 impl Site {
-    fn of(context: &Context, to: &Place) -> Result<Self, CommandError> {
+    pub(super) fn of(context: &Context, to: &Place) -> Result<Self, CommandError> {
         let context = match to {
             Place::Store { at: Some(at), .. } => context.at(at)?,
             _ => context.clone(),
@@ -143,64 +166,227 @@ impl Site {
     }
 }
 
-/// Copies into the destination.
-fn into(
-    call: &Call,
-    to: &Place,
-    ingest: Ingest<'_>,
-    source: &dyn Source,
-    offer: &Offer,
-    options: &Options,
-    origin: &str,
-) -> Result<Placed, CommandError> {
-    let run = |sink: &mut dyn Sink, names: &[Reference]| -> Result<Placed, CommandError> {
-        let placed = copy(source, offer, sink, options).map_err(of_copy)?;
+/// Where a verb copies to, and how.
+pub(super) struct Destination<'a> {
+    /// The command.
+    pub(super) call: &'a Call,
+    /// Where the image is.
+    pub(super) from: &'a Place,
+    /// Where it shall be.
+    pub(super) to: &'a Place,
+    /// Where what has to be there in one piece first is put.
+    pub(super) session: &'a Session,
+    /// What unpacks layers, for a store.
+    pub(super) ingest: Option<Ingest<'a>>,
+    /// What is copied.
+    pub(super) options: &'a Options,
+    /// What the user said the images come from.
+    pub(super) origin: &'a str,
+    /// What stands in front of the names of flags about registries.
+    pub(super) flags: &'static str,
+    /// Who says how it goes.
+    pub(super) lines: &'a Lines<'a>,
+}
+
+impl Destination<'_> {
+    /// Copies what is read.
+    pub(super) fn take(&self, source: &dyn Source, reading: Reading<'_>) -> Result<Placed, CommandError> {
+        match self.to {
+            Place::Store { name, .. } => {
+                let ingest = self.ingest.ok_or_else(|| CommandError::internal("nobody to unpack"))?;
+                let mut sink = StoreSink::new(ingest, self.origin, parallel()).watched(self.lines);
+                self.whole(source, reading, &mut sink, &store_names(name)?)
+            }
+            Place::Dir(path) => {
+                let mut sink = DirSink::new(path, None).map_err(of_copy)?;
+                self.whole(source, reading, &mut Watched::new(&mut sink, self.lines), &[])
+            }
+            Place::Oci(Chosen { path, which }) => {
+                let mut sink = LayoutSink::folder(path, None).map_err(of_copy)?;
+                self.layout(source, reading, &mut sink, which.as_ref())
+            }
+            Place::OciArchive(Chosen { path, which }) => {
+                let out = NewFile::create(path)?;
+                let mut sink = LayoutSink::archive(TarFiles::new(out.stream()?), None);
+                let placed = self.layout(source, reading, &mut sink, which.as_ref())?;
+                out.publish()?;
+                Ok(placed)
+            }
+            Place::DockerArchive(Chosen { path, which }) => {
+                let names = self.docker_names(which.as_ref())?;
+                let out = NewFile::create(path)?;
+                let mut sink = DockerSink::new(TarFiles::new(out.stream()?), self.session);
+                let placed = self.whole(source, reading, &mut Watched::new(&mut sink, self.lines), &names)?;
+                out.publish()?;
+                Ok(placed)
+            }
+            Place::Registry(reference) => self.whole(source, reading, &mut self.registry(reference)?, &[]),
+            Place::Tarball(_) => Err(CommandError::usage("tarball: can only be copied from")),
+        }
+    }
+
+    /// Copies to a sink, unless it has the image already.
+    fn run(
+        &self,
+        source: &dyn Source,
+        reading: Reading<'_>,
+        sink: &mut dyn Sink,
+        names: &[Reference],
+    ) -> Result<Placed, CommandError> {
+        if let Some(placed) = already(source, sink, self.options).map_err(of_copy)? {
+            return Ok(placed);
+        }
+        let placed = copy(source, &reading()?, sink, self.options).map_err(of_copy)?;
         sink.name(&placed, names).map_err(of_copy)?;
         Ok(placed)
-    };
-    let whole = |sink: &mut dyn Sink, names: &[Reference]| -> Result<Placed, CommandError> {
-        let placed = run(sink, names)?;
+    }
+
+    fn whole(
+        &self,
+        source: &dyn Source,
+        reading: Reading<'_>,
+        sink: &mut dyn Sink,
+        names: &[Reference],
+    ) -> Result<Placed, CommandError> {
+        let placed = self.run(source, reading, sink, names)?;
         sink.finish().map_err(of_copy)?;
         Ok(placed)
-    };
-    match to {
-        Place::Store { name, .. } => {
-            let names = store_names(name)?;
-            whole(&mut StoreSink::new(ingest, origin, parallel()), &names)
+    }
+
+    /// In a layout a name is any text.
+    fn layout(
+        &self,
+        source: &dyn Source,
+        reading: Reading<'_>,
+        sink: &mut LayoutSink<'_>,
+        which: Option<&Which>,
+    ) -> Result<Placed, CommandError> {
+        let names = layout_names(which)?;
+        let placed = self.run(source, reading, &mut Watched::new(sink, self.lines), &[])?;
+        sink.name_as(&placed, &names);
+        sink.finish().map_err(of_copy)?;
+        Ok(placed)
+    }
+
+    fn docker_names(&self, which: Option<&Which>) -> Result<Vec<Reference>, CommandError> {
+        let mut names = Vec::new();
+        if let Some(Which::Name(name)) = which {
+            names.push(docker_name(name)?);
         }
-        Place::Dir(path) => whole(&mut DirSink::new(path, None).map_err(of_copy)?, &[]),
-        Place::Oci(Chosen { path, which }) => {
-            let mut sink = LayoutSink::folder(path, None).map_err(of_copy)?;
-            let placed = run(&mut sink, &[])?;
-            sink.name_as(&placed, &layout_names(which.as_ref())?);
-            sink.finish().map_err(of_copy)?;
-            Ok(placed)
-        }
-        Place::OciArchive(Chosen { path, which }) => {
-            let out = NewFile::create(path)?;
-            let mut sink = LayoutSink::archive(TarFiles::new(out.stream()?), None);
-            let placed = run(&mut sink, &[])?;
-            sink.name_as(&placed, &layout_names(which.as_ref())?);
-            sink.finish().map_err(of_copy)?;
-            out.publish()?;
-            Ok(placed)
-        }
-        Place::DockerArchive(Chosen { path, which }) => {
-            let mut names = Vec::new();
-            if let Some(Which::Name(name)) = which {
-                names.push(docker_name(name)?);
-            }
-            for tag in call.flags.strings("additional-tag") {
+        if self.call.flags.knows("additional-tag") {
+            for tag in self.call.flags.strings("additional-tag") {
                 names.push(docker_name(&tag)?);
             }
-            let out = NewFile::create(path)?;
-            let placed = whole(&mut DockerSink::new(TarFiles::new(out.stream()?), ingest.session), &names)?;
-            out.publish()?;
-            Ok(placed)
         }
-        Place::Registry(_) => Err(CommandError::not_supported("copying to docker://")),
-        Place::Tarball(_) => Err(CommandError::usage("tarball: can only be copied from")),
+        Ok(names)
     }
+
+    /// A repository to write to.
+    fn registry(&self, reference: &Reference) -> Result<RegistrySink<'_>, CommandError> {
+        let registries = Registries::new(self.call)?;
+        let registry = registries.registry(&reference.name, &Access::of(self.call, self.flags)?)?;
+        let Options { family, preserve_digests, .. } = *self.options;
+        let mounts_from = match self.from {
+            Place::Registry(from) if from.name.domain() == reference.name.domain() => {
+                Some(from.name.path().to_owned()).filter(|path| path != reference.name.path())
+            }
+            _ => None,
+        };
+        let options = sink::Options {
+            parallel: self.parallel()?,
+            mounts_from,
+            packs: (!preserve_digests).then_some(self.session),
+            falls_back: family.is_none() && !preserve_digests,
+            watcher: self.lines,
+        };
+        Ok(RegistrySink::new(registry, reference.clone(), options))
+    }
+
+    /// How many blobs are sent at a time.
+    fn parallel(&self) -> Result<usize, CommandError> {
+        const FLAG: &str = "image-parallel-copies";
+        if !self.call.flags.knows(FLAG) || !self.call.flags.has(FLAG) {
+            return Ok(sink::PARALLEL);
+        }
+        match self.call.flags.uint(FLAG).and_then(|count| usize::try_from(count).ok()) {
+            Some(0) => Ok(sink::PARALLEL),
+            Some(count) => Ok(count.min(sink::MOST)),
+            None => Err(CommandError::usage(format!("--{FLAG} must not be negative"))),
+        }
+    }
+
+    /// Tells what copying would do.
+    fn plan(&self, source: &dyn Source, reading: Reading<'_>) -> Result<String, CommandError> {
+        match self.to {
+            Place::Registry(reference) => self.outlined(source, reading, &self.registry(reference)?),
+            Place::Oci(Chosen { path, .. }) => {
+                let has = |blob: &Descriptor| path.join(oci::blob_name(&blob.digest)).is_file();
+                self.outlined(source, reading, &Having(has))
+            }
+            Place::Dir(path) => {
+                let has = |blob: &Descriptor| path.join(dir::blob_name(&blob.digest)).is_file();
+                self.outlined(source, reading, &Having(has))
+            }
+            Place::Store { .. } => {
+                let store = self.session.store();
+                let has = |blob: &Descriptor| matches!(store.blob(&blob.digest), Ok(Some(_)));
+                self.outlined(source, reading, &Having(has))
+            }
+            Place::OciArchive(_) | Place::DockerArchive(_) => {
+                self.outlined(source, reading, &Having(|_: &Descriptor| false))
+            }
+            Place::Tarball(_) => Err(CommandError::usage("tarball: can only be copied from")),
+        }
+    }
+
+    fn outlined(
+        &self,
+        source: &dyn Source,
+        reading: Reading<'_>,
+        outlook: &dyn Outlook,
+    ) -> Result<String, CommandError> {
+        let mut planner = Planner::new(outlook);
+        self.run(source, reading, &mut planner, &[])?;
+        Ok(outline(&planner.plan, source.is_remote(), matches!(self.to, Place::Registry(_))))
+    }
+}
+
+/// A plan as lines, with what it costs at the end.
+fn outline(plan: &Plan, from_registry: bool, to_registry: bool) -> String {
+    let mut lines = Vec::new();
+    let (mut bytes, mut requests) = (0, 0);
+    for digest in &plan.whole {
+        lines.push(format!("there     {digest}"));
+    }
+    for (blob, fate) in &plan.blobs {
+        let size = human(blob.size);
+        let (said, asked) = match fate {
+            Fate::There => (format!("there     {} {size}", blob.digest), 0),
+            Fate::Left => (format!("left      {} {size}", blob.digest), 0),
+            Fate::Mounted(from) => (format!("mount     {} {size} from {from}", blob.digest), 1),
+            Fate::Sent => (format!("write     {} {size}", blob.digest), 2),
+            Fate::Packed => (format!("compress  {} {size}", blob.digest), 3),
+        };
+        lines.push(said);
+        if to_registry {
+            requests += asked;
+        }
+        if matches!(fate, Fate::Sent | Fate::Packed) {
+            bytes += blob.size;
+            requests += usize::from(from_registry);
+        }
+    }
+    for document in &plan.documents {
+        lines.push(format!("manifest  {} {}", document.digest, human(document.size)));
+        bytes += document.size;
+        requests += usize::from(to_registry);
+    }
+    lines.push(if plan.documents.is_empty() {
+        "nothing to do".to_owned()
+    } else {
+        format!("{requests} requests, {} to transfer", human(bytes))
+    });
+    lines.join("\n") + "\n"
 }
 
 fn docker_name(text: &str) -> Result<Reference, CommandError> {

@@ -48,6 +48,21 @@ pub trait Outlook {
     fn fates(&self, parts: &Parts, blobs: &[&Descriptor]) -> Result<Vec<Fate>, CopyError>;
 }
 
+/// A destination of which only is known which blobs it has.
+pub struct Having<F>(pub F);
+
+impl<F> std::fmt::Debug for Having<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Having")
+    }
+}
+
+impl<F: Fn(&Descriptor) -> bool> Outlook for Having<F> {
+    fn fates(&self, _parts: &Parts, blobs: &[&Descriptor]) -> Result<Vec<Fate>, CopyError> {
+        Ok(blobs.iter().map(|blob| if (self.0)(blob) { Fate::There } else { Fate::Sent }).collect())
+    }
+}
+
 /// What a copy would do.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {

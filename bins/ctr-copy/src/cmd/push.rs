@@ -1,0 +1,151 @@
+//! `push`: an image of the store to a registry, or to any other place.
+
+use ctr_cli::app::Call;
+use ctr_cli::exit::Exit;
+use ctr_cli::report::CommandError;
+use ctr_cli::usage::{Arity, Flag, Verb};
+use ctr_core::events::Status;
+use ctr_core::oci::media::Family;
+use ctr_core::{Platform, Reference};
+use ctr_store::Store;
+use ctr_store::copy::{Choice, Options};
+use ctr_store::ingest::Ingest;
+use ctr_store::session::Session;
+use ctr_store::transport::{Place, PlaceError};
+
+use super::copy::{Destination, Site, write_digest};
+use super::tag::{id_of, names_of};
+use crate::context::Context;
+use crate::error::{of, of_resolve};
+use crate::lines::Lines;
+use crate::places::Origin;
+use crate::registries::PUSH_FLAGS;
+
+pub(super) const VERB: Verb = Verb::new(
+    "[options] IMAGE [DESTINATION]",
+    "Push an image to a specified destination",
+)
+.long("Pushes an image of the local store to a registry, or to any other place that an image can be copied to.\n\nDESTINATION is a name in a registry, or has a transport in front: docker://, dir:, oci:, oci-archive:, docker-archive:. Without it the image goes to where its own name says. Layers that were pulled or loaded go as they came; others are compressed.")
+.examples(&[
+    "push quay.io/team/app:1",
+    "push imageID docker://registry.example.com/repository:tag",
+    "push imageID oci-archive:/path/to/layout:image:tag",
+])
+.flags(&[
+    Flag::bool("all", "Push all images of an index, and the index"),
+    Flag::path("digestfile", "Write the digest of the pushed image to the specified file"),
+    Flag::bool("disable-content-trust", "This is a Docker specific option and is a NOOP"),
+    Flag::choice("format", &["oci", "v2s2"], "Manifest type (oci, v2s2, or v2s1) to use in the destination (default is manifest type of source, with fallbacks)").short('f'),
+    Flag::bool("quiet", "Suppress output information when pushing images").short('q'),
+    Flag::bool("remove-signatures", "Discard any pre-existing signatures in the image"),
+])
+.shared_flags(PUSH_FLAGS)
+.refuses(&[&[
+    "compress",
+    "compression-format",
+    "compression-level",
+    "encrypt-layer",
+    "encryption-key",
+    "force-compression",
+    "sign-by",
+    "sign-by-sigstore",
+    "sign-by-sigstore-private-key",
+    "sign-by-sq-fingerprint",
+    "sign-passphrase-file",
+]])
+.arity(Arity::Between(1, 2));
+
+pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
+    let texts = call.flags.texts()?;
+    let context = Context::new(&call.globals)?;
+    let store = context.store()?;
+    let found = store.lookup(texts[0]).map_err(of_resolve)?;
+    let to = match texts.get(1) {
+        Some(text) => destination(text)?,
+        None => Place::Registry(own_name(&store, texts[0], found.target, found.name)?),
+    };
+    let shown = texts.get(1).map_or_else(|| own_text(&to, texts[0]), |text| (*text).to_owned());
+    let options = options(call);
+    let here = Site::of(&context, &to)?;
+    let session = Session::begin(&here.store).map_err(of)?;
+    let into_store = matches!(to, Place::Store { .. });
+    let worker = if into_store { Some(here.context.worker()?) } else { None };
+    let ingest = worker.as_ref().map(|worker| Ingest { session: &session, worker });
+    let platform = match &options.choice {
+        Choice::Platform(platform) => Some(platform),
+        Choice::All | Choice::IndexOnly => None,
+    };
+    let origin = Origin { call, context: &context, session: &session, ingest, platform, flags: "" };
+    let from = Place::Store { at: None, name: texts[0].to_owned() };
+    let lines = Lines::new(&call.ui, call.flags.bool("quiet"));
+    let destination = Destination {
+        call,
+        from: &from,
+        to: &to,
+        session: &session,
+        ingest,
+        options: &options,
+        origin: texts[0],
+        flags: "",
+        lines: &lines,
+    };
+    let placed = origin.with(&from, |source, reading| destination.take(source, reading))?;
+    lines.end(&shown, &placed.descriptor.digest);
+    drop(session);
+    if into_store {
+        here.context.settle_later(&call.ui);
+    }
+    write_digest(call, &placed)?;
+    context.happened(&call.ui, Status::Push, [(id_of(found.target), shown)]);
+    Ok(Exit::SUCCESS)
+}
+
+fn options(call: &Call) -> Options {
+    let choice = if call.flags.bool("all") { Choice::All } else { Choice::Platform(Platform::host()) };
+    let family =
+        call.flags.get("format").map(|text| if text == "oci" { Family::Oci } else { Family::Docker });
+    Options { choice, family, ..Options::default() }
+}
+
+/// A place, or a name in a registry.
+fn destination(text: &str) -> Result<Place, CommandError> {
+    match Place::parse(text) {
+        // `localhost:5000/x` has no transport, though it looks so.
+        Err(PlaceError::NoTransport { .. } | PlaceError::Unknown { .. }) => {
+            let reference =
+                Reference::parse(text).map_err(|error| CommandError::usage(format!("{text:?}: {error}")))?;
+            Ok(Place::Registry(reference.or_latest()))
+        }
+        other => other.map_err(of),
+    }
+}
+
+/// Where an image goes by its own name: the one that it was found by, or its only one.
+fn own_name(
+    store: &Store,
+    text: &str,
+    target: ctr_store::refs::Target,
+    found: Option<Reference>,
+) -> Result<Reference, CommandError> {
+    let name = match found.filter(|name| name.digest.is_none()) {
+        Some(name) => Some(name),
+        None => <[Reference; 1]>::try_from(names_of(store, target)?).ok().map(|[name]| name),
+    };
+    let wanted =
+        |why: String| CommandError::usage(why).hint(format!("ctr push {text} REGISTRY/REPOSITORY:TAG"));
+    let name = name.ok_or_else(|| {
+        wanted(format!("{text} does not say where to push to: it has no name of its own, or several"))
+    })?;
+    if name.name.domain() == ctr_core::reference::LOCALHOST {
+        return Err(wanted(format!("{name} is a name of this machine's alone, not of a registry")));
+    }
+    Ok(name)
+}
+
+/// What to call the destination that the image's own name is.
+fn own_text(to: &Place, text: &str) -> String {
+    match to {
+        Place::Registry(reference) => reference.to_string(),
+        _ => text.to_owned(),
+    }
+}

@@ -1,0 +1,92 @@
+//! What the peers print of a copy: a line for each step, on standard error; skopeo on standard output.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ctr_cli::app::Call;
+use ctr_cli::human::size::human;
+use ctr_cli::log::Level;
+use ctr_cli::ui::Ui;
+use ctr_cli::voice::Voice;
+use ctr_core::Digest;
+use ctr_store::copy::watch::{News, Watcher};
+
+/// Prints lines, unless it is to be quiet.
+pub(crate) struct Lines<'a> {
+    ui: &'a Ui,
+    is_quiet: bool,
+    on_stdout: bool,
+    /// Whether something was copied.
+    began: AtomicBool,
+}
+
+impl<'a> Lines<'a> {
+    /// Prints for this user.
+    pub(crate) const fn new(ui: &'a Ui, is_quiet: bool) -> Self {
+        Self { ui, is_quiet, on_stdout: false, began: AtomicBool::new(false) }
+    }
+
+    /// Prints for a verb of skopeo's, too.
+    pub(crate) fn of(call: &'a Call, is_quiet: bool) -> Self {
+        let on_stdout = call.caller.voice == Voice::Skopeo;
+        Self { on_stdout, ..Self::new(&call.ui, is_quiet) }
+    }
+
+    /// Says that nothing was to be done, if nothing was.
+    pub(crate) fn end(&self, to: &str, digest: &Digest) {
+        if !self.began.load(Ordering::Relaxed) {
+            self.say(&format!("Nothing to do: {to} is {digest} already"));
+        }
+    }
+
+    /// Says something.
+    pub(crate) fn say(&self, text: &str) {
+        if self.is_quiet {
+            return;
+        }
+        if self.on_stdout {
+            // Nobody needs these lines: whether they can be written decides nothing.
+            drop(self.ui.line(text));
+        } else {
+            self.ui.note(text);
+        }
+    }
+}
+
+impl fmt::Debug for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lines").field("is_quiet", &self.is_quiet).finish_non_exhaustive()
+    }
+}
+
+impl Watcher for Lines<'_> {
+    fn hear(&self, news: News<'_>) {
+        if !self.began.swap(true, Ordering::Relaxed) {
+            self.say("Getting image source signatures");
+        }
+        match news {
+            News::Blob(blob, 0) => self.say(&format!("Copying blob {}", blob.digest)),
+            News::Blob(blob, here) => {
+                self.say(&format!("Copying blob {}, of which {} are here", blob.digest, human(here)));
+            }
+            News::Here(blob) => self.say(&format!("Copying blob {} skipped: already exists", blob.digest)),
+            News::Waits(blob, waiting) => {
+                let holders: Vec<_> = waiting
+                    .holders
+                    .iter()
+                    .map(|holder| format!("process {} ({})", holder.pid, holder.command.for_terminal()))
+                    .collect();
+                let holders =
+                    if holders.is_empty() { "another process".to_owned() } else { holders.join(", ") };
+                let text = format!("waiting for {holders}, which fetches blob {}", blob.digest);
+                if self.is_quiet {
+                    self.ui.log(Level::Info, &text);
+                } else {
+                    self.ui.note(&text);
+                }
+            }
+            News::Config(config) => self.say(&format!("Copying config {}", config.digest)),
+            News::Manifest => self.say("Writing manifest to image destination"),
+        }
+    }
+}
