@@ -1,7 +1,7 @@
 //! What of its host a container reaches, and the words for a network of its own.
 
 use std::io::Read as _;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ctr_tests::{BUSYBOX, Env, needs};
 
@@ -40,6 +40,14 @@ fn the_hosts_loopback_is_reached_where_a_flag_says_so() {
     }
     assert!(is_refused(&env, &["--network=user", &access], third));
     assert!(is_refused(&env, &[pasta, "--host-access=none"], first));
+    // By the other protocol of IP only where that is named, too.
+    let (six, port) = listener(Ipv6Addr::LOCALHOST.into());
+    let ask = format!("nc -w 5 fd00:0:0:1::2 {port} </dev/null");
+    let said = env.shell([pasta], &ask).run().fails(1);
+    assert!(said.contains("refused") || said.contains("unreachable"), "{said}");
+    let running = env.shell([&format!("{pasta},--map-host-loopback,fd00:0:0:1::2")], &ask).start();
+    drop(accept(&six));
+    running.finish().success();
     env.ok([
         "create",
         "--name=c",

@@ -24,7 +24,7 @@ mod host;
 #[cfg(test)]
 mod tests;
 
-pub use host::{HostAccess, HostAccessError, Ports};
+pub use host::{Families, HostAccess, HostAccessError, Ports};
 
 /// Where a resolver listens.
 pub const DNS: u16 = 53;
@@ -109,18 +109,31 @@ impl Why {
 }
 
 /// What a user may decide.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// What of the host's loopback is there for the container.
     pub host_access: HostAccess,
-    /// Whether the gateway's address stands for the host's loopback, but where its own resolver is (`pasta:--map-gw`).
-    #[serde(default)]
-    pub gateway_is_loopback: bool,
+    /// At which of the alias's addresses that is so.
+    pub loopback_at_alias: Families,
+    /// Which of the gateway's addresses stand for the host's loopback, but where its own resolver is (`pasta:--map-gw`).
+    pub loopback_at_gateway: Families,
     /// Whether the addresses where clouds hand out credentials are reached.
     pub metadata: bool,
     /// The host's own addresses in its networks: what listens there the alias reaches without further rights, as every
     /// neighbour of the host does.
     pub host: HostAddresses,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            host_access: HostAccess::None,
+            loopback_at_alias: Families::BOTH,
+            loopback_at_gateway: Families::NONE,
+            metadata: false,
+            host: HostAddresses::default(),
+        }
+    }
 }
 
 /// The host's own addresses, as far as it has any.
@@ -244,7 +257,7 @@ impl Policy {
         if protocol == Protocol::Echo || port == DNS {
             return Verdict::Router;
         }
-        if self.options.gateway_is_loopback {
+        if self.options.loopback_at_gateway.has(destination.ip()) {
             return Verdict::Connect((loopback(destination), port).into());
         }
         Verdict::Reject(Why::Gateway)
@@ -257,8 +270,10 @@ impl Policy {
             SocketAddr::V4(_) => self.options.host.v4.map(IpAddr::V4),
             SocketAddr::V6(_) => self.options.host.v6.map(IpAddr::V6),
         };
+        let is_loopback =
+            self.options.host_access.allows(port) && self.options.loopback_at_alias.has(destination.ip());
         // An echo of the loopback tells nothing of it.
-        if protocol == Protocol::Echo || self.options.host_access.allows(port) {
+        if protocol == Protocol::Echo || is_loopback {
             return Verdict::Connect((loopback(destination), port).into());
         }
         // One that happens to be within the inner network is the host's all the same, where it is connected to.

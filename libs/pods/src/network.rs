@@ -15,7 +15,7 @@ use ctr_net::dns::resolv_conf::{self, ResolvConf};
 pub use ctr_net::looking::Form;
 use ctr_net::looking::Looking;
 pub use ctr_net::netd::serve;
-use ctr_net::policy::{HostAccess, HostAccessError, Options};
+use ctr_net::policy::{Families, HostAccess, HostAccessError, Options};
 pub use ctr_net::rung::{Lack, Missed, Rung, Standing};
 use ctr_sys::monitor::COUNT_NAME;
 use ctr_sys::userns::move_into_new_network;
@@ -45,9 +45,12 @@ pub struct UserNetwork {
     pub v6: bool,
     /// What of the host's loopback there is.
     pub host_access: HostAccess,
-    /// Whether the gateway's address stands for that loopback, too.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub gateway_is_loopback: bool,
+    /// At which of the host's aliases it is.
+    #[serde(default = "both", skip_serializing_if = "are_both")]
+    pub loopback_at_alias: Families,
+    /// Which of the gateway's addresses stand for that loopback, too.
+    #[serde(default = "neither", skip_serializing_if = "is_neither")]
+    pub loopback_at_gateway: Families,
     /// Whether the addresses where clouds hand out credentials are reached.
     pub metadata: bool,
     /// In which way it is served; the best that holds, where nobody says.
@@ -59,6 +62,22 @@ pub struct UserNetwork {
     /// What the container is called beside its own names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
+}
+
+const fn both() -> Families {
+    Families::BOTH
+}
+
+fn are_both(families: &Families) -> bool {
+    *families == Families::BOTH
+}
+
+const fn neither() -> Families {
+    Families::NONE
+}
+
+fn is_neither(families: &Families) -> bool {
+    *families == Families::NONE
 }
 
 /// A value of `--network` cannot be used.
@@ -189,7 +208,8 @@ impl UserNetwork {
             v4: None,
             v6: true,
             host_access: HostAccess::None,
-            gateway_is_loopback: false,
+            loopback_at_alias: Families::BOTH,
+            loopback_at_gateway: Families::NONE,
             metadata: false,
             mode: None,
             pcap: None,
@@ -200,7 +220,7 @@ impl UserNetwork {
     /// What of the host's loopback is reached, whatever was said of it before.
     pub fn set_host_access(&mut self, access: HostAccess) {
         self.host_access = access;
-        self.gateway_is_loopback = false;
+        (self.loopback_at_alias, self.loopback_at_gateway) = (Families::BOTH, Families::NONE);
     }
 
     fn set(&mut self, option: &str) -> Result<(), NetworkError> {
@@ -252,7 +272,8 @@ impl UserNetwork {
     /// # Errors
     /// It does not.
     pub fn check(&self) -> Result<(), NetworkError> {
-        let says_who = self.host_access != HostAccess::None || self.gateway_is_loopback || self.metadata;
+        let is_gateway_mapped = self.loopback_at_gateway != Families::NONE;
+        let says_who = self.host_access != HostAccess::None || is_gateway_mapped || self.metadata;
         match self.mode {
             Some(Rung::Published) if says_who => Err(NetworkError::ReachesNobody {}),
             Some(mode @ (Rung::Published | Rung::Tun)) if self.pcap.is_some() => {
@@ -269,7 +290,8 @@ impl UserNetwork {
     pub fn settings(&self, called: Called, resolvers: ResolvConf) -> Result<Settings, AddressError> {
         let options = Options {
             host_access: self.host_access.clone(),
-            gateway_is_loopback: self.gateway_is_loopback,
+            loopback_at_alias: self.loopback_at_alias,
+            loopback_at_gateway: self.loopback_at_gateway,
             metadata: self.metadata,
             ..Options::default()
         };
@@ -362,18 +384,26 @@ mod tests {
         }
         let shut = user("pasta:--config-net,--map-guest-addr,169.254.1.2,--map-host-loopback,none,-U,none");
         assert_eq!(shut, UserNetwork::new("pasta"));
+        let [neither, four, six, both] = [(false, false), (true, false), (false, true), (true, true)];
         for (words, alias, gateway) in [
-            ("--map-gw", false, true),
-            ("--map-gw,--no-map-gw", false, false),
-            ("--map-host-loopback,10.0.2.1", false, true),
-            ("--map-host-loopback=fd00::1,--map-host-loopback=169.254.1.2", true, true),
+            ("--map-gw", neither, both),
+            ("--map-gw,--no-map-gw", neither, neither),
+            ("--map-host-loopback,10.0.2.1", neither, four),
+            ("--map-host-loopback=fd00::1,--map-host-loopback=169.254.1.2", four, six),
+            ("--map-host-loopback,fd00:0:0:1::2", six, neither),
             // An address that is named stands in the place of the one that is so by itself.
-            ("--map-host-loopback,169.254.1.2,--map-gw", true, false),
-            ("--map-gw,--map-host-loopback,none", false, false),
+            ("--map-host-loopback,169.254.1.2,--map-gw", four, neither),
+            ("--map-gw,--map-host-loopback,none", neither, neither),
+            ("--map-host-loopback,fd00::1,--map-host-loopback,none", neither, neither),
         ] {
             let network = user(&format!("pasta:{words}"));
-            let is_open = network.host_access != HostAccess::None;
-            assert_eq!((is_open, network.gateway_is_loopback), (alias, gateway), "{words}");
+            let families = |it: Families| (it.v4, it.v6);
+            let open = if network.host_access == HostAccess::None {
+                neither
+            } else {
+                families(network.loopback_at_alias)
+            };
+            assert_eq!((open, families(network.loopback_at_gateway)), (alias, gateway), "{words}");
         }
         assert_eq!(user("bridge:alias=a,alias=b").aliases, ["a", "b"]);
         for four in ["user,ipv6=false", "slirp4netns:enable_ipv6=false", "pasta:-4", "pasta:--ipv4-only"] {

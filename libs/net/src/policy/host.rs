@@ -1,6 +1,7 @@
 //! `--host-access`: what of the host's loopback a container reaches through the host's alias.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -26,6 +27,39 @@ pub enum Ports {
     All,
     /// Those in one of the ranges.
     Only(Vec<RangeInclusive<u16>>),
+}
+
+/// Those of the two protocols of IP for which something holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Families {
+    /// IPv4.
+    pub v4: bool,
+    /// IPv6.
+    pub v6: bool,
+}
+
+impl Families {
+    /// Neither.
+    pub const NONE: Self = Self { v4: false, v6: false };
+    /// Both.
+    pub const BOTH: Self = Self { v4: true, v6: true };
+
+    /// Whether it holds for an address.
+    #[must_use]
+    pub const fn has(self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(_) => self.v4,
+            IpAddr::V6(_) => self.v6,
+        }
+    }
+
+    /// It holds for the protocol of this address, too.
+    pub const fn add(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(_) => self.v4 = true,
+            IpAddr::V6(_) => self.v6 = true,
+        }
+    }
 }
 
 /// A value of `--host-access` that means nothing.

@@ -170,7 +170,7 @@ fn the_gateway_has_a_resolver_and_an_echo_and_nothing_else() {
 
 #[test]
 fn the_gateway_is_the_host_s_loopback_where_it_is_meant_to_be() {
-    let mapped = with(Options { gateway_is_loopback: true, ..Options::default() });
+    let mapped = with(Options { loopback_at_gateway: Families::BOTH, ..Options::default() });
     for (gateway, local, alias) in
         [("10.0.2.1", "127.0.0.1", "169.254.1.2"), ("fd00::1", "::1", "fd00:0:0:1::2")]
     {
@@ -181,6 +181,28 @@ fn the_gateway_is_the_host_s_loopback_where_it_is_meant_to_be() {
             assert_eq!(to(&mapped, protocol, local, 80), Verdict::Drop(Why::Loopback));
         }
         assert_eq!(to(&mapped, Protocol::Echo, gateway, 0), Verdict::Router);
+    }
+}
+
+#[test]
+fn the_host_s_loopback_is_open_to_the_protocol_that_was_named() {
+    let (ways, host_access) = ([("10.0.2.1", "169.254.1.2"), ("fd00::1", "fd00:0:0:1::2")], "loopback");
+    for ((gateway, alias), (other_gateway, other_alias)) in [(ways[0], ways[1]), (ways[1], ways[0])] {
+        let mut only = Families::NONE;
+        only.add(ip(alias));
+        let policy = with(Options {
+            host_access: host_access.parse().unwrap(),
+            loopback_at_alias: only,
+            loopback_at_gateway: only,
+            ..Options::default()
+        });
+        for protocol in BOTH {
+            for open in [gateway, alias] {
+                assert!(matches!(to(&policy, protocol, open, 80), Verdict::Connect(_)), "{open}");
+            }
+            assert_eq!(to(&policy, protocol, other_gateway, 80), Verdict::Reject(Why::Gateway));
+            assert_eq!(to(&policy, protocol, other_alias, 80), Verdict::Reject(Why::Host));
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ctr_net::address::Inner;
-use ctr_net::policy::HostAccess;
+use ctr_net::policy::{Families, HostAccess, Ports};
 
 use super::{NetworkError, UserNetwork};
 
@@ -12,11 +12,9 @@ impl UserNetwork {
     /// that asks for something else is refused.
     pub(super) fn set_as_pasta(&mut self, words: &[&str]) -> Result<(), NetworkError> {
         let inner = Inner::default();
-        let is_alias = |value: &str| value.parse().is_ok_and(|address: IpAddr| inner.is_host(address));
-        let is_gateway = |value: &str| value.parse().is_ok_and(|address: IpAddr| inner.is_gateway(address));
-        // Where the host's loopback is, unless something is said of that.
+        // Where the host's loopback is, unless something is said of that; and what is, of each protocol of IP by itself.
         let mut maps_gateway = false;
-        let mut is_said = false;
+        let mut said = None;
         let mut words = words.iter().copied();
         while let Some(word) = words.next() {
             let (name, mut value) = match word.split_once('=') {
@@ -45,15 +43,13 @@ impl UserNetwork {
                     }
                 }
                 "--map-host-loopback" => {
-                    is_said = true;
-                    match given() {
-                        ("none", _) => {
-                            self.host_access = HostAccess::None;
-                            self.gateway_is_loopback = false;
-                        }
-                        (value, _) if is_alias(value) => self.host_access = "loopback".parse()?,
-                        (value, _) if is_gateway(value) => self.gateway_is_loopback = true,
-                        (_, unknown) => return Err(unknown),
+                    let (value, unknown) = given();
+                    let (alias, gateway) = said.get_or_insert((Families::NONE, Families::NONE));
+                    match value.parse::<IpAddr>() {
+                        Err(_) if value == "none" => (*alias, *gateway) = (Families::NONE, Families::NONE),
+                        Ok(address) if inner.is_host(address) => alias.add(address),
+                        Ok(address) if inner.is_gateway(address) => gateway.add(address),
+                        _ => return Err(unknown),
                     }
                 }
                 "-p" | "--pcap" => match given() {
@@ -61,7 +57,7 @@ impl UserNetwork {
                     (file, _) => self.pcap = Some(file.into()),
                 },
                 "--map-guest-addr" => match given() {
-                    (value, _) if is_alias(value) => {}
+                    (value, _) if value.parse().is_ok_and(|address| inner.is_host(address)) => {}
                     (_, unknown) => return Err(unknown),
                 },
                 _ => {
@@ -73,7 +69,16 @@ impl UserNetwork {
                 return Err(unknown(value));
             }
         }
-        self.gateway_is_loopback |= maps_gateway && !is_said;
+        match said {
+            Some((alias, gateway)) => {
+                self.loopback_at_gateway = gateway;
+                if alias != Families::NONE {
+                    (self.host_access, self.loopback_at_alias) = (HostAccess::Loopback(Ports::All), alias);
+                }
+            }
+            None if maps_gateway => self.loopback_at_gateway = Families::BOTH,
+            None => {}
+        }
         Ok(())
     }
 }
