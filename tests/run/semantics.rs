@@ -138,6 +138,30 @@ pub(crate) fn is_too_long_inside(network: &str) {
     assert_eq!(format!("{}\n", said(&format!("network={network}\n{script}"))), format!("{far}{near}"));
 }
 
+/// What the container's kernel is told of the way to an address it takes for true of whoever has that address: of the gateway, whom a
+/// caller looks like whose own means somebody else inside, it is told nothing.
+#[test]
+fn a_caller_who_is_seen_as_the_gateway_makes_no_way_to_it_narrow() {
+    needs!(Userns, Iproute);
+    let script = r#"
+        neighbour
+        there ip addr add 10.0.2.77/32 dev h1
+        ip route add 10.0.2.77/32 dev h0
+        ip link set h0 mtu 1400
+        there ip link set h1 mtu 1400
+        container -p 7000:7/udp
+        serving inside.log ctr exec c /probe serve '[::]:7'
+        words=$(printf 'x%.0s' {1..1390})
+        for caller in 10.0.2.77 198.51.100.1; do
+            there $probe ask udp $caller:4000 198.51.100.7:7000 $words | sed 's/x*$//'
+            echo
+        done
+        for to in 10.0.2.1 198.51.100.1; do inside ip route get $to | grep -o 'mtu [0-9]*' || echo as wide as ever; done
+    "#;
+    let seen = ["[::ffff:10.0.2.1]:4000 ", "[::ffff:198.51.100.1]:4000 ", "as wide as ever", "mtu 1400"];
+    assert_eq!(said(script).lines().collect::<Vec<_>>(), seen);
+}
+
 /// Whose first packets are lost waits as long as it likes, and a connection has those options of TCP that the host's own have.
 #[test]
 fn who_is_not_heard_waits_and_who_is_has_all_of_tcp() {

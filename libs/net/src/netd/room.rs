@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::Netd;
 
 /// Descriptors of the process itself: the router's, sockets that are ready, pipes.
-const OWN: u64 = 256;
+const OWN: u64 = 320;
 /// Those that are kept back: for as many ports as may be added to a container that runs, and one for whatever else is told.
 const SPARE: u64 = ctr_sys::monitor::MOST_ADDED as u64 + 2;
 

@@ -17,7 +17,8 @@
 //! A datagram for which there is no room is lost, which is what datagrams are.
 //! Pairs are a limited number. Where that is reached a new one takes the place of the one that has waited for an answer the longest,
 //! and where all are answered, of the one that has been quiet the longest. Those that begin outside are a smaller number, so that
-//! nobody out there uses up all there are, and one of them takes nobody's place who was answered.
+//! nobody out there uses up all there are: one of them takes the place of another one of them, as long as one waits, then of one of the
+//! container's that waits, and nobody's who was answered.
 
 mod frames;
 mod mtu;
@@ -100,6 +101,12 @@ impl Near {
     fn waits(&self) -> Option<Begun> {
         (!self.is_answered).then_some(self.begun)
     }
+
+    /// Whether the container calls it by the address that it has on the host's side: what the container's kernel is told of the way there
+    /// it takes for true of all that has this address.
+    fn is_itself(&self) -> bool {
+        self.to.ip().to_canonical() == self.pair.1.ip()
+    }
 }
 
 /// What the container says: a datagram, or several of one length but for the last.
@@ -141,6 +148,8 @@ enum Speaker {
 #[derive(Debug)]
 struct Far {
     socket: OwnedFd,
+    /// The socket's: a container without IPv6 is called by it all the same.
+    family: Family,
     source: SocketAddr,
     /// It was outside that spoke last.
     is_answered: bool,
@@ -154,9 +163,7 @@ struct Far {
 impl Far {
     /// Says what becomes of what is too long.
     fn set_too_long(&mut self, what: TooLong) {
-        if what != self.too_long
-            && options::too_long(self.socket.as_fd(), Family::of(&self.source), what).is_ok()
-        {
+        if what != self.too_long && options::too_long(self.socket.as_fd(), self.family, what).is_ok() {
             self.too_long = what;
         }
     }
@@ -184,10 +191,14 @@ impl Waiting {
         }
     }
 
-    /// Who has waited the longest.
-    fn first(&self) -> Option<Key> {
-        let firsts = [self.inside.first(), self.outside.first()];
-        firsts.into_iter().flatten().min().map(|(_, key)| *key)
+    /// Who makes way: for one of the container's who has waited the longest, for one from outside another one from there if any waits.
+    fn first(&self, begun: Begun) -> Option<Key> {
+        let (inside, outside) = (self.inside.first(), self.outside.first());
+        let first = match begun {
+            Begun::Inside => inside.into_iter().chain(outside).min(),
+            Begun::Outside(_) => outside.or(inside),
+        };
+        first.map(|(_, key)| *key)
     }
 }
 
@@ -249,15 +260,23 @@ impl Datagrams {
         }
     }
 
+    /// Whether as many were begun outside as may be.
+    const fn are_many_outside(&self) -> bool {
+        self.from_outside >= MOST_FROM_OUTSIDE
+    }
+
     /// Who makes way for one more, where there are as many as there may be.
     fn makes_way(&self, begun: Begun) -> Result<Option<Key>, Errno> {
+        if begun != Begun::Inside && self.are_many_outside() {
+            return self.waiting.outside.first().map(|(_, key)| Some(*key)).ok_or(Errno::NOBUFS);
+        }
         if self.nears.len() < MOST {
             return Ok(None);
         }
         let quietest = || self.nears.iter().min_by_key(|(_, near)| near.last).map(|(key, _)| key);
-        let one = match begun {
-            Begun::Inside => self.waiting.first().or_else(quietest),
-            Begun::Outside(_) => self.waiting.first(),
+        let one = match (self.waiting.first(begun), begun) {
+            (None, Begun::Inside) => quietest(),
+            (one, _) => one,
         };
         one.map(Some).ok_or(Errno::NOBUFS)
     }
@@ -341,17 +360,20 @@ impl Netd {
 
     /// Makes a pair that goes out by a host's side.
     fn pair(&mut self, pair: Pair, far: Key, to: SocketAddr, begun: Begun) -> Result<Key, Errno> {
-        // Before anybody makes way: it may be the last of the same host's side.
+        // Whoever makes way may be the last of the same host's side.
         if let Some(far) = self.datagrams.fars.get_mut(far) {
             far.pairs += 1;
         }
-        let (socket, pair) = match self.make_way(begun).and_then(|()| self.near(pair)) {
-            Ok(near) => near,
+        // Nobody makes way for what cannot be.
+        let made = self.who_makes_way(begun).and_then(|one| Ok((one, self.near(pair)?)));
+        let (one, (socket, pair)) = match made {
+            Ok(made) => made,
             Err(errno) => {
                 self.lose_pair(far);
                 return Err(errno);
             }
         };
+        one.into_iter().for_each(|one| self.drop_pair(one));
         self.datagrams.from_outside += usize::from(begun != Begun::Inside);
         let near = Near {
             socket,
@@ -386,14 +408,14 @@ impl Netd {
         Ok(key)
     }
 
-    /// Sees to it that there is room for one more pair.
-    fn make_way(&mut self, begun: Begun) -> Result<(), Errno> {
+    /// Who makes way for one more pair, which is counted.
+    fn who_makes_way(&mut self, begun: Begun) -> Result<Option<Key>, Errno> {
         let one = self.datagrams.makes_way(begun);
         if one != Ok(None) {
-            self.counters.hits(Limit::Datagrams);
+            let are_many_outside = begun != Begun::Inside && self.datagrams.are_many_outside();
+            self.counters.hits(if are_many_outside { Limit::DatagramsFromOutside } else { Limit::Datagrams });
         }
-        one?.into_iter().for_each(|one| self.drop_pair(one));
-        Ok(())
+        one
     }
 
     /// The router's side of a pair. Two who look alike to the container are told apart by a port.
@@ -434,7 +456,7 @@ impl Netd {
         // Where it is not known each datagram comes alone.
         options::join_datagrams(socket.as_fd()).ok();
         let too_long = TooLong::Cut;
-        self.keep_far(Far { socket, source, is_answered: false, too_long, pairs: 0, published: None })
+        self.keep_far(Far { socket, family, source, is_answered: false, too_long, pairs: 0, published: None })
     }
 
     /// A published port: a socket of the host's that leads to one of the container's.
@@ -442,13 +464,14 @@ impl Netd {
         let at = SocketAddr::try_from(getsockname(&socket)?)?;
         let source = SocketAddr::new(self.policy.callee(at.ip()), inside);
         let published = Some(if at.ip().is_unspecified() { Reach::All } else { Reach::One });
-        options::tell_destinations(socket.as_fd(), Family::of(&at))?;
-        options::keep_refusals(socket.as_fd(), Family::of(&at))?;
+        let family = Family::of(&at);
+        options::tell_destinations(socket.as_fd(), family)?;
+        options::keep_refusals(socket.as_fd(), family)?;
         options::join_datagrams(socket.as_fd()).ok();
         // It may come from a netd that is no more, with what that one had set.
         let too_long = TooLong::Cut;
-        options::too_long(socket.as_fd(), Family::of(&at), too_long)?;
-        self.keep_far(Far { socket, source, is_answered: false, too_long, pairs: 0, published })
+        options::too_long(socket.as_fd(), family, too_long)?;
+        self.keep_far(Far { socket, family, source, is_answered: false, too_long, pairs: 0, published })
     }
 
     /// A published port is no more, nor is what came by it.
@@ -560,7 +583,8 @@ impl Netd {
         let Some(near) = self.datagrams.nears.get_mut(key) else { return };
         near.length = said.length();
         near.sent.add(said.bytes.len(), said.segment);
-        let (far, pair, length, to) = (near.far, near.pair, near.length, near.to);
+        let (far, pair, length, to, is_itself) =
+            (near.far, near.pair, near.length, near.to, near.is_itself());
         let from = if let Begun::Outside(at) = near.begun { at } else { None };
         let way = Way { to: Some(to), from, segment: said.segment };
         let Some(host) = self.datagrams.fars.get_mut(far) else { return };
@@ -568,7 +592,7 @@ impl Netd {
         match send_all(&host.socket, said.bytes, &way) {
             Ok(()) | Err(Errno::AGAIN) => {}
             Err(Errno::MSGSIZE) => {
-                if let Some(fits) = mtu::mtu_to(to) {
+                if let Some(fits) = mtu::mtu_to(to).filter(|_| is_itself) {
                     self.tell_of_datagram(pair, length, Trouble::TooBig(fits));
                 }
             }
@@ -658,11 +682,6 @@ impl Netd {
         if seen.is_ipv4() != source.is_ipv4() {
             return None;
         }
-        if self.datagrams.from_outside >= MOST_FROM_OUTSIDE {
-            self.counters.hits(Limit::DatagramsFromOutside);
-            let (_, longest) = *self.datagrams.waiting.outside.first()?;
-            self.drop_pair(longest);
-        }
         self.tell_of_namesake(from.ip());
         let far = self.datagrams.fars.get(key)?;
         let at = arrival.to.filter(|_| far.published == Some(Reach::All)).map(|at| at.ip());
@@ -687,10 +706,12 @@ impl Netd {
             // What this kernel says it has said when it was to send.
             let known = self.datagrams.by_answer.get(&(key, to)).filter(|_| !is_own);
             let Some(near) = known.and_then(|near| self.datagrams.nears.get(*near)) else { continue };
-            let (pair, length) = (near.pair, near.length);
+            let (pair, length, is_itself) = (near.pair, near.length, near.is_itself());
             self.trace.say(|| format!("{}: the network says: {errno}", near.named()));
-            if let Some(what) = mtu.map(Trouble::TooBig).or_else(|| trouble_of(errno)) {
-                self.tell_of_datagram(pair, length, what);
+            match mtu.map(Trouble::TooBig).or_else(|| trouble_of(errno)) {
+                Some(Trouble::TooBig(_)) if !is_itself => {}
+                Some(what) => self.tell_of_datagram(pair, length, what),
+                None => {}
             }
         }
         heard
@@ -868,14 +889,23 @@ mod tests {
         datagrams.spoke(answered, false, at(1));
         datagrams.spoke(quiet, true, at(0));
         assert_eq!(makes_way(&datagrams), [Ok(Some(called)); 2]);
+        // Who calls from outside takes the place of somebody from there, though one of the container's waits for longer.
         datagrams.spoke(called, false, at(4));
+        assert_eq!(makes_way(&datagrams), [Ok(Some(waits)), Ok(Some(called))]);
+        datagrams.spoke(called, true, at(4));
         assert_eq!(makes_way(&datagrams), [Ok(Some(waits)); 2]);
         datagrams.spoke(waits, false, at(5));
-        assert_eq!(makes_way(&datagrams), [Ok(Some(called)); 2]);
         datagrams.spoke(called, true, at(6));
         // All are answered: who is outside takes nobody's place.
         assert_eq!(makes_way(&datagrams), [Ok(Some(quiet)), Err(Errno::NOBUFS)]);
         datagrams.spoke(quiet, false, at(7));
         assert_eq!(datagrams.makes_way(Begun::Inside), Ok(Some(answered)));
+        // Of whom there are as many from outside as there may be: theirs is the place, whoever else waits.
+        datagrams.from_outside = MOST_FROM_OUTSIDE;
+        assert_eq!(datagrams.makes_way(OUTSIDE), Err(Errno::NOBUFS));
+        datagrams.waiting.inside.insert((at(1), waits));
+        assert_eq!(datagrams.makes_way(OUTSIDE), Err(Errno::NOBUFS));
+        datagrams.waiting.outside.insert((at(8), called));
+        assert_eq!(datagrams.makes_way(OUTSIDE), Ok(Some(called)));
     }
 }

@@ -60,7 +60,8 @@ impl Netd {
 
     /// Finds out what a pair's way takes, and tells the container's kernel.
     fn know_way(&mut self, key: Key) -> Option<Known> {
-        let near = self.datagrams.nears.get(key)?;
+        // A caller who is seen as the gateway would have the container's kernel think that of all that goes there.
+        let near = self.datagrams.nears.get(key).filter(|near| near.is_itself())?;
         if let Some(known) = near.way
             && self.now.saturating_duration_since(known.since) < AGAIN
         {
