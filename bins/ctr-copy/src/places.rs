@@ -88,9 +88,16 @@ impl Origin<'_> {
     ) -> Result<T, CommandError> {
         let store = context.store()?;
         let session = Session::begin(&store).map_err(of)?;
-        let worker = context.worker()?;
-        let packer = Packer { session: &session, worker: &worker };
-        let source = Local::open(&store, name, Vec::new(), self.platform, &packer).map_err(|error| {
+        let open = |worker| {
+            let packer = Packer { session: &session, worker };
+            Local::open(&store, name, Vec::new(), self.platform, &packer)
+        };
+        // Who can read all files takes a while to start, and is seldom needed.
+        let opened = match open(None) {
+            Err(TransportError::OnlyFiles) => open(Some(&context.worker()?)),
+            other => other,
+        };
+        let source = opened.map_err(|error| {
             let absent = matches!(&error, TransportError::Resolve(error) if error.is_unknown());
             self.absent(of_source(error), absent)
         })?;

@@ -340,6 +340,9 @@ pub enum TransportError {
         /// How many.
         count: usize,
     },
+    /// A layer is there as files alone, and nobody was given who could read all of them.
+    #[error("a layer has to be packed anew from its files")]
+    OnlyFiles,
     /// A part has a form that cannot be used here.
     #[error("{0}")]
     Unsupported(&'static str),

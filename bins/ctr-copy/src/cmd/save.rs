@@ -83,7 +83,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     let images = if several { grouped(&store, &texts)? } else { vec![named(&store, &texts)?] };
     let session = Session::begin(&store).map_err(of)?;
     let worker = context.worker()?;
-    let packer = Packer { session: &session, worker: &worker };
+    let packer = Packer { session: &session, worker: Some(&worker) };
     let target = Target::open(&output, format)?;
     let mut sink = sink(call, format, &target, &session)?;
     for (text, names) in &images {

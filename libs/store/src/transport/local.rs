@@ -33,8 +33,8 @@ pub struct Local<'a> {
 pub struct Packer<'a> {
     /// Pins what is read.
     pub session: &'a Session,
-    /// Reads trees.
-    pub worker: &'a Worker,
+    /// Reads trees. Without it an image that needs that is an error: [`TransportError::OnlyFiles`].
+    pub worker: Option<&'a Worker>,
 }
 
 impl<'a> Local<'a> {
@@ -119,7 +119,8 @@ impl<'a> Local<'a> {
         diff_id: &Digest,
         packer: &Packer<'_>,
     ) -> Result<Option<(PathBuf, Digest, u64)>, TransportError> {
-        if packer.session.pin_tree(diff_id, packer.worker.key())?.is_none() {
+        let worker = packer.worker.ok_or(TransportError::OnlyFiles)?;
+        if packer.session.pin_tree(diff_id, worker.key())?.is_none() {
             return Ok(None);
         }
         let stage = packer.session.stage()?;
@@ -130,7 +131,7 @@ impl<'a> Local<'a> {
             .create_new(true)
             .open(&path)
             .map_err(ArchiveError::Read)?;
-        let packed = packer.worker.pack(*diff_id, packer.worker.key(), std::os::fd::AsFd::as_fd(&file));
+        let packed = worker.pack(*diff_id, worker.key(), std::os::fd::AsFd::as_fd(&file));
         packed.map_err(|error| TransportError::Layer(error.to_string()))?;
         let reopened = File::open(&path).map_err(ArchiveError::Read)?;
         let (digest, size) =
