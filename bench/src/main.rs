@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "what it measured is what it prints")]
 
+mod copies;
 mod kept;
 mod load;
 mod measure;
@@ -22,7 +23,7 @@ fn main() {
     let world = World::new();
     println!("{}", world.versions());
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    let sections: [Section; 18] = [
+    let sections: [Section; 19] = [
         ("version", run::version),
         ("run", run::one_at_a_time),
         ("many", run::many_at_once),
@@ -33,6 +34,7 @@ fn main() {
         ("thousand", kept::thousand),
         ("follower", kept::follower),
         ("load", load::load),
+        ("copies", copies::copies),
         ("set-up", network::set_up),
         ("streams", network::streams),
         ("connections", network::connections),

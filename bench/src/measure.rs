@@ -32,6 +32,23 @@ impl<'a> Contender<'a> {
         self
     }
 
+    /// Runs it once more; the seconds of processors that it took, and the memory of its largest process in KiB.
+    pub(crate) fn cost(&self) -> (f64, u64) {
+        self.around[0]();
+        let command = (self.command)();
+        let mut timed = Command::new("time");
+        timed.args(["-f", "%U %S %M"]).arg(command.get_program()).args(command.get_args());
+        timed.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = timed.stdin(Stdio::null()).output().expect("time");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command:?}: {said}");
+        self.around[1]();
+        let words: Vec<&str> = said.lines().last().unwrap_or_default().split(' ').collect();
+        let [user, system, memory] = <[&str; 3]>::try_from(words).expect("what time says");
+        let seconds = |word: &str| word.parse::<f64>().expect("seconds");
+        (seconds(user) + seconds(system), memory.parse().expect("a number"))
+    }
+
     fn run(&self) -> Duration {
         self.around[0]();
         let took = once(&mut (self.command)());

@@ -135,8 +135,14 @@ impl World {
         bwrap.arg("--version");
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        let versions =
-            [first_line(self.ctr(["--version"])), first_line(bwrap), first_line(self.podman(["--version"]))];
+        let mut skopeo = self.constructed("skopeo");
+        skopeo.arg("--version");
+        let versions = [
+            first_line(self.ctr(["--version"])),
+            first_line(bwrap),
+            first_line(self.podman(["--version"])),
+            first_line(skopeo),
+        ];
         format!("Linux {}, {cores} cores; {}", kernel.trim(), versions.join("; "))
     }
 }
