@@ -5,6 +5,7 @@ mod formats;
 mod list;
 mod login;
 mod names;
+mod pull;
 mod push;
 mod reading;
 mod registries;

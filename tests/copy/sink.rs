@@ -277,6 +277,7 @@ fn digests_are_kept_or_nothing_is_begun() {
         choice: Choice::All,
         family: Some(ctr_core::oci::media::Family::Docker),
         preserve_digests: true,
+        ..Options::default()
     };
     let error =
         push(&env, to(&registry, "a/b:1", Credentials::Anonymous, sink::Options::default()), &options);

@@ -15,6 +15,7 @@ mod list_tags;
 mod load;
 mod login;
 mod prune;
+mod pull;
 mod push;
 mod rmi;
 mod save;
@@ -35,6 +36,7 @@ pub const COMMANDS: &[Command] = &[
     Command { path: "image list", verb: &images::VERB, run: images::run },
     Command { path: "image load", verb: &load::VERB, run: load::run },
     Command { path: "image prune", verb: &prune::VERB, run: prune::run },
+    Command { path: "image pull", verb: &pull::VERB, run: pull::run },
     Command { path: "image push", verb: &push::VERB, run: push::run },
     Command { path: "image rm", verb: &rmi::VERB, run: rmi::run },
     Command { path: "image save", verb: &save::VERB, run: save::run },
@@ -47,6 +49,7 @@ pub const COMMANDS: &[Command] = &[
     Command { path: "load", verb: &load::VERB, run: load::run },
     Command { path: "login", verb: &login::LOGIN, run: login::login },
     Command { path: "logout", verb: &login::LOGOUT, run: login::logout },
+    Command { path: "pull", verb: &pull::VERB, run: pull::run },
     Command { path: "push", verb: &push::VERB, run: push::run },
     Command { path: "rmi", verb: &rmi::VERB, run: rmi::run },
     Command { path: "save", verb: &save::VERB, run: save::run },

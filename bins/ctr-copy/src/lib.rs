@@ -9,6 +9,7 @@ pub mod internal;
 mod lines;
 mod logins;
 mod places;
+mod policy;
 mod registries;
 
 pub use cmd::COMMANDS;

@@ -19,6 +19,7 @@ use ctr_store::transport::{Chosen, Offer, Place, Source, TransportError, choose}
 
 use crate::context::Context;
 use crate::error::{not_found, of, of_source};
+use crate::policy;
 use crate::registries::{Access, Registries};
 
 /// How a verb opens what it copies from.
@@ -47,6 +48,7 @@ impl Origin<'_> {
         from: &Place,
         next: impl FnOnce(&dyn Source, Reading<'_>) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
+        policy::check(&policy::policy(self.call)?, from)?;
         let (source, which): (Box<dyn Source>, _) = match from {
             Place::Store { at, name } => {
                 let context =

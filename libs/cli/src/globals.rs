@@ -151,6 +151,8 @@ pub struct Globals {
     pub out: Option<PathBuf>,
     /// Whether a remote service was asked for.
     pub remote: Option<&'static str>,
+    /// Whether images may be used whatever `policy.json` says.
+    pub insecure_policy: bool,
     /// Whether the version was asked for.
     pub(crate) version: bool,
     /// Whether help was asked for.
@@ -223,6 +225,7 @@ impl Globals {
             level: Level::of_options(text("log-level").as_deref(), on("debug"))?,
             out: noout.or_else(|| path("out")),
             remote,
+            insecure_policy: on("insecure-policy"),
             version: on("version"),
             help: on("help"),
         })

@@ -113,11 +113,15 @@ pub struct Options {
     pub family: Option<Family>,
     /// Whether a change of a digest is an error.
     pub preserve_digests: bool,
+    /// Whether a sink that can have an index with one of its images gets it too: what is known by the index's digest is found by
+    /// it then.
+    pub keep_index: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { choice: Choice::Platform(Platform::host()), family: None, preserve_digests: false }
+        let choice = Choice::Platform(Platform::host());
+        Self { choice, family: None, preserve_digests: false, keep_index: false }
     }
 }
 
@@ -195,7 +199,11 @@ pub fn copy(
                     return Ok(placed);
                 }
                 let parts = instance(source, entry)?;
-                image(source, parts, sink, options, false)
+                let placed = image(source, parts, sink, options, false)?;
+                if options.keep_index && placed.descriptor.digest == entry.digest {
+                    return sink.index(&offer.bytes, &media_of_index(&index, offer), &[placed]);
+                }
+                Ok(placed)
             }
             Choice::All => {
                 let said = media_of_index(&index, offer);

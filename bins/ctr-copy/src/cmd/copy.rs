@@ -146,7 +146,8 @@ fn options(call: &Call) -> Result<Options, CommandError> {
         _ => Choice::Platform(platform),
     };
     let family = flags.get("format").map(|text| if text == "oci" { Family::Oci } else { Family::Docker });
-    Ok(Options { choice, family, preserve_digests: flags.bool("preserve-digests") })
+    let preserve_digests = flags.bool("preserve-digests");
+    Ok(Options { choice, family, preserve_digests, ..Options::default() })
 }
 
 /// The store that work is done in: that of the destination, else our own.
