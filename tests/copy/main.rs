@@ -1,6 +1,7 @@
 //! `ctr-copy`: images in, out, from place to place, and what is said of them.
 
 mod client;
+mod compress;
 mod formats;
 mod list;
 mod login;

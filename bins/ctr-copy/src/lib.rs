@@ -8,6 +8,7 @@ mod error;
 pub mod internal;
 mod lines;
 mod logins;
+mod packing;
 mod places;
 mod policy;
 mod registries;

@@ -115,8 +115,12 @@ impl Temporary {
 
     /// Renames the file to its target, without flushing anything.
     pub fn publish(&self) -> Result<(), FileError> {
-        std::fs::rename(&self.path, &self.target)
-            .map_err(|error| FileError::new("create", &self.target, error))?;
+        self.publish_as(&self.target)
+    }
+
+    /// The same with another target in the same directory, for what is named by what it turned out to be.
+    pub fn publish_as(&self, target: &Path) -> Result<(), FileError> {
+        std::fs::rename(&self.path, target).map_err(|error| FileError::new("create", target, error))?;
         self.published.set(true);
         Ok(())
     }

@@ -296,6 +296,11 @@ impl<R: Read> HashingReader<R> {
     pub fn finish(self) -> (Digest, u64) {
         (self.hasher.finish(), self.count)
     }
+
+    /// The same, with the inner reader.
+    pub fn into_parts(self) -> (R, Digest, u64) {
+        (self.inner, self.hasher.finish(), self.count)
+    }
 }
 
 impl<R: Read> Read for HashingReader<R> {

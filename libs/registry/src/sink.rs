@@ -15,11 +15,13 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::OnceLock;
 
 use ctr_core::digest::Hasher;
-use ctr_core::oci::media::{self, Compression, Family};
+use ctr_core::oci::media::{self, Family};
 use ctr_core::oci::{Annotations, Descriptor, Document};
 use ctr_core::{Digest, Reference};
+use ctr_store::compression::pack::{Format, Packing};
 use ctr_store::copy::packed::Packed;
 use ctr_store::copy::plan::{Fate, Outlook};
+use ctr_store::copy::recode::{Change, Layers, Recoding};
 use ctr_store::copy::watch::{Deaf, News, Watcher};
 use ctr_store::copy::{CopyError, Parts, Placed, Sink, convert, describe, parallel, rewritten};
 use ctr_store::session::Session;
@@ -42,7 +44,9 @@ pub struct Options<'a> {
     pub parallel: usize,
     /// The repository of the same registry that has the blobs already.
     pub mounts_from: Option<String>,
-    /// Where layers that are not compressed are compressed to, if they shall be.
+    /// How layers shall be packed, where there is room for that.
+    pub layers: Layers,
+    /// Where layers are packed, if they may be.
     pub packs: Option<&'a Session>,
     /// Whether a registry that takes no manifests of OCI may get others.
     pub falls_back: bool,
@@ -52,7 +56,8 @@ pub struct Options<'a> {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { parallel: PARALLEL, mounts_from: None, packs: None, falls_back: true, watcher: &Deaf }
+        let layers = Layers::packed(Packing::usual(Format::Gzip));
+        Self { parallel: PARALLEL, mounts_from: None, layers, packs: None, falls_back: true, watcher: &Deaf }
     }
 }
 
@@ -104,32 +109,40 @@ impl<'a> RegistrySink<'a> {
         }
     }
 
-    /// Compresses the layers that are not compressed, and writes that into the manifest.
+    /// Packs the layers that shall be packed otherwise, and writes that into the manifest. One after another, since each takes
+    /// all processors and its share of memory.
     fn pack(
         &self,
         source: &dyn Source,
         mut parts: Parts,
     ) -> Result<(Parts, HashMap<Digest, Packed>), CopyError> {
-        let Some(session) = self.options.packs else { return Ok((parts, HashMap::new())) };
-        let plain: HashSet<Digest> = plain_layers(&parts).map(|layer| layer.digest).collect();
-        if plain.is_empty() {
-            return Ok((parts, HashMap::new()));
-        }
-        let once: Vec<&Descriptor> =
-            distinct(parts.manifest.layers.iter().filter(|it| plain.contains(&it.digest)));
-        let packed =
-            parallel::each(&once, self.options.parallel, |layer| Packed::make(source, layer, session))?;
-        let packed: HashMap<Digest, Packed> = once.iter().map(|layer| layer.digest).zip(packed).collect();
+        let (mut packed, mut became) = (HashMap::new(), HashMap::new());
+        let Some(session) = self.options.packs else { return Ok((parts, packed)) };
         let family = media::family(&parts.media_type).unwrap_or(Family::Oci);
-        let gzip = family.layer(Compression::Gzip).unwrap_or(media::OCI_LAYER_GZIP);
-        for layer in &mut parts.manifest.layers {
-            if let Some(packed) = packed.get(&layer.digest) {
-                let annotations = std::mem::take(&mut layer.annotations);
-                *layer = Descriptor { annotations, ..Descriptor::new(gzip, packed.digest, packed.size) };
-            }
+        let layers = self.options.layers.of(&parts);
+        let diff_ids = parts.parsed.rootfs.diff_ids.clone();
+        for (layer, diff_id) in parts.manifest.layers.iter_mut().zip(&diff_ids) {
+            let Some(change) = layers.change(layer, diff_id) else { continue };
+            let described = match became.get(&layer.digest) {
+                Some(described) => Descriptor::clone(described),
+                None if change.unless_there && self.has_blob(&layer.digest)? => continue,
+                None => {
+                    let recoding = Recoding { source, layer, diff_id, packing: change.packing };
+                    let made = Packed::make(&recoding, session)?;
+                    let described = recoding.described(family, made.digest, made.size)?;
+                    packed.insert(made.digest, made);
+                    described
+                }
+            };
+            became.insert(layer.digest, described.clone());
+            *layer = described;
         }
-        let packed = packed.into_values().map(|packed| (packed.digest, packed)).collect();
-        Ok((rewritten(parts, family)?, packed))
+        let parts = if became.is_empty() { parts } else { rewritten(parts, family)? };
+        Ok((parts, packed))
+    }
+
+    fn has_blob(&self, digest: &Digest) -> Result<bool, CopyError> {
+        Ok(self.registry.find_blob(self.repository(), digest).map_err(remote)?.is_some())
     }
 
     /// Sends what the registry has not.
@@ -200,6 +213,10 @@ impl<'a> RegistrySink<'a> {
 impl Sink for RegistrySink<'_> {
     fn family(&self) -> Option<Family> {
         self.takes
+    }
+
+    fn layers(&self) -> Layers {
+        if self.options.packs.is_some() { self.options.layers } else { Layers::AsTheyCome }
     }
 
     fn there(&mut self) -> Result<Option<Known>, CopyError> {
@@ -279,20 +296,23 @@ impl Outlook for RegistrySink<'_> {
     }
 
     fn fates(&self, parts: &Parts, blobs: &[&Descriptor]) -> Result<Vec<Fate>, CopyError> {
-        let packs = self.options.packs.is_some();
-        let plain: HashSet<Digest> =
-            plain_layers(parts).map(|layer| layer.digest).filter(|_| packs).collect();
+        let layers = self.layers().of(parts);
+        let all = parts.manifest.layers.iter().zip(&parts.parsed.rootfs.diff_ids);
+        let changes: HashMap<Digest, Change> =
+            all.filter_map(|(layer, diff_id)| Some((layer.digest, layers.change(layer, diff_id)?))).collect();
         parallel::each(blobs, self.options.parallel, |blob| {
             if is_left(blob) {
                 return Ok(Fate::Left);
             }
-            if plain.contains(&blob.digest) {
+            let change = changes.get(&blob.digest);
+            if change.is_some_and(|change| !change.unless_there) {
                 return Ok(Fate::Packed);
             }
             let found = self.registry.find_blob(self.repository(), &blob.digest).map_err(remote)?;
             let is_config = blob.digest == parts.manifest.config.digest;
             Ok(match (&self.options.mounts_from, found) {
                 (_, Some(_)) => Fate::There,
+                (_, None) if change.is_some() => Fate::Packed,
                 (Some(from), None) if !is_config => Fate::Mounted(from.clone()),
                 _ => Fate::Sent,
             })
@@ -302,12 +322,6 @@ impl Outlook for RegistrySink<'_> {
 
 fn remote(error: RegistryError) -> CopyError {
     CopyError::Remote(Box::new(error))
-}
-
-/// The layers that are not compressed.
-fn plain_layers(parts: &Parts) -> impl Iterator<Item = &Descriptor> {
-    let layers = parts.manifest.layers.iter().zip(&parts.parsed.rootfs.diff_ids);
-    layers.filter(|(layer, diff_id)| layer.digest == **diff_id).map(|(layer, _)| layer)
 }
 
 /// Layers that may not be distributed stay where their URLs lead to.

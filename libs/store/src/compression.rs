@@ -1,4 +1,4 @@
-//! How a stream is packed, told by its first bytes, and the stream without the packing.
+//! How a stream is packed, told by its first bytes, and the stream without the packing; [`pack`] packs one.
 //!
 //! What a media type or a file name says is a hint for others; the bytes have the last word. xz is read with
 //! `lzma-rust2` (pure Rust, Apache-2.0), since the C library would be the only one that is not vendored.
@@ -6,6 +6,8 @@
 use std::io::{self, Read};
 
 use ctr_core::oci::media::Compression;
+
+pub mod pack;
 
 /// Memory that an xz stream may ask for: `xz -9` asks for 65 MB.
 const XZ_MEMORY_KIB: u32 = 96 << 10;

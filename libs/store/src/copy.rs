@@ -19,6 +19,8 @@ use ctr_core::oci::media::{self, Compression, Family};
 use ctr_core::oci::{Descriptor, Document, DocumentError, ImageConfig, Index, Manifest};
 use ctr_core::{Digest, Platform, Reference, limits};
 
+use recode::Layers;
+
 use crate::StoreError;
 use crate::archive::ArchiveError;
 use crate::ingest::IngestError;
@@ -33,6 +35,7 @@ pub mod layout_sink;
 pub mod packed;
 pub mod parallel;
 pub mod plan;
+pub mod recode;
 pub mod store_sink;
 mod unpacked;
 pub mod watch;
@@ -130,6 +133,8 @@ impl Default for Options {
 pub struct Parts {
     /// The manifest, raw.
     pub bytes: Vec<u8>,
+    /// Whether it was written anew, so that nobody was promised its digest.
+    pub is_new: bool,
     /// Its digest.
     pub digest: Digest,
     /// Its media type.
@@ -159,6 +164,12 @@ pub trait Sink {
     /// What is there already under the name that the image or index is going to have, where that is quickly told.
     fn there(&mut self) -> Result<Option<Known>, CopyError> {
         Ok(None)
+    }
+
+    /// How layers shall be packed here. A sink that says something else than that they stay packs them itself, as
+    /// [`recode`] can.
+    fn layers(&self) -> Layers {
+        Layers::AsTheyCome
     }
 
     /// Takes an image. `instance` tells that it is one of several of an index.
@@ -247,8 +258,9 @@ fn same(
     media_type: Option<&str>,
     size: u64,
 ) -> Result<Option<Placed>, CopyError> {
-    let wanted = options.family.or_else(|| sink.family());
+    let wanted = wanted_family(sink, options);
     let is_kept = wanted.is_none() || media_type.and_then(media::family) == wanted;
+    let is_kept = is_kept && !sink.layers().is_forced();
     let Some(known) = sink.there()?.filter(|known| is_kept && known.digest == *digest) else {
         return Ok(None);
     };
@@ -271,8 +283,7 @@ fn whole_index(
     let mut placed = Vec::new();
     let mut changed = false;
     let media_type = media_of_index(&index, offer);
-    let family =
-        options.family.or_else(|| sink.family()).filter(|family| media::family(&media_type) != Some(*family));
+    let family = wanted_family(sink, options).filter(|family| media::family(&media_type) != Some(*family));
     if family.is_some() && options.preserve_digests {
         return Err(CopyError::WouldChange("the index needs other media types"));
     }
@@ -330,7 +341,7 @@ fn parts(
         if manifest.config.media_type == media::DOCKER_CONFIG { Family::Docker } else { Family::Oci };
     let said = manifest.media_type.as_deref().or(announced).filter(|text| media::kind(text).is_some());
     let media_type = said.unwrap_or_else(|| guessed.manifest()).to_owned();
-    Ok(Parts { bytes: bytes.to_vec(), digest, media_type, manifest, config, parsed })
+    Ok(Parts { bytes: bytes.to_vec(), is_new: false, digest, media_type, manifest, config, parsed })
 }
 
 fn image(
@@ -340,34 +351,62 @@ fn image(
     options: &Options,
     instance: bool,
 ) -> Result<Placed, CopyError> {
-    let wanted = options.family.or_else(|| sink.family());
-    let parts = match wanted {
+    let layers = sink.layers();
+    let parts = match wanted_family(sink, options) {
         Some(family) if media::family(&parts.media_type) != Some(family) => {
             if options.preserve_digests {
                 return Err(CopyError::WouldChange("the destination needs other media types"));
             }
-            convert(parts, family)?
+            let layers = layers.of(&Parts { is_new: true, ..parts.clone() });
+            converted(parts, family, |layer, diff_id| layers.change(layer, diff_id).is_none())?
         }
         _ => parts,
     };
+    check_layers(layers.of(&parts), &parts, options)?;
     sink.image(source, &parts, instance)
 }
 
+/// The family that manifests will have, if it is not all the same.
+fn wanted_family(sink: &dyn Sink, options: &Options) -> Option<Family> {
+    options.family.or_else(|| sink.layers().family()).or_else(|| sink.family())
+}
+
+/// Checks before anything is read that layers may become what the sink will make of them.
+fn check_layers(layers: Layers, parts: &Parts, options: &Options) -> Result<(), CopyError> {
+    let family = media::family(&parts.media_type).unwrap_or(Family::Oci);
+    let all = parts.manifest.layers.iter().zip(&parts.parsed.rootfs.diff_ids);
+    for change in all.filter_map(|(layer, diff_id)| layers.change(layer, diff_id)) {
+        if options.preserve_digests {
+            return Err(CopyError::WouldChange("layers would be packed otherwise"));
+        }
+        let packed = change.packing.map_or(Compression::None, |packing| packing.format().compression());
+        family.layer(packed).ok_or(recode::NO_ZSTD)?;
+    }
+    Ok(())
+}
+
 /// Writes a manifest anew with the media types of another family. The config keeps its bytes.
-pub fn convert(mut parts: Parts, family: Family) -> Result<Parts, CopyError> {
+pub fn convert(parts: Parts, family: Family) -> Result<Parts, CopyError> {
+    converted(parts, family, |_, _| true)
+}
+
+/// The same, where layers that will be packed otherwise get their media type from who packs them.
+fn converted(
+    mut parts: Parts,
+    family: Family,
+    stays: impl Fn(&Descriptor, &Digest) -> bool,
+) -> Result<Parts, CopyError> {
     parts.manifest.media_type = Some(family.manifest().to_owned());
     parts.manifest.config.media_type = family.config().to_owned();
-    for layer in &mut parts.manifest.layers {
+    let layers = parts.manifest.layers.iter_mut().zip(&parts.parsed.rootfs.diff_ids);
+    for (layer, _) in layers.filter(|(layer, diff_id)| stays(layer, diff_id)) {
         let packed = media::layer_compression(&layer.media_type).unwrap_or(Compression::Gzip);
         let media_type = family.layer(packed);
-        let media_type = media_type
-            .ok_or(CopyError::Unsupported("layers in zstd, which Docker's manifests cannot name"))?;
+        let media_type = media_type.ok_or(recode::NO_ZSTD)?;
         layer.media_type = media_type.to_owned();
-        if family == Family::Docker {
-            layer.annotations.clear();
-        }
     }
     if family == Family::Docker {
+        parts.manifest.layers.iter_mut().for_each(|layer| layer.annotations.clear());
         // Docker's schema has no room for these.
         parts.manifest.annotations.clear();
         parts.manifest.subject = None;
@@ -382,6 +421,7 @@ pub fn rewritten(mut parts: Parts, family: Family) -> Result<Parts, CopyError> {
         |source: serde_json::Error| CopyError::Document { what: "the manifest", source: source.into() };
     parts.bytes = serde_json::to_vec(&parts.manifest).map_err(document)?;
     parts.digest = Digest::of(&parts.bytes);
+    parts.is_new = true;
     parts.media_type = family.manifest().to_owned();
     Ok(parts)
 }

@@ -20,6 +20,7 @@ use ctr_store::copy::docker_sink::DockerSink;
 use ctr_store::copy::files::TarFiles;
 use ctr_store::copy::layout_sink::LayoutSink;
 use ctr_store::copy::plan::{Fate, Having, Outlook, Plan, Planner};
+use ctr_store::copy::recode::Layers;
 use ctr_store::copy::store_sink::StoreSink;
 use ctr_store::copy::watch::Watched;
 use ctr_store::copy::{Choice, Options, Placed, Sink, already, copy};
@@ -32,6 +33,7 @@ use super::tag::local_name;
 use crate::context::Context;
 use crate::error::{of, of_copy};
 use crate::lines::Lines;
+use crate::packing;
 use crate::places::{Origin, Reading};
 use crate::registries::{Access, COPY_FLAGS, Registries};
 
@@ -42,6 +44,12 @@ pub(super) const VERB: Verb =
         .flags(&[
             Flag::bool("all", "Copy all images if SOURCE-IMAGE is a list").short('a'),
             Flag::array("additional-tag", "additional tags (supports docker-archive)"),
+            Flag::bool("dest-compress", "Compress tarball image layers when saving to directory using the 'dir' transport. (default is same compression type as source)"),
+            Flag::string("dest-compress-format", "`FORMAT` to use for the compression"),
+            Flag::int("dest-compress-level", "`LEVEL` to use for the compression"),
+            Flag::bool("dest-decompress", "Decompress tarball image layers when saving to directory using the 'dir' transport. (default is same compression type as source)"),
+            Flag::bool("dest-force-compress-format", "Force exclusive use of the compression algorithm set in --dest-compress-format"),
+            Flag::bool("dest-oci-accept-uncompressed-layers", "Allow uncompressed image layers when saving to an OCI image using the 'oci' transport. (default is to compress things that aren't compressed)"),
             Flag::bool("dest-precompute-digests", "Precompute digests to prevent uploading layers already on the registry using the 'docker' transport. (always done)"),
             Flag::path("digestfile", "Write the digest of the pushed image to the named file"),
             Flag::bool("dry-run", "Print what would be copied, in how many requests and bytes, and copy nothing"),
@@ -57,13 +65,7 @@ pub(super) const VERB: Verb =
         .refuses(&[&[
             "command-timeout",
             "decryption-key",
-            "dest-compress",
-            "dest-compress-format",
-            "dest-compress-level",
             "dest-daemon-host",
-            "dest-decompress",
-            "dest-force-compress-format",
-            "dest-oci-accept-uncompressed-layers",
             "dest-shared-blob-dir",
             "encrypt-layer",
             "encryption-key",
@@ -83,6 +85,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     let from = Place::parse(texts[0]).map_err(of)?;
     let to = Place::parse(texts[1]).map_err(of)?;
     let options = options(call)?;
+    let layers = packing::of_copy(call, &to, options.preserve_digests)?;
     let context = Context::new(&call.globals)?;
     let here = Site::of(&context, &to)?;
     let session = Session::begin(&here.store).map_err(of)?;
@@ -103,6 +106,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
         session: &session,
         ingest,
         options: &options,
+        layers,
         origin: texts[0],
         flags: "dest-",
         lines: &lines,
@@ -181,6 +185,8 @@ pub(super) struct Destination<'a> {
     pub(super) ingest: Option<Ingest<'a>>,
     /// What is copied.
     pub(super) options: &'a Options,
+    /// How layers shall be packed there.
+    pub(super) layers: Layers,
     /// What the user said the images come from.
     pub(super) origin: &'a str,
     /// What stands in front of the names of flags about registries.
@@ -199,16 +205,16 @@ impl Destination<'_> {
                 self.whole(source, reading, &mut sink, &store_names(name)?)
             }
             Place::Dir(path) => {
-                let mut sink = DirSink::new(path, None).map_err(of_copy)?;
+                let mut sink = DirSink::new(path, self.layers, self.session).map_err(of_copy)?;
                 self.whole(source, reading, &mut Watched::new(&mut sink, self.lines), &[])
             }
             Place::Oci(Chosen { path, which }) => {
-                let mut sink = LayoutSink::folder(path, None).map_err(of_copy)?;
+                let mut sink = LayoutSink::folder(path, self.layers, self.session).map_err(of_copy)?;
                 self.layout(source, reading, &mut sink, which.as_ref())
             }
             Place::OciArchive(Chosen { path, which }) => {
                 let out = NewFile::create(path)?;
-                let mut sink = LayoutSink::archive(TarFiles::new(out.stream()?), None);
+                let mut sink = LayoutSink::archive(TarFiles::new(out.stream()?), self.layers, self.session);
                 let placed = self.layout(source, reading, &mut sink, which.as_ref())?;
                 out.publish()?;
                 Ok(placed)
@@ -232,14 +238,11 @@ impl Destination<'_> {
         source: &dyn Source,
         reading: Reading<'_>,
         sink: &mut dyn Sink,
-        names: &[Reference],
     ) -> Result<Placed, CommandError> {
         if let Some(placed) = already(source, sink, self.options).map_err(of_copy)? {
             return Ok(placed);
         }
-        let placed = copy(source, &reading()?, sink, self.options).map_err(of_copy)?;
-        sink.name(&placed, names).map_err(of_copy)?;
-        Ok(placed)
+        copy(source, &reading()?, sink, self.options).map_err(of_copy)
     }
 
     fn whole(
@@ -249,7 +252,8 @@ impl Destination<'_> {
         sink: &mut dyn Sink,
         names: &[Reference],
     ) -> Result<Placed, CommandError> {
-        let placed = self.run(source, reading, sink, names)?;
+        let placed = self.run(source, reading, sink)?;
+        sink.name(&placed, names).map_err(of_copy)?;
         sink.finish().map_err(of_copy)?;
         Ok(placed)
     }
@@ -263,7 +267,7 @@ impl Destination<'_> {
         which: Option<&Which>,
     ) -> Result<Placed, CommandError> {
         let names = layout_names(which)?;
-        let placed = self.run(source, reading, &mut Watched::new(sink, self.lines), &[])?;
+        let placed = self.run(source, reading, &mut Watched::new(sink, self.lines))?;
         sink.name_as(&placed, &names);
         sink.finish().map_err(of_copy)?;
         Ok(placed)
@@ -296,7 +300,8 @@ impl Destination<'_> {
         let options = sink::Options {
             parallel: self.parallel()?,
             mounts_from,
-            packs: (!preserve_digests).then_some(self.session),
+            layers: self.layers,
+            packs: Some(self.session),
             falls_back: family.is_none() && !preserve_digests,
             watcher: self.lines,
         };
@@ -347,7 +352,7 @@ impl Destination<'_> {
         outlook: &dyn Outlook,
     ) -> Result<String, CommandError> {
         let mut planner = Planner::new(outlook);
-        self.run(source, reading, &mut planner, &[])?;
+        self.run(source, reading, &mut planner)?;
         Ok(outline(&planner.plan, source.is_remote(), matches!(self.to, Place::Registry(_))))
     }
 }

@@ -18,6 +18,7 @@ use super::tag::{id_of, names_of};
 use crate::context::Context;
 use crate::error::{of, of_resolve};
 use crate::lines::Lines;
+use crate::packing;
 use crate::places::Origin;
 use crate::registries::PUSH_FLAGS;
 
@@ -85,6 +86,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
         session: &session,
         ingest,
         options: &options,
+        layers: packing::usual(&to),
         origin: texts[0],
         flags: "",
         lines: &lines,

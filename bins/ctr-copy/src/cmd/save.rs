@@ -14,10 +14,12 @@ use ctr_core::events::Status;
 use ctr_core::oci::media::Family;
 use ctr_core::{FileError, Platform, Reference};
 use ctr_store::Store;
+use ctr_store::compression::pack::{self as packing, Packing};
 use ctr_store::copy::dir_sink::DirSink;
 use ctr_store::copy::docker_sink::DockerSink;
 use ctr_store::copy::files::TarFiles;
 use ctr_store::copy::layout_sink::LayoutSink;
+use ctr_store::copy::recode::Layers;
 use ctr_store::copy::{Choice, Options, Sink, copy};
 use ctr_store::session::Session;
 use ctr_store::transport::Source;
@@ -207,17 +209,20 @@ fn sink<'a>(
     target: &Target,
     session: &'a Session,
 ) -> Result<Box<dyn Sink + 'a>, CommandError> {
-    let uncompressed = call.flags.bool("uncompressed").then_some(session);
-    let compressed = call.flags.bool("compress").then_some(session);
+    let in_layout = if call.flags.bool("uncompressed") { Layers::Unpacked } else { Layers::AsTheyCome };
     Ok(match (format, target) {
         (Format::DockerArchive, _) => Box::new(DockerSink::new(TarFiles::new(target.stream()?), session)),
         (Format::OciArchive, _) => {
-            Box::new(LayoutSink::archive(TarFiles::new(target.stream()?), uncompressed))
+            Box::new(LayoutSink::archive(TarFiles::new(target.stream()?), in_layout, session))
         }
         (Format::OciDir, target) => {
-            Box::new(LayoutSink::folder(folder(target)?, uncompressed).map_err(of_copy)?)
+            Box::new(LayoutSink::folder(folder(target)?, in_layout, session).map_err(of_copy)?)
         }
-        (Format::DockerDir, target) => Box::new(DirSink::new(folder(target)?, compressed).map_err(of_copy)?),
+        (Format::DockerDir, target) => {
+            let gzip = Layers::packed(Packing::usual(packing::Format::Gzip));
+            let layers = if call.flags.bool("compress") { gzip } else { Layers::AsTheyCome };
+            Box::new(DirSink::new(folder(target)?, layers, session).map_err(of_copy)?)
+        }
     })
 }
 

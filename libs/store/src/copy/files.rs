@@ -10,6 +10,10 @@ use ctr_core::atomic::Temporary;
 use ctr_core::digest::HashingReader;
 
 use super::CopyError;
+use super::packed::Packed;
+use super::recode::Recoding;
+use super::unpacked::Unpacking;
+use crate::session::Session;
 use crate::tar::{Header, Kind, WriteError, Writer};
 
 /// Where a sink's files go. Names are relative and ours: digests and fixed words.
@@ -22,6 +26,14 @@ pub trait Files {
         digest: Option<&Digest>,
         content: &mut dyn Read,
     ) -> Result<(), CopyError>;
+
+    /// Writes a layer in another packing, called by the digest that it turns out to have; returns that and the size.
+    fn put_recoded(
+        &mut self,
+        layer: &Recoding<'_>,
+        session: &Session,
+        name: fn(&Digest) -> String,
+    ) -> Result<(Digest, u64), CopyError>;
 
     /// Returns whether a file is there already.
     fn has(&self, name: &str) -> bool;
@@ -91,6 +103,24 @@ impl Files for TarFiles {
         }
     }
 
+    fn put_recoded(
+        &mut self,
+        layer: &Recoding<'_>,
+        session: &Session,
+        name: fn(&Digest) -> String,
+    ) -> Result<(Digest, u64), CopyError> {
+        // A member's header comes before it, and has its name and its size.
+        if layer.packing.is_none() {
+            let unpacking = Unpacking::open(layer.source, layer.layer, layer.diff_id, session)?;
+            let size = unpacking.length();
+            self.put(&name(layer.diff_id), size, Some(layer.diff_id), &mut unpacking.stream()?)?;
+            return Ok((*layer.diff_id, size));
+        }
+        let packed = Packed::make(layer, session)?;
+        self.put(&name(&packed.digest), packed.size, Some(&packed.digest), &mut packed.stream()?)?;
+        Ok((packed.digest, packed.size))
+    }
+
     fn has(&self, name: &str) -> bool {
         self.names.contains(name)
     }
@@ -104,6 +134,18 @@ impl Files for TarFiles {
 
 fn reading(name: &str, source: io::Error) -> CopyError {
     CopyError::Write { what: name.to_owned(), source }
+}
+
+/// Writes all of a stream into a file, in pieces of a size that makes few calls.
+pub(super) fn pour(stream: &mut dyn Read, file: &File) -> io::Result<()> {
+    let mut out = io::BufWriter::with_capacity(256 << 10, file);
+    io::copy(stream, &mut out)?;
+    out.flush()
+}
+
+/// What others made with their umask in mind shall be readable like it.
+fn readable(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fchmod(file, rustix::fs::Mode::from_raw_mode(0o644))?)
 }
 
 /// Files in a folder of the user's.
@@ -145,10 +187,27 @@ impl Files for FolderFiles {
                 digest.expect(content.finish().0)?;
             }
         }
-        // What others made with their umask in mind shall be readable like it.
-        rustix::fs::fchmod(out, rustix::fs::Mode::from_raw_mode(0o644))
-            .map_err(|error| write(error.into()))?;
+        readable(out).map_err(write)?;
         temporary.publish().map_err(file)
+    }
+
+    fn put_recoded(
+        &mut self,
+        layer: &Recoding<'_>,
+        _session: &Session,
+        name: fn(&Digest) -> String,
+    ) -> Result<(Digest, u64), CopyError> {
+        let path = self.path.join(name(layer.diff_id));
+        let write = |source: io::Error| CopyError::Write { what: path.display().to_string(), source };
+        let file = |error: ctr_core::FileError| CopyError::Store(error.into());
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(write)?;
+        }
+        let temporary = Temporary::create(&path).map_err(file)?;
+        let ((), digest, size) = layer.read(|stream| pour(stream, temporary.file()).map_err(write))?;
+        readable(temporary.file()).map_err(write)?;
+        temporary.publish_as(&self.path.join(name(&digest))).map_err(file)?;
+        Ok((digest, size))
     }
 
     fn has(&self, name: &str) -> bool {

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use ctr_core::oci::media::{self, Compression, Family};
+use ctr_core::oci::media::Family;
 use ctr_core::oci::{Annotations, Descriptor, Document, Index};
 use ctr_core::{Reference, file, limits};
 
 use super::files::{Files, FolderFiles, TarFiles};
-use super::unpacked::Unpacking;
-use super::{CopyError, Parts, Placed, Sink, describe, rewritten};
+use super::recode::{LayerWriter, Layers};
+use super::{CopyError, Parts, Placed, Sink, describe};
 use crate::session::Session;
 use crate::transport::Source;
 use crate::transport::oci::{INDEX, LAYOUT, LAYOUT_CONTENT, REF_NAME, blob_name};
@@ -17,8 +17,7 @@ use crate::transport::oci::{INDEX, LAYOUT, LAYOUT_CONTENT, REF_NAME, blob_name};
 pub struct LayoutSink<'a> {
     files: Box<dyn Files>,
     entries: Vec<Descriptor>,
-    /// Where layers are decompressed to, if they shall be.
-    uncompressed: Option<&'a Session>,
+    layers: LayerWriter<'a>,
 }
 
 impl std::fmt::Debug for LayoutSink<'_> {
@@ -28,14 +27,15 @@ impl std::fmt::Debug for LayoutSink<'_> {
 }
 
 impl<'a> LayoutSink<'a> {
-    /// Writes an archive.
+    /// Writes an archive; what must be packed for its digest goes through the session.
     #[must_use]
-    pub fn archive(out: TarFiles, uncompressed: Option<&'a Session>) -> Self {
-        Self { files: Box::new(out), entries: Vec::new(), uncompressed }
+    pub fn archive(out: TarFiles, layers: Layers, session: &'a Session) -> Self {
+        let layers = LayerWriter::new(layers, session, blob_name);
+        Self { files: Box::new(out), entries: Vec::new(), layers }
     }
 
     /// Writes into a folder, adding to the layout that may be there.
-    pub fn folder(path: &Path, uncompressed: Option<&'a Session>) -> Result<Self, CopyError> {
+    pub fn folder(path: &Path, layers: Layers, session: &'a Session) -> Result<Self, CopyError> {
         let files = FolderFiles::new(path)?;
         let entries = match file::read(&path.join(INDEX), limits::MANIFEST) {
             Ok(bytes) => match ctr_core::oci::parse(&bytes, None) {
@@ -48,7 +48,8 @@ impl<'a> LayoutSink<'a> {
             Err(error) if error.is_missing() => Vec::new(),
             Err(error) => return Err(CopyError::Store(error.into())),
         };
-        Ok(Self { files: Box::new(files), entries, uncompressed })
+        let layers = LayerWriter::new(layers, session, blob_name);
+        Ok(Self { files: Box::new(files), entries, layers })
     }
 
     fn put(&mut self, descriptor: &Descriptor, bytes: &[u8]) -> Result<(), CopyError> {
@@ -58,27 +59,6 @@ impl<'a> LayoutSink<'a> {
         }
         self.files.put(&name, bytes.len() as u64, Some(&descriptor.digest), &mut &bytes[..])
     }
-
-    /// Copies the layers decompressed, and returns the image with a manifest that says so.
-    fn plain_layers(
-        &mut self,
-        source: &dyn Source,
-        mut parts: Parts,
-        session: &Session,
-    ) -> Result<Parts, CopyError> {
-        let family = media::family(&parts.media_type).unwrap_or(Family::Oci);
-        let plain = family.layer(Compression::None).unwrap_or(media::OCI_LAYER);
-        for (layer, diff_id) in parts.manifest.layers.iter_mut().zip(&parts.parsed.rootfs.diff_ids) {
-            let unpacking = Unpacking::open(source, layer, diff_id, session)?;
-            let size = unpacking.length();
-            let name = blob_name(diff_id);
-            if !self.files.has(&name) {
-                self.files.put(&name, size, Some(diff_id), &mut unpacking.stream()?)?;
-            }
-            *layer = Descriptor::new(plain, *diff_id, size);
-        }
-        rewritten(parts, family)
-    }
 }
 
 impl Sink for LayoutSink<'_> {
@@ -86,19 +66,12 @@ impl Sink for LayoutSink<'_> {
         Some(Family::Oci)
     }
 
+    fn layers(&self) -> Layers {
+        self.layers.wanted()
+    }
+
     fn image(&mut self, source: &dyn Source, parts: &Parts, instance: bool) -> Result<Placed, CopyError> {
-        let parts = match self.uncompressed {
-            Some(session) => self.plain_layers(source, parts.clone(), session)?,
-            None => {
-                for layer in &parts.manifest.layers {
-                    let name = blob_name(&layer.digest);
-                    if !self.files.has(&name) {
-                        self.files.put(&name, layer.size, Some(&layer.digest), &mut source.blob(layer)?)?;
-                    }
-                }
-                parts.clone()
-            }
-        };
+        let parts = self.layers.write(self.files.as_mut(), source, parts.clone())?;
         self.put(&parts.manifest.config, &parts.config)?;
         let mut descriptor = describe(&parts);
         self.put(&descriptor, &parts.bytes)?;

@@ -12,6 +12,7 @@ use ctr_core::oci::Descriptor;
 use ctr_core::oci::media::Family;
 use ctr_core::{Digest, Reference};
 
+use super::recode::Layers;
 use super::{CopyError, Parts, Placed, Sink};
 use crate::ingest::{IngestError, Ingested};
 use crate::transport::{Known, Offer, Source, TransportError};
@@ -67,6 +68,10 @@ impl<'a> Watched<'a> {
 impl Sink for Watched<'_> {
     fn family(&self) -> Option<Family> {
         self.sink.family()
+    }
+
+    fn layers(&self) -> Layers {
+        self.sink.layers()
     }
 
     fn there(&mut self) -> Result<Option<Known>, CopyError> {
