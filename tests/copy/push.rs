@@ -222,6 +222,55 @@ fn an_index_goes_whole_or_one_image_of_it() {
     assert_eq!(said, ["HEAD /v2/a/b/manifests/1 200", "HEAD /v2/c/manifests/1 200"]);
 }
 
+/// Some of an index are an index of their own, with the digests that they had.
+#[test]
+fn an_index_is_made_of_some_platforms() {
+    let env = Env::new();
+    let others =
+        ["s390x", "arm64"].map(|architecture| Image { architecture: architecture.into(), ..image() });
+    write_files(&env.path("layout"), oci_index(&[image(), others[0].clone(), others[1].clone()]));
+    let registry = Registry::start();
+    let _said =
+        copy(&env, &registry.host(), &[DEST_PLAIN, "-q", "--platform=linux/arm64,linux/amd64"]).success();
+    let (kind, _, bytes) = registry.manifest("a/b", "1").expect("the index");
+    assert_eq!(kind, "application/vnd.oci.image.index.v1+json");
+    let index: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+    let digests: Vec<_> =
+        index["manifests"].as_array().expect("images").iter().map(|it| it["digest"].clone()).collect();
+    assert_eq!(digests, [image().oci_digest(), others[1].oci_digest()]);
+    assert!(registry.manifest("a/b", &others[0].oci_digest()).is_none());
+    for (flags, said) in [
+        (&["--platform=linux/arm64,linux/amd64", "--preserve-digests"][..], "--preserve-digests forbids"),
+        (&["--platform=linux/arm64,linux/mips"], "no image found in image index"),
+        (&["--platform=linux/arm64", "--all"], "Cannot use --platform with all images"),
+    ] {
+        let output = copy(&env, &registry.host(), &[&[DEST_PLAIN], flags].concat()).fails(125);
+        assert!(output.contains(said), "{output}");
+    }
+}
+
+/// What came from one repository of a registry is not sent to another one of it.
+#[test]
+fn what_was_pulled_is_mounted_where_it_came_from() {
+    needs!(Userns);
+    let (env, registry) = (Env::new(), Registry::start());
+    registry.put("old/one", "1", &image());
+    let from = format!("docker://{}/old/one:1", registry.host());
+    let _said = env.ok(["copy", "-q", "--src-tls-verify=false", &from, &format!("store:{NAME}")]);
+    let plan = env.ok([
+        "copy",
+        "--dry-run",
+        DEST_PLAIN,
+        &format!("store:{NAME}"),
+        &format!("docker://{}/a/b:1", registry.host()),
+    ]);
+    assert_eq!(plan.matches("from old/one").count(), 2, "{plan}");
+    let _said = push(&env, &registry.host(), &[PLAIN, "-q"]).success();
+    assert_eq!(registry.image("a/b", "1").digest, image().oci_digest());
+    let puts = registry.seen("PUT", "/v2/a/b/blobs/");
+    assert_eq!(puts.len(), 1, "the config alone is sent: {:?}", registry.lines());
+}
+
 /// The plan is what is done then.
 #[test]
 fn a_plan_tells_requests_and_bytes_and_moves_nothing() {

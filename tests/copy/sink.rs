@@ -4,6 +4,7 @@ use ctr_core::Reference;
 use ctr_core::digest::Mismatch;
 use ctr_registry::auth::Credentials;
 use ctr_registry::sink::{self, RegistrySink};
+use ctr_registry::source::RemoteImage;
 use ctr_store::archive::Archive;
 use ctr_store::copy::{Choice, CopyError, Options, Placed, already, copy};
 use ctr_store::transport::oci::Layout;
@@ -283,4 +284,33 @@ fn digests_are_kept_or_nothing_is_begun() {
         push(&env, to(&registry, "a/b:1", Credentials::Anonymous, sink::Options::default()), &options);
     assert!(matches!(error, Err(CopyError::WouldChange(_))), "{error:?}");
     assert_eq!(count(&registry, "POST"), 0);
+}
+
+#[test]
+fn who_an_upload_is_led_to_is_not_told_who_asks() {
+    let auth = Auth::basic().user("ann", "secret");
+    let (env, _) = world();
+    let registry = Registry::with(registry::Options { auth, ..registry::Options::default() });
+    let elsewhere = format!("{}/uploads/1", registry.url(Side::Cdn));
+    registry.fault(On::method("POST", "/v2/a/b/blobs/"), Fault::header("Location", &elsewhere));
+    let led = push(&env, to(&registry, "a/b:1", ann(), sink::Options::default()), &Options::default());
+    let _refused = led.expect_err("nobody takes blobs there");
+    let log = registry.log();
+    let there: Vec<_> = log.iter().filter(|seen| seen.side == Side::Cdn).collect();
+    assert!(!there.is_empty() && there.iter().all(|seen| seen.authorization().is_none()), "{there:?}");
+    assert!(log.iter().any(|seen| seen.side == Side::Registry && seen.authorization() == Some("Basic")));
+}
+
+#[test]
+fn an_index_within_an_index_is_refused() {
+    let registry = Registry::start();
+    registry.put_chain("a", "1", 3);
+    let from = Reference::parse(&format!("{}/a:1", registry.host())).expect("a reference");
+    let source = RemoteImage::new(client(&registry, Credentials::Anonymous), from, "a:1".to_owned());
+    let all = Options { choice: Choice::All, ..Options::default() };
+    let mut sink = to(&registry, "b:1", Credentials::Anonymous, sink::Options::default());
+    let offer = source.offers().expect("an index").remove(0);
+    let error = copy(&source, &offer, &mut sink, &all).expect_err("no copy");
+    assert!(error.to_string().contains("an index within an index"), "{error}");
+    assert!(registry.tags("b").is_empty());
 }

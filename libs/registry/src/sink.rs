@@ -76,6 +76,8 @@ pub struct RegistrySink<'a> {
 struct Item<'a> {
     descriptor: &'a Descriptor,
     from: From<'a>,
+    /// The repository of the same registry that may have it.
+    mounts_from: Option<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -153,17 +155,18 @@ impl<'a> RegistrySink<'a> {
         packed: &HashMap<Digest, Packed>,
     ) -> Result<(), CopyError> {
         let blobs = distinct(ctr_store::copy::plan::blobs(parts));
-        let fates = self.fates(parts, &blobs)?;
+        let fates = self.fates(source, parts, &blobs)?;
         let missing =
             blobs.into_iter().zip(fates).filter(|(_, fate)| !matches!(fate, Fate::There | Fate::Left));
         let mut items: Vec<Item<'_>> = missing
-            .map(|(descriptor, _)| {
+            .map(|(descriptor, fate)| {
                 let from = if descriptor.digest == parts.manifest.config.digest {
                     From::Bytes(&parts.config)
                 } else {
                     packed.get(&descriptor.digest).map_or(From::Source(source), From::Packed)
                 };
-                Item { descriptor, from }
+                let mounts_from = if let Fate::Mounted(from) = fate { Some(from) } else { None };
+                Item { descriptor, from, mounts_from }
             })
             .collect();
         // Large ones first, so that the last to end is a small one.
@@ -171,13 +174,23 @@ impl<'a> RegistrySink<'a> {
         parallel::each(&items, self.options.parallel, |item| self.blob(item)).map(drop)
     }
 
+    /// The repository of this registry that has a layer, as far as the source knows.
+    fn other_repository(&self, source: &dyn Source, layer: &Descriptor) -> Option<String> {
+        let known = self.options.mounts_from.clone();
+        let known = known.or_else(|| {
+            let text = source.came_from(layer)?;
+            let from = Reference::parse(text.strip_prefix("docker://")?).ok()?;
+            (from.name.domain() == self.reference.name.domain()).then(|| from.name.path().to_owned())
+        });
+        known.filter(|known| known != self.repository())
+    }
+
     fn blob(&self, item: &Item<'_>) -> Result<(), CopyError> {
         let Descriptor { digest, size, .. } = item.descriptor;
-        let is_config = matches!(item.from, From::Bytes(_));
-        if !is_config {
+        if !matches!(item.from, From::Bytes(_)) {
             self.options.watcher.hear(News::Blob(item.descriptor, 0));
         }
-        let from = self.options.mounts_from.as_deref().filter(|_| !is_config);
+        let from = item.mounts_from.as_deref();
         let new = New { repository: self.repository(), digest, size: *size, from };
         let mut content = Checked::new(item);
         match self.registry.upload(new, &mut content) {
@@ -295,7 +308,12 @@ impl Outlook for RegistrySink<'_> {
         Ok(found.is_some())
     }
 
-    fn fates(&self, parts: &Parts, blobs: &[&Descriptor]) -> Result<Vec<Fate>, CopyError> {
+    fn fates(
+        &self,
+        source: &dyn Source,
+        parts: &Parts,
+        blobs: &[&Descriptor],
+    ) -> Result<Vec<Fate>, CopyError> {
         let layers = self.layers().of(parts);
         let all = parts.manifest.layers.iter().zip(&parts.parsed.rootfs.diff_ids);
         let changes: HashMap<Digest, Change> =
@@ -308,14 +326,15 @@ impl Outlook for RegistrySink<'_> {
             if change.is_some_and(|change| !change.unless_there) {
                 return Ok(Fate::Packed);
             }
-            let found = self.registry.find_blob(self.repository(), &blob.digest).map_err(remote)?;
+            if self.registry.find_blob(self.repository(), &blob.digest).map_err(remote)?.is_some() {
+                return Ok(Fate::There);
+            }
             let is_config = blob.digest == parts.manifest.config.digest;
-            Ok(match (&self.options.mounts_from, found) {
-                (_, Some(_)) => Fate::There,
-                (_, None) if change.is_some() => Fate::Packed,
-                (Some(from), None) if !is_config => Fate::Mounted(from.clone()),
-                _ => Fate::Sent,
-            })
+            if change.is_some() {
+                return Ok(Fate::Packed);
+            }
+            let from = if is_config { None } else { self.other_repository(source, blob) };
+            Ok(from.map_or(Fate::Sent, Fate::Mounted))
         })
     }
 }

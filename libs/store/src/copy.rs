@@ -103,8 +103,21 @@ pub enum Choice {
     Platform(Platform),
     /// All of them, and the index.
     All,
+    /// Those for some platforms, and an index of them.
+    Some(Vec<Platform>),
     /// The index alone.
     IndexOnly,
+}
+
+impl Choice {
+    /// The platform, if one image is chosen.
+    #[must_use]
+    pub const fn platform(&self) -> Option<&Platform> {
+        match self {
+            Self::Platform(platform) => Some(platform),
+            Self::All | Self::Some(_) | Self::IndexOnly => None,
+        }
+    }
 }
 
 /// How to copy.
@@ -221,8 +234,17 @@ pub fn copy(
                 let size = offer.bytes.len() as u64;
                 match same(sink, options, &offer.digest, Some(&said), size)? {
                     Some(placed) => Ok(placed),
-                    None => whole_index(source, *index, offer, sink, options),
+                    None => whole_index(source, *index, offer, sink, options, false),
                 }
+            }
+            Choice::Some(platforms) => {
+                let all = index.manifests.len();
+                let chosen = subset(*index, platforms)?;
+                let is_less = chosen.manifests.len() < all;
+                if is_less && options.preserve_digests {
+                    return Err(CopyError::WouldChange("an index of some of its images is another one"));
+                }
+                whole_index(source, chosen, offer, sink, options, is_less)
             }
             Choice::IndexOnly => sink.index(&offer.bytes, &media_of_index(&index, offer), &[]),
         },
@@ -273,15 +295,27 @@ fn media_of_index(index: &Index, offer: &Offer) -> String {
     said.filter(|text| media::kind(text).is_some()).unwrap_or_else(|| media::OCI_INDEX.to_owned())
 }
 
+/// An index of its images for some platforms, in its order.
+fn subset(mut index: Index, platforms: &[Platform]) -> Result<Index, CopyError> {
+    let mut chosen = Vec::new();
+    for platform in platforms {
+        let entry = index.select(platform).ok_or_else(|| CopyError::NoPlatform(platform.clone()))?;
+        chosen.push(entry.digest);
+    }
+    index.manifests.retain(|entry| chosen.contains(&entry.digest));
+    Ok(index)
+}
+
+/// Copies the images of an index, and the index, which is written anew if it or one of them is another than was offered.
 fn whole_index(
     source: &dyn Source,
     mut index: Index,
     offer: &Offer,
     sink: &mut dyn Sink,
     options: &Options,
+    mut changed: bool,
 ) -> Result<Placed, CopyError> {
     let mut placed = Vec::new();
-    let mut changed = false;
     let media_type = media_of_index(&index, offer);
     let family = wanted_family(sink, options).filter(|family| media::family(&media_type) != Some(*family));
     if family.is_some() && options.preserve_digests {

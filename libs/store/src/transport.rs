@@ -295,6 +295,11 @@ pub trait Source: Sync {
         None
     }
 
+    /// Where a layer came from when it was taken in, as the user said it then.
+    fn came_from(&self, _descriptor: &Descriptor) -> Option<String> {
+        None
+    }
+
     /// The length of what a layer unpacks to, where that is known without unpacking it.
     fn unpacked_length(&self, _diff_id: &Digest) -> Option<u64> {
         None

@@ -57,7 +57,7 @@ pub(super) const VERB: Verb =
             Flag::uint("image-parallel-copies", "Maximum number of image layers to be copied (pulled/pushed) simultaneously. Not set or 0 uses the default of 6"),
             Flag::choice("multi-arch", &["system", "all", "index-only"], "How to handle multi-architecture images (system, all, or index-only)"),
             Flag::bool("preserve-digests", "Preserve digests of images and lists"),
-            Flag::string("platform", "Choose the image of OS/ARCH[/VARIANT] from an index"),
+            Flag::string("platform", "Choose the image of OS/ARCH[/VARIANT] from an index; of several, separated by commas, an index is made"),
             Flag::bool("quiet", "Suppress output information when copying images").short('q'),
             Flag::bool("remove-signatures", "Do not copy signatures from SOURCE-IMAGE"),
         ])
@@ -93,10 +93,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     // What goes past the store needs nobody who unpacks.
     let worker = if into_store { Some(here.context.worker()?) } else { None };
     let ingest = worker.as_ref().map(|worker| Ingest { session: &session, worker });
-    let platform = match &options.choice {
-        Choice::Platform(platform) => Some(platform),
-        Choice::All | Choice::IndexOnly => None,
-    };
+    let platform = options.choice.platform();
     let origin = Origin { call, context: &context, session: &session, ingest, platform, flags: "src-" };
     let lines = Lines::of(call, call.flags.bool("quiet"));
     let destination = Destination {
@@ -137,21 +134,29 @@ pub(super) fn write_digest(call: &Call, placed: &Placed) -> Result<(), CommandEr
 
 fn options(call: &Call) -> Result<Options, CommandError> {
     let flags = &call.flags;
-    let platform = match flags.get("platform") {
-        Some(text) => Platform::parse(text).map_err(|error| CommandError::usage(error.to_string()))?,
-        None => Platform::host(),
-    };
-    let choice = match (flags.bool("all"), flags.get("multi-arch")) {
-        (true, Some(_)) => {
+    let choice = match (flags.bool("all"), flags.get("multi-arch"), platforms(call)?.as_slice()) {
+        (true, Some(_), _) => {
             return Err(CommandError::usage("Cannot use --all and --multi-arch flags together"));
         }
-        (true, None) | (false, Some("all")) => Choice::All,
-        (false, Some("index-only")) => Choice::IndexOnly,
-        _ => Choice::Platform(platform),
+        (true, None, []) | (false, Some("all"), []) => Choice::All,
+        (false, Some("index-only"), []) => Choice::IndexOnly,
+        (true, ..) | (_, Some("all" | "index-only"), _) => {
+            return Err(CommandError::usage("Cannot use --platform with all images or none"));
+        }
+        (.., []) => Choice::Platform(Platform::host()),
+        (.., [platform]) => Choice::Platform(platform.clone()),
+        (.., platforms) => Choice::Some(platforms.to_vec()),
     };
     let family = flags.get("format").map(|text| if text == "oci" { Family::Oci } else { Family::Docker });
     let preserve_digests = flags.bool("preserve-digests");
     Ok(Options { choice, family, preserve_digests, ..Options::default() })
+}
+
+/// The platforms that `--platform` names.
+fn platforms(call: &Call) -> Result<Vec<Platform>, CommandError> {
+    let texts = call.flags.get("platform").into_iter().flat_map(|texts| texts.split(','));
+    let parse = |text| Platform::parse(text).map_err(|error| CommandError::usage(error.to_string()));
+    texts.map(parse).collect()
 }
 
 /// The store that work is done in: that of the destination, else our own.

@@ -72,10 +72,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     let into_store = matches!(to, Place::Store { .. });
     let worker = if into_store { Some(here.context.worker()?) } else { None };
     let ingest = worker.as_ref().map(|worker| Ingest { session: &session, worker });
-    let platform = match &options.choice {
-        Choice::Platform(platform) => Some(platform),
-        Choice::All | Choice::IndexOnly => None,
-    };
+    let platform = options.choice.platform();
     let origin = Origin { call, context: &context, session: &session, ingest, platform, flags: "" };
     let from = Place::Store { at: None, name: texts[0].to_owned() };
     let lines = Lines::new(&call.ui, call.flags.bool("quiet"));

@@ -45,7 +45,12 @@ pub trait Outlook {
     }
 
     /// What becomes of the blobs of an image, of which no two are the same.
-    fn fates(&self, parts: &Parts, blobs: &[&Descriptor]) -> Result<Vec<Fate>, CopyError>;
+    fn fates(
+        &self,
+        source: &dyn Source,
+        parts: &Parts,
+        blobs: &[&Descriptor],
+    ) -> Result<Vec<Fate>, CopyError>;
 }
 
 /// A destination of which only is known which blobs it has.
@@ -58,7 +63,12 @@ impl<F> std::fmt::Debug for Having<F> {
 }
 
 impl<F: Fn(&Descriptor) -> bool> Outlook for Having<F> {
-    fn fates(&self, _parts: &Parts, blobs: &[&Descriptor]) -> Result<Vec<Fate>, CopyError> {
+    fn fates(
+        &self,
+        _source: &dyn Source,
+        _parts: &Parts,
+        blobs: &[&Descriptor],
+    ) -> Result<Vec<Fate>, CopyError> {
         Ok(blobs.iter().map(|blob| if (self.0)(blob) { Fate::There } else { Fate::Sent }).collect())
     }
 }
@@ -105,14 +115,14 @@ impl Sink for Planner<'_> {
         self.outlook.there()
     }
 
-    fn image(&mut self, _source: &dyn Source, parts: &Parts, instance: bool) -> Result<Placed, CopyError> {
+    fn image(&mut self, source: &dyn Source, parts: &Parts, instance: bool) -> Result<Placed, CopyError> {
         let placed = Placed { descriptor: describe(parts), target: None };
         if instance && self.outlook.has(&parts.digest)? {
             self.plan.whole.push(parts.digest);
             return Ok(placed);
         }
         let blobs: Vec<&Descriptor> = blobs(parts).filter(|blob| self.seen.insert(blob.digest)).collect();
-        let fates = self.outlook.fates(parts, &blobs)?;
+        let fates = self.outlook.fates(source, parts, &blobs)?;
         self.plan.blobs.extend(blobs.into_iter().cloned().zip(fates));
         self.plan.documents.push(placed.descriptor.clone());
         Ok(placed)

@@ -138,6 +138,10 @@ impl Source for Heard<'_> {
         self.source.taken(descriptor)
     }
 
+    fn came_from(&self, descriptor: &Descriptor) -> Option<String> {
+        self.source.came_from(descriptor)
+    }
+
     fn unpacked_length(&self, diff_id: &Digest) -> Option<u64> {
         self.source.unpacked_length(diff_id)
     }

@@ -179,6 +179,10 @@ impl Source for Local<'_> {
         }
     }
 
+    fn came_from(&self, descriptor: &Descriptor) -> Option<String> {
+        Some(self.store.blob(&descriptor.digest).ok()??.note.source)
+    }
+
     fn unpacked_length(&self, diff_id: &Digest) -> Option<u64> {
         let key = self.store.tree_keys(diff_id).ok()?.into_iter().next()?;
         let tree = self.store.tree(diff_id, key).ok()??;
