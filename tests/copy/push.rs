@@ -177,7 +177,10 @@ fn an_image_goes_to_its_own_name_or_says_why_not() {
         (&["push", &image().id()], "no name of its own, or several"),
         (&["push", NAME, "dir:"], "no path"),
         (&["push", NAME, "x", "y"], "accepts between 1 and 2 arg(s), received 3"),
-        (&["push", "--compression-format=zstd", NAME], "compression-format"),
+        (&["push", "--compression-format=lzma", NAME, "dir:x"], "cannot find compressor for \"lzma\""),
+        (&["push", "--compression-level=10", NAME, "dir:x"], "gzip has no level 10"),
+        (&["push", "--compress", NAME, "docker-archive:x.tar"], "does not compress layers"),
+        (&["push", "--sign-by=me", NAME, "dir:x"], "sign-by"),
     ] {
         let output = env.ctr(words).run().fails(125);
         assert!(output.contains(wanted), "{words:?}: {output}");
@@ -343,6 +346,34 @@ fn what_was_committed_is_compressed_on_its_way() {
     let _said = env.ok(["copy", "-q", "--preserve-digests", DEST_PLAIN, "store:localhost/made:1", &kept]);
     let layers = registry.image("kept", "1").manifest["layers"].clone();
     assert!(layers[0]["mediaType"].as_str().is_some_and(|kind| kind.ends_with(".tar")), "{layers}");
+}
+
+/// A format that is named is that of all layers, unless the registry has them in another one and that will do.
+#[test]
+fn layers_are_packed_as_flags_say() {
+    needs!(Userns);
+    let (env, registry) = (loaded(), Registry::start());
+    let layers = |tag: &str| {
+        let picture = registry.image("a/b", tag);
+        let layers = picture.manifest["layers"].as_array().expect("layers").clone();
+        layers.iter().map(|layer| layer["mediaType"].as_str().expect("a type").to_owned()).collect::<Vec<_>>()
+    };
+    let all = |tag: &str, end: &str| layers(tag).iter().all(|kind| kind.ends_with(end));
+    let _said = push(&env, &registry.host(), &[PLAIN, "-q"]).success();
+    assert!(all("1", "+gzip"));
+    let zstd = ["--compression-format=zstd", "--compression-level=3"];
+    let _said =
+        push(&env, &registry.host(), &[&[PLAIN, "-q", "--force-compression=false"], &zstd[..]].concat())
+            .success();
+    assert!(all("1", "+gzip"));
+    let _said = push(&env, &registry.host(), &[&[PLAIN, "-q"], &zstd[..]].concat()).success();
+    assert!(all("1", "+zstd"));
+    let before = registry.log().len();
+    let _said =
+        push(&env, &registry.host(), &[&[PLAIN, "-q", "--force-compression"], &zstd[..]].concat()).success();
+    assert!(registry.log()[before..].iter().all(|seen| seen.method != "POST"), "{:?}", registry.lines());
+    let _said = env.ok(["push", "-q", "--compress", NAME, "dir:d"]);
+    assert!(std::fs::read_to_string(env.path("d/manifest.json")).expect("a manifest").contains("+gzip"));
 }
 
 #[test]

@@ -129,6 +129,24 @@ pub(crate) fn of_copy(call: &Call, to: &Place, keeps: bool) -> Result<Layers, Co
     })
 }
 
+/// How layers are packed when `push` brings them to a place. Podman means a format that is named to be that of all layers.
+pub(crate) fn of_push(call: &Call, to: &Place) -> Result<Layers, CommandError> {
+    let asked = Asked::of(call, "compression-format", "compression-level", "force-compression")?;
+    let force = call.flags.switch("force-compression").unwrap_or(asked.format.is_some());
+    let asked = Asked { force, ..asked };
+    let is_asked = call.flags.bool("compress") || asked.is_anything();
+    if is_asked && Usual::of(to) == Usual::Fixed {
+        return Err(CommandError::usage(
+            "--compress, --compression-format and --compression-level can do nothing here: this destination does not compress layers",
+        ));
+    }
+    if is_asked {
+        Ok(Layers::Packed { packing: asked.packing()?, others: asked.others() })
+    } else {
+        Ok(usual(to))
+    }
+}
+
 fn only_for(call: &Call, names: &[&str], is_that: bool, transport: &str) -> Result<(), CommandError> {
     match names.iter().find(|name| call.flags.bool(name)) {
         Some(name) if !is_that => Err(CommandError::usage(format!("--{name} is for {transport}: alone"))),

@@ -34,20 +34,20 @@ pub(super) const VERB: Verb = Verb::new(
 ])
 .flags(&[
     Flag::bool("all", "Push all images of an index, and the index"),
+    Flag::bool("compress", "Compress tarball image layers when pushing to a directory using the 'dir' transport. (default is same compression type as source)"),
+    Flag::string("compression-format", "compression format to use"),
+    Flag::int("compression-level", "compression level to use"),
     Flag::path("digestfile", "Write the digest of the pushed image to the specified file"),
     Flag::bool("disable-content-trust", "This is a Docker specific option and is a NOOP"),
+    Flag::bool("force-compression", "Use the specified compression algorithm even if the destination contains a differently-compressed variant already"),
     Flag::choice("format", &["oci", "v2s2"], "Manifest type (oci, v2s2, or v2s1) to use in the destination (default is manifest type of source, with fallbacks)").short('f'),
     Flag::bool("quiet", "Suppress output information when pushing images").short('q'),
     Flag::bool("remove-signatures", "Discard any pre-existing signatures in the image"),
 ])
 .shared_flags(PUSH_FLAGS)
 .refuses(&[&[
-    "compress",
-    "compression-format",
-    "compression-level",
     "encrypt-layer",
     "encryption-key",
-    "force-compression",
     "sign-by",
     "sign-by-sigstore",
     "sign-by-sigstore-private-key",
@@ -83,7 +83,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
         session: &session,
         ingest,
         options: &options,
-        layers: packing::usual(&to),
+        layers: packing::of_push(call, &to)?,
         origin: texts[0],
         flags: "",
         lines: &lines,
