@@ -327,7 +327,7 @@ fn storage_conf_names_stores_and_info_lists_them() {
     );
     // Options, and another root, are meant alone.
     for alone in [["--root", "other"], ["--storage-opt", ""]] {
-        let said = configured(&alone).args(["run", "--rm", "far", "true"]).run().fails(125);
+        let said = configured(&alone).args(["run", "--rm", "--pull=never", "far", "true"]).run().fails(125);
         assert!(said.contains("image not known"), "{said}");
     }
     let [one, two] = ["far", "empty"].map(|name| {

@@ -40,6 +40,7 @@ mod network_resolvers;
 mod newcomer;
 mod ports;
 mod program;
+mod pull;
 mod reach;
 mod refused;
 mod requires;

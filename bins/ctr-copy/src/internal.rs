@@ -6,7 +6,7 @@
 //! | `__settle DATA RUN` | flushes what was published; nobody waits for it |
 //! | `__trees DATA RUN OWN_RUN IMAGE ADDITIONAL…` | unpacks again what an image lacks; ends with 0 when it is all there |
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,6 +20,7 @@ use ctr_store::ingest::Ingest;
 use ctr_store::session::Session;
 use ctr_store::worker::{Setup, Worker};
 use ctr_store::{Driver, ImageId, Layout, Store, load, worker};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
 use crate::context::program;
 use crate::error::{of, of_copy, of_worker};
@@ -46,6 +47,19 @@ pub enum Role {
         /// Which image.
         image: String,
     },
+}
+
+/// Has this process end with the one of this id, if that is its parent: it waits for us, and nobody else does. Returns whether it
+/// has gone already.
+#[must_use]
+pub fn end_with(parent: Option<&OsStr>) -> bool {
+    let parent = parent.and_then(|text| text.to_str()?.parse().ok()).and_then(Pid::from_raw);
+    if parent.is_none() || getppid() != parent {
+        return false;
+    }
+    // If the kernel does not know how, a killed parent's pull goes on to its end.
+    let _asked = set_parent_process_death_signal(Some(Signal::TERM));
+    getppid() != parent
 }
 
 /// Tells from the command line whether this process has such a role.

@@ -14,6 +14,9 @@ use std::path::PathBuf;
 /// The variable that carries the build's identity to a sibling.
 pub const BUILD: &str = "CTR_BUILD";
 
+/// The variable that carries our process id to a sibling that is a child of ours, and ends with us.
+pub const CHILD: &str = "CTR_CHILD";
+
 /// A sibling that cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum SiblingError {

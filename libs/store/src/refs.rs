@@ -154,6 +154,12 @@ impl Store {
         Ok(names)
     }
 
+    /// Whether there is such a name, which may be damaged: one call, where reading it takes five.
+    #[must_use]
+    pub fn has_name(&self, name: &Reference) -> bool {
+        self.ref_path(name).exists()
+    }
+
     /// Gives a name to an image or index, taking it from whatever had it, which is kept.
     ///
     /// The caller keeps the target alive: by a session's pin, or by holding [`Store::reading`] since it looked.

@@ -90,7 +90,7 @@ impl When {
     fn parse(text: &str) -> Result<Self, CommandError> {
         Ok(match text.to_ascii_lowercase().as_str() {
             "always" => Self::Always,
-            "missing" | "ifnotpresent" | "" => Self::Missing,
+            "missing" | "ifmissing" | "ifnotpresent" | "" => Self::Missing,
             "newer" | "ifnewer" => Self::Newer,
             "never" => Self::Never,
             _ => return Err(CommandError::usage(format!("unsupported pull policy {text:?}"))),
@@ -379,7 +379,7 @@ fn platform(call: &Call) -> Result<Option<Platform>, CommandError> {
     Ok(Some(Platform::new(os.unwrap_or(&host.os), arch.unwrap_or(&host.architecture), variant)))
 }
 
-/// Whether somebody can be asked.
+/// Whether somebody can be asked: questions go to standard error.
 fn can_ask() -> bool {
-    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }

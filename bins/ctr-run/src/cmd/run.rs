@@ -4,6 +4,7 @@ mod asked;
 mod flags;
 mod hello;
 mod names;
+mod pull;
 mod request;
 mod subscriptions;
 mod trees;
@@ -60,7 +61,7 @@ pub fn run(call: &Call) -> Result<Exit, CommandError> {
     warn_without_terminal(call, &request);
     let place = Place::find(&call.globals)?;
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
-    let host = prepare(call, &request, &place, &store)?;
+    let host = prepare(call, &mut request, &place, &store)?;
     if dependencies::has_any(&request) {
         dependencies::settle(&mut request, &Containers::new(&place.dirs)).map_err(CommandError::user)?;
         let dependent = request.name.as_deref().unwrap_or("that is to be run");
@@ -127,11 +128,11 @@ fn foreground(call: &Call, place: &Place, host: Host<'_>, request: &Request) -> 
 /// # Errors
 /// It could not be made.
 pub fn create(call: &Call) -> Result<Exit, CommandError> {
-    let request = request(call)?;
+    let mut request = request(call)?;
     check_passthrough(&request)?;
     let place = Place::find(&call.globals)?;
     let store = Store::open(&place.layout()).map_err(CommandError::environment)?;
-    let host = prepare(call, &request, &place, &store)?;
+    let host = prepare(call, &mut request, &place, &store)?;
     let held: Held = kept::create(host, &request, When::AtStart, &mut |note| tell(&call.ui, &note))
         .map_err(error::of_run)?;
     call.ui.happened(&place.events, &[begin::created(call, &place, &store, &held.who(host))]);
@@ -161,13 +162,7 @@ fn request(call: &Call) -> Result<Request, CommandError> {
     if flags.has("kernel-memory") {
         call.ui.warn("The --kernel-memory flag is no longer supported. This flag is a noop.");
     }
-    match asked(call).string("pull") {
-        "missing" | "never" | "false" => {}
-        policy @ ("always" | "newer" | "true") => {
-            return Err(CommandError::not_supported(&format!("--pull {policy}")));
-        }
-        other => return Err(CommandError::usage(format!("unsupported pull policy {other:?}"))),
-    }
+    pull::When::of(call)?;
     check_restart(flags.string("restart"))?;
     let words = flags.texts()?;
     let command_line = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -199,18 +194,23 @@ fn check_restart(policy: &str) -> Result<(), CommandError> {
 /// What has to be there before a container is made: its image, and its name.
 fn prepare<'a>(
     call: &Call,
-    request: &Request,
+    request: &mut Request,
     place: &'a Place,
     store: &'a Store,
 ) -> Result<Host<'a>, CommandError> {
     place.say(&call.ui);
     ctr_views::place::say(&call.globals, &call.ui);
-    if let Source::Image(name) = &request.source {
+    if let Source::Image(name) = &mut request.source {
         hello::provide(name, place, store)?;
+        let platform = request.platform.as_deref();
+        if let Some(found) = pull::provide(call, name, platform, pull::When::of(call)?, (place, store))? {
+            *name = found;
+        }
         trees::provide(name, request.platform.as_deref(), place, store)?;
     }
     for mount in &request.storage.mounts {
         if let What::Image(asked) = &mount.what {
+            pull::provide(call, &asked.image, None, pull::When::Missing, (place, store))?;
             trees::provide(&asked.image, None, place, store)?;
         }
     }

@@ -1,13 +1,10 @@
 //! `localhost/hello` in a store that lacks it: loaded from this program, by the sibling that loads.
 
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use ctr_cli::dispatch;
 use ctr_cli::exit::Exit;
-use ctr_cli::release;
 use ctr_cli::report::CommandError;
-use ctr_cli::verbs::Program;
 use ctr_core::reference::Reference;
 use ctr_pods::hello;
 use ctr_store::Store;
@@ -26,13 +23,8 @@ pub(super) fn provide(name: &str, place: &Place, store: &Store) -> Result<(), Co
     }
     let mut archive = Vec::new();
     hello::write_archive(&mut archive).map_err(CommandError::internal)?;
-    let mut load = Command::new(dispatch::path(Program::Copy)?);
-    load.arg("--root").arg(&place.dirs.data).arg("--runroot").arg(&place.dirs.run);
-    if let Some(images) = &store.layout().image_store {
-        load.arg("--imagestore").arg(&images.data);
-    }
-    load.args(["--storage-driver", place.driver_name(), "load", "--quiet"])
-        .env(dispatch::BUILD, release::id());
+    let mut load = super::pull::sibling(place, store)?;
+    load.args(["load", "--quiet"]);
     let failed = |error: std::io::Error| CommandError::environment(error).hint("ctr doctor");
     let mut child = load.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().map_err(failed)?;
     // One that failed early reads nothing: how it ended tells more than that.
