@@ -392,6 +392,14 @@ fn trouble_in_the_middle_is_got_over_or_told() {
         "{said}"
     );
     assert!(sick.manifest("a/b", "1").is_none());
+    let unknown = br#"{"errors":[{"code":"NAME_UNKNOWN","message":"no such project"}]}"#.to_vec();
+    sick.heal();
+    sick.fault(On::method("POST", "/v2/a/b/blobs/"), Fault::Answer(404, Vec::new(), unknown));
+    let said = copy(&env, &sick.host(), &[DEST_PLAIN, "-q"]).fails(125);
+    assert!(
+        said.contains("name unknown: no such project") && said.contains(&format!("{}/a/b", sick.host())),
+        "{said}"
+    );
 }
 
 /// The real registry in its four set-ups, and what skopeo reads there; then the reverse.
@@ -430,5 +438,37 @@ fn the_real_registry_is_written_to_in_all_its_set_ups() {
                 env.program("/usr/bin/skopeo", ["--insecure-policy", "copy", "-q", &there, "dir:back"]);
             let _said = back.args(with("src-")).run().success();
         }
+    }
+}
+
+/// Every format, both ways, in an index.
+#[test]
+fn skopeo_reads_what_we_write_and_the_reverse() {
+    needs!(Skopeo, Registry);
+    let env = Env::new();
+    let other = Image { architecture: "s390x".into(), ..image() };
+    write_files(&env.path("layout"), oci_index(&[image(), other]));
+    let registry = Real::plain();
+    let formats: [(&str, &[&str]); 4] = [
+        ("same", &[]),
+        ("docker", &["--format=v2s2"]),
+        ("oci", &["--format=oci", "--dest-compress-format=gzip"]),
+        ("zstd", &["--dest-compress-format=zstd"]),
+    ];
+    for (name, flags) in formats {
+        let ours = format!("docker://{}/ours/{name}:1", registry.host());
+        let copied = env.ctr(["copy", "-q", "--all", DEST_PLAIN, &format!("oci:layout:{NAME}"), &ours]);
+        let _said = copied.args(flags).run().success();
+        let folder = format!("dir:{name}");
+        let _said =
+            skopeo(&env, &["copy", "-q", "--all", "--src-tls-verify=false", &ours, &folder]).success();
+        let theirs = format!("docker://{}/theirs/{name}:1", registry.host());
+        let _said = skopeo(&env, &["copy", "-q", "--all", DEST_PLAIN, &folder, &theirs]).success();
+        // What they made of it is what we made, so that copying it over ours is nothing to do.
+        let across = ["copy", "--all", "--src-tls-verify=false", DEST_PLAIN, &theirs, &ours];
+        let said = env.ctr(across).run();
+        assert!(said.code() == 0 && said.stderr.contains("Nothing to do"), "{said}");
+        let back = format!("oci:back:{name}");
+        let _said = env.ok(["copy", "-q", "--all", "--src-tls-verify=false", &theirs, &back]);
     }
 }

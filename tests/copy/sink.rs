@@ -80,6 +80,16 @@ fn an_image_is_there_whole_and_then_nothing_is_to_do() {
 }
 
 #[test]
+fn a_registry_that_tells_no_digest_is_read() {
+    let (env, registry) = world();
+    registry.change(|options| options.digest_header = false);
+    let _placed = plainly(&env, &registry).expect("a push");
+    let before = registry.log().len();
+    let _placed = plainly(&env, &registry).expect("a push");
+    assert_eq!(registry.lines()[before..], ["HEAD /v2/a/b/manifests/1 200", "GET /v2/a/b/manifests/1 200"]);
+}
+
+#[test]
 fn what_is_there_is_not_sent_again() {
     let (env, registry) = world();
     let _placed = plainly(&env, &registry).expect("a push");

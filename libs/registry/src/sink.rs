@@ -28,8 +28,8 @@ use ctr_store::session::Session;
 use ctr_store::transport::{Known, Source, TransportError};
 
 use crate::auth::Scope;
-use crate::client::Registry;
 use crate::client::upload::{Content, New};
+use crate::client::{Found, Registry};
 use crate::error::{RegistryError, Why};
 
 /// How many blobs are sent at a time, as skopeo has it.
@@ -296,10 +296,17 @@ impl Outlook for RegistrySink<'_> {
         if let Some(known) = self.there.get() {
             return Ok(known.clone());
         }
-        let found = self.registry.find_manifest(self.repository(), &self.which()).map_err(remote)?;
-        let known = found.and_then(|found| {
-            Some(Known { digest: found.digest.or(self.reference.digest)?, media_type: found.media_type })
-        });
+        let which = self.which();
+        let found = self.registry.find_manifest(self.repository(), &which).map_err(remote)?;
+        let known = match found {
+            None => None,
+            Some(Found { digest: Some(digest), media_type }) => Some(Known { digest, media_type }),
+            // One that does not tell is read: what it says of itself costs less than asking for each blob.
+            Some(_) => {
+                let read = self.registry.manifest(self.repository(), &which).map_err(remote)?;
+                Some(Known { digest: read.digest, media_type: read.media_type })
+            }
+        };
         Ok(self.there.get_or_init(|| known).clone())
     }
 
