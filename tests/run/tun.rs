@@ -259,6 +259,38 @@ fn is_reset(mut peer: &TcpStream) -> bool {
     peer.read(&mut [0]).map_err(|error| error.kind()) == Err(ErrorKind::ConnectionReset)
 }
 
+/// Nothing that was sent before can come behind the end of a connection: its ports are free for the next one at once.
+#[test]
+fn the_ports_of_a_connection_that_has_ended_are_free_again() {
+    needs!(Userns, Tun, Traffic);
+    // So much, faster than the clock by which a kernel chooses them, that the numbers of the second connection are behind those of the first.
+    const MUCH: usize = 200_000_000;
+    let env = Env::with_busybox();
+    let (listener, port) = listener(Ipv4Addr::LOCALHOST.into());
+    env.ok(["run", "-d", "--name=c", OPEN, "busybox", "sleep", "1000"]);
+    let pid = env.ok(["inspect", "-f", "{{.State.Pid}}", "c"]);
+    let to = format!("TCP:169.254.1.2:{port},bind=10.0.2.100:5000,reuseaddr");
+    for much in [MUCH, 1] {
+        let say = ["unshare", "nsenter", "-t", &pid, "-n", "socat", "-t0", "/dev/zero!!-", &to];
+        let running = env.ctr(say).start();
+        let (mut peer, _) = accept(&listener);
+        let (mut room, mut heard) = (vec![0; 1 << 20], 0);
+        while heard < much {
+            heard += peer.read(&mut room).expect("what is said");
+        }
+        // Whoever ends first is who waits for what is late.
+        peer.shutdown(Shutdown::Write).expect("an end");
+        while peer.read(&mut room).expect("the rest") > 0 {}
+        running.finish().success();
+    }
+    let said = env.ok(["exec", "c", "cat", "/proc/net/netstat"]);
+    env.ok(["rm", "-f", "-t0", "c"]);
+    let mut counted = said.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
+    let (names, values) = counted.next().zip(counted.next()).expect("what the kernel has counted");
+    let asked_again = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == "TCPSynRetrans");
+    assert_eq!(asked_again, Some(("TCPSynRetrans", "0")));
+}
+
 /// A container that rejects by a filter says so in another protocol.
 #[test]
 fn who_is_turned_away_by_a_filter_hears_it() {

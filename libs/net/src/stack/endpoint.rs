@@ -145,12 +145,11 @@ impl Endpoint {
         self.receiving.set_room(u32::try_from(room).unwrap_or(u32::MAX));
     }
 
-    /// Whether a peer that begins anew with this segment may have the addresses of what only lingers (RFC 9293 §3.10.7.4).
+    /// Whether a peer that begins anew with this segment may have the addresses of what only lingers. Its number is of no matter, as it is
+    /// where segments overtake each other (RFC 9293 §3.10.7.4): none of a connection's first ones comes behind its end.
     #[must_use]
     pub const fn gives_way(&self, header: &Header) -> bool {
-        matches!(self.state, State::Lingering { .. })
-            && header.begins()
-            && Seq(header.sequence).is_after(self.receiving.next)
+        matches!(self.state, State::Lingering { .. }) && header.begins()
     }
 
     /// Whether this is the number of a first segment of ours that has no answer yet.

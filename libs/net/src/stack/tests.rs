@@ -360,10 +360,11 @@ fn who_ended_first_answers_what_is_late_for_a_while() {
         assert!(wire.step([0, 0]));
     }
     let now = wire.now;
-    let newer =
-        Header { sequence: OPENING.first.wrapping_add(1 << 20), flags: flag::SYN, ..Header::default() };
-    let older = Header { sequence: OPENING.first, flags: flag::SYN, ..Header::default() };
-    assert!(wire.ends[0].endpoint.gives_way(&newer) && !wire.ends[0].endpoint.gives_way(&older));
+    for sequence in [OPENING.first.wrapping_add(1 << 20), OPENING.first.wrapping_sub(1 << 20)] {
+        let [begins, goes_on] =
+            [flag::SYN, flag::ACK].map(|flags| Header { sequence, flags, ..Header::default() });
+        assert!(wire.ends[0].endpoint.gives_way(&begins) && !wire.ends[0].endpoint.gives_way(&goes_on));
+    }
     wire.run([0, 0]);
     assert!(wire.now <= now + Duration::from_secs(2));
     assert_eq!(wire.ends[0].endpoint.phase(), Phase::Ended);

@@ -408,6 +408,10 @@ impl Netd {
             }
             State::Lingering(endpoint) => {
                 endpoint.receive(&segment.header, segment.payload.len(), 0, now);
+                if endpoint.phase() != Phase::Lingering {
+                    // The container's kernel knows nothing of it any more.
+                    self.drop_flow(key);
+                }
                 return;
             }
             State::Arriving { stream, .. } | State::Beginning(stream) | State::Open(stream) => {
