@@ -85,6 +85,25 @@ mod listen {
         are_cut(OPEN);
     }
 
+    /// Who reads them is stopped meanwhile: what there is no room for is lost, which whoever asks is told.
+    #[test]
+    fn datagrams_that_come_too_fast_are_counted() {
+        needs!(Userns, Iproute);
+        let script = r#"
+            network=user,mode=listen
+            lonely
+            container
+            netd=$(netd)
+            missed() { ctr inspect -f "{{.NetworkSettings.Counters.$1}}" c; }
+            kill -STOP $netd
+            inside $probe spread 198.51.100.7:1000 60000
+            kill -CONT $netd
+            until lost=$(missed MissedDatagrams) && ((lost > 0)); do kill -0 $netd; done
+            missed Missed
+        "#;
+        assert_eq!(hosts::said(script), "0");
+    }
+
     #[test]
     fn names_are_known() {
         needs!(Userns);

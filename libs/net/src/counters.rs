@@ -24,6 +24,9 @@ pub struct Counters {
     pub limits: BTreeMap<Limit, u64>,
     /// First packets that came faster than they were read; those of connections come again.
     pub missed: u64,
+    /// Datagrams that did, where they are read one by one (`mode=listen`): those are lost.
+    #[serde(default)]
+    pub missed_datagrams: u64,
     /// What became of frames that somebody wants to have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub captured: Option<Captured>,
@@ -125,7 +128,7 @@ mod tests {
         let told = serde_json::to_string(&counters).unwrap();
         assert_eq!(
             told,
-            r#"{"Flows":{"Tcp":{"Now":0,"Ever":2,"FromOutside":1}},"Refused":{"Loopback":1},"Malformed":{"Checksum":1},"Limits":{"Connecting":1},"Missed":0}"#
+            r#"{"Flows":{"Tcp":{"Now":0,"Ever":2,"FromOutside":1}},"Refused":{"Loopback":1},"Malformed":{"Checksum":1},"Limits":{"Connecting":1},"Missed":0,"MissedDatagrams":0}"#
         );
         assert_eq!(serde_json::from_str::<Counters>(&told).unwrap(), counters);
     }

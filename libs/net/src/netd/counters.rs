@@ -13,10 +13,12 @@ impl Netd {
     /// Says what was counted so far.
     pub(super) fn tell_counters(&mut self, to: &OwnedFd) {
         // The kernel tells how many it were since it was asked the last time.
-        for tap in [&self.router.tap, &self.router.datagrams].into_iter().flatten() {
-            let missed = options::missed_frames(tap.as_fd()).unwrap_or_default();
-            self.counters.missed += u64::from(missed);
-        }
+        let missed = |tap: &Option<OwnedFd>| {
+            let missed = tap.as_ref().and_then(|tap| options::missed_frames(tap.as_fd()).ok());
+            u64::from(missed.unwrap_or_default())
+        };
+        self.counters.missed += missed(&self.router.tap);
+        self.counters.missed_datagrams += missed(&self.router.datagrams);
         let mut counters = self.counters.clone();
         counters.captured = self.capture.so_far();
         for (kind, now) in self.flows() {

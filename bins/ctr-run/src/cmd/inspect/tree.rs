@@ -230,7 +230,7 @@ fn counted(carried: &Carried) -> Struct {
             .collect::<BTreeMap<String, Value>>(),
     );
     let counters = carried.counters.as_ref().and_then(|counters| serde_json::to_value(counters).ok());
-    for name in ["Flows", "Refused", "Malformed", "Limits", "Missed", "Captured"] {
+    for name in ["Flows", "Refused", "Malformed", "Limits", "Missed", "MissedDatagrams", "Captured"] {
         if let Some(part) = counters.as_ref().and_then(|counters| counters.get(name)) {
             whole = whole.field(name, part);
         }
