@@ -6,6 +6,7 @@ mod formats;
 mod list;
 mod login;
 mod names;
+mod progress;
 mod pull;
 mod push;
 mod reading;

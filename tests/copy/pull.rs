@@ -417,7 +417,8 @@ fn what_a_registry_does_wrong_is_one_error() {
 #[test]
 fn a_pull_that_is_killed_goes_on_where_it_was() {
     needs!(Userns);
-    let size = 8 << 20;
+    // More than all attempts can read: one that is not stopped at once reads on to where the tap ends.
+    let size = 24 << 20;
     let whole = image(&[size]);
     let (env, registry, name) = world(&[size]);
     let blob = layer_path(&registry, &whole.id());
@@ -453,7 +454,7 @@ fn a_pull_that_is_killed_goes_on_where_it_was() {
         let _killed = killed.finish();
         tap.open();
     }
-    assert!(read > size as u64 / 2, "it came only to {read}");
+    assert!(read > 4 << 20, "it came only to {read}");
     registry.heal();
     assert_eq!(env.ok(pull), whole.id());
     let from = start(&last(51));

@@ -1,4 +1,5 @@
-//! What the peers print of a copy: a line for each step, on standard error; skopeo on standard output.
+//! What the peers print of a copy: a line for each step, on standard error; skopeo on standard output. On a terminal blobs that
+//! are on their way are bars below the lines.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,9 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ctr_cli::app::Call;
 use ctr_cli::human::size::human;
 use ctr_cli::log::Level;
+use ctr_cli::progress::{Progress, Stream};
 use ctr_cli::ui::Ui;
 use ctr_cli::voice::Voice;
 use ctr_core::Digest;
+use ctr_core::foreign::for_terminal;
+use ctr_core::oci::Descriptor;
 use ctr_store::copy::watch::{News, Watcher};
 
 /// Prints lines, unless it is to be quiet.
@@ -16,20 +20,26 @@ pub(crate) struct Lines<'a> {
     ui: &'a Ui,
     is_quiet: bool,
     on_stdout: bool,
+    bars: Option<Progress>,
     /// Whether something was copied.
     began: AtomicBool,
 }
 
 impl<'a> Lines<'a> {
     /// Prints for this user.
-    pub(crate) const fn new(ui: &'a Ui, is_quiet: bool) -> Self {
-        Self { ui, is_quiet, on_stdout: false, began: AtomicBool::new(false) }
+    pub(crate) fn new(ui: &'a Ui, is_quiet: bool) -> Self {
+        Self::on(ui, is_quiet, false)
     }
 
     /// Prints for a verb of skopeo's, too.
     pub(crate) fn of(call: &'a Call, is_quiet: bool) -> Self {
-        let on_stdout = call.caller.voice == Voice::Skopeo;
-        Self { on_stdout, ..Self::new(&call.ui, is_quiet) }
+        Self::on(&call.ui, is_quiet, call.caller.voice == Voice::Skopeo)
+    }
+
+    fn on(ui: &'a Ui, is_quiet: bool, on_stdout: bool) -> Self {
+        let stream = if on_stdout { Stream::Output } else { Stream::Errors };
+        let bars = if is_quiet { None } else { Progress::on(stream) };
+        Self { ui, is_quiet, on_stdout, bars, began: AtomicBool::new(false) }
     }
 
     /// Says that nothing was to be done, if nothing was.
@@ -44,7 +54,9 @@ impl<'a> Lines<'a> {
         if self.is_quiet {
             return;
         }
-        if self.on_stdout {
+        if let Some(bars) = &self.bars {
+            bars.line(&for_terminal(text.as_bytes()));
+        } else if self.on_stdout {
             // Nobody needs these lines: whether they can be written decides nothing.
             drop(self.ui.line(text));
         } else {
@@ -64,6 +76,11 @@ impl Watcher for Lines<'_> {
         if !self.began.swap(true, Ordering::Relaxed) {
             self.say("Getting image source signatures");
         }
+        match (news, &self.bars) {
+            (News::Blob(blob, here), Some(bars)) => return bars.begin(&label(blob), blob.size, here),
+            (News::Config(_), Some(bars)) => bars.end(),
+            _ => {}
+        }
         match news {
             News::Blob(blob, 0) => self.say(&format!("Copying blob {}", blob.digest)),
             News::Blob(blob, here) => {
@@ -82,11 +99,22 @@ impl Watcher for Lines<'_> {
                 if self.is_quiet {
                     self.ui.log(Level::Info, &text);
                 } else {
-                    self.ui.note(&text);
+                    self.say(&text);
                 }
             }
             News::Config(config) => self.say(&format!("Copying config {}", config.digest)),
             News::Manifest => self.say("Writing manifest to image destination"),
         }
     }
+
+    fn read(&self, blob: &Descriptor, bytes: u64) {
+        if let Some(bars) = &self.bars {
+            bars.advance(&label(blob), bytes);
+        }
+    }
+}
+
+/// What a blob's bar is called.
+fn label(blob: &Descriptor) -> String {
+    format!("Copying blob {}", blob.digest.short())
 }

@@ -17,6 +17,7 @@ pub mod json;
 pub mod log;
 pub mod man;
 pub mod peers;
+pub mod progress;
 pub mod release;
 pub mod report;
 mod secret;

@@ -22,7 +22,7 @@ use ctr_store::copy::layout_sink::LayoutSink;
 use ctr_store::copy::plan::{Fate, Having, Outlook, Plan, Planner};
 use ctr_store::copy::recode::Layers;
 use ctr_store::copy::store_sink::StoreSink;
-use ctr_store::copy::watch::Watched;
+use ctr_store::copy::watch::{Heard, Watched};
 use ctr_store::copy::{Choice, Options, Placed, Sink, already, copy};
 use ctr_store::ingest::Ingest;
 use ctr_store::session::Session;
@@ -203,6 +203,7 @@ pub(super) struct Destination<'a> {
 impl Destination<'_> {
     /// Copies what is read.
     pub(super) fn take(&self, source: &dyn Source, reading: Reading<'_>) -> Result<Placed, CommandError> {
+        let source: &dyn Source = &Heard::counting(source, self.lines);
         match self.to {
             Place::Store { name, .. } => {
                 let ingest = self.ingest.ok_or_else(|| CommandError::internal("nobody to unpack"))?;

@@ -17,6 +17,7 @@ use ctr_core::{Platform, Reference};
 use ctr_registry::config::policy::Policy;
 use ctr_registry::source::RemoteImage;
 use ctr_store::copy::store_sink::StoreSink;
+use ctr_store::copy::watch::Heard;
 use ctr_store::copy::watch::{News, Watcher};
 use ctr_store::copy::{Choice, Options, Sink, copy};
 use ctr_store::ingest::Ingest;
@@ -354,7 +355,8 @@ impl<'a> Pull<'a> {
         let mut sink = StoreSink::new(ingest, origin, parallel()).watched(&lines);
         let platform = self.platform.clone().unwrap_or_else(Platform::host);
         let options = Options { choice: Choice::Platform(platform), keep_index: true, ..Options::default() };
-        let placed = copy(source, offer, &mut sink, &options).map_err(of_copy)?;
+        let source = Heard::counting(source, &lines);
+        let placed = copy(&source, offer, &mut sink, &options).map_err(of_copy)?;
         sink.name(&placed, names).map_err(of_copy)?;
         let taken = sink.taken.pop().map(|(image, _)| image);
         self.context.settle_later(&self.call.ui);

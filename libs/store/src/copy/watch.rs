@@ -1,10 +1,10 @@
 //! What is told of a copy while it goes on.
 //!
 //! Sinks that take several blobs at a time tell it themselves. For all others [`Watched`] stands before the sink, and tells
-//! what that reads of the source.
+//! what that reads of the source. How far blobs have come is told by a source that is [counted](Heard::counting), whatever the sink.
 
 use std::fmt::Debug;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use ctr_core::lock::Waiting;
@@ -36,6 +36,9 @@ pub enum News<'a> {
 pub trait Watcher: Sync + Debug {
     /// Hears of it.
     fn hear(&self, news: News<'_>);
+
+    /// Hears that so many more bytes of a blob were read.
+    fn read(&self, _blob: &Descriptor, _bytes: u64) {}
 }
 
 /// Hears nothing.
@@ -79,7 +82,7 @@ impl Sink for Watched<'_> {
     }
 
     fn image(&mut self, source: &dyn Source, parts: &Parts, instance: bool) -> Result<Placed, CopyError> {
-        let placed = self.sink.image(&Heard { source, watcher: self.watcher }, parts, instance)?;
+        let placed = self.sink.image(&Heard::opening(source, self.watcher), parts, instance)?;
         self.watcher.hear(News::Config(&parts.manifest.config));
         self.watcher.hear(News::Manifest);
         Ok(placed)
@@ -98,10 +101,64 @@ impl Sink for Watched<'_> {
     }
 }
 
-/// A source whose layers are heard of as they are opened.
-struct Heard<'a> {
+/// A source of whose blobs somebody hears.
+#[derive(Clone, Copy)]
+pub struct Heard<'a> {
     source: &'a dyn Source,
     watcher: &'a dyn Watcher,
+    what: Of,
+}
+
+/// Of what somebody hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// That a blob is opened.
+    Opening,
+    /// How much of it is read.
+    Bytes,
+}
+
+impl Debug for Heard<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Heard").field("watcher", &self.watcher).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Heard<'a> {
+    fn opening(source: &'a dyn Source, watcher: &'a dyn Watcher) -> Self {
+        Self { source, watcher, what: Of::Opening }
+    }
+
+    /// Tells how much of each blob is read.
+    pub fn counting(source: &'a dyn Source, watcher: &'a dyn Watcher) -> Self {
+        Self { source, watcher, what: Of::Bytes }
+    }
+
+    fn counted<'b>(
+        &'b self,
+        blob: &Descriptor,
+        stream: Box<dyn Read + Send + 'b>,
+    ) -> Box<dyn Read + Send + 'b> {
+        if self.what == Of::Opening {
+            return stream;
+        }
+        Box::new(Counted { stream, blob: blob.clone(), watcher: self.watcher })
+    }
+}
+
+/// A blob whose bytes are counted.
+struct Counted<'a> {
+    stream: Box<dyn Read + Send + 'a>,
+    blob: Descriptor,
+    watcher: &'a dyn Watcher,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let size = self.stream.read(into)?;
+        self.watcher.read(&self.blob, size as u64);
+        Ok(size)
+    }
 }
 
 impl Source for Heard<'_> {
@@ -118,8 +175,10 @@ impl Source for Heard<'_> {
     }
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, TransportError> {
-        self.watcher.hear(News::Blob(descriptor, 0));
-        self.source.blob(descriptor)
+        if self.what == Of::Opening {
+            self.watcher.hear(News::Blob(descriptor, 0));
+        }
+        Ok(self.counted(descriptor, self.source.blob(descriptor)?))
     }
 
     fn blob_from(
@@ -127,7 +186,7 @@ impl Source for Heard<'_> {
         descriptor: &Descriptor,
         from: u64,
     ) -> Result<Box<dyn Read + Send + '_>, TransportError> {
-        self.source.blob_from(descriptor, from)
+        Ok(self.counted(descriptor, self.source.blob_from(descriptor, from)?))
     }
 
     fn is_remote(&self) -> bool {
