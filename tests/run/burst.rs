@@ -200,6 +200,7 @@ pub(crate) fn who_finds_no_room_is_told(network: &str) {
         exec 3>hold
         until [ -s told ]; do kill -0 $crowd; done
         cat told
+        inside $probe burst '[2001:db8::1]:7' 10 </dev/null
         # A port that is added comes with descriptors. A call to it waits, as does who would ask for names.
         ctr port --add 198.51.100.7:8080:7 c
         serving inside.log ctr exec c /probe serve '[::]:7' 3>&-
@@ -215,10 +216,37 @@ pub(crate) fn who_finds_no_room_is_told(network: &str) {
     "#;
     let said = said(&format!("network={network}\n{script}"));
     let lines: Vec<&str> = said.lines().collect();
-    let [told, added, "word", "0"] = lines[..] else { unreachable!("{said}") };
+    let [told, told6, added, "word", "0"] = lines[..] else { unreachable!("{said}") };
     let served: u32 = told.split(' ').next().and_then(|count| count.parse().ok()).expect("a number");
     assert!((100..=200).contains(&served), "{told}");
     let others = format!("{served} connected, {served} answered, ");
     assert!(told.starts_with(&others) && told.contains("HostUnreachable"), "{told}");
+    assert!(
+        told6.starts_with("0 connected, 0 answered, {")
+            && told6.contains("HostUnreachable")
+            && told6.ends_with("}: 10}")
+    );
     assert_eq!(added, "7/tcp -> 198.51.100.7:8080");
+}
+
+/// The same of datagrams: they are lost, which is counted, and whoever serves goes on.
+#[test]
+fn datagrams_for_which_there_is_no_room_are_counted_and_orders_are_heard_all_the_same() {
+    needs!(Userns, Iproute);
+    let script = r#"
+        neighbour
+        (ulimit -n 700; container)
+        in_network_of c
+        netd=$(netd)
+        full() { ctr inspect -f '{{json .NetworkSettings.Counters.Limits}}' c | sed -n 's/.*"Descriptors":\([0-9]*\).*/\1/p'; }
+        before=0
+        for host in 198.51.100.1 '[2001:db8::1]'; do
+            until inside $probe spread "$host:10000" 700; now=$(full); ((now > before)); do kill -0 $netd; done
+            before=$now
+            echo $host
+        done
+        ctr port --add 198.51.100.7:8080:7 c
+        [ $(netd) = $netd ] && ctr inspect -f '{{.NetworkSettings.Ended}}' c
+    "#;
+    assert_eq!(said(script), "198.51.100.1\n[2001:db8::1]\n7/tcp -> 198.51.100.7:8080\n0");
 }

@@ -69,27 +69,69 @@ fn a_host_without_a_free_port_is_unreachable_until_it_has_one() {
 pub(crate) fn without_a_free_port(network: &str) {
     let script = r#"
         neighbour
-        serving there.log there $probe echo 198.51.100.1:7
+        serving there.log there $probe echo '[::]:7'
         container
         sysctl -qw net.ipv4.ip_local_port_range='40000 40003'
         mkfifo hold
-        inside $probe crowd 198.51.100.1:7 8 <hold >told & crowd=$!
-        exec 3>hold
-        until [ -s told ]; do kill -0 $crowd; done
-        cat told
-        $probe connect 198.51.100.1:7
-        inside $probe connect 198.51.100.1:7
-        exec 3>&-
-        wait $crowd
-        until inside $probe connect 198.51.100.1:7 | grep -q None; do :; done
+        for to in 198.51.100.1:7 '[2001:db8::1]:7'; do
+            >told
+            inside $probe crowd $to 8 <hold >told & crowd=$!
+            exec 3>hold
+            until [ -s told ]; do kill -0 $crowd; done
+            cat told
+            $probe connect $to
+            inside $probe connect $to
+            exec 3>&-
+            wait $crowd
+            until inside $probe connect $to | grep -q None; do :; done
+        done
     "#;
     let said = said(&format!("network={network}\n{script}"));
     let lines: Vec<&str> = said.lines().collect();
-    assert!(
-        matches!(lines[..], [told, "connect: Some(AddrNotAvailable)", "connect: Some(HostUnreachable)"]
-        if told.starts_with("4 connected, 4 answered, {") && told.ends_with(": 4}")),
-        "{said}"
-    );
+    for of_family in lines.chunks(3) {
+        assert!(
+            matches!(of_family, [told, "connect: Some(AddrNotAvailable)", "connect: Some(HostUnreachable)"]
+            if told.starts_with("4 connected, 4 answered, {") && told.ends_with(": 4}")),
+            "{said}"
+        );
+    }
+    assert_eq!(lines.len(), 6, "{said}");
+}
+
+/// Of datagrams: they are lost, as the log tells, until there is a port again. The host's own programs are told when they ask for one.
+#[test]
+fn datagrams_for_which_the_host_has_no_port_are_lost_and_the_log_tells() {
+    needs!(Userns, Iproute, Traffic);
+    let script = r#"
+        neighbour
+        serving there.log there $probe serve '[::]:7'
+        ctr --log-level trace run -d --name c --network user -v "$probe:/probe:ro" $image sleep 1000 >/dev/null 2>&1
+        in_network_of c
+        trace=$(ctr inspect -f '{{.NetworkSettings.Trace}}' c)
+        sysctl -qw net.ipv4.ip_local_port_range='40000 40003'
+        taken() { ss -Hnua 'sport >= 40000 and sport <= 40003' | wc -l; }
+        for port in 1 2 3 4; do
+            sleep 1000 | socat - UDP:198.51.100.1:9 & last=$!
+            until [ $(taken) = $port ]; do kill -0 $last; done
+        done
+        for to in 0.0.0.0:0,198.51.100.1:7 '[::]:0,[2001:db8::1]:7'; do
+            $probe ask udp ${to%,*} ${to#*,} word 2>&1 | grep -o 'in use'
+            inside $probe datagrams ${to#*,} 1
+            until grep -F "> ${to#*,}: not sent" $trace >seen; do kill -0 $pid; done
+            sed 's/.*: not sent/not sent/' seen
+        done
+        kill $last
+        for to in 0.0.0.0:0,198.51.100.1:7 '[::]:0,[2001:db8::1]:7'; do
+            until inside timeout 5 $probe ask udp ${to%,*} ${to#*,} word >answer; do kill -0 $pid; done
+            sed 's/.* //' answer; echo
+            # Its port is free once it is not waited for any more: there is one for both.
+            ctr rm -f -t0 c >/dev/null
+            ctr run -d --name c --network user -v "$probe:/probe:ro" $image sleep 1000 >/dev/null
+            in_network_of c
+        done
+    "#;
+    let lost = "in use\nnot sent: Cannot assign requested address (os error 99)";
+    assert_eq!(said(script), format!("{lost}\n{lost}\nword\nword"));
 }
 
 /// A container's root may take its own interface away, and a host's namespace may lose its name. Nothing waits for either.

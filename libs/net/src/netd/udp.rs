@@ -340,6 +340,9 @@ impl Netd {
                 None
             }
             Err(errno) => {
+                if matches!(errno, Errno::MFILE | Errno::NFILE) {
+                    self.counters.hits(Limit::Descriptors);
+                }
                 self.trace.say(|| format!("{}: not sent: {errno}", Named::own(Protocol::Udp, pair)));
                 self.tell_of_datagram(pair, length, trouble_of(errno)?);
                 None
@@ -590,6 +593,13 @@ impl Netd {
         let Some(host) = self.datagrams.fars.get_mut(far) else { return };
         host.set_too_long(too_long);
         match send_all(&host.socket, said.bytes, &way) {
+            Err(Errno::AGAIN) if has_no_port(&host.socket) => {
+                let errno = Errno::ADDRNOTAVAIL;
+                self.trace.say(|| format!("{}: not sent: {errno}", Named::own(Protocol::Udp, pair)));
+                if let Some(what) = trouble_of(errno) {
+                    self.tell_of_datagram(pair, length, what);
+                }
+            }
             Ok(()) | Err(Errno::AGAIN) => {}
             Err(Errno::MSGSIZE) => {
                 if let Some(fits) = mtu::mtu_to(to).filter(|_| is_itself) {
@@ -831,6 +841,12 @@ fn send_all(socket: &OwnedFd, bytes: &[u8], way: &Way) -> Result<(), Errno> {
         Err(Errno::MSGSIZE | Errno::INVAL) => one_by_one(),
         sent => sent,
     }
+}
+
+/// Whether a socket got no port when it was first to send: all of the host's are in use, and the kernel says of that what it says of a full
+/// queue.
+fn has_no_port(socket: &OwnedFd) -> bool {
+    getsockname(socket).and_then(SocketAddr::try_from).is_ok_and(|own| own.port() == 0)
 }
 
 /// What an error means to the container; `None` is nothing that it would hear of.
