@@ -58,6 +58,49 @@ pub(crate) fn programs_work_from_inside(network: &str) {
     assert_eq!(lines, format!("{}\n{}", expected("10.0.2.100"), expected("fd00::100")));
 }
 
+/// What a new user does first: a web server, published, whose log says who has called.
+#[test]
+fn a_web_servers_log_has_the_callers_real_address() {
+    needs!(Userns, Iproute, Traffic);
+    let script = r#"
+        neighbour
+        mkdir page
+        echo hello >page/index.html
+        ctr run -d --name web --network user -p 8080:80 -v "$PWD/page:/page:ro" $image httpd -f -vv -h /page -p '[::]:80' >/dev/null
+        for host in 198.51.100.7 '[2001:db8::7]'; do
+            until there curl -sf "http://$host:8080/index.html"; do kill -0 $neighbour; done
+        done
+        until [ $(ctr logs web 2>&1 | grep -c url:) = 2 ]; do :; done
+        ctr logs web 2>&1 | sed -n 's/:[0-9]*: *url:/ /p'
+        ctr rm -f -t0 web >/dev/null
+    "#;
+    let logged = "[::ffff:198.51.100.1] /index.html\n[2001:db8::1] /index.html";
+    assert_eq!(said(script), format!("hello\nhello\n{logged}"));
+}
+
+/// Who serves a network has nothing to do while nothing goes through it: a laptop sleeps.
+#[test]
+fn who_serves_sleeps_while_nothing_goes_through() {
+    needs!(Userns, Tun, Iproute);
+    let script = r#"
+        neighbour
+        serving there.log there $probe serve '[::]:7'
+        for mode in tproxy listen tun; do
+            ctr run -d --name $mode --network user,mode=$mode -v "$probe:/probe:ro" $image sleep 1000 >/dev/null
+            in_network_of $mode
+            inside $probe ask tcp 10.0.2.100:0 198.51.100.1:7 word >/dev/null
+            inside $probe ask tcp '[fd00::100]:0' '[2001:db8::1]:7' word >/dev/null
+            netd=$(netd $mode)
+            waited() { cat /proc/$netd/task/*/status | awk '/^voluntary/ { sum += $2 } END { print sum }'; }
+            # Longer than what is left to be done takes.
+            meanwhile() { for time in 1 2 3; do ctr run --rm --network user $image true; done; }
+            until before=$(waited); meanwhile; [ $(waited) = $before ]; do kill -0 $netd; done
+            echo $mode
+        done
+    "#;
+    assert_eq!(said(script), "tproxy\nlisten\ntun");
+}
+
 /// A game: many small datagrams both ways at a steady rate, of several players to one server and now and then to another.
 #[test]
 fn a_game_is_played_out_of_a_container_and_in_one() {
