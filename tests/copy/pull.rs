@@ -157,6 +157,27 @@ fn all_tags_and_several_images() {
 }
 
 #[test]
+fn a_digest_is_a_name_of_its_own() {
+    needs!(Userns);
+    let (env, registry, name) = world(&[1000]);
+    let digest = registry.put("a/b", "1", &image(&[1000]));
+    let _id = env.ok(["pull", "-q", PLAIN, &name]);
+    let images = || env.ok(["images", "-a"]);
+    let before = images();
+    let by_digest = format!("{}/a/b@{digest}", registry.host());
+    let _id = env.ok(["pull", "-q", PLAIN, &by_digest]);
+    assert_eq!(images(), before);
+    assert_eq!(env.ok(["rmi", &by_digest]), format!("Untagged: {by_digest}"));
+    assert_eq!(images(), before);
+    let _id = env.ok(["rmi", &name]);
+    // Where a tag is there too, the digest counts.
+    let _id = env.ok(["pull", "-q", PLAIN, &format!("{name}@{digest}")]);
+    assert_eq!(env.ok(["image", "inspect", "-f", "{{.RepoDigests}}", &by_digest]), format!("[{by_digest}]"));
+    let gone = env.ok(["rmi", &by_digest]);
+    assert!(gone.contains("Deleted: "), "{gone}");
+}
+
+#[test]
 fn a_platform_is_chosen_and_the_index_is_known() {
     needs!(Userns);
     let (env, registry) = (Env::new(), Registry::start());

@@ -239,6 +239,8 @@ impl World {
         }
         expect(self.env.ctr(["system", "gc"]).run())?;
         let mut picture = tree::of_store(&self.env.store());
+        // What arrived of a blob stays for the next who asks for it.
+        picture.retain(|path, _| !is_partial(path));
         // It is made by the first sweep that finds a name to sweep, and stays.
         let _lock = picture.remove(Path::new("containers/names.lock"));
         for (_, volume) in picture.iter_mut().filter(|(path, _)| path.ends_with("volume.json")) {
@@ -305,6 +307,11 @@ fn group(id: &str) -> Option<PathBuf> {
 fn ends(process: &OwnedFd) -> bool {
     let limit = Timespec { tv_sec: 30, tv_nsec: 0 };
     poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&limit)).is_ok_and(|ended| ended > 0)
+}
+
+/// Whether something lies in the place of a blob that is not whole: sessions have other names.
+fn is_partial(path: &Path) -> bool {
+    path.strip_prefix("partial").is_ok_and(|path| path.to_string_lossy().starts_with("sha256-"))
 }
 
 fn expect(output: Output) -> Result<String, String> {

@@ -22,6 +22,8 @@ mod stopped;
 
 use broken::Case;
 use ctr_tests::Env;
+use ctr_tests::image::Compression;
+use ctr_tests::registry::Registry;
 
 #[test]
 fn run() {
@@ -51,6 +53,24 @@ fn load() {
         beside: None,
         undo: &[],
         stride: 1,
+    }
+    .breaks();
+}
+
+/// Of the many calls of its threads some are tried: they are the same from layer to layer.
+#[test]
+fn pull() {
+    ctr_tests::needs!(Strace);
+    let registry = Registry::start();
+    registry.put("second", "1", &broken::image("second:1", "second").compressed(Compression::Gzip));
+    let name: &str = format!("{}/second:1", registry.host()).leak();
+    Case {
+        name: "pull",
+        prepare: |env: &Env| env.load(&broken::image("localhost/first:1", "first")),
+        command: vec!["pull", "-q", "--tls-verify=false", "--retry=0", name].leak(),
+        beside: None,
+        undo: &[],
+        stride: 3,
     }
     .breaks();
 }

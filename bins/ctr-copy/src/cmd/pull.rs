@@ -21,12 +21,13 @@ use ctr_store::copy::watch::Heard;
 use ctr_store::copy::watch::{News, Watcher};
 use ctr_store::copy::{Choice, Options, Sink, copy};
 use ctr_store::ingest::Ingest;
+use ctr_store::refs::Target;
 use ctr_store::session::Session;
 use ctr_store::transport::{Offer, Place, PlaceError, Source};
 use ctr_store::{Image, Store};
 
 use super::load::parallel;
-use crate::context::Context;
+use crate::context::{Context, told};
 use crate::error::{of, of_copy, of_registry, of_resolve};
 use crate::lines::Lines;
 use crate::places::Origin;
@@ -270,7 +271,7 @@ impl<'a> Pull<'a> {
             trying();
         }
         let remote = self.registries.image(name, &self.access)?;
-        if let Some(image) = self.is_same(name, &remote)? {
+        if let Some(image) = self.same(name, &remote)? {
             if only_newer {
                 return Ok(None);
             }
@@ -284,18 +285,38 @@ impl<'a> Pull<'a> {
         self.take(&remote, &offer, std::slice::from_ref(name), &name.to_string()).map(Some)
     }
 
-    /// The image of a name, if it is the one that its registry has: one question instead of many.
-    fn is_same(&self, name: &Reference, remote: &RemoteImage) -> Result<Option<Image>, CommandError> {
+    /// The image of a name, if it is the one that its registry has: one question instead of many. If it was found by its digest
+    /// alone, it gets the name.
+    fn same(&self, name: &Reference, remote: &RemoteImage) -> Result<Option<Image>, CommandError> {
+        let Some((target, _)) = self.whole(name)? else { return Ok(None) };
+        let there = remote.look().map_err(of_registry)?.and_then(|there| there.digest);
+        if there.is_none_or(|there| there != target.digest()) {
+            return Ok(None);
+        }
+        let _guard = self.store.reading(&mut |waiting| told(&self.call.ui, waiting)).map_err(of)?;
+        // It may have gone while the registry was asked.
+        match self.whole(name)? {
+            Some((now, image)) if now.is_same(&target) => {
+                if !self.store.has_name(name) {
+                    self.store.tag(name, target).map_err(of)?;
+                }
+                Ok(Some(image))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What a name leads to here, if all of it is.
+    fn whole(&self, name: &Reference) -> Result<Option<(Target, Image)>, CommandError> {
         let text = name.to_string();
-        let Ok(found) = self.store.lookup(&text) else { return Ok(None) };
-        let Ok(image) = self.store.resolve(&text, self.platform.as_ref()) else { return Ok(None) };
+        let (found, image) = (self.store.lookup(&text), self.store.resolve(&text, self.platform.as_ref()));
+        let (Ok(found), Ok(image)) = (found, image) else { return Ok(None) };
         for layer in &image.layers {
             if !self.store.has_tree(layer).map_err(of)? {
                 return Ok(None);
             }
         }
-        let there = remote.look().map_err(of_registry)?.and_then(|there| there.digest);
-        Ok(there.is_some_and(|there| there == found.target.digest()).then_some(image))
+        Ok(Some((found.target, image)))
     }
 
     /// Tells of an image that is here what would be told if it came.
