@@ -96,6 +96,23 @@ fn an_image_goes_from_a_registry_to_every_place() {
     assert_eq!(id, format!("sha256:{}", image().id()));
 }
 
+/// A layout is OCI's, but a manifest of Docker's may stand in it where its digest is to stay.
+#[test]
+fn a_digest_that_is_to_stay_stays_in_a_layout() {
+    needs!(Userns);
+    let (env, registry) = (Env::new(), Registry::start());
+    let digest = registry.put_as(Family::Docker, "a/b", "1", &image());
+    let from = format!("docker://{}/a/b:1", registry.host());
+    let copy = ["copy", "-q", "--preserve-digests", "--digestfile=digest", "--src-tls-verify=false", &from];
+    let _said = env.ctr(copy).args(["oci-archive:kept.tar:a/b:1"]).run().success();
+    assert_eq!(std::fs::read_to_string(env.path("digest")).expect("the file"), digest);
+    assert_eq!(env.ok(["pull", "-q", "oci-archive:kept.tar"]), image().id());
+    // What must be Docker's is not.
+    let output =
+        env.ctr(["copy", "-q", "--preserve-digests", "oci-archive:kept.tar", "dir:d", "--format=oci"]).run();
+    assert!(output.fails(125).contains("--preserve-digests forbids"));
+}
+
 /// Who is asked as whom: by flags, by the file of logins, by nobody.
 #[test]
 fn flags_say_who_asks() {

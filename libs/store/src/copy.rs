@@ -174,6 +174,11 @@ pub trait Sink {
     /// The family that manifests must have here, if it matters.
     fn family(&self) -> Option<Family>;
 
+    /// Whether manifests of the other family may stand here too, where their digests are to stay.
+    fn bears_others(&self) -> bool {
+        false
+    }
+
     /// What is there already under the name that the image or index is going to have, where that is quickly told.
     fn there(&mut self) -> Result<Option<Known>, CopyError> {
         Ok(None)
@@ -402,7 +407,8 @@ fn image(
 
 /// The family that manifests will have, if it is not all the same.
 fn wanted_family(sink: &dyn Sink, options: &Options) -> Option<Family> {
-    options.family.or_else(|| sink.layers().family()).or_else(|| sink.family())
+    let usual = || sink.family().filter(|_| !(options.preserve_digests && sink.bears_others()));
+    options.family.or_else(|| sink.layers().family()).or_else(usual)
 }
 
 /// Checks before anything is read that layers may become what the sink will make of them.

@@ -66,6 +66,11 @@ impl Sink for LayoutSink<'_> {
         Some(Family::Oci)
     }
 
+    /// A descriptor says which family it leads to, and so readers know.
+    fn bears_others(&self) -> bool {
+        true
+    }
+
     fn layers(&self) -> Layers {
         self.layers.wanted()
     }

@@ -73,6 +73,10 @@ impl Sink for Watched<'_> {
         self.sink.family()
     }
 
+    fn bears_others(&self) -> bool {
+        self.sink.bears_others()
+    }
+
     fn layers(&self) -> Layers {
         self.sink.layers()
     }
