@@ -2,6 +2,7 @@
 
 mod client;
 mod compress;
+mod daemon;
 mod formats;
 mod list;
 mod login;

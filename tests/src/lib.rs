@@ -14,6 +14,7 @@
 
 pub mod ability;
 pub mod agent;
+pub mod daemon;
 pub mod env;
 pub mod image;
 pub mod registry;

@@ -4,6 +4,7 @@
 pub mod cmd;
 pub mod completion;
 mod context;
+mod daemon;
 mod error;
 pub mod internal;
 mod lines;

@@ -86,7 +86,9 @@ impl Usual {
             Place::Dir(_) => Self::Keeps,
             Place::Oci(_) | Place::OciArchive(_) => Self::PacksNew,
             Place::Registry(_) => Self::Packs,
-            Place::DockerArchive(_) | Place::Store { .. } | Place::Tarball(_) => Self::Fixed,
+            Place::DockerArchive(_) | Place::DockerDaemon(_) | Place::Store { .. } | Place::Tarball(_) => {
+                Self::Fixed
+            }
         }
     }
 }

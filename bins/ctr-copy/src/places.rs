@@ -18,6 +18,7 @@ use ctr_store::transport::tarball::{About, Tarball};
 use ctr_store::transport::{Chosen, Offer, Place, Source, TransportError, choose};
 
 use crate::context::Context;
+use crate::daemon::daemon;
 use crate::error::{not_found, of, of_source};
 use crate::policy;
 use crate::registries::{Access, Registries};
@@ -62,6 +63,12 @@ impl Origin<'_> {
             Place::DockerArchive(Chosen { path, which }) => {
                 let archive = DockerArchive::new(self.archive(path)?).map_err(of_source)?;
                 (Box::new(archive), which.as_ref())
+            }
+            Place::DockerDaemon(reference) => {
+                let daemon = daemon(self.call, &format!("{}daemon-host", self.flags))?;
+                let archive = daemon.save(&reference.to_string()).map_err(of)?;
+                let archive = self.archive_of(Input::Stream(Box::new(archive)))?;
+                (Box::new(DockerArchive::new(archive).map_err(of_source)?), None)
             }
             Place::OciArchive(Chosen { path, which }) => {
                 (Box::new(Layout::new(self.archive(path)?)), which.as_ref())
@@ -111,9 +118,12 @@ impl Origin<'_> {
     }
 
     fn archive(&self, path: &Path) -> Result<Archive, CommandError> {
-        let eager = self.ingest.as_ref().map(|ingest| ingest as &dyn Eager);
         let failed = |error| of(FileError::new("open", path, error));
-        let input = Input::of(File::open(path).map_err(failed)?).map_err(failed)?;
+        self.archive_of(Input::of(File::open(path).map_err(failed)?).map_err(failed)?)
+    }
+
+    fn archive_of(&self, input: Input) -> Result<Archive, CommandError> {
+        let eager = self.ingest.as_ref().map(|ingest| ingest as &dyn Eager);
         Archive::open(input, self.session, eager).map_err(|error| of_source(error.into()))
     }
 }

@@ -37,6 +37,7 @@ pub(crate) fn check(policy: &Policy, from: &Place) -> Result<(), CommandError> {
         Place::Oci(Chosen { path, .. }) => at("oci", path),
         Place::OciArchive(Chosen { path, .. }) => at("oci-archive", path),
         Place::DockerArchive(_) => other("docker-archive"),
+        Place::DockerDaemon(_) => other("docker-daemon"),
         Place::Store { .. } => other("containers-storage"),
         Place::Tarball(_) => other("tarball"),
     };

@@ -35,6 +35,7 @@ mod head;
 mod pool;
 mod proxy;
 mod resolve;
+pub(crate) mod socket;
 #[cfg(test)]
 mod tests;
 mod tls;

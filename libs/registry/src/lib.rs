@@ -6,6 +6,7 @@
 //! who asks           challenges, tokens, passwords                            [`auth`]
 //! what is asked      manifests, blobs, uploads, tags                          [`client`]
 //! what it is for     a registry as a place to copy images from and to         [`source`], [`sink`]
+//! beside them        a daemon of Docker's, by its socket                      [`daemon`]
 //! ```
 
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@ pub mod auth;
 pub mod base64;
 pub mod client;
 pub mod config;
+pub mod daemon;
 pub mod error;
 pub mod http;
 pub mod retry;

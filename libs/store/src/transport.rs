@@ -6,6 +6,7 @@
 //! oci:PATH[:REF|:@N]                 an OCI layout in a folder
 //! dir:PATH                           one image as bare files
 //! containers-storage:[[driver@root+runroot]]REF, store:…   a store of ours
+//! docker-daemon:REF                  a daemon of Docker's, likewise
 //! docker://REF                       a registry, which other libraries know to talk to
 //! tarball:PATH                       a file tree in a tar, read only
 //! ```
@@ -53,6 +54,8 @@ pub enum Place {
     },
     /// A file tree in an archive.
     Tarball(PathBuf),
+    /// A daemon of Docker's: the tag is `latest` if none is named.
+    DockerDaemon(Reference),
     /// A registry: the tag is `latest` if none is named.
     Registry(Reference),
 }
@@ -153,9 +156,8 @@ impl Place {
             "tarball" => Ok(Self::Tarball(rest.into())),
             "containers-storage" | "store" => Self::parse_store(rest).map_err(syntax),
             "docker" => Self::parse_registry(text, rest),
-            "docker-daemon" | "ostree" | "sif" | "atomic" => {
-                Err(PlaceError::Later { transport: transport.to_owned() })
-            }
+            "docker-daemon" => Self::parse_daemon(text, rest),
+            "ostree" | "sif" | "atomic" => Err(PlaceError::Later { transport: transport.to_owned() }),
             _ => Err(PlaceError::Unknown { text: text.to_owned(), transport: transport.to_owned() }),
         }
     }
@@ -167,6 +169,12 @@ impl Place {
         let reference =
             Reference::parse(name).map_err(|source| PlaceError::Name { text: text.to_owned(), source })?;
         Ok(Self::Registry(reference.or_latest()))
+    }
+
+    fn parse_daemon(text: &str, name: &str) -> Result<Self, PlaceError> {
+        let reference =
+            Reference::parse(name).map_err(|source| PlaceError::Name { text: text.to_owned(), source })?;
+        Ok(Self::DockerDaemon(reference.or_latest()))
     }
 
     fn parse_store(text: &str) -> Result<Self, &'static str> {

@@ -31,6 +31,7 @@ use ctr_store::transport::{Chosen, Place, Source, Which, dir, oci};
 use super::load::parallel;
 use super::tag::local_name;
 use crate::context::Context;
+use crate::daemon::{Sent, daemon};
 use crate::error::{of, of_copy};
 use crate::lines::Lines;
 use crate::packing;
@@ -39,7 +40,7 @@ use crate::registries::{Access, COPY_FLAGS, Registries};
 
 pub(super) const VERB: Verb =
     Verb::new("[command options] SOURCE-IMAGE DESTINATION-IMAGE", "Copy an image from one place to another")
-        .long("Container \"IMAGE-NAME\" uses a \"transport\":\"details\" format.\n\nSupported transports:\ncontainers-storage, dir, docker, docker-archive, oci, oci-archive, store, tarball")
+        .long("Container \"IMAGE-NAME\" uses a \"transport\":\"details\" format.\n\nSupported transports:\ncontainers-storage, dir, docker, docker-archive, docker-daemon, oci, oci-archive, store, tarball")
         .examples(&["copy docker://quay.io/team/app:1 oci-archive:app.tar", "copy oci-archive:image.tar containers-storage:quay.io/team/app:1", "copy --dry-run oci:layout docker://quay.io/team/app:1"])
         .flags(&[
             Flag::bool("all", "Copy all images if SOURCE-IMAGE is a list").short('a'),
@@ -47,6 +48,7 @@ pub(super) const VERB: Verb =
             Flag::bool("dest-compress", "Compress tarball image layers when saving to directory using the 'dir' transport. (default is same compression type as source)"),
             Flag::string("dest-compress-format", "`FORMAT` to use for the compression"),
             Flag::int("dest-compress-level", "`LEVEL` to use for the compression"),
+            Flag::string("dest-daemon-host", "use docker daemon host at `HOST` (docker-daemon: only)"),
             Flag::bool("dest-decompress", "Decompress tarball image layers when saving to directory using the 'dir' transport. (default is same compression type as source)"),
             Flag::bool("dest-force-compress-format", "Force exclusive use of the compression algorithm set in --dest-compress-format"),
             Flag::bool("dest-oci-accept-uncompressed-layers", "Allow uncompressed image layers when saving to an OCI image using the 'oci' transport. (default is to compress things that aren't compressed)"),
@@ -60,12 +62,12 @@ pub(super) const VERB: Verb =
             Flag::string("platform", "Choose the image of OS/ARCH[/VARIANT] from an index; of several, separated by commas, an index is made"),
             Flag::bool("quiet", "Suppress output information when copying images").short('q'),
             Flag::bool("remove-signatures", "Do not copy signatures from SOURCE-IMAGE"),
+            Flag::string("src-daemon-host", "use docker daemon host at `HOST` (docker-daemon: only)"),
         ])
         .shared_flags(COPY_FLAGS)
         .refuses(&[&[
             "command-timeout",
             "decryption-key",
-            "dest-daemon-host",
             "dest-shared-blob-dir",
             "encrypt-layer",
             "encryption-key",
@@ -75,7 +77,6 @@ pub(super) const VERB: Verb =
             "sign-by-sq-fingerprint",
             "sign-identity",
             "sign-passphrase-file",
-            "src-daemon-host",
             "src-shared-blob-dir",
         ]])
         .arity(Arity::Exactly(2));
@@ -233,6 +234,16 @@ impl Destination<'_> {
                 out.publish()?;
                 Ok(placed)
             }
+            Place::DockerDaemon(reference) => {
+                let sent = Sent::begin(&daemon(self.call, &format!("{}daemon-host", self.flags))?)?;
+                let placed = {
+                    let mut sink = DockerSink::new(TarFiles::new(Box::new(sent.clone())), self.session);
+                    let names = std::slice::from_ref(reference);
+                    self.whole(source, reading, &mut Watched::new(&mut sink, self.lines), names)?
+                };
+                sent.finish()?;
+                Ok(placed)
+            }
             Place::Registry(reference) => self.whole(source, reading, &mut self.registry(reference)?, &[]),
             Place::Tarball(_) => Err(CommandError::usage("tarball: can only be copied from")),
         }
@@ -344,7 +355,7 @@ impl Destination<'_> {
                 let has = |blob: &Descriptor| matches!(store.blob(&blob.digest), Ok(Some(_)));
                 self.outlined(source, reading, &Having(has))
             }
-            Place::OciArchive(_) | Place::DockerArchive(_) => {
+            Place::OciArchive(_) | Place::DockerArchive(_) | Place::DockerDaemon(_) => {
                 self.outlined(source, reading, &Having(|_: &Descriptor| false))
             }
             Place::Tarball(_) => Err(CommandError::usage("tarball: can only be copied from")),

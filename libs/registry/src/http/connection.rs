@@ -3,6 +3,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 enum Stream {
     Plain(TcpStream),
+    Local(UnixStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
@@ -178,6 +181,14 @@ fn by_turns(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 }
 
 impl Connection {
+    /// Connects to a socket of this machine.
+    pub(super) fn local(path: &Path, patience: Patience) -> Result<Self, HttpError> {
+        let failed = |source| HttpError::Connect { to: path.display().to_string(), source };
+        let stream = UnixStream::connect(path).map_err(failed)?;
+        stream.set_write_timeout(Some(patience.idle)).map_err(failed)?;
+        Ok(Self::new(Stream::Local(stream), patience))
+    }
+
     fn new(stream: Stream, patience: Patience) -> Self {
         Self { stream, ahead: Vec::new(), start: 0, patience }
     }
@@ -186,6 +197,7 @@ impl Connection {
     pub(super) fn send(&mut self, bytes: &[u8], doing: &'static str) -> Result<(), HttpError> {
         let sent = match &mut self.stream {
             Stream::Plain(stream) => stream.write_all(bytes),
+            Stream::Local(stream) => stream.write_all(bytes),
             Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
         };
         sent.map_err(|error| HttpError::of(error, doing, self.patience.idle))
@@ -204,6 +216,8 @@ impl Connection {
         let stream = match &self.stream {
             Stream::Plain(stream) => stream,
             Stream::Tls(stream) => stream.get_ref(),
+            // Nobody keeps one.
+            Stream::Local(_) => return false,
         };
         let mut one = [0; 1];
         let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
@@ -213,13 +227,12 @@ impl Connection {
 
     /// How long a read waits from now on.
     fn wait_for(&self, time: Duration) -> Result<(), HttpError> {
-        let stream = match &self.stream {
-            Stream::Plain(stream) => stream,
-            Stream::Tls(stream) => stream.get_ref(),
+        let set = match &self.stream {
+            Stream::Plain(stream) => stream.set_read_timeout(Some(time)),
+            Stream::Tls(stream) => stream.get_ref().set_read_timeout(Some(time)),
+            Stream::Local(stream) => stream.set_read_timeout(Some(time)),
         };
-        stream
-            .set_read_timeout(Some(time))
-            .map_err(|source| HttpError::Broken { doing: "waiting for an answer", source })
+        set.map_err(|source| HttpError::Broken { doing: "waiting for an answer", source })
     }
 
     /// Reads the head of an answer; those that only say that one is coming are passed by.
@@ -293,6 +306,7 @@ fn read_from(stream: &mut Stream, into: &mut [u8]) -> io::Result<usize> {
     loop {
         let read = match stream {
             Stream::Plain(stream) => stream.read(into),
+            Stream::Local(stream) => stream.read(into),
             Stream::Tls(stream) => stream.read(into),
         };
         match read {
