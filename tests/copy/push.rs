@@ -252,6 +252,27 @@ fn an_index_is_made_of_some_platforms() {
     }
 }
 
+/// Of an index that was pulled for one platform the others go nowhere, unless they are there already.
+#[test]
+fn an_index_with_one_image_here_is_said() {
+    needs!(Userns);
+    let (env, registry, other) = (Env::new(), Registry::start(), Registry::start());
+    let images = [image(), Image { architecture: "s390x".into(), ..image() }];
+    let digest = registry.put_index(ctr_tests::registry::Family::Oci, "old", "1", &images);
+    let name = format!("{}/old:1", registry.host());
+    let _said = env.ok(["pull", "-q", PLAIN, &name]);
+    let push = |flags: &[&str], to: &str| env.ctr(["push", "-q", PLAIN, &name, to]).args(flags).run();
+    let said = push(&["--all"], &format!("{}/a:1", other.host())).fails(125);
+    assert!(said.contains("the store has no sha256:"), "{said}");
+    assert!(other.tags("a").is_empty());
+    let _said = push(&[], &format!("{}/a:1", other.host())).success();
+    assert_eq!(other.image("a", "1").config, image().configuration());
+    let before = registry.log().len();
+    let _said = push(&["--all"], &format!("{}/old:2", registry.host())).success();
+    assert_eq!(registry.manifest("old", "2").expect("the index").1, digest);
+    assert!(registry.log()[before..].iter().all(|seen| seen.method != "GET"), "{:?}", registry.lines());
+}
+
 /// What came from one repository of a registry is not sent to another one of it.
 #[test]
 fn what_was_pulled_is_mounted_where_it_came_from() {

@@ -236,10 +236,11 @@ impl Sink for RegistrySink<'_> {
         Outlook::there(self)
     }
 
+    fn has(&mut self, manifest: &Digest) -> Result<bool, CopyError> {
+        Outlook::has(self, manifest)
+    }
+
     fn image(&mut self, source: &dyn Source, parts: &Parts, instance: bool) -> Result<Placed, CopyError> {
-        if instance && self.has(&parts.digest)? {
-            return Ok(Placed { descriptor: describe(parts), target: None });
-        }
         let (mut parts, packed) = self.pack(source, parts.clone())?;
         if !instance {
             self.check_name(&parts.digest)?;
@@ -266,6 +267,7 @@ impl Sink for RegistrySink<'_> {
             (bytes, media_type) = as_list(&bytes)?;
         }
         self.check_name(&Digest::of(&bytes))?;
+        self.options.watcher.hear(News::Manifest);
         match self.document(&bytes, &media_type, false) {
             Err(error) if self.is_of_the_format(&error, &media_type) => {
                 (bytes, media_type) = as_list(&bytes)?;

@@ -190,6 +190,11 @@ pub trait Sink {
         Layers::AsTheyCome
     }
 
+    /// Whether an image is there, whole, by the digest of its manifest, where that is quickly told.
+    fn has(&mut self, _manifest: &Digest) -> Result<bool, CopyError> {
+        Ok(false)
+    }
+
     /// Takes an image. `instance` tells that it is one of several of an index.
     fn image(&mut self, source: &dyn Source, parts: &Parts, instance: bool) -> Result<Placed, CopyError>;
 
@@ -285,14 +290,19 @@ fn same(
     media_type: Option<&str>,
     size: u64,
 ) -> Result<Option<Placed>, CopyError> {
-    let wanted = wanted_family(sink, options);
-    let is_kept = wanted.is_none() || media_type.and_then(media::family) == wanted;
-    let is_kept = is_kept && !sink.layers().is_forced();
-    let Some(known) = sink.there()?.filter(|known| is_kept && known.digest == *digest) else {
+    if !is_kept(sink, options, media_type) {
         return Ok(None);
-    };
+    }
+    let Some(known) = sink.there()?.filter(|known| known.digest == *digest) else { return Ok(None) };
     let media_type = known.media_type.or_else(|| media_type.map(str::to_owned)).unwrap_or_default();
     Ok(Some(Placed { descriptor: Descriptor::new(media_type, *digest, size), target: None }))
+}
+
+/// Whether a manifest of this type is to stay as it is.
+fn is_kept(sink: &dyn Sink, options: &Options, media_type: Option<&str>) -> bool {
+    let wanted = wanted_family(sink, options);
+    let is_kept = wanted.is_none() || media_type.and_then(media::family) == wanted;
+    is_kept && !sink.layers().is_forced()
 }
 
 fn media_of_index(index: &Index, offer: &Offer) -> String {
@@ -329,6 +339,11 @@ fn whole_index(
     for entry in &mut index.manifests {
         if media::kind(&entry.media_type) == Some(media::Kind::Index) {
             return Err(CopyError::Unsupported("an index within an index"));
+        }
+        // What is there as it is wanted need not even be read.
+        if is_kept(sink, options, Some(&entry.media_type)) && sink.has(&entry.digest)? {
+            placed.push(Placed { descriptor: entry.clone(), target: None });
+            continue;
         }
         let parts = instance(source, entry)?;
         let done = image(source, parts, sink, options, true)?;

@@ -353,6 +353,9 @@ pub enum TransportError {
         /// How many.
         count: usize,
     },
+    /// The store does not have all of an index.
+    #[error("the store has no {0}: of an index that came for one platform, only that image can go elsewhere")]
+    Absent(Digest),
     /// A layer is there as files alone, and nobody was given who could read all of them.
     #[error("a layer has to be packed anew from its files")]
     OnlyFiles,

@@ -115,12 +115,14 @@ impl Sink for Planner<'_> {
         self.outlook.there()
     }
 
-    fn image(&mut self, source: &dyn Source, parts: &Parts, instance: bool) -> Result<Placed, CopyError> {
+    fn has(&mut self, manifest: &Digest) -> Result<bool, CopyError> {
+        let has = self.outlook.has(manifest)?;
+        self.plan.whole.extend(has.then_some(*manifest));
+        Ok(has)
+    }
+
+    fn image(&mut self, source: &dyn Source, parts: &Parts, _instance: bool) -> Result<Placed, CopyError> {
         let placed = Placed { descriptor: describe(parts), target: None };
-        if instance && self.outlook.has(&parts.digest)? {
-            self.plan.whole.push(parts.digest);
-            return Ok(placed);
-        }
         let blobs: Vec<&Descriptor> = blobs(parts).filter(|blob| self.seen.insert(blob.digest)).collect();
         let fates = self.outlook.fates(source, parts, &blobs)?;
         self.plan.blobs.extend(blobs.into_iter().cloned().zip(fates));

@@ -85,6 +85,10 @@ impl Sink for Watched<'_> {
         self.sink.there()
     }
 
+    fn has(&mut self, manifest: &Digest) -> Result<bool, CopyError> {
+        self.sink.has(manifest)
+    }
+
     fn image(&mut self, source: &dyn Source, parts: &Parts, instance: bool) -> Result<Placed, CopyError> {
         let placed = self.sink.image(&Heard::opening(source, self.watcher), parts, instance)?;
         self.watcher.hear(News::Config(&parts.manifest.config));
@@ -93,6 +97,7 @@ impl Sink for Watched<'_> {
     }
 
     fn index(&mut self, bytes: &[u8], media_type: &str, placed: &[Placed]) -> Result<Placed, CopyError> {
+        self.watcher.hear(News::Manifest);
         self.sink.index(bytes, media_type, placed)
     }
 

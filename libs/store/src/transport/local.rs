@@ -166,7 +166,7 @@ impl Source for Local<'_> {
 
     fn document(&self, descriptor: &Descriptor, _limit: u64) -> Result<Vec<u8>, TransportError> {
         let found = self.holder(&descriptor.digest)?;
-        found.ok_or_else(|| ArchiveError::Missing { name: descriptor.digest.to_string().into() }.into())
+        found.ok_or(TransportError::Absent(descriptor.digest))
     }
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, TransportError> {
@@ -175,7 +175,7 @@ impl Source for Local<'_> {
         }
         match self.store.blob(&descriptor.digest).map_err(ArchiveError::File)? {
             Some(blob) => Ok(Box::new(blob.open().map_err(ArchiveError::File)?)),
-            None => Err(ArchiveError::Missing { name: descriptor.digest.to_string().into() }.into()),
+            None => Err(TransportError::Absent(descriptor.digest)),
         }
     }
 
