@@ -98,7 +98,7 @@ pub struct Facts<'a> {
     pub devices: &'a [Device],
     /// The host shows its message queues as files.
     pub queues: bool,
-    /// A container's settings of the kernel can be written to.
+    /// What is set by itself (`default_sysctls`) can be, if anything is.
     pub settings: bool,
     /// The host has SELinux.
     pub selinux: bool,

@@ -353,8 +353,9 @@ impl Given {
             (record::lines(&uid), record::lines(&gid))
         };
         let mut notes = Vec::new();
-        let settings = has_settings();
-        if !settings && !request.privileges.default_sysctls.is_empty() {
+        // Who has none to set does not ask.
+        let settings = request.privileges.default_sysctls.is_empty() || has_settings();
+        if !settings {
             notes.push(Note::NoSettings);
         }
         let resolvers = ResolversOfHost::default();
