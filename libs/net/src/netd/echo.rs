@@ -49,6 +49,11 @@ impl Echoes {
     pub(super) fn len(&self) -> usize {
         self.asked.len()
     }
+
+    /// Whether there are as many as may be.
+    fn are_many(&self) -> bool {
+        self.len() >= MOST
+    }
 }
 
 impl Netd {
@@ -67,7 +72,7 @@ impl Netd {
         };
         let key = match self.echoes.by_series.get(&series) {
             Some(key) => *key,
-            None if self.echoes.asked.len() >= MOST => return self.counters.hits(Limit::Echoes),
+            None if self.echoes.are_many() => return self.counters.hits(Limit::Echoes),
             None => match self.begin_series(series, to) {
                 Ok(key) => key,
                 Err(errno) => return self.tell_of_echo(echo, frame, trouble_of(errno)),
@@ -155,5 +160,22 @@ const fn trouble_of(errno: Errno) -> Trouble {
         // The host does not let its user ask (`net.ipv4.ping_group_range`).
         Errno::ACCESS | Errno::PERM => Trouble::Prohibited,
         _ => Trouble::Host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_so_many_series() {
+        let (mut echoes, last) = (Echoes::default(), Instant::now());
+        let series = ([10, 0, 2, 100].into(), [192, 0, 2, 1].into(), 7);
+        while echoes.len() < MOST {
+            assert!(!echoes.are_many());
+            let socket = std::fs::File::open("/dev/null").unwrap().into();
+            echoes.asked.insert(Asked { socket, series, last });
+        }
+        assert!(echoes.are_many());
     }
 }

@@ -51,6 +51,11 @@ impl Asker {
     }
 }
 
+/// Whether there are as many connections that ask as may be.
+fn are_many(askers: &Slab<Asker>) -> bool {
+    askers.len() >= ASKERS
+}
+
 /// A question to one of the host's resolvers.
 #[derive(Debug)]
 struct Attempt {
@@ -260,7 +265,7 @@ impl Netd {
 
     /// Takes a connection that is going to ask; false where there are too many.
     pub(super) fn take_asker(&mut self, socket: OwnedFd, address: SocketAddr) -> bool {
-        if self.questions.askers.len() >= ASKERS {
+        if are_many(&self.questions.askers) {
             self.counters.hits(Limit::Askers);
             return false;
         }
@@ -405,5 +410,18 @@ mod tests {
         };
         assert_eq!((at("lo"), at("7")), ("[fe80::1%1]:53".parse().ok(), "[fe80::1%7]:53".parse().ok()));
         assert_eq!(at("not-there"), None);
+    }
+
+    #[test]
+    fn so_many_may_ask_at_once() {
+        let mut askers = Slab::default();
+        while askers.len() < ASKERS {
+            assert!(!are_many(&askers));
+            let socket = std::fs::File::open("/dev/null").unwrap().into();
+            let talk = Talk::new(socket, Stream::new(QUESTION, Duration::ZERO));
+            let address = ([10, 0, 2, 100], 5000).into();
+            askers.insert(Asker { talk, address, waiting: 0, due: None });
+        }
+        assert!(are_many(&askers));
     }
 }

@@ -35,6 +35,13 @@ enum Port {
     Datagrams { at: SocketAddr, far: Key },
 }
 
+impl Port {
+    /// Whether as many of its connections are on their way as may be.
+    const fn is_full(&self) -> bool {
+        matches!(self, Self::Streams { arriving, .. } if *arriving >= ARRIVING)
+    }
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Published(Slab<Port>);
@@ -122,10 +129,10 @@ impl Netd {
     /// Whether a port has as many connections on their way as it may have: then it accepts no more until some have arrived. One
     /// port that does not answer holds up no other.
     pub(super) fn is_crowded(&mut self, key: Key) -> bool {
-        let Some(Port::Streams { listener, arriving, is_crowded, .. }) = self.published.0.get_mut(key) else {
-            return false;
-        };
-        *is_crowded = *arriving >= ARRIVING;
+        let Some(port) = self.published.0.get_mut(key) else { return false };
+        let is_full = port.is_full();
+        let Port::Streams { listener, is_crowded, .. } = port else { return false };
+        *is_crowded = is_full;
         if *is_crowded {
             epoll::delete(&self.epoll, listener).ok();
             self.counters.hits(Limit::Arriving);
@@ -147,5 +154,19 @@ impl Netd {
         if *arriving < ARRIVING / 2 && std::mem::take(is_crowded) {
             self.watch_published(true);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_has_so_many_on_their_way() {
+        let port = |arriving| {
+            let listener = std::fs::File::open("/dev/null").unwrap().into();
+            Port::Streams { listener, inside: 80, arriving, is_crowded: false }
+        };
+        assert!(!port(0).is_full() && !port(ARRIVING - 1).is_full() && port(ARRIVING).is_full());
     }
 }

@@ -138,6 +138,17 @@ impl Streams {
         !self.more.is_empty()
     }
 
+    /// Who makes way for one more connection, where there are as many on their way as may be: that which the host's side has not answered
+    /// for the longest time, if it had some. Where the container still wants it, it comes again. So who tries what does not answer does not
+    /// keep itself from all else.
+    fn makes_way(&self, now: Instant) -> Result<Option<Key>, Errno> {
+        if self.on_their_way < CONNECTING {
+            return Ok(None);
+        }
+        let oldest = self.unanswered.first().filter(|(since, _)| now.duration_since(*since) >= UNANSWERED);
+        oldest.map(|(_, key)| Some(*key)).ok_or(Errno::NOBUFS)
+    }
+
     /// After many connections the memory for them goes with the last.
     fn give_back(&mut self) {
         if self.flows.len() == 0 && self.flows.give_back() {
@@ -224,11 +235,12 @@ impl Netd {
             self.counters.hits(Limit::Descriptors);
             return self.answer(&syn, frame, &Answer::to(Errno::MFILE));
         }
-        if self.streams.on_their_way >= CONNECTING && !self.gives_up_the_oldest() {
+        let Ok(one) = self.streams.makes_way(self.now) else {
             self.trace.say(|| format!("{}: there is no room for one more", Named::own(Protocol::Tcp, pair)));
             // Its clock brings it back.
             return self.counters.hits(Limit::Connecting);
-        }
+        };
+        one.into_iter().for_each(|one| drop(self.drop_stream(one)));
         self.counters.begins(FlowKind::Tcp, false);
         match connecting(to) {
             Ok(outer) => self.wait_for_host(pair, outer, frame),
@@ -237,17 +249,6 @@ impl Netd {
                 self.answer(&syn, frame, &Answer::to(errno));
             }
         }
-    }
-
-    /// Makes room for a connection by giving up that which the host's side has not answered for the longest time, if it had some:
-    /// where the container still wants it, it comes again. So who tries what does not answer does not keep itself from all else.
-    fn gives_up_the_oldest(&mut self) -> bool {
-        let oldest = self.streams.unanswered.first().copied();
-        let Some((_, key)) = oldest.filter(|(since, _)| self.now.duration_since(*since) >= UNANSWERED) else {
-            return false;
-        };
-        self.drop_stream(key);
-        true
     }
 
     fn wait_for_host(&mut self, pair: Pair, (outer, told): (OwnedFd, Ready), frame: &[u8]) {
@@ -335,7 +336,7 @@ impl Netd {
             (held.is_entering, held.since) = (true, self.now);
         }
         self.trace.say(|| format!("{}: connected", Named::own(Protocol::Tcp, pair)));
-        self.timers.set(self.now, ENTERING, Due::Stream(key));
+        self.is_awaited(key);
         self.enter_again(pair, &first);
         if !self.streams.is_full {
             // The handshake inside is over by the time that the packet is sent: nobody there waits for anybody.
@@ -450,6 +451,13 @@ impl Netd {
         }
     }
 
+    /// A connection has so long to become one of both sides.
+    pub(super) fn is_awaited(&mut self, key: Key) {
+        if let Some(due) = self.streams.flows.get(key).and_then(|flow| flow.state.due()) {
+            self.timers.set(due, Duration::ZERO, Due::Stream(key));
+        }
+    }
+
     /// A connection that was given so long is one of both sides, or will not be one. A moment that was left would wake us for nothing, and
     /// keep memory of thousands that are gone.
     fn is_awaited_no_more(&mut self, key: Key) {
@@ -531,5 +539,35 @@ fn begin(socket: &OwnedFd, to: &SocketAddr) -> Result<Ready, Errno> {
             again => again.map(|()| Ready::WRITABLE),
         },
         connected => connected.map(|()| Ready::WRITABLE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_answered_for_a_while_makes_way() {
+        let (mut streams, begun) = (Streams::default(), Instant::now());
+        let [first, second] = [1, 2].map(Key::from_bits);
+        streams.unanswered.extend([(begun, first), (begun + UNANSWERED, second)]);
+        assert_eq!(streams.makes_way(begun + UNANSWERED), Ok(None), "there is room");
+        streams.on_their_way = CONNECTING;
+        assert_eq!(streams.makes_way(begun), Err(Errno::NOBUFS));
+        assert_eq!(streams.makes_way(begun + UNANSWERED), Ok(Some(first)));
+        streams.unanswered.pop_first();
+        assert_eq!(streams.makes_way(begun + UNANSWERED), Err(Errno::NOBUFS));
+    }
+
+    #[test]
+    fn a_handshake_has_its_time() {
+        let since = Instant::now();
+        let held = |is_entering| {
+            let outer = std::fs::File::open("/dev/null").unwrap().into();
+            State::Held(Held { outer, told: Ready::default(), first: Box::default(), since, is_entering })
+        };
+        assert_eq!(held(true).due(), Some(since + ENTERING));
+        // Whether the host's side answers its kernel knows.
+        assert_eq!(held(false).due(), None);
     }
 }

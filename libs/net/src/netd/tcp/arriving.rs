@@ -13,7 +13,6 @@ use crate::counters::FlowKind;
 use crate::netd::pool::Kind;
 use crate::netd::pump::{End, Open, Ready};
 use crate::netd::slab::Key;
-use crate::netd::timers::Due;
 use crate::netd::trace::Named;
 use crate::netd::{Source, plain};
 use crate::policy::Protocol;
@@ -97,7 +96,7 @@ impl Netd {
         } else if told.writable {
             self.let_in(key);
         } else {
-            self.timers.set(self.now, PATIENCE, Due::Stream(key));
+            self.is_awaited(key);
         }
     }
 
