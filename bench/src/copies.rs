@@ -73,6 +73,9 @@ pub(crate) fn copies(world: &World) {
     if let Some(root) = std::env::var_os("CTR_BENCH_ROOT").filter(|root| Path::new(root).exists()) {
         let mut large = Image::new("1", []).compressed(Compression::Gzip);
         large.layers = vec![std::fs::read(&root).expect("the root")];
+        let plain = large.clone().compressed(Compression::Plain).docker_archive();
+        std::fs::write(world.path("plain.tar"), plain).expect("an archive");
+        repacked(&places);
         images.push(("large", large));
     }
     for (name, image) in images {
@@ -128,6 +131,46 @@ fn transfers(places: &Places<'_>, name: &str) {
         })
     };
     compare(&BOTH.map(one));
+}
+
+/// Layers that get another packing: what an archive holds in gzip, and that in zstd.
+#[expect(clippy::print_stdout, reason = "what it measured is what it prints")]
+fn repacked(places: &Places<'_>) {
+    let archive = format!("docker-archive:{}", places.world.path("plain.tar").display());
+    let gzip = places.layout("gzip");
+    once(&mut places.copy(Who::Skopeo, &archive, &gzip));
+    for (title, from, format) in
+        [("archive to layout in gzip", &archive, "gzip"), ("gzip to zstd", &gzip, "zstd")]
+    {
+        println!("\nlarge, {title}:\n");
+        let one = |(title, who)| {
+            let folder = places.world.path(&format!("packed-{title}"));
+            let to = format!("oci:{}:1", folder.display());
+            let copied = move || {
+                let mut command = places.copy(who, from, &to);
+                command.arg(format!("--dest-compress-format={format}"));
+                command
+            };
+            Contender::new(title, ROUNDS / 4, copied).before(move || drop(std::fs::remove_dir_all(&folder)))
+        };
+        let contenders = BOTH.map(one);
+        print(&alternate(&contenders));
+        for contender in &contenders {
+            let (seconds, peak) = contender.cost();
+            println!("{}: {:.0} ms of processors, {} MiB", contender.name, seconds * 1e3, peak / 1024);
+        }
+        for (title, _) in BOTH {
+            println!("{title}: a layer of {} bytes", largest(&places.world.path(&format!("packed-{title}"))));
+        }
+    }
+}
+
+/// The size of the largest blob of a layout.
+fn largest(layout: &Path) -> u64 {
+    let blobs = std::fs::read_dir(layout.join("blobs/sha256")).expect("blobs");
+    let size =
+        |blob: std::io::Result<std::fs::DirEntry>| blob.expect("a blob").metadata().expect("its size").len();
+    blobs.map(size).max().unwrap_or(0)
 }
 
 #[expect(clippy::print_stdout, reason = "what it measured is what it prints")]

@@ -105,3 +105,22 @@ fn copy_chooses_a_platform_and_writes_the_digest() {
     let manifest = std::fs::read_to_string(env.path("f/manifest.json")).expect("a manifest");
     assert!(manifest.contains("vnd.docker.distribution.manifest.v2+json"), "{manifest}");
 }
+
+/// Blobs are in one folder, and each layout has its index alone.
+#[test]
+fn layouts_share_their_blobs() {
+    needs!(Userns);
+    let env = Env::new();
+    let archive = env.file("in.tar", image().oci_archive());
+    let from = format!("oci-archive:{}", archive.display());
+    for to in ["oci:one:x", "oci:two:x"] {
+        let _said = env.ok(["copy", "-q", "--dest-shared-blob-dir", "shared", &from, to]);
+        assert!(!env.path(&to[4..7]).join("blobs").exists(), "{to}");
+    }
+    let shared = env.path("shared/sha256");
+    assert_eq!(std::fs::read_dir(&shared).expect("blobs").count(), 3, "a layer, a config, a manifest");
+    let said = env.ctr(["copy", "-q", "oci:two:x", "dir:d"]).run();
+    assert_ne!(said.code(), 0, "its blobs are elsewhere: {said}");
+    let _said = env.ok(["copy", "-q", "--src-shared-blob-dir", "shared", "oci:two:x", "oci:three:x"]);
+    assert!(env.path("three/blobs/sha256").join(image().oci_digest().replace("sha256:", "")).exists());
+}

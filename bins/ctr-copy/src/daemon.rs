@@ -32,7 +32,8 @@ impl Sent {
     /// Ends the archive, once all of it was written, and hears what became of it.
     pub(crate) fn finish(self) -> Result<(), CommandError> {
         let only = Rc::try_unwrap(self.0);
-        let loading = only.map_err(|_| CommandError::internal("an archive that is still written to"))?;
+        let loading =
+            only.map_err(|_shared| CommandError::internal("an archive that is still written to"))?;
         let (loading, _) = loading.into_inner().into_parts();
         loading.finish().map_err(of)
     }

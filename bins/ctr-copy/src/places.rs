@@ -73,7 +73,13 @@ impl Origin<'_> {
             Place::OciArchive(Chosen { path, which }) => {
                 (Box::new(Layout::new(self.archive(path)?)), which.as_ref())
             }
-            Place::Oci(Chosen { path, which }) => (Box::new(Layout::new(folder(path)?)), which.as_ref()),
+            Place::Oci(Chosen { path, which }) => {
+                let layout = match shared_blobs(self.call, self.flags) {
+                    Some(blobs) => Layout::shared(folder(path)?, folder(blobs)?),
+                    None => Layout::new(folder(path)?),
+                };
+                (Box::new(layout), which.as_ref())
+            }
             Place::Dir(path) => (Box::new(Dir::new(folder(path)?)), None),
             Place::Tarball(path) => {
                 let about = About { created: Timestamp::now().rfc3339(), ..About::default() };
@@ -126,6 +132,13 @@ impl Origin<'_> {
         let eager = self.ingest.as_ref().map(|ingest| ingest as &dyn Eager);
         Archive::open(input, self.session, eager).map_err(|error| of_source(error.into()))
     }
+}
+
+/// The folder where layouts share their blobs, if the flag of a side names one.
+pub(crate) fn shared_blobs<'a>(call: &'a Call, side: &str) -> Option<&'a Path> {
+    let flag = format!("{side}shared-blob-dir");
+    let folder = if call.flags.knows(&flag) { call.flags.path(&flag) } else { None };
+    folder.filter(|path| !path.as_os_str().is_empty())
 }
 
 fn folder(path: &Path) -> Result<Archive, CommandError> {

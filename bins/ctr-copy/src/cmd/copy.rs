@@ -35,7 +35,7 @@ use crate::daemon::{Sent, daemon};
 use crate::error::{of, of_copy};
 use crate::lines::Lines;
 use crate::packing;
-use crate::places::{Origin, Reading};
+use crate::places::{Origin, Reading, shared_blobs};
 use crate::registries::{Access, COPY_FLAGS, Registries};
 
 pub(super) const VERB: Verb =
@@ -62,13 +62,14 @@ pub(super) const VERB: Verb =
             Flag::string("platform", "Choose the image of OS/ARCH[/VARIANT] from an index; of several, separated by commas, an index is made"),
             Flag::bool("quiet", "Suppress output information when copying images").short('q'),
             Flag::bool("remove-signatures", "Do not copy signatures from SOURCE-IMAGE"),
+            Flag::path("dest-shared-blob-dir", "`DIRECTORY` to use to share blobs across OCI repositories"),
+            Flag::path("src-shared-blob-dir", "`DIRECTORY` to use to share blobs across OCI repositories"),
             Flag::string("src-daemon-host", "use docker daemon host at `HOST` (docker-daemon: only)"),
         ])
         .shared_flags(COPY_FLAGS)
         .refuses(&[&[
             "command-timeout",
             "decryption-key",
-            "dest-shared-blob-dir",
             "encrypt-layer",
             "encryption-key",
             "sign-by",
@@ -77,7 +78,6 @@ pub(super) const VERB: Verb =
             "sign-by-sq-fingerprint",
             "sign-identity",
             "sign-passphrase-file",
-            "src-shared-blob-dir",
         ]])
         .arity(Arity::Exactly(2));
 
@@ -216,7 +216,9 @@ impl Destination<'_> {
                 self.whole(source, reading, &mut Watched::new(&mut sink, self.lines), &[])
             }
             Place::Oci(Chosen { path, which }) => {
-                let mut sink = LayoutSink::folder(path, self.layers, self.session).map_err(of_copy)?;
+                let shared = shared_blobs(self.call, "dest-");
+                let mut sink =
+                    LayoutSink::folder(path, shared, self.layers, self.session).map_err(of_copy)?;
                 self.layout(source, reading, &mut sink, which.as_ref())
             }
             Place::OciArchive(Chosen { path, which }) => {
@@ -343,7 +345,10 @@ impl Destination<'_> {
         match self.to {
             Place::Registry(reference) => self.outlined(source, reading, &self.registry(reference)?),
             Place::Oci(Chosen { path, .. }) => {
-                let has = |blob: &Descriptor| path.join(oci::blob_name(&blob.digest)).is_file();
+                let has = |blob: &Descriptor| match shared_blobs(self.call, "dest-") {
+                    Some(shared) => shared.join(oci::shared_name(&blob.digest)).is_file(),
+                    None => path.join(oci::blob_name(&blob.digest)).is_file(),
+                };
                 self.outlined(source, reading, &Having(has))
             }
             Place::Dir(path) => {

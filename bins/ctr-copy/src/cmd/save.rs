@@ -216,7 +216,7 @@ fn sink<'a>(
             Box::new(LayoutSink::archive(TarFiles::new(target.stream()?), in_layout, session))
         }
         (Format::OciDir, target) => {
-            Box::new(LayoutSink::folder(folder(target)?, in_layout, session).map_err(of_copy)?)
+            Box::new(LayoutSink::folder(folder(target)?, None, in_layout, session).map_err(of_copy)?)
         }
         (Format::DockerDir, target) => {
             let gzip = Layers::packed(Packing::usual(packing::Format::Gzip));

@@ -152,6 +152,8 @@ fn readable(file: &File) -> io::Result<()> {
 #[derive(Debug)]
 pub struct FolderFiles {
     path: PathBuf,
+    /// Where files below `blobs/` go, if layouts share them.
+    blobs: Option<PathBuf>,
 }
 
 impl FolderFiles {
@@ -159,7 +161,20 @@ impl FolderFiles {
     pub fn new(path: &Path) -> Result<Self, CopyError> {
         let write = |source| CopyError::Write { what: path.display().to_string(), source };
         std::fs::create_dir_all(path).map_err(write)?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), blobs: None })
+    }
+
+    /// Has files below `blobs/` in another folder.
+    #[must_use]
+    pub fn with_blobs_in(self, folder: Option<&Path>) -> Self {
+        Self { blobs: folder.map(Path::to_owned), ..self }
+    }
+
+    fn path_of(&self, name: &str) -> PathBuf {
+        match (&self.blobs, name.strip_prefix("blobs/")) {
+            (Some(blobs), Some(name)) => blobs.join(name),
+            _ => self.path.join(name),
+        }
     }
 }
 
@@ -171,7 +186,7 @@ impl Files for FolderFiles {
         digest: Option<&Digest>,
         content: &mut dyn Read,
     ) -> Result<(), CopyError> {
-        let path = self.path.join(name);
+        let path = self.path_of(name);
         let write = |source: io::Error| CopyError::Write { what: path.display().to_string(), source };
         let file = |error: ctr_core::FileError| CopyError::Store(error.into());
         if let Some(parent) = path.parent() {
@@ -197,7 +212,7 @@ impl Files for FolderFiles {
         _session: &Session,
         name: fn(&Digest) -> String,
     ) -> Result<(Digest, u64), CopyError> {
-        let path = self.path.join(name(layer.diff_id));
+        let path = self.path_of(&name(layer.diff_id));
         let write = |source: io::Error| CopyError::Write { what: path.display().to_string(), source };
         let file = |error: ctr_core::FileError| CopyError::Store(error.into());
         if let Some(parent) = path.parent() {
@@ -206,12 +221,12 @@ impl Files for FolderFiles {
         let temporary = Temporary::create(&path).map_err(file)?;
         let ((), digest, size) = layer.read(|stream| pour(stream, temporary.file()).map_err(write))?;
         readable(temporary.file()).map_err(write)?;
-        temporary.publish_as(&self.path.join(name(&digest))).map_err(file)?;
+        temporary.publish_as(&self.path_of(&name(&digest))).map_err(file)?;
         Ok((digest, size))
     }
 
     fn has(&self, name: &str) -> bool {
-        self.path.join(name).is_file()
+        self.path_of(name).is_file()
     }
 
     fn finish(&mut self) -> Result<(), CopyError> {

@@ -34,9 +34,14 @@ impl<'a> LayoutSink<'a> {
         Self { files: Box::new(out), entries: Vec::new(), layers }
     }
 
-    /// Writes into a folder, adding to the layout that may be there.
-    pub fn folder(path: &Path, layers: Layers, session: &'a Session) -> Result<Self, CopyError> {
-        let files = FolderFiles::new(path)?;
+    /// Writes into a folder, adding to the layout that may be there. Its blobs may go to a folder that layouts share.
+    pub fn folder(
+        path: &Path,
+        shared: Option<&Path>,
+        layers: Layers,
+        session: &'a Session,
+    ) -> Result<Self, CopyError> {
+        let files = FolderFiles::new(path)?.with_blobs_in(shared);
         let entries = match file::read(&path.join(INDEX), limits::MANIFEST) {
             Ok(bytes) => match ctr_core::oci::parse(&bytes, None) {
                 Ok(Document::Index(index)) => index.manifests,

@@ -26,6 +26,8 @@ pub const CONTAINERD_NAME: &str = "io.containerd.image.name";
 #[derive(Debug)]
 pub struct Layout {
     archive: Archive,
+    /// Where its blobs are, if layouts share them.
+    shared: Option<Archive>,
 }
 
 /// The name of a blob in a layout.
@@ -34,11 +36,31 @@ pub fn blob_name(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
 }
 
+/// The name of a blob in a folder that layouts share.
+#[must_use]
+pub fn shared_name(digest: &Digest) -> String {
+    format!("{}/{}", digest.algorithm().name(), digest.hex())
+}
+
 impl Layout {
     /// Takes the archive or folder for a layout.
     #[must_use]
     pub const fn new(archive: Archive) -> Self {
-        Self { archive }
+        Self { archive, shared: None }
+    }
+
+    /// A folder whose blobs are in another one, which several layouts have together.
+    #[must_use]
+    pub const fn shared(archive: Archive, blobs: Archive) -> Self {
+        Self { archive, shared: Some(blobs) }
+    }
+
+    /// Where a blob is, and what it is called there.
+    fn place(&self, digest: &Digest) -> (&Archive, String) {
+        match &self.shared {
+            Some(blobs) => (blobs, shared_name(digest)),
+            None => (&self.archive, blob_name(digest)),
+        }
     }
 
     /// Tells whether an archive is a layout.
@@ -77,15 +99,16 @@ impl Source for Layout {
     }
 
     fn document(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, TransportError> {
-        let bytes = self.archive.read(&blob_name(&descriptor.digest), limit)?;
+        let (blobs, name) = self.place(&descriptor.digest);
+        let bytes = blobs.read(&name, limit)?;
         let damaged = |source: Mismatch| TransportError::Digest { what: "a document in it", source };
         descriptor.digest.verify(&bytes).map_err(damaged)?;
         Ok(bytes)
     }
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, TransportError> {
-        let name = blob_name(&descriptor.digest);
-        let size = self.archive.size(&name)?;
+        let (blobs, name) = self.place(&descriptor.digest);
+        let size = blobs.size(&name)?;
         if size != descriptor.size {
             let why = std::io::Error::other(format!(
                 "a blob has {size} bytes, where {} were promised",
@@ -93,7 +116,7 @@ impl Source for Layout {
             ));
             return Err(ArchiveError::Read(why).into());
         }
-        Ok(self.archive.stream(&name)?)
+        Ok(blobs.stream(&name)?)
     }
 
     fn taken(&self, descriptor: &Descriptor) -> Option<Arc<Result<Ingested, IngestError>>> {
