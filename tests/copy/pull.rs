@@ -173,6 +173,12 @@ fn a_digest_is_a_name_of_its_own() {
     // Where a tag is there too, the digest counts.
     let _id = env.ok(["pull", "-q", PLAIN, &format!("{name}@{digest}")]);
     assert_eq!(env.ok(["image", "inspect", "-f", "{{.RepoDigests}}", &by_digest]), format!("[{by_digest}]"));
+    let _none = env.ok(["tag", &by_digest, "localhost/other:1"]);
+    let _none = env.ok(["untag", &by_digest, &format!("{name}@{digest}")]);
+    let names = env.ok(["images", "-a", "--noheading", "--format", "{{.Repository}}:{{.Tag}}"]);
+    assert_eq!(names, "localhost/other:1");
+    let _id = env.ok(["pull", "-q", PLAIN, &by_digest]);
+    let _gone = env.ok(["rmi", "localhost/other:1"]);
     let gone = env.ok(["rmi", &by_digest]);
     assert!(gone.contains("Deleted: "), "{gone}");
 }

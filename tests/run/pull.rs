@@ -99,6 +99,14 @@ fn who_pulls_is_said_by_flags() {
     let login = ["login", "--cert-dir=certs", "--authfile=logins", "-u", "ann", "-p", "secret"];
     let _said = env.ctr(login).args([registry.host()]).run().success();
     run(&["--authfile", "logins"]).success();
+    let missing = "Error: credential file is not accessible: faccessat nosuch: no such file or directory\n";
+    for verb in ["run", "create", "pull"] {
+        assert_eq!(
+            env.named("podman", [verb, "--authfile=nosuch", &name]).run().fails(125),
+            missing,
+            "{verb}"
+        );
+    }
 }
 
 /// What a short name was said to mean it means each time.

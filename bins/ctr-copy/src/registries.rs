@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ctr_cli::app::Call;
+use ctr_cli::authfile;
 use ctr_cli::report::{CommandError, chain};
 use ctr_cli::usage::Flag;
 use ctr_cli::voice::Voice;
@@ -118,7 +119,11 @@ impl Access {
     /// Reads the flags; `of` stands in front of their names.
     pub(crate) fn of(call: &Call, of: &str) -> Result<Self, CommandError> {
         let credentials = Prefixed { call, of }.credentials()?;
-        Ok(Self { credentials, ..Self::for_login(call, of)? })
+        let access = Self { credentials, ..Self::for_login(call, of)? };
+        if let Files::Only(path) = &access.files {
+            authfile::check(path)?;
+        }
+        Ok(access)
     }
 
     /// Reads the flags but for those that say who asks, which are something else to `login`.

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod authfile;
 pub mod columns;
 pub mod complete;
 pub mod config;

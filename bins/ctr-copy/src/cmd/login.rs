@@ -3,6 +3,7 @@
 use std::io::Read as _;
 
 use ctr_cli::app::Call;
+use ctr_cli::authfile;
 use ctr_cli::exit::Exit;
 use ctr_cli::peers::Sentence;
 use ctr_cli::report::CommandError;
@@ -168,11 +169,8 @@ fn not_logged_in(key: &LoginKey) -> CommandError {
 
 pub(super) fn logout(call: &Call) -> Result<Exit, CommandError> {
     let (environment, files) = (environment(), files(call)?);
-    if let Files::Only(path) | Files::Docker(path) = &files
-        && let Err(error) = path.metadata()
-    {
-        let path = path.display();
-        return Err(CommandError::user(format!("credential file is not accessible: {path}: {error}")));
+    if let Files::Only(path) | Files::Docker(path) = &files {
+        authfile::check(path)?;
     }
     let registries = config::Registries::read(&environment).map_err(of)?;
     let logins = Logins::new(&environment, &registries, files);

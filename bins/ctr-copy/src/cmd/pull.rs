@@ -71,6 +71,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
             }
             Err(error) => {
                 let event = Event::now(Kind::Image, Status::PullError).of(String::new(), text.to_owned());
+                let event = Event { error: error.to_string(), ..event };
                 pull.context.log(&call.ui, &[event]);
                 errors.push(error);
             }

@@ -113,12 +113,14 @@ fn known_name(text: &str, known: &[Reference]) -> Result<Reference, CommandError
     let unknown = || CommandError::user(format!("{text}: tag not known"));
     let spelling =
         Spelling::parse(text).map_err(|error| CommandError::usage(format!("{text:?}: {error}")))?;
-    let wanted = match &spelling {
+    let mut wanted: Vec<_> = match &spelling {
         Spelling::Full(name) => vec![name.clone().or_latest()],
         Spelling::Short(short) => {
             let local = short.at(ctr_core::reference::LOCALHOST).ok();
             local.into_iter().chain([short.at_docker()]).map(Reference::or_latest).collect()
         }
     };
+    // Of a tag and a digest, the digest counts, as when an image is pulled.
+    wanted.iter_mut().filter(|name| name.digest.is_some()).for_each(|name| name.tag = None);
     known.iter().find(|name| wanted.contains(name)).cloned().ok_or_else(unknown)
 }

@@ -12,6 +12,7 @@ mod trees;
 use std::process::{Command, Stdio};
 
 use ctr_cli::app::Call;
+use ctr_cli::authfile;
 use ctr_cli::dispatch;
 use ctr_cli::exit::Exit;
 use ctr_cli::log::Level;
@@ -163,6 +164,9 @@ fn request(call: &Call) -> Result<Request, CommandError> {
         call.ui.warn("The --kernel-memory flag is no longer supported. This flag is a noop.");
     }
     pull::When::of(call)?;
+    if let Some(path) = flags.path("authfile").filter(|path| !path.as_os_str().is_empty()) {
+        authfile::check(path)?;
+    }
     check_restart(flags.string("restart"))?;
     let words = flags.texts()?;
     let command_line = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
