@@ -166,6 +166,10 @@ fn flags_say_who_asks() {
     let _said = copied(&["--src-authfile", "logins"]).success();
     let _said = copied(&["--authfile", "logins"]).success();
     let _denied = copied(&["--src-authfile", "logins", "--src-no-creds"]).fails(125);
+    // Where anybody may ask, nobody will do.
+    registry.change(|options| options.auth = Auth::default());
+    assert_eq!(ask(&["--authfile", "logins", "--no-creds"]).success(), digest);
+    let _said = copied(&["--src-authfile", "logins", "--src-no-creds"]).success();
 }
 
 /// A token that somebody has is shown as it is, unasked.
