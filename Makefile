@@ -16,7 +16,7 @@ help:
 	@echo 'make hello     build, install to PREFIX and run a first container'
 	@echo 'make test      set up, then run every check and test (as root: as an unprivileged user it makes)'
 	@echo 'make check     format, lints, licences and sources of dependencies'
-	@echo 'make fuzz      a bounded run of every fuzz target (SECONDS=10 each)'
+	@echo 'make fuzz      a bounded run of every fuzz target (FUZZ_SECONDS=N for N s each)'
 	@echo 'make guards    take each guard against hostile images out, and see a test notice'
 	@echo 'make bench     compare with bwrap and podman, print the ratios'
 	@echo 'make install   PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) NAME=$(NAME)'

@@ -428,3 +428,18 @@ fn a_list_of_two_pages_that_lead_to_each_other_ends() {
     let error = anonymous(&to).tags("a/b").expect_err("no tags");
     assert!(ctr_core::causes::chain(&error).contains("circle"), "{error}");
 }
+
+#[test]
+fn what_was_deleted_and_not_answered_is_deleted() {
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let to = registry::Registry::start();
+    let name = to.put_manifest("a/b", Some("1"), kind, "{}");
+    // It does what it is asked, and hangs up before it says so.
+    to.fault(On::method("DELETE", "/v2/a/b/").nth(1), Fault::Lost);
+    anonymous(&to).delete_manifest("a/b", &name).expect("a deletion");
+    let statuses: Vec<_> = to.seen("DELETE", "/v2/a/b/").iter().map(|seen| seen.status).collect();
+    assert_eq!(statuses, [None, Some(404)]);
+    // What was never there is said.
+    let error = anonymous(&to).delete_manifest("a/b", &name).expect_err("nothing");
+    assert!(error.is_missing(), "{error:?}");
+}

@@ -14,14 +14,12 @@ use ctr_core::reference::Name;
 use ctr_registry::RegistryError;
 use ctr_registry::auth::Credentials;
 use ctr_registry::client::{Endpoint, Registry};
-use ctr_registry::config::certs::{Certificates, Pair};
+use ctr_registry::config::certs::Certificates;
 use ctr_registry::config::helper::is_for_helpers;
 use ctr_registry::config::logins::Files;
 use ctr_registry::config::registries::Endpoint as Place;
 use ctr_registry::config::{self, Environment, LoginKey, Logins, Machine};
-use ctr_registry::http::{
-    self, Authorities, Http, Identity, Patience, Profile, Proxies, Settings, Variables,
-};
+use ctr_registry::http::{self, Authorities, Http, Patience, Profile, Proxies, Settings, Variables};
 use ctr_registry::retry::Retry;
 use ctr_registry::source::RemoteImage;
 
@@ -317,9 +315,11 @@ impl Registries {
         let is_insecure = access.tls_verify.map_or(is_insecure, |verify| !verify);
         let certificates =
             Certificates::find(&self.environment, host, access.certificates.as_deref()).map_err(of)?;
-        let identity = certificates.pairs.into_iter().next();
-        let identity = identity.map(|Pair { certificate, key }| Identity { certificate, key });
-        let profile = Profile { is_lenient: is_insecure, authorities: certificates.authorities, identity };
+        let profile = Profile {
+            is_lenient: is_insecure,
+            authorities: certificates.authorities,
+            identity: certificates.pairs.into_iter().next(),
+        };
         let endpoint = Endpoint { host: host.to_owned(), is_insecure, profile };
         Ok(Registry::new(self.http.clone(), endpoint, credentials, access.retry))
     }

@@ -21,6 +21,8 @@ mod blob;
 pub mod link;
 mod list;
 mod manifest;
+#[cfg(test)]
+mod tests;
 pub mod upload;
 
 pub use blob::Range;
@@ -66,6 +68,8 @@ pub(crate) struct Question<'a> {
     pub(crate) body: &'a [u8],
     /// Answers that are none of an error besides 2xx.
     pub(crate) takes: &'a [u16],
+    /// Those that are none either once it was asked more than once: the first time may have done it.
+    pub(crate) takes_again: &'a [u16],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +81,23 @@ pub(crate) enum Target<'a> {
 impl<'a> Question<'a> {
     /// A question about no repository, for which nothing must be allowed.
     pub(crate) const fn of(asked: Asked, method: Method, target: Target<'a>) -> Self {
-        Self { asked, method, target, repository: None, scopes: &[], fields: &[], body: &[], takes: &[] }
+        Self {
+            asked,
+            method,
+            target,
+            repository: None,
+            scopes: &[],
+            fields: &[],
+            body: &[],
+            takes: &[],
+            takes_again: &[],
+        }
+    }
+
+    /// Whether an answer is one, and not an error.
+    fn is_answered(&self, response: &Response, was_asked_before: bool) -> bool {
+        let was_repeated = was_asked_before || response.was_repeated;
+        is_fine(response.status, self.takes) || (was_repeated && self.takes_again.contains(&response.status))
     }
 
     /// The same about a repository.
@@ -134,7 +154,10 @@ impl Registry {
             match self.http.speaks_tls(&secure, &self.profile()) {
                 Ok(true) => secure,
                 // Nobody may be there over TLS, and somebody in the clear: who does not understand the greeting
-                // refuses it, says nothing at all, or hangs up.
+                // refuses it, says nothing at all, or hangs up. One that speaks TLS and only stumbled is asked in the clear
+                // too, and cannot be told from these. That gives away what is asked, and a password only if who is there
+                // then asks for one in the clear: no more than an insecure registry may be sent anyway. It does
+                // not hold on: another one is greeted when the next command runs.
                 Ok(false)
                 | Err(
                     HttpError::Connect { .. }
@@ -177,7 +200,7 @@ impl Registry {
         loop {
             self.gate.pass();
             let why = match self.once(question) {
-                Ok(response) if is_fine(response.status, question.takes) => match take(response) {
+                Ok(response) if question.is_answered(&response, tries > 0) => match take(response) {
                     Ok(taken) => return Ok(taken),
                     Err(error) => self.broken(Why::Http(error), tries),
                 },

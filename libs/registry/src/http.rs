@@ -31,19 +31,22 @@ use crate::base64;
 mod body;
 mod connection;
 mod error;
+mod frame;
 mod head;
 mod pool;
 mod proxy;
 mod resolve;
 pub(crate) mod socket;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 mod url;
+mod wire;
 
 pub use body::Body;
 use connection::{Connection, Way};
 pub use error::HttpError;
+pub use frame::{Frames, Framing};
 use head::Sends;
 pub use head::{Fields, Head, Method};
 use pool::{Key, Pool};
@@ -66,9 +69,9 @@ pub struct Patience {
     pub head: Duration,
     /// For any byte.
     pub idle: Duration,
-    /// In so long a time…
+    /// In so long a time of waiting…
     pub stretch: Duration,
-    /// … so many bytes have to come.
+    /// … so many bytes have to come, or to go.
     pub least: u64,
 }
 
@@ -133,6 +136,8 @@ pub struct Response {
     pub fields: Fields,
     /// Where it came from, in the end.
     pub url: Url,
+    /// Whether the question was sent twice: nobody knows what came of the first one.
+    pub was_repeated: bool,
     /// What it holds.
     pub body: Body,
 }
@@ -140,12 +145,17 @@ pub struct Response {
 impl Response {
     /// Where it leads by a field of its head.
     pub(crate) fn leads_to(&self, text: &str) -> Result<Url, HttpError> {
-        let url = self.url.join(text)?;
-        if self.url.origin.scheme == Scheme::Https && url.origin.scheme == Scheme::Http {
-            return Err(HttpError::Astray("out of TLS, into the clear"));
-        }
-        Ok(url)
+        led(&self.url, text)
     }
+}
+
+/// Where one is led from an address: never out of TLS.
+fn led(from: &Url, text: &str) -> Result<Url, HttpError> {
+    let url = from.join(text)?;
+    if from.origin.scheme == Scheme::Https && url.origin.scheme == Scheme::Http {
+        return Err(HttpError::Astray("out of TLS, into the clear"));
+    }
+    Ok(url)
 }
 
 /// What is the same for all requests of a process.
@@ -222,17 +232,18 @@ impl Http {
             proxy: proxy.cloned(),
             profile: if is_secure { step.profile.clone() } else { Profile::default() },
         };
+        let mut was_repeated = false;
         if let Some(connection) = self.pool.take(&key) {
             let can_be_said_again = !matches!(payload, Payload::Stream { .. });
             match self.exchange(connection, step, request, payload, &key) {
-                Err(HttpError::Broken { .. }) if can_be_said_again => {}
+                Err(HttpError::Broken { .. }) if can_be_said_again => was_repeated = true,
                 other => return other,
             }
         }
         let tls = if is_secure { Some(self.configured(&step.profile)?) } else { None };
         let (files, patience) = (&self.settings.files, self.settings.patience);
         let connection = Way { origin, proxy, files, patience }.connect(tls)?;
-        self.exchange(connection, step, request, payload, &key)
+        Ok(Response { was_repeated, ..self.exchange(connection, step, request, payload, &key)? })
     }
 
     /// Finds out whether a host speaks TLS, by greeting it; the connection is kept.
@@ -268,6 +279,7 @@ impl Http {
         payload: &mut Payload<'_>,
         key: &Key,
     ) -> Result<Response, HttpError> {
+        connection.begin();
         connection.send(&self.head_of(step, request, payload, key)?, "sending the request")?;
         let was_sent = match payload {
             Payload::Stream { length, from } => pour(&mut connection, *length, *from),
@@ -284,10 +296,11 @@ impl Http {
             Err(other) => return Err(other),
         };
         let framing = head.framing(request.method)?;
-        let lasts = head.lasts && was_sent && framing != head::Framing::Close;
+        let lasts = head.lasts && was_sent && framing != Framing::Close;
         let home = lasts.then(|| (self.pool.clone(), key.clone()));
-        let body = Body::new(connection, framing, home, self.settings.patience);
-        Ok(Response { status: head.status, fields: head.fields, url: step.url.clone(), body })
+        let body = Body::new(connection, framing, home, self.settings.patience.idle);
+        let (status, fields, url) = (head.status, head.fields, step.url.clone());
+        Ok(Response { status, fields, url, was_repeated: false, body })
     }
 
     /// The head, and what is small enough to go with it.

@@ -99,6 +99,8 @@ pub enum Fault {
     Trailing(Vec<u8>),
     /// These bytes instead of an answer, then the second ones for ever, or the end if there are none.
     Raw(Vec<u8>, Vec<u8>),
+    /// What was asked is done, and the connection ends before it is said.
+    Lost,
     /// No byte of the answer goes before the tap lets one through; what follows then goes by itself.
     Hold(Tap),
     /// Every byte of the body goes through the tap.
@@ -206,6 +208,7 @@ impl Fault {
             Self::Cut(after) => answer.wire.cut = Some(*after),
             Self::Reset(after) => (answer.wire.cut, answer.wire.reset) = (Some(*after), true),
             Self::Trailing(bytes) => answer.wire.trailing.clone_from(bytes),
+            Self::Lost => answer.wire.raw = Some((Vec::new(), Vec::new())),
             Self::Hold(tap) => answer.wire.hold = Some(tap.clone()),
             Self::Pace(tap) => answer.wire.pace = Some(tap.clone()),
             Self::Answer(..) | Self::Raw(..) | Self::CutRequest(_) | Self::PaceRequest(_) => {}

@@ -114,12 +114,14 @@ impl Registry {
         }
     }
 
-    /// Has the registry forget a manifest, and all tags that lead to it.
+    /// Has the registry forget a manifest, and all tags that lead to it. Where an answer was lost, it may be gone by the
+    /// time it is asked again.
     pub fn delete_manifest(&self, repository: &str, which: &str) -> Result<(), RegistryError> {
         let target = path(repository, &format!("manifests/{which}"));
         let scopes = [Scope::Pull(repository.to_owned()), Scope::Delete(repository.to_owned())];
         let asked = Asked::Delete(which.to_owned());
-        self.ask(&self.about(asked, Method::Delete, &target, repository, &scopes)).map(drop)
+        let question = self.about(asked, Method::Delete, &target, repository, &scopes);
+        self.ask(&Question { takes_again: &[404], ..question }).map(drop)
     }
 }
 

@@ -21,6 +21,7 @@ use ctr_core::file::FileError;
 use ctr_core::limits;
 
 use super::Environment;
+use crate::http::Identity;
 
 /// The name of the folders.
 const FOLDER: &str = "certs.d";
@@ -47,15 +48,6 @@ pub enum CertsError {
     },
 }
 
-/// Who we are to a registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pair {
-    /// The certificate, and those that lead to its authority.
-    pub certificate: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
-}
-
 /// What there is for a registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Certificates {
@@ -64,7 +56,7 @@ pub struct Certificates {
     /// Authorities to trust besides the system's.
     pub authorities: Vec<PathBuf>,
     /// Who we are.
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<Identity>,
 }
 
 impl Certificates {
@@ -106,7 +98,7 @@ impl Certificates {
                 Some("crt") => found.authorities.push(path),
                 Some("cert") => {
                     let key = other_half(&path, "key", &names)?;
-                    found.pairs.push(Pair { certificate: path, key });
+                    found.pairs.push(Identity { certificate: path, key });
                 }
                 Some("key") => drop(other_half(&path, "cert", &names)?),
                 _ => {}

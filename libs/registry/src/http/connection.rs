@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -17,10 +17,13 @@ use super::head::{HEAD, Head};
 use super::proxy::Proxy;
 use super::resolve::{Files, resolve};
 use super::url::Origin;
+use super::wire::Wire;
 use crate::base64;
 
 /// Bytes that are read ahead: a head, or small pieces of a body.
 const AHEAD: usize = 16 << 10;
+/// Addresses of a host that are tried: whoever answers for its name may list thousands that lead nowhere.
+const ADDRESSES: usize = 8;
 
 /// A connection.
 #[derive(Debug)]
@@ -34,9 +37,24 @@ pub(super) struct Connection {
 
 #[derive(Debug)]
 enum Stream {
-    Plain(TcpStream),
-    Local(UnixStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Plain(Wire),
+    Tls(Box<StreamOwned<ClientConnection, Wire>>),
+}
+
+impl Stream {
+    fn socket(&self) -> &Wire {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.get_ref(),
+        }
+    }
+
+    fn socket_mut(&mut self) -> &mut Wire {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.get_mut(),
+        }
+    }
 }
 
 /// Whom to connect to, and how.
@@ -53,11 +71,9 @@ impl Way<'_> {
     pub(super) fn connect(&self, tls: Option<Arc<ClientConfig>>) -> Result<Connection, HttpError> {
         let first = self.proxy.map_or(self.origin, |proxy| &proxy.origin);
         let tcp = self.reach(first)?;
-        let set = |source| HttpError::Connect { to: first.authority(), source };
-        // Requests are small and waited for.
-        tcp.set_nodelay(true).map_err(set)?;
-        self.wait_idly(&tcp).map_err(set)?;
-        let plain = Connection::new(Stream::Plain(tcp), self.patience);
+        let failed = |source| HttpError::Connect { to: first.authority(), source };
+        let socket = Wire::new(tcp, self.patience).map_err(failed)?;
+        let plain = Connection::new(Stream::Plain(socket), self.patience);
         let Some(tls) = tls else { return Ok(plain) };
         let plain = match self.proxy {
             Some(proxy) => self.tunnel(plain, proxy)?,
@@ -66,18 +82,12 @@ impl Way<'_> {
         self.secure(plain, tls)
     }
 
-    /// Has each read and write end after a while.
-    fn wait_idly(&self, tcp: &TcpStream) -> io::Result<()> {
-        tcp.set_read_timeout(Some(self.patience.idle))?;
-        tcp.set_write_timeout(Some(self.patience.idle))
-    }
-
     /// Tries the addresses of a host, those of both families by turns.
     fn reach(&self, origin: &Origin) -> Result<TcpStream, HttpError> {
         let addresses = resolve(&origin.host, self.files)
             .map_err(|source| HttpError::Resolve { host: origin.host.clone(), source })?;
         let mut failure = io::Error::from(io::ErrorKind::NotFound);
-        for address in by_turns(addresses) {
+        for address in by_turns(addresses).into_iter().take(ADDRESSES) {
             match TcpStream::connect_timeout(&SocketAddr::new(address, origin.port), self.patience.connect) {
                 Ok(stream) => return Ok(stream),
                 Err(error) => failure = error,
@@ -110,7 +120,7 @@ impl Way<'_> {
     fn secure(&self, connection: Connection, config: Arc<ClientConfig>) -> Result<Connection, HttpError> {
         let host = &self.origin.host;
         let failed = |source| HttpError::Tls { host: self.origin.authority(), source };
-        let Stream::Plain(tcp) = connection.stream else {
+        let Stream::Plain(mut socket) = connection.stream else {
             return Err(HttpError::Malformed("TLS within TLS"));
         };
         let name = ServerName::try_from(host.clone()).map_err(|_invalid| {
@@ -118,14 +128,14 @@ impl Way<'_> {
         })?;
         let mut session = ClientConnection::new(config, name).map_err(failed)?;
         // All of the handshake here, so that its errors are not those of a request.
-        let mut hasty = Hasty { tcp: &tcp, until: Instant::now() + self.patience.connect };
+        socket.end_by(Instant::now() + self.patience.connect);
         while session.is_handshaking() {
-            if let Err(error) = session.complete_io(&mut hasty) {
+            if let Err(error) = session.complete_io(&mut socket) {
                 return Err(self.handshake(error));
             }
         }
-        self.wait_idly(&tcp).map_err(|source| HttpError::Connect { to: self.origin.authority(), source })?;
-        Ok(Connection::new(Stream::Tls(Box::new(StreamOwned::new(session, tcp))), self.patience))
+        socket.keep_pace();
+        Ok(Connection::new(Stream::Tls(Box::new(StreamOwned::new(session, socket))), self.patience))
     }
 
     fn handshake(&self, error: io::Error) -> HttpError {
@@ -136,38 +146,6 @@ impl Way<'_> {
             Some(source) => HttpError::Tls { host: self.origin.authority(), source: source.clone() },
             None => HttpError::of(error, "greeting over TLS", self.patience.connect),
         }
-    }
-}
-
-/// A socket on which all that is read and written together ends in time.
-struct Hasty<'a> {
-    tcp: &'a TcpStream,
-    until: Instant,
-}
-
-impl Hasty<'_> {
-    fn left(&self) -> io::Result<Duration> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        // A socket takes a limit of nothing for none.
-        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
-    }
-}
-
-impl Read for Hasty<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.tcp.set_read_timeout(Some(self.left()?))?;
-        self.tcp.read(into)
-    }
-}
-
-impl Write for Hasty<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.tcp.set_write_timeout(Some(self.left()?))?;
-        self.tcp.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.tcp.flush()
     }
 }
 
@@ -185,19 +163,22 @@ impl Connection {
     pub(super) fn local(path: &Path, patience: Patience) -> Result<Self, HttpError> {
         let failed = |source| HttpError::Connect { to: path.display().to_string(), source };
         let stream = UnixStream::connect(path).map_err(failed)?;
-        stream.set_write_timeout(Some(patience.idle)).map_err(failed)?;
-        Ok(Self::new(Stream::Local(stream), patience))
+        Ok(Self::new(Stream::Plain(Wire::local(stream, patience)), patience))
     }
 
     fn new(stream: Stream, patience: Patience) -> Self {
         Self { stream, ahead: Vec::new(), start: 0, patience }
     }
 
+    /// Something is asked anew: what was waited for before does not count.
+    pub(super) fn begin(&mut self) {
+        self.stream.socket_mut().keep_pace();
+    }
+
     /// Sends all of it.
     pub(super) fn send(&mut self, bytes: &[u8], doing: &'static str) -> Result<(), HttpError> {
         let sent = match &mut self.stream {
             Stream::Plain(stream) => stream.write_all(bytes),
-            Stream::Local(stream) => stream.write_all(bytes),
             Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
         };
         sent.map_err(|error| HttpError::of(error, doing, self.patience.idle))
@@ -205,42 +186,30 @@ impl Connection {
 
     /// Whether an answer is there already, though not all was sent. Over TLS what is there may be something else.
     pub(super) fn has_answered(&self) -> bool {
-        let Stream::Plain(stream) = &self.stream else { return false };
+        let Stream::Plain(socket) = &self.stream else { return false };
         let mut one = [0; 1];
         let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
-        rustix::net::recv(stream, &mut one[..], flags).is_ok()
+        rustix::net::recv(socket, &mut one[..], flags).is_ok()
     }
 
     /// Whether a connection that rests can still be used: nobody has anything to say on it.
     pub(super) fn is_silent(&self) -> bool {
-        let stream = match &self.stream {
-            Stream::Plain(stream) => stream,
-            Stream::Tls(stream) => stream.get_ref(),
-            // Nobody keeps one.
-            Stream::Local(_) => return false,
-        };
         let mut one = [0; 1];
         let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
         self.start == self.ahead.len()
-            && matches!(rustix::net::recv(stream, &mut one[..], flags), Err(rustix::io::Errno::AGAIN))
-    }
-
-    /// How long a read waits from now on.
-    fn wait_for(&self, time: Duration) -> Result<(), HttpError> {
-        let set = match &self.stream {
-            Stream::Plain(stream) => stream.set_read_timeout(Some(time)),
-            Stream::Tls(stream) => stream.get_ref().set_read_timeout(Some(time)),
-            Stream::Local(stream) => stream.set_read_timeout(Some(time)),
-        };
-        set.map_err(|source| HttpError::Broken { doing: "waiting for an answer", source })
+            && matches!(
+                rustix::net::recv(self.stream.socket(), &mut one[..], flags),
+                Err(rustix::io::Errno::AGAIN)
+            )
     }
 
     /// Reads the head of an answer; those that only say that one is coming are passed by.
     pub(super) fn head(&mut self) -> Result<Head, HttpError> {
-        let until = Instant::now() + self.patience.head;
+        self.stream.socket_mut().end_by(Instant::now() + self.patience.head);
         loop {
-            let head = self.one_head(until)?;
+            let head = self.one_head()?;
             if head.status >= 200 {
+                self.stream.socket_mut().keep_pace();
                 return Ok(head);
             }
             if head.status == 101 {
@@ -249,37 +218,12 @@ impl Connection {
         }
     }
 
-    /// Reads a line, without what ends it.
-    pub(super) fn line(&mut self, most: usize) -> Result<String, HttpError> {
-        let mut line = Vec::new();
-        let mut byte = [0; 1];
-        loop {
-            match self.read(&mut byte) {
-                Ok(0) => {
-                    let source = io::ErrorKind::UnexpectedEof.into();
-                    return Err(HttpError::Broken { doing: "reading an answer", source });
-                }
-                Ok(_) if byte[0] == b'\n' => break,
-                Ok(_) if line.len() == most => return Err(HttpError::Malformed("a line without an end")),
-                Ok(_) => line.push(byte[0]),
-                Err(error) => return Err(HttpError::of(error, "reading an answer", self.patience.idle)),
-            }
-        }
-        Ok(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned())
-    }
-
-    fn one_head(&mut self, until: Instant) -> Result<Head, HttpError> {
+    fn one_head(&mut self) -> Result<Head, HttpError> {
         loop {
             if let Some((head, length)) = Head::parse(&self.ahead[self.start..])? {
                 self.start += length;
-                self.wait_for(self.patience.idle)?;
                 return Ok(head);
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(HttpError::Slow { what: "the head of an answer", after: self.patience.head });
-            }
-            self.wait_for(left)?;
             if self.start > 0 {
                 self.ahead.drain(..self.start);
                 self.start = 0;
@@ -306,7 +250,6 @@ fn read_from(stream: &mut Stream, into: &mut [u8]) -> io::Result<usize> {
     loop {
         let read = match stream {
             Stream::Plain(stream) => stream.read(into),
-            Stream::Local(stream) => stream.read(into),
             Stream::Tls(stream) => stream.read(into),
         };
         match read {

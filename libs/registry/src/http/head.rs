@@ -2,6 +2,7 @@
 //! anybody may send.
 
 use super::HttpError;
+use super::frame::Framing;
 use super::url::Url;
 
 /// Bytes of the head of an answer.
@@ -69,17 +70,6 @@ pub struct Head {
     pub lasts: bool,
 }
 
-/// How the end of a body is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
-    /// By its length.
-    Length(u64),
-    /// It comes in chunks, of which the last one is empty.
-    Chunked,
-    /// The connection ends with it.
-    Close,
-}
-
 impl Head {
     /// Reads a head, if it is there as a whole; and its length.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, HttpError> {
@@ -110,7 +100,7 @@ impl Head {
     }
 
     /// How long the body is. One with two lengths is what requests are smuggled with (RFC 9112 §6.3).
-    pub(super) fn framing(&self, method: Method) -> Result<Framing, HttpError> {
+    pub fn framing(&self, method: Method) -> Result<Framing, HttpError> {
         let is_empty = method == Method::Head || matches!(self.status, 100..=199 | 204 | 304);
         if is_empty {
             return Ok(Framing::Length(0));

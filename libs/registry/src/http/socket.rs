@@ -51,6 +51,6 @@ impl Socket {
     pub(crate) fn answer(mut self) -> Result<(u16, Body), HttpError> {
         let head = self.connection.head()?;
         let framing = head.framing(self.method)?;
-        Ok((head.status, Body::new(self.connection, framing, None, self.patience)))
+        Ok((head.status, Body::new(self.connection, framing, None, self.patience.idle)))
     }
 }

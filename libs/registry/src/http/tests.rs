@@ -13,14 +13,14 @@ use crate::error::Why;
 use crate::retry::Retry;
 
 /// Takes one connection after the other, and gives each request the next answer; returns what was asked.
-struct Host {
-    at: Origin,
+pub(crate) struct Host {
+    pub(crate) at: Origin,
     thread: JoinHandle<Vec<String>>,
 }
 
 impl Host {
     /// Each inner list is a connection's answers; it is closed behind the last one.
-    fn answering(connections: Vec<Vec<Vec<u8>>>) -> Self {
+    pub(crate) fn answering(connections: Vec<Vec<Vec<u8>>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = Origin::parse(Scheme::Http, &listener.local_addr().unwrap().to_string()).unwrap();
         let thread = std::thread::spawn(move || {
@@ -42,7 +42,7 @@ impl Host {
         Url::at(&self.at, target)
     }
 
-    fn asked(self) -> Vec<String> {
+    pub(crate) fn asked(self) -> Vec<String> {
         self.thread.join().unwrap()
     }
 }
@@ -65,11 +65,11 @@ fn request(reader: &mut BufReader<TcpStream>) -> String {
     head + &String::from_utf8(body).unwrap()
 }
 
-fn answer(status: &str, fields: &str, body: &str) -> Vec<u8> {
+pub(crate) fn answer(status: &str, fields: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{fields}\r\n{body}", body.len()).into_bytes()
 }
 
-fn http(patience: Patience) -> Http {
+pub(crate) fn http(patience: Patience) -> Http {
     Http::new(Settings {
         agent: "test".to_owned(),
         proxies: Proxies::default(),
@@ -178,6 +178,23 @@ fn nobody_is_led_in_circles() {
 }
 
 #[test]
+fn nobody_is_led_out_of_tls() {
+    let at = |text: &str| Url::parse(text).unwrap();
+    let error = led(&at("https://h/v2/"), "http://h/v2/").unwrap_err();
+    assert!(matches!(error, HttpError::Astray(_)), "{error:?}");
+    assert_eq!(led(&at("https://h/v2/"), "/x").unwrap(), at("https://h/x"));
+    assert_eq!(led(&at("http://h/v2/"), "https://cdn/x").unwrap(), at("https://cdn/x"));
+}
+
+#[test]
+fn who_one_is_is_for_one_host() {
+    let identity = Identity { certificate: "a.cert".into(), key: "a.key".into() };
+    let profile = Profile { identity: Some(identity), authorities: vec!["ca.crt".into()], is_lenient: true };
+    let others = profile.for_others();
+    assert_eq!(others, Profile { identity: None, ..profile });
+}
+
+#[test]
 fn streams_are_sent_with_their_length_or_in_chunks() {
     let host =
         Host::answering(vec![vec![answer("201 Created", "", "")], vec![answer("201 Created", "", "")]]);
@@ -244,6 +261,53 @@ fn who_says_nothing_or_a_byte_now_and_then_is_left() {
     assert!(error.to_string().contains("a trickle of bytes"), "{error}");
     drop(body);
     thread.join().unwrap();
+}
+
+/// Sends these bytes again and again, one by one with a rest between, until the other side has had enough.
+fn trickle(stream: &mut TcpStream, bytes: &[u8]) {
+    stream.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
+    let mut some = [0; 512];
+    for byte in bytes.iter().cycle() {
+        if stream.write_all(&[*byte]).is_err() || matches!(stream.read(&mut some), Ok(0)) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_trickle_between_chunks_is_one_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = Origin::parse(Scheme::Http, &listener.local_addr().unwrap().to_string()).unwrap();
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;").unwrap();
+        trickle(&mut stream, b"x");
+    });
+    let body = http(hasty()).fetch(&get(&Url::at(&at, "/")), Payload::None).unwrap().body;
+    let error = body.bytes(1 << 20).unwrap_err();
+    assert!(matches!(error, HttpError::Slow { what: "a trickle of bytes", .. }), "{error:?}");
+    thread.join().unwrap();
+}
+
+#[test]
+fn of_many_addresses_some_are_tried() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let hosts: &'static std::path::Path = Box::leak(folder.path().join("hosts").into_boxed_path());
+    let tried = |others: usize| {
+        let others: String = (0..others).map(|at| format!("127.0.1.{at} registry.example\n")).collect();
+        std::fs::write(hosts, others + "127.0.0.1 registry.example\n").unwrap();
+        let files = Files { hosts, ..Files::of_the_system() };
+        let http = Http { settings: Settings { files, ..http(hasty()).settings }, ..http(hasty()) };
+        let url = Url::parse(&format!("http://registry.example:{port}/")).unwrap();
+        http.fetch(&get(&url), Payload::None).unwrap_err()
+    };
+    // Who takes the connection says nothing.
+    let error = tried(3);
+    assert!(matches!(error, HttpError::Slow { .. }), "{error:?}");
+    let error = tried(200);
+    assert!(matches!(error, HttpError::Connect { .. }), "{error:?}");
 }
 
 #[test]
