@@ -1,10 +1,16 @@
 //! `login`, `logout`, `auth why`.
 
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
-use ctr_tests::Env;
+use ctr_tests::registry::certificates::Authority;
+use ctr_tests::registry::tls::Tls;
 use ctr_tests::registry::{Auth, Options, Registry, base64};
+use ctr_tests::{Env, Invocation};
 
 /// A registry that lets one user in.
 fn registry() -> Registry {
@@ -171,4 +177,121 @@ fn a_broken_file_is_told_by_its_name_and_left_alone() {
         assert!(said.contains(broken) && said.contains("line 1, column 12"), "{said}");
     }
     assert_eq!(std::fs::read_to_string(broken).expect("the file"), "{\"auths\": nonsense");
+}
+
+/// A pair of a terminal of ours.
+fn terminal() -> (std::fs::File, OwnedFd) {
+    use rustix::fs::{Mode, OFlags, open};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+    grantpt(&ours).expect("a terminal");
+    unlockpt(&ours).expect("a terminal");
+    let name = ptsname(&ours, Vec::new()).expect("its name");
+    let theirs =
+        open(&name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).expect("its other side");
+    (ours.into(), theirs)
+}
+
+/// Starts a command that has the other side of a terminal, which ends with it.
+fn start_at(theirs: OwnedFd, mut invocation: Invocation<'_>) -> Child {
+    let copy = || Stdio::from(theirs.try_clone().expect("a copy"));
+    let command = invocation.command().stdin(copy()).stdout(copy()).stderr(copy());
+    command.spawn().expect("a program that starts")
+}
+
+/// Reads what a terminal shows until that ends so; all of it if nobody shows more.
+fn shown_until(mut ours: &std::fs::File, end: &str) -> String {
+    let (mut shown, mut some) = (String::new(), [0; 256]);
+    while !shown.ends_with(end) {
+        match ours.read(&mut some) {
+            Ok(size @ 1..) => shown.push_str(&String::from_utf8_lossy(&some[..size])),
+            // Nobody has its other side any more.
+            _ => break,
+        }
+    }
+    shown
+}
+
+/// Waits until nothing that is typed is shown: what was typed before that is thrown away.
+fn wait_until_mute(ours: &std::fs::File) {
+    use rustix::termios::{LocalModes, tcgetattr};
+    let until = Instant::now() + Duration::from_secs(60);
+    while tcgetattr(ours).expect("its modes").local_modes.contains(LocalModes::ECHO) {
+        assert!(Instant::now() < until, "what is typed is shown");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_password_is_typed_and_not_shown() {
+    let (env, registry) = (Env::new(), registry());
+    let host = registry.host();
+    for (password, code) in [("wrong", 125), ("swordfish", 0)] {
+        let (mut ours, theirs) = terminal();
+        let mut login = start_at(theirs, env.ctr(["login", PLAIN, &host]));
+        assert_eq!(shown_until(&ours, ": "), "Username: ");
+        ours.write_all(b"bob\n").expect("the terminal");
+        assert_eq!(shown_until(&ours, "d: "), "bob\r\nPassword: ");
+        wait_until_mute(&ours);
+        ours.write_all(format!("{password}\n").as_bytes()).expect("the terminal");
+        let rest = shown_until(&ours, "\0");
+        assert_eq!(login.wait().expect("its end").code(), Some(code), "{rest}");
+        assert!(!rest.contains(password), "{rest}");
+        assert_eq!(rest.contains("Login Succeeded!"), code == 0, "{rest}");
+        assert_eq!(env.home().join(KEPT).exists(), code == 0);
+    }
+    assert_eq!(read(env.home().join(KEPT))["auths"][&host]["auth"], base64(b"bob:swordfish"));
+}
+
+#[test]
+fn dockers_login_is_dockers_to_forget() {
+    let (env, registry) = (Env::new(), registry());
+    let host = registry.host();
+    std::fs::create_dir(env.home().join(".docker")).expect("a folder");
+    let docker = |password: &str| {
+        let auth = base64(format!("bob:{password}").as_bytes());
+        let text = serde_json::json!({"auths": {&host: {"auth": auth}}}).to_string();
+        std::fs::write(env.home().join(".docker/config.json"), text).expect("a file");
+    };
+    let insecure = format!("[[registry]]\nlocation = \"{host}\"\ninsecure = true\n");
+    let conf = env.file("registries.conf", insecure);
+    let podman = || env.named("podman", ["logout", &host]).var("CONTAINERS_REGISTRIES_CONF", &conf).run();
+    docker("swordfish");
+    assert_eq!(
+        podman().success(),
+        format!(
+            "Not logged into {host} with current tool. Existing credentials were established via docker login. \
+             Please use docker logout instead."
+        )
+    );
+    let said = env.ctr(["logout", &host]).run().fails(125);
+    assert!(said.contains(".docker/config.json") && said.contains("hint: ctr auth why"), "{said}");
+    // One that is worth nothing is nobody's.
+    docker("wrong");
+    assert_eq!(podman().fails(125), format!("Error: not logged into {host}\n"));
+}
+
+#[test]
+fn who_is_not_let_in_hears_what_may_help() {
+    let (env, registry) = (Env::new(), registry());
+    let host = registry.host();
+    let login = |host: &str, plain: &[&str]| {
+        let words = ["login", "-u", "bob", "--password-stdin"];
+        env.ctr(words).args(plain).args([host]).stdin("wrong\n").run().fails(125)
+    };
+    let said = login(&host, &[PLAIN]);
+    assert!(said.contains(&format!("pinging container registry {host} as bob: ")), "{said}");
+    assert!(said.contains(&format!("hint: ctr login {host}")) && !said.contains("wrong"), "{said}");
+    let said = login(&host, &[]);
+    assert!(said.contains("http: server gave HTTP response to HTTPS client"), "{said}");
+    assert!(said.contains("hint: ") && said.contains(PLAIN), "{said}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let tls = Some(Tls { server: Authority::new(folder.path()).server(), clients: None });
+    let strange = Registry::with(Options { tls, ..Options::default() });
+    let said = login(&strange.host(), &[]);
+    assert!(said.contains(&format!("certs.d/{}/ca.crt", strange.host())) && said.contains(PLAIN), "{said}");
+    // Nobody is there: port 443 of an address of loopback's that is nobody's.
+    let said = login("127.77.77.77", &[]);
+    assert!(said.contains("cannot connect to 127.77.77.77"), "{said}");
+    assert!(said.contains("hint: name its port, if that is not 443: 127.77.77.77:5000"), "{said}");
 }

@@ -68,6 +68,36 @@ fn doctor_finds_a_machine_good_that_runs_containers() {
 }
 
 #[test]
+fn doctor_says_which_images_are_accepted() {
+    needs!(Userns);
+    let env = Env::new();
+    let policy = |file: Option<&std::path::Path>| {
+        let doctor = env.ctr(["doctor"]);
+        let doctor = file.into_iter().fold(doctor, |doctor, file| doctor.var("CONTAINERS_POLICY_JSON", file));
+        let shown = doctor.run().stdout;
+        let mut lines = shown.lines().skip_while(|line| line.split_whitespace().nth(1) != Some("policy"));
+        [lines.next(), lines.next()].map(|line| line.unwrap_or_default().to_owned()).concat()
+    };
+    let own = env.home().join(".config/containers/policy.json");
+    let without = policy(None);
+    // The machine's own may be there.
+    if !std::path::Path::new("/etc/containers/policy.json").exists() {
+        assert!(
+            without.starts_with("ok") && without.contains("images from everywhere are accepted"),
+            "{without}"
+        );
+        let example = without.split_once(&format!("write {}: ", own.display())).expect("an example").1;
+        let parsed: Result<serde_json::Value, _> = serde_json::from_str(example);
+        assert!(parsed.is_ok(), "{example}");
+    }
+    std::fs::create_dir_all(own.parent().expect("a folder")).expect("folders");
+    std::fs::write(&own, "{}").expect("a file");
+    assert!(policy(None).contains(&own.display().to_string()));
+    let lost = policy(Some("/nonexistent/policy.json".as_ref()));
+    assert!(lost.starts_with("degraded") && lost.contains("without it: no image can be pulled"), "{lost}");
+}
+
+#[test]
 fn unshare_runs_a_command_among_the_users_ids() {
     needs!(Userns);
     let env = Env::new();

@@ -82,6 +82,9 @@ pub(crate) fn hints(error: &RegistryError) -> Vec<String> {
                 "the registry speaks plain http: --tls-verify=false, or insecure = true for it in registries.conf"
             )]
         }
+        Why::Http(HttpError::Connect { .. }) if !registry.contains(':') => {
+            vec![format!("name its port, if that is not 443: {registry}:5000")]
+        }
         Why::Http(HttpError::Tls { .. }) => vec![
             format!(
                 "put the certificate of its authority into ~/.config/containers/certs.d/{registry}/ca.crt"

@@ -242,6 +242,17 @@ fn everywhere() -> Places {
     }
 }
 
+/// The file that says which images may be used (`policy.json`): the one that the environment names, be it there or not, else
+/// the first that is there; and where a user's own would be.
+#[must_use]
+pub fn policy() -> (Option<PathBuf>, PathBuf) {
+    let Places { vendor, admin, user, .. } = everywhere();
+    let at = |folder: &PathBuf| folder.join("policy.json");
+    let own = user.as_ref().map_or_else(|| at(&admin), at);
+    let found = [user.as_ref(), Some(&admin), Some(&vendor)].into_iter().flatten().map(at);
+    (path("CONTAINERS_POLICY_JSON").or_else(|| found.into_iter().find(|file| file.exists())), own)
+}
+
 /// The same with those that the environment names for this family.
 fn places(family: &Family, everywhere: Places) -> Places {
     let last = path(&format!("{}_OVERRIDE", family.variable));

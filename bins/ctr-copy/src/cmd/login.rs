@@ -10,11 +10,11 @@ use ctr_cli::report::CommandError;
 use ctr_cli::usage::{Arity, Flag, Verb};
 use ctr_core::limits;
 use ctr_registry::RegistryError;
-use ctr_registry::config::logins::{Files, Kept, Place};
+use ctr_registry::config::logins::{Files, Found, Kept, Place};
 use ctr_registry::config::{self, Credentials, LoginKey, Logins};
 
 use crate::context::told;
-use crate::error::of;
+use crate::error::{hints, of};
 use crate::logins::{AUTHFILE, COMPAT, files, keep, key};
 use crate::registries::{Access, Registries, environment};
 
@@ -160,7 +160,8 @@ fn refused(error: RegistryError, key: &LoginKey) -> CommandError {
     } else {
         format!("authenticating creds for \"{key}\": {}", ctr_cli::report::chain(&error))
     };
-    of(error).peer(Sentence::Other(peer))
+    let hints = if error.is_denied() { vec![format!("ctr login {key}")] } else { hints(&error) };
+    hints.into_iter().fold(of(error), CommandError::hint).peer(Sentence::Other(peer))
 }
 
 fn not_logged_in(key: &LoginKey) -> CommandError {
@@ -191,6 +192,13 @@ pub(super) fn logout(call: &Call) -> Result<Exit, CommandError> {
     // Another program's, or one for what the registry is a part of.
     Err(match logins.lookup(&key).found {
         None => not_logged_in(&key),
+        Some(found) if call.caller.voice.is_peer() && is_valid(call, &key, &found)? => {
+            call.ui.line(&format!(
+                "Not logged into {key} with current tool. Existing credentials were established via docker login. \
+                 Please use docker logout instead."
+            ))?;
+            return Ok(Exit::SUCCESS);
+        }
         Some(found) => {
             let place = match &found.place {
                 Place::File(source) => source.path.display().to_string(),
@@ -201,6 +209,13 @@ pub(super) fn logout(call: &Call) -> Result<Exit, CommandError> {
             CommandError::user(said).hint(format!("{} auth why {key}", call.caller.name)).peer(peer)
         }
     })
+}
+
+/// Whether a registry takes a login that another program made. Podman asks before it says whose it is.
+fn is_valid(call: &Call, key: &LoginKey, found: &Found) -> Result<bool, CommandError> {
+    let (login, access) = (found.credentials.clone().into(), Access::for_login(call, "")?);
+    let registry = Registries::new(call)?.host(key.registry(), login, &access)?;
+    Ok(registry.ping().is_ok())
 }
 
 fn shown(kept: &Kept) -> String {

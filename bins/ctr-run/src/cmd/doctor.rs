@@ -28,7 +28,7 @@ pub(crate) use trial::VERB as TRIAL;
 pub const VERB: Verb = Verb::new("[options]", "Check what this machine offers to containers")
     .long(
         "Checks subordinate ids, the id-map helpers, kernel settings, user namespaces, overlayfs and a network (by trying them), \
-         /dev/net/tun, delegated cgroups, lingering, free space, the file system of the store, and what configuration files ask for in vain. Each thing that is \
+         /dev/net/tun, delegated cgroups, lingering, free space, the file system of the store, what configuration files ask for in vain, and which images may be used (policy.json). Each thing that is \
          missing is named once, with the line that mends it. The exit code is 1 if containers cannot run.",
     )
     .examples(&["doctor", "doctor --fix", "doctor --format json"])
@@ -95,6 +95,7 @@ fn all(place: &Place, config: &Settings) -> Result<Vec<Check>, CommandError> {
         bench.space(),
         bench.home(),
         checks::config(config),
+        checks::policy(),
     ]);
     for check in &mut all {
         let remedies = std::mem::take(&mut check.remedies);

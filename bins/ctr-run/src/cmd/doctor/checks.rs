@@ -23,6 +23,28 @@ const USUAL_IDS: u64 = 65_536;
 /// Below this a pull of an ordinary image fails.
 const SPACE: u64 = 1 << 30;
 
+/// A policy for who wants one.
+const POLICY: &str = r#"{"default":[{"type":"reject"}],"transports":{"docker":{"quay.io":[{"type":"insecureAcceptAnything"}]}}}"#;
+
+/// The file that says which images may be used. Without one all may: as with Docker, and other than with podman.
+pub(crate) fn policy() -> Check {
+    match ctr_cli::config::policy() {
+        (Some(path), _) if path.exists() => Check::good("policy", path.display().to_string()),
+        (Some(path), _) => Check::degraded(
+            "policy",
+            format!("CONTAINERS_POLICY_JSON names {}, which is not there", path.display()),
+            "no image can be pulled or copied",
+        ),
+        (None, own) => Check::good(
+            "policy",
+            format!(
+                "no policy.json: images from everywhere are accepted; to choose, write {}: {POLICY}",
+                own.display()
+            ),
+        ),
+    }
+}
+
 /// The configuration files, and what in them does nothing.
 pub(crate) fn config(settings: &Settings) -> Check {
     let files = settings.containers.files().iter().chain(settings.storage.files());
