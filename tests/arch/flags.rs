@@ -55,6 +55,13 @@ fn commands() -> impl Iterator<Item = &'static Command> {
     ctr_run::COMMANDS.iter().chain(ctr_copy::COMMANDS)
 }
 
+/// The verb as the table calls it: one that both programs have (`inspect`) with the name of the other program.
+fn called(command: &'static Command) -> String {
+    let is_run = ctr_run::COMMANDS.iter().any(|other| std::ptr::eq(other, command));
+    let both = !is_run && ctr_run::COMMANDS.iter().any(|other| other.path == command.path);
+    if both { format!("ctr-copy {}", command.path) } else { command.path.to_owned() }
+}
+
 fn flags(command: &'static Command) -> impl Iterator<Item = &'static Flag> {
     command.verb.all_flags().filter(|flag| flag.name() != "help" && !flag.name().is_empty())
 }
@@ -111,7 +118,7 @@ fn every_flag_has_a_row_and_every_row_a_test() {
     let (table, tests) = (table(), tests());
     assert!(tests.len() > 80, "the walk found only {tests:?}");
     let wanted: BTreeSet<Use> = commands()
-        .flat_map(|command| flags(command).map(|flag| (command.path.to_owned(), flag.name().to_owned())))
+        .flat_map(|command| flags(command).map(move |flag| (called(command), flag.name().to_owned())))
         .collect();
     let listed: BTreeSet<Use> = table.keys().cloned().collect();
     let missing: Vec<_> = wanted.difference(&listed).collect();
@@ -151,7 +158,8 @@ fn uses(line: &str) -> Option<(String, &'static Command, Vec<&'static str>)> {
     if record["code"] == REFUSED && !REFUSING.contains(&row.path) {
         return None;
     }
-    let command = commands().find(|command| command.path == row.path)?;
+    let of_program = if row.program == Some(Program::Copy) { ctr_copy::COMMANDS } else { ctr_run::COMMANDS };
+    let command = of_program.iter().find(|command| command.path == row.path)?;
     let args: Vec<OsString> = words[depth..].iter().map(OsString::from).collect();
     let Ok(Reading::Do(parsed)) = command.verb.parse(row.path, &args) else { return None };
     // Another name of a flag is read as that flag, so it must stand there.
@@ -180,11 +188,11 @@ fn proven(records: &str) -> BTreeMap<Use, BTreeSet<String>> {
     for (test, command, used) in records.lines().filter_map(uses) {
         let Some(test) = test_name(&test) else { continue };
         for same in commands().filter(|other| {
-            other.path == command.path
+            std::ptr::eq(*other, command)
                 || std::ptr::fn_addr_eq(other.run, command.run) && same_flags(other, command)
         }) {
             for flag in &used {
-                all.entry((same.path.to_owned(), (*flag).to_owned())).or_default().insert(test.clone());
+                all.entry((called(same), (*flag).to_owned())).or_default().insert(test.clone());
             }
         }
     }

@@ -37,7 +37,10 @@ fn man_pages_are_those_of_the_commands() {
     let mut pages = BTreeMap::from([(man::file("ctr", ""), man::of_program("ctr"))]);
     pages.extend(man::of_groups("ctr"));
     for command in ctr_run::COMMANDS.iter().chain(ctr_copy::COMMANDS) {
-        pages.insert(man::file("ctr", command.path), man::of_verb("ctr", command.path, command.verb));
+        // Of a verb that both programs have, the second one's page has the name of its program.
+        let is_taken = pages.contains_key(&man::file("ctr", command.path));
+        let program = if is_taken { "ctr-copy" } else { "ctr" };
+        pages.insert(man::file(program, command.path), man::of_verb(program, command.path, command.verb));
     }
     fresh(&root().join("man"), &pages);
 }

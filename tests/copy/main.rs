@@ -6,6 +6,7 @@ mod daemon;
 mod formats;
 mod list;
 mod login;
+mod look;
 mod names;
 mod progress;
 mod pull;

@@ -4,6 +4,7 @@ use ctr_cli::app::Command;
 
 mod auth;
 mod copy;
+mod delete;
 mod diff;
 mod digest;
 mod exists;
@@ -11,6 +12,7 @@ mod history;
 mod images;
 mod import;
 mod inspect;
+mod inspect_place;
 mod list_tags;
 mod load;
 mod login;
@@ -19,6 +21,8 @@ mod pull;
 mod push;
 mod rmi;
 mod save;
+mod search;
+mod server_tag;
 mod tag;
 mod tree;
 
@@ -26,6 +30,7 @@ mod tree;
 pub const COMMANDS: &[Command] = &[
     Command { path: "auth why", verb: &auth::WHY, run: auth::why },
     Command { path: "copy", verb: &copy::VERB, run: copy::run },
+    Command { path: "delete", verb: &delete::VERB, run: delete::run },
     Command { path: "digest", verb: &digest::VERB, run: digest::run },
     Command { path: "history", verb: &history::VERB, run: history::run },
     Command { path: "image diff", verb: &diff::VERB, run: diff::run },
@@ -40,11 +45,13 @@ pub const COMMANDS: &[Command] = &[
     Command { path: "image push", verb: &push::VERB, run: push::run },
     Command { path: "image rm", verb: &rmi::VERB, run: rmi::run },
     Command { path: "image save", verb: &save::VERB, run: save::run },
+    Command { path: "image search", verb: &search::VERB, run: search::run },
     Command { path: "image tag", verb: &tag::TAG, run: tag::tag },
     Command { path: "image tree", verb: &tree::VERB, run: tree::run },
     Command { path: "image untag", verb: &tag::UNTAG, run: tag::untag },
     Command { path: "images", verb: &images::VERB, run: images::run },
     Command { path: "import", verb: &import::VERB, run: import::run },
+    Command { path: "inspect", verb: &inspect_place::VERB, run: inspect_place::run },
     Command { path: "list-tags", verb: &list_tags::VERB, run: list_tags::run },
     Command { path: "load", verb: &load::VERB, run: load::run },
     Command { path: "login", verb: &login::LOGIN, run: login::login },
@@ -53,6 +60,7 @@ pub const COMMANDS: &[Command] = &[
     Command { path: "push", verb: &push::VERB, run: push::run },
     Command { path: "rmi", verb: &rmi::VERB, run: rmi::run },
     Command { path: "save", verb: &save::VERB, run: save::run },
+    Command { path: "search", verb: &search::VERB, run: search::run },
     Command { path: "tag", verb: &tag::TAG, run: tag::tag },
     Command { path: "untag", verb: &tag::UNTAG, run: tag::untag },
 ];

@@ -256,6 +256,16 @@ impl Registries {
         self.connect(host, is_insecure, credentials, access)
     }
 
+    /// All of a registry, `host[:port]`, to search it.
+    pub(crate) fn whole(&self, host: &str, access: &Access) -> Result<Registry, CommandError> {
+        let key = LoginKey::parse(host).map_err(CommandError::usage)?;
+        let credentials = match &access.credentials {
+            Some(credentials) => credentials.clone(),
+            None => self.login(&key, access)?,
+        };
+        self.host(key.registry(), credentials, access)
+    }
+
     /// An image where it can be read: at the first of its registry's mirrors that has it, else there itself.
     pub(crate) fn image(&self, reference: &Reference, access: &Access) -> Result<RemoteImage, CommandError> {
         let places = self.configured.endpoints(reference).map_err(of)?.tried;
@@ -300,7 +310,7 @@ impl Registries {
     fn reach(&self, name: &Name, is_insecure: bool, access: &Access) -> Result<Registry, CommandError> {
         let credentials = match &access.credentials {
             Some(credentials) => credentials.clone(),
-            None => self.login(name, access)?,
+            None => self.login(&LoginKey::of(name), access)?,
         };
         self.connect(name.domain(), is_insecure, credentials, access)
     }
@@ -324,9 +334,9 @@ impl Registries {
         Ok(Registry::new(self.http.clone(), endpoint, credentials, access.retry))
     }
 
-    fn login(&self, name: &Name, access: &Access) -> Result<Credentials, CommandError> {
+    fn login(&self, key: &LoginKey, access: &Access) -> Result<Credentials, CommandError> {
         let logins = Logins::new(&self.environment, &self.configured, access.files.clone());
-        let found = logins.lookup(&LoginKey::of(name)).into_found().map_err(of)?;
+        let found = logins.lookup(key).into_found().map_err(of)?;
         Ok(found.map_or(Credentials::Anonymous, |found| found.credentials.into()))
     }
 }

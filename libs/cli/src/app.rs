@@ -196,6 +196,8 @@ fn read(
             return Ok((globals, asked));
         }
     };
+    let row =
+        if caller.voice == Voice::Ctr { verbs::by_transport(row, program, &words[depth..]) } else { row };
     let Some(home) = row.program else {
         if let Some(grammar) = row.grammar {
             let _understood = grammar.parse(&shown(&caller, row.path), &words[depth..])?;

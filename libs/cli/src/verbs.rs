@@ -6,6 +6,8 @@
 
 mod table;
 
+use std::ffi::OsString;
+
 use crate::app::Command;
 use crate::usage::Verb;
 use crate::voice::{Caller, Voice, Voices};
@@ -142,6 +144,23 @@ pub fn find<'a>(voice: Voice, words: impl IntoIterator<Item = &'a str>) -> Resul
     Ok(group.map_or(Named::Program, |group| Named::Group(group, depth)))
 }
 
+/// `inspect` of an image by its transport is another verb than that of what is here. `docker://…` says so by itself; the other
+/// transports may be names too (`oci:latest`), and so are meant only where the program that has them is called.
+pub(crate) fn by_transport(row: &'static Row, program: Program, words: &[OsString]) -> &'static Row {
+    const OTHERS: &[&str] =
+        &["containers-storage:", "dir:", "docker-archive:", "oci:", "oci-archive:", "store:", "tarball:"];
+    let is_place = |word: &OsString| {
+        let begins = |start: &str| word.as_encoded_bytes().starts_with(start.as_bytes());
+        begins("docker://") || program == Program::Copy && OTHERS.iter().any(|start| begins(start))
+    };
+    let is_here = row.path == "inspect" && row.voices.has(Voice::Ctr);
+    let remote = |other: &&Row| other.path == row.path && other.program == Some(Program::Copy);
+    match TABLE.iter().find(remote) {
+        Some(other) if is_here && words.iter().any(is_place) => other,
+        _ => row,
+    }
+}
+
 /// The groups of a voice: those with a verb in it that the voice has.
 fn groups(voice: Voice) -> impl Iterator<Item = &'static Group> {
     GROUPS
@@ -256,6 +275,19 @@ mod tests {
         assert!(found(Voice::Podman, "copy").starts_with("no \"copy\""));
         assert!(found(Voice::Skopeo, "run").starts_with("no \"run\""));
         assert!(found(Voice::Skopeo, "image").starts_with("no \"image\""));
+    }
+
+    #[test]
+    fn an_image_by_its_transport_is_inspected_by_who_knows_it() {
+        let program = |program, words: &str| {
+            let Ok(Named::Verb(row, _)) = find(Voice::Ctr, ["inspect"]) else { panic!("a verb") };
+            let words: Vec<OsString> = words.split(' ').map(OsString::from).collect();
+            by_transport(row, program, &words).program
+        };
+        assert_eq!(program(Program::Run, "--raw docker://quay.io/a"), Some(Program::Copy));
+        assert_eq!(program(Program::Run, "oci:latest"), Some(Program::Run));
+        assert_eq!(program(Program::Copy, "oci:layout"), Some(Program::Copy));
+        assert_eq!(program(Program::Copy, "web"), Some(Program::Run));
     }
 
     #[test]

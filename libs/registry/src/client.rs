@@ -21,6 +21,7 @@ mod blob;
 pub mod link;
 mod list;
 mod manifest;
+pub mod search;
 #[cfg(test)]
 mod tests;
 pub mod upload;

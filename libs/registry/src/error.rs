@@ -28,6 +28,8 @@ pub enum Asked {
     Tags,
     /// The repositories.
     Catalog,
+    /// Repositories by a part of their names.
+    Search,
     /// What belongs to a manifest.
     Referrers(Digest),
 }
@@ -124,6 +126,7 @@ impl fmt::Display for RegistryError {
             Asked::Delete(which) => write!(f, "deleting manifest {which} in ")?,
             Asked::Tags => f.write_str("listing the tags of ")?,
             Asked::Catalog => f.write_str("listing the repositories of ")?,
+            Asked::Search => f.write_str("searching ")?,
             Asked::Referrers(digest) => write!(f, "listing what refers to {digest} in ")?,
         }
         f.write_str(registry)?;

@@ -52,18 +52,18 @@ pub fn value(store: &Store, image: &Image) -> Result<Value, ViewError> {
         .into())
 }
 
-fn time(text: Option<&str>) -> Value {
+pub(crate) fn time(text: Option<&str>) -> Value {
     match text.map(Timestamp::parse) {
         Some(Ok(time)) => Time::new(time.seconds, time.nanos).into(),
         _ => Value::Nil,
     }
 }
 
-fn labels(config: &RunConfig) -> Value {
+pub(crate) fn labels(config: &RunConfig) -> Value {
     if config.labels.is_empty() { Value::Nil } else { Value::from(config.labels.clone()) }
 }
 
-fn run_config(config: &RunConfig) -> Struct {
+pub(crate) fn run_config(config: &RunConfig) -> Struct {
     let words = |words: &Option<ctr_core::oci::Words>| {
         words.as_ref().map(|words| words.0.clone()).unwrap_or_default()
     };

@@ -12,6 +12,7 @@ pub mod image;
 pub mod inspect;
 pub mod listing;
 pub mod place;
+pub mod remote;
 pub mod unused;
 pub mod usage;
 

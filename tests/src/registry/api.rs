@@ -12,6 +12,8 @@ use super::{Shared, Side, blobs, lists, manifests, uploads};
 pub(super) enum Route {
     Base,
     Catalog,
+    /// Docker's first protocol, of which this is all that is left.
+    Search,
     Tags(String),
     /// Repository, and a tag or a digest.
     Manifest(String, String),
@@ -26,6 +28,9 @@ pub(super) enum Route {
 
 impl Route {
     fn of(path: &str) -> Option<Self> {
+        if path == "/v1/search" {
+            return Some(Self::Search);
+        }
         let rest = path.strip_prefix("/v2")?;
         match rest {
             "" | "/" => return Some(Self::Base),
@@ -56,7 +61,7 @@ impl Route {
 
     fn repository(&self) -> Option<&str> {
         match self {
-            Self::Base | Self::Catalog => None,
+            Self::Base | Self::Catalog | Self::Search => None,
             Self::Tags(name) | Self::Uploads(name) => Some(name),
             Self::Manifest(name, _)
             | Self::Blob(name, _)
@@ -110,6 +115,7 @@ fn admitted(shared: &Shared, route: &Route, request: &Request, body: &mut Incomi
     match route {
         Route::Base => Ok(Answer::json(200, &serde_json::json!({}))),
         Route::Catalog => Ok(lists::catalog(shared, request)),
+        Route::Search => Ok(lists::search(shared, request)),
         Route::Tags(name) => Ok(lists::tags(shared, request, name)),
         Route::Referrers(name, digest) => Ok(lists::referrers(shared, request, name, digest)),
         Route::Manifest(name, reference) => manifests::answer(shared, request, body, name, reference),

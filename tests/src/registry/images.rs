@@ -182,6 +182,11 @@ impl Registry {
         self.shared.state().repository(repository).made_up = count;
     }
 
+    /// From now on searches are answered, from these: `name`, `description`, `star_count`, `is_official`, `is_automated`.
+    pub fn answer_searches(&self, found: impl IntoIterator<Item = Value>) {
+        self.shared.state().found = Some(found.into_iter().collect());
+    }
+
     /// From now on blobs have other entity tags: who has a part of one is given all of it.
     pub fn change_etags(&self) {
         self.shared.state().etags += 1;

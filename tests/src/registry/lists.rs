@@ -14,6 +14,16 @@ pub(super) fn catalog(shared: &Shared, request: &Request) -> Answer {
     paged(shared, request, Names::of(names), "/v2/_catalog", "{\"repositories\":")
 }
 
+/// What is found, where searching is answered: whatever has the words in its name.
+pub(super) fn search(shared: &Shared, request: &Request) -> Answer {
+    let Some(all) = shared.state().found.clone() else { return Answer::bytes(404, "404 page not found") };
+    let part = request.parameter("q").unwrap_or_default();
+    let most = request.parameter("n").and_then(|n| n.parse().ok()).unwrap_or(25);
+    let fits = |one: &&Value| one["name"].as_str().is_some_and(|name| name.contains(part.as_str()));
+    let results: Vec<_> = all.iter().filter(fits).take(most).collect();
+    Answer::json(200, &json!({ "num_results": results.len(), "query": part, "results": results }))
+}
+
 pub(super) fn tags(shared: &Shared, request: &Request, name: &str) -> Answer {
     if request.method != "GET" {
         return api::unsupported();

@@ -16,6 +16,8 @@ pub(super) struct State {
     pub(super) repositories: BTreeMap<String, Repository>,
     pub(super) uploads: HashMap<String, Upload>,
     pub(super) counted: u64,
+    /// What a search finds; none is that nobody can search.
+    pub(super) found: Option<Vec<Value>>,
     /// How often the tags of entities were changed.
     pub(super) etags: u64,
 }

@@ -11,17 +11,21 @@ use ctr_store::Store;
 use ctr_store::refs::Target;
 use ctr_store::session::Session;
 
+use super::server_tag;
 use crate::context::{Context, told};
 use crate::error::{of, of_resolve};
+use crate::registries;
 
 pub(super) const TAG: Verb =
     Verb::new("IMAGE TARGET_NAME [TARGET_NAME...]", "Add an additional name to a local image")
-        .long("Adds one or more additional names to locally-stored image.")
+        .long("Adds one or more additional names to locally-stored image.\n\nWhere all names begin with docker://, an image of a registry gets more names there, and nothing is downloaded. The options are for this.")
         .examples(&[
             "tag 0e3bbc2 fedora:latest",
             "tag imageID:latest myNewImage:newTag",
             "tag httpd myregistryhost:5000/fedora/httpd:v2",
+            "tag docker://quay.io/team/app:1.4 docker://quay.io/team/app:latest",
         ])
+        .shared_flags(registries::FLAGS)
         .arity(Arity::AtLeast(2));
 
 pub(super) const UNTAG: Verb = Verb::new("IMAGE [IMAGE...]", "Remove a name from a local image")
@@ -35,6 +39,9 @@ pub(super) const UNTAG: Verb = Verb::new("IMAGE [IMAGE...]", "Remove a name from
 
 pub(super) fn tag(call: &Call) -> Result<Exit, CommandError> {
     let texts = call.flags.texts()?;
+    if texts.iter().any(|text| text.starts_with(server_tag::TRANSPORT)) {
+        return server_tag::run(call, &texts);
+    }
     let context = Context::new(&call.globals)?;
     let store = context.store()?;
     let names: Vec<_> = texts[1..].iter().map(|text| local_name(text)).collect::<Result<_, _>>()?;

@@ -18,16 +18,31 @@ struct Page {
     tags: Option<Vec<String>>,
 }
 
+/// What of a list is wanted.
+#[derive(Debug, Clone, Copy)]
+struct Wanted<'a> {
+    /// What a name has in it.
+    part: &'a str,
+    /// How many.
+    most: usize,
+}
+
 impl Registry {
     /// The tags of a repository, in the registry's order.
     pub fn tags(&self, repository: &str) -> Result<Vec<String>, RegistryError> {
         let scopes = [Scope::Pull(repository.to_owned())];
-        self.list(&Asked::Tags, Some(repository), &path(repository, "tags/list"), &scopes, usize::MAX)
+        let all = Wanted { part: "", most: usize::MAX };
+        self.list(&Asked::Tags, Some(repository), &path(repository, "tags/list"), &scopes, all)
     }
 
     /// The repositories that the registry names, up to so many.
     pub fn repositories(&self, most: usize) -> Result<Vec<String>, RegistryError> {
-        self.list(&Asked::Catalog, None, "/v2/_catalog", &[Scope::Catalog], most)
+        self.repositories_with("", most)
+    }
+
+    /// Those of them that have this in their names, up to so many.
+    pub fn repositories_with(&self, part: &str, most: usize) -> Result<Vec<String>, RegistryError> {
+        self.list(&Asked::Catalog, None, "/v2/_catalog", &[Scope::Catalog], Wanted { part, most })
     }
 
     fn list(
@@ -36,10 +51,11 @@ impl Registry {
         repository: Option<&str>,
         path: &str,
         scopes: &[Scope],
-        most: usize,
+        wanted: Wanted<'_>,
     ) -> Result<Vec<String>, RegistryError> {
         let failed = |why: Why| self.error(asked.clone(), repository, why);
         let mut all: Vec<String> = Vec::new();
+        let mut passed = 0;
         let mut target = path.to_owned();
         let mut seen = HashSet::new();
         let mut left = limits::REGISTRY_LIST;
@@ -58,12 +74,13 @@ impl Registry {
                 serde_json::from_slice(&bytes).map_err(|_json| failed(Why::Answer("it is no list")))?;
             let page = page.tags.unwrap_or_default();
             let is_empty = page.is_empty();
-            all.extend(page);
-            if all.len() > limits::REGISTRY_NAMES {
+            passed += page.len();
+            all.extend(page.into_iter().filter(|name| name.contains(wanted.part)));
+            if passed > limits::REGISTRY_NAMES {
                 return Err(failed(Why::Answer("the list has no end")));
             }
-            if all.len() >= most {
-                all.truncate(most);
+            if all.len() >= wanted.most {
+                all.truncate(wanted.most);
                 return Ok(all);
             }
             let Some(following) = following else { return Ok(all) };
