@@ -210,17 +210,17 @@ fn give_out(
 
 /// Deflates blocks as long as there are any.
 fn deflate_each(jobs: &Mutex<Receiver<Job>>, level: u8) {
-    let mut deflate = Compress::new(flate2::Compression::new(level.into()), false);
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { dictionary, plain, done }) = job else { return };
         // Whoever stopped reading wants none of it.
-        drop(done.send(deflated(&mut deflate, &dictionary, &plain)));
+        drop(done.send(deflated(level, &dictionary, &plain)));
     }
 }
 
-fn deflated(deflate: &mut Compress, dictionary: &[u8], plain: &[u8]) -> io::Result<Block> {
-    deflate.reset();
+fn deflated(level: u8, dictionary: &[u8], plain: &[u8]) -> io::Result<Block> {
+    // One that was used and reset makes other bytes of the same block than a new one does, now and then.
+    let mut deflate = Compress::new(flate2::Compression::new(level.into()), false);
     if !dictionary.is_empty() {
         deflate.set_dictionary(dictionary)?;
     }
