@@ -206,6 +206,8 @@ fn a_platform_is_chosen_and_the_index_is_known() {
     assert!(output.contains("architecture \"arm\", variant \"v7\""), "{output}");
     let output = env.ctr(["pull", "--arch=arm", "--platform=linux/arm", &name]).run().fails(125);
     assert!(output.contains("--platform option can not be specified with --arch or --os"), "{output}");
+    let output = env.ctr(["pull", "--variant=v7", "--platform=linux/arm", &name]).run().fails(125);
+    assert!(output.contains("--platform option can not be specified with --variant"), "{output}");
     // Both platforms are here now.
     assert_eq!(env.ok(["pull", "-q", PLAIN, &name]), image(&[1000]).id());
     assert_eq!(env.ok(["image", "inspect", "-f", "{{.Architecture}}", &name]), "amd64");

@@ -279,8 +279,9 @@ fn what_was_pulled_is_mounted_where_it_came_from() {
     needs!(Userns);
     let (env, registry) = (Env::new(), Registry::start());
     registry.put("old/one", "1", &image());
-    let from = format!("docker://{}/old/one:1", registry.host());
-    let _said = env.ok(["copy", "-q", "--src-tls-verify=false", &from, &format!("store:{NAME}")]);
+    let from = format!("{}/old/one:1", registry.host());
+    let _id = env.ok(["pull", "-q", PLAIN, &from]);
+    let _said = env.ok(["tag", &from, NAME]);
     let plan = env.ok([
         "copy",
         "--dry-run",
@@ -339,7 +340,7 @@ fn as_skopeo_it_speaks_on_standard_output() {
     assert!(said.stdout.contains("\nWriting manifest to image destination"), "{said}");
 }
 
-/// A layer that was made here is compressed once: the second time the registry has it.
+/// A layer that was made here is sent once: the second time the registry has it.
 #[test]
 fn what_was_committed_is_compressed_on_its_way() {
     needs!(Userns, Overlay, Skopeo);
@@ -492,4 +493,44 @@ fn skopeo_reads_what_we_write_and_the_reverse() {
         let back = format!("oci:back:{name}");
         let _said = env.ok(["copy", "-q", "--all", "--src-tls-verify=false", &theirs, &back]);
     }
+}
+
+/// A signature or an attestation is an image of one layer that is no archive: its bytes are what counts.
+#[test]
+fn what_is_no_archive_of_files_is_copied_as_it_is() {
+    let (env, old, new) = (Env::new(), Registry::start(), Registry::start());
+    let said = br#"{"predicateType":"x"}"#;
+    let layer = old.put_blob("a", &said[..]);
+    let config = serde_json::json!({
+        "architecture": "unknown", "os": "unknown", "config": {}, "rootfs": { "type": "layers", "diff_ids": [layer] },
+    });
+    let config = config.to_string().into_bytes();
+    let size = config.len();
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": old.put_blob("a", config), "size": size },
+        "layers": [{ "mediaType": "application/vnd.in-toto+json", "digest": layer, "size": said.len() }],
+    });
+    let digest = old.put_document("a", Some("1"), &manifest);
+    let (from, to) = (format!("docker://{}/a:1", old.host()), format!("docker://{}/a:1", new.host()));
+    let all = ["--src-tls-verify=false", DEST_PLAIN, "-q"];
+    let _said = env.ctr(["copy", &from, &to]).args(all).run().success();
+    assert_eq!(new.image("a", "1").digest, digest);
+    let refused = env.ctr(["copy", "-f", "v2s2", &from, &to]).args(all).run().fails(125);
+    assert!(refused.contains("layers of a type that only their own manifest can name"), "{refused}");
+}
+
+/// A plan says of layers that are packed otherwise what will become of them, and refuses what would be refused.
+#[test]
+fn a_plan_knows_of_packing() {
+    let env = world();
+    let plan = |flags: &[&str]| env.ctr(["copy", "--dry-run", "oci:layout", "oci:new:1"]).args(flags).run();
+    assert_eq!(plan(&[]).success().matches("write ").count(), 3);
+    let forced = plan(&["--dest-compress-format=zstd", "--dest-force-compress-format"]).success();
+    assert_eq!(forced.matches("compress ").count(), 2, "{forced}");
+    let refused =
+        plan(&["--dest-compress-format=zstd", "--dest-force-compress-format", "--preserve-digests"]);
+    assert!(refused.fails(125).contains("--preserve-digests"));
+    assert!(!env.path("new").join("index.json").exists());
 }

@@ -326,3 +326,41 @@ fn mirrors_are_asked_in_their_order() {
     }
     assert!(output.contains("Mirrors also failed"), "{output}");
 }
+
+/// Who we are said to be at a registry is not told to its mirrors.
+#[test]
+fn a_login_that_is_given_is_not_for_mirrors() {
+    let env = Env::new();
+    let locked = || {
+        let auth = Auth::basic().user("bob", "swordfish");
+        Registry::with(Options { auth, ..Options::default() })
+    };
+    let (mirror, own) = (locked(), locked());
+    let digest = own.put("a/b", "1", &image());
+    mirror.put("a/b", "1", &image());
+    let conf = format!(
+        "[[registry]]\nlocation = \"{own}\"\ninsecure = true\n\
+         [[registry.mirror]]\nlocation = \"{mirror}\"\ninsecure = true\n",
+        own = own.host(),
+        mirror = mirror.host(),
+    );
+    std::fs::create_dir_all(env.home().join(".config/containers")).expect("a folder");
+    std::fs::write(env.home().join(".config/containers/registries.conf"), conf).expect("a file");
+    let name = format!("{}/a/b:1", own.host());
+    assert_eq!(env.ok(["digest", "--creds=bob:swordfish", &name]), digest);
+    let _digest = env.ok(["digest", "--creds=bob:swordfish", "--registry-token=abc", &name]);
+    let asked = mirror.log();
+    assert!(!asked.is_empty() && asked.iter().all(|seen| seen.authorization().is_none()), "{asked:?}");
+}
+
+/// What was asked for by its digest is that, or nothing.
+#[test]
+fn a_registry_cannot_say_that_a_digest_is_another() {
+    let (env, registry, digest) = world();
+    let other = format!("sha256:{}", "a".repeat(64));
+    let name = format!("{}/a/b@{digest}", registry.host());
+    assert_eq!(env.ok(["digest", PLAIN, &name]), digest);
+    registry.fault(On::method("HEAD", "/v2/a/b/manifests/"), Fault::header("Docker-Content-Digest", &other));
+    let said = env.ctr(["digest", PLAIN, &name]).run().fails(125);
+    assert!(said.contains("what came is damaged") && said.contains(&digest), "{said}");
+}

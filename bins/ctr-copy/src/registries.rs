@@ -104,7 +104,7 @@ pub(crate) const PUSH_FLAGS: &[Flag] = &[
 ];
 
 /// What the flags of a verb say of a registry.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Access {
     files: Files,
     certificates: Option<PathBuf>,
@@ -135,6 +135,14 @@ impl Access {
             tls_verify: flags.known("tls-verify").and_then(|name| call.flags.switch(&name)),
             retry: retry(call)?,
         })
+    }
+}
+
+impl Access {
+    /// The same for another registry than the one that is named: who we are there is looked up.
+    fn for_others(&self) -> Self {
+        let nobody = self.credentials.clone().filter(|said| *said == Credentials::Anonymous);
+        Self { credentials: nobody, ..self.clone() }
     }
 }
 
@@ -273,19 +281,31 @@ impl Registries {
         let Some((last, mirrors)) = places.split_last() else {
             return Err(CommandError::internal("an image that is nowhere"));
         };
-        let last = self.at(last, &name, access)?;
+        let at = |place: &Place| {
+            // Who we are said to be at a registry is not for its mirrors, nor for where it is said to have moved.
+            let is_home = place.reference.name.domain() == reference.name.domain();
+            let access = if is_home { access.clone() } else { access.for_others() };
+            let registry = self.reach(&place.reference.name, place.insecure, &access)?;
+            Ok(RemoteImage::new(registry, place.reference.clone(), name.clone()))
+        };
         if mirrors.is_empty() {
             // Whether it has the image is seen when it is read.
-            return Ok(last);
+            return at(last);
         }
         let mut failed = Vec::new();
         for place in mirrors {
-            let image = self.at(place, &name, access)?;
-            match Self::look(&image) {
-                Ok(()) => return Ok(image),
-                Err(error) => failed.push(format!("[{}: {}]", place.reference, chain(&error))),
+            let mut said = |error: &(dyn std::error::Error + 'static)| {
+                failed.push(format!("[{}: {}]", place.reference, chain(error)));
+            };
+            match at(place) {
+                Err(error) => said(error.source_error()),
+                Ok(image) => match Self::look(&image) {
+                    Ok(()) => return Ok(image),
+                    Err(error) => said(&error),
+                },
             }
         }
+        let last = at(last)?;
         match Self::look(&last) {
             Ok(()) => Ok(last),
             Err(source) => {
@@ -300,11 +320,6 @@ impl Registries {
     fn look(image: &RemoteImage) -> Result<(), RegistryError> {
         // What is not there is told best by asking for it.
         if image.look()?.is_none() { image.offer().map(drop) } else { Ok(()) }
-    }
-
-    fn at(&self, place: &Place, name: &str, access: &Access) -> Result<RemoteImage, CommandError> {
-        let registry = self.reach(&place.reference.name, place.insecure, access)?;
-        Ok(RemoteImage::new(registry, place.reference.clone(), name.to_owned()))
     }
 
     fn reach(&self, name: &Name, is_insecure: bool, access: &Access) -> Result<Registry, CommandError> {

@@ -14,6 +14,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, fcntl_lock, flock};
@@ -24,6 +25,8 @@ use crate::file::{FileError, open_existing};
 
 /// How long a wait stays silent.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often a lock is asked for that may be given up.
+const NOW_AND_THEN: Duration = Duration::from_millis(100);
 
 /// With whom a lock is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,10 +202,23 @@ impl Lock {
         mode: Mode,
         on_wait: &mut dyn FnMut(&Waiting),
     ) -> Result<Option<Self>, FileError> {
+        Self::acquire_on_unless(folder, mode, on_wait, None)
+    }
+
+    /// The same, but waiting ends with an error once it is given up.
+    pub fn acquire_on_unless(
+        folder: &Path,
+        mode: Mode,
+        on_wait: &mut dyn FnMut(&Waiting),
+        given_up: Option<&AtomicBool>,
+    ) -> Result<Option<Self>, FileError> {
         loop {
             let Some(file) = open_existing(folder)? else { return Ok(None) };
             if !take(&file, mode, folder)? {
-                wait(&file, mode, folder, on_wait)?;
+                match given_up {
+                    None => wait(&file, mode, folder, on_wait)?,
+                    Some(given_up) => wait_unless(&file, mode, folder, on_wait, given_up)?,
+                }
             }
             if let Some(lock) = Self::still_named(file, folder)? {
                 return Ok(Some(lock));
@@ -297,10 +313,9 @@ fn ask_again(file: &File, mode: Mode, path: &Path, patience: Duration) -> Result
 }
 
 fn wait(file: &File, mode: Mode, path: &Path, on_wait: &mut dyn FnMut(&Waiting)) -> Result<(), FileError> {
-    if ask_again(file, mode, path, PATIENCE)? {
+    if begin_to_wait(file, mode, path, on_wait)? {
         return Ok(());
     }
-    on_wait(&Waiting { path: path.to_owned(), holders: holders(file) });
     let operation = match mode {
         Mode::Shared => FlockOperation::LockShared,
         Mode::Exclusive => FlockOperation::LockExclusive,
@@ -312,6 +327,40 @@ fn wait(file: &File, mode: Mode, path: &Path, on_wait: &mut dyn FnMut(&Waiting))
             Err(error) => return Err(FileError::new("lock", path, error)),
         }
     }
+}
+
+/// Asks for a moment, then says who holds it; tells whether it is ours by then.
+fn begin_to_wait(
+    file: &File,
+    mode: Mode,
+    path: &Path,
+    on_wait: &mut dyn FnMut(&Waiting),
+) -> Result<bool, FileError> {
+    let is_ours = ask_again(file, mode, path, PATIENCE)?;
+    if !is_ours {
+        on_wait(&Waiting { path: path.to_owned(), holders: holders(file) });
+    }
+    Ok(is_ours)
+}
+
+/// Waits as long as that is not given up. The kernel has no way to be told by a thread, so it is asked now and then.
+fn wait_unless(
+    file: &File,
+    mode: Mode,
+    path: &Path,
+    on_wait: &mut dyn FnMut(&Waiting),
+    given_up: &AtomicBool,
+) -> Result<(), FileError> {
+    if begin_to_wait(file, mode, path, on_wait)? {
+        return Ok(());
+    }
+    while !take(file, mode, path)? {
+        if given_up.load(Ordering::Relaxed) {
+            return Err(FileError::new("lock", path, std::io::Error::from(Errno::INTR)));
+        }
+        std::thread::sleep(NOW_AND_THEN);
+    }
+    Ok(())
 }
 
 /// Asks the kernel who holds a lock on the file; nobody is named where /proc does not say.

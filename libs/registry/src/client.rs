@@ -279,7 +279,14 @@ impl Registry {
         let shown = if is_home {
             let scopes = self.expected.get().filter(|all| auth::covers(all, question.scopes));
             let scopes = scopes.map_or(question.scopes, Vec::as_slice);
-            self.auth.shown(&self.http, origin, &profile, scopes).map_err(Why::Auth)?
+            let shown = match self.auth.shown(&self.http, origin, &profile, scopes) {
+                // All that is expected may be too much, where what is asked for is not.
+                Err(error) if error.is_denied() && scopes != question.scopes => {
+                    self.auth.shown(&self.http, origin, &profile, question.scopes)
+                }
+                other => other,
+            };
+            shown.map_err(Why::Auth)?
         } else {
             None
         };

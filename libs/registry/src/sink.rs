@@ -16,14 +16,14 @@ use std::sync::OnceLock;
 
 use ctr_core::digest::Hasher;
 use ctr_core::oci::media::{self, Family};
-use ctr_core::oci::{Annotations, Descriptor, Document};
+use ctr_core::oci::{Descriptor, Document};
 use ctr_core::{Digest, Reference};
 use ctr_store::compression::pack::{Format, Packing};
 use ctr_store::copy::packed::Packed;
 use ctr_store::copy::plan::{Fate, Outlook};
-use ctr_store::copy::recode::{Change, Layers, Recoding};
+use ctr_store::copy::recode::{Layers, Recoding};
 use ctr_store::copy::watch::{Deaf, News, Watcher};
-use ctr_store::copy::{CopyError, Parts, Placed, Sink, convert, describe, parallel, rewritten};
+use ctr_store::copy::{CopyError, Parts, Placed, Sink, convert, describe, index_of, parallel, rewritten};
 use ctr_store::session::Session;
 use ctr_store::transport::{Known, Source, TransportError};
 
@@ -118,7 +118,7 @@ impl<'a> RegistrySink<'a> {
         source: &dyn Source,
         mut parts: Parts,
     ) -> Result<(Parts, HashMap<Digest, Packed>), CopyError> {
-        let (mut packed, mut became) = (HashMap::new(), HashMap::new());
+        let (mut packed, mut became, mut is_other) = (HashMap::new(), HashMap::new(), false);
         let Some(session) = self.options.packs else { return Ok((parts, packed)) };
         let family = media::family(&parts.media_type).unwrap_or(Family::Oci);
         let layers = self.options.layers.of(&parts);
@@ -127,7 +127,13 @@ impl<'a> RegistrySink<'a> {
             let Some(change) = layers.change(layer, diff_id) else { continue };
             let described = match became.get(&layer.digest) {
                 Some(described) => Descriptor::clone(described),
-                None if change.unless_there && self.has_blob(&layer.digest)? => continue,
+                // It stays as it is, under the name that this manifest's family has for it.
+                None if change.unless_there && self.has_blob(&layer.digest)? => {
+                    let packed = media::layer_compression(&layer.media_type);
+                    let named = packed.and_then(|packed| family.layer(packed));
+                    let media_type = named.map_or_else(|| layer.media_type.clone(), str::to_owned);
+                    Descriptor { media_type, ..layer.clone() }
+                }
                 None => {
                     let recoding = Recoding { source, layer, diff_id, packing: change.packing };
                     let made = Packed::make(&recoding, session)?;
@@ -137,9 +143,10 @@ impl<'a> RegistrySink<'a> {
                 }
             };
             became.insert(layer.digest, described.clone());
+            is_other |= *layer != described;
             *layer = described;
         }
-        let parts = if became.is_empty() { parts } else { rewritten(parts, family)? };
+        let parts = if is_other { rewritten(parts, family)? } else { parts };
         Ok((parts, packed))
     }
 
@@ -294,6 +301,10 @@ impl Outlook for RegistrySink<'_> {
         self.takes
     }
 
+    fn layers(&self) -> Layers {
+        Sink::layers(self)
+    }
+
     fn there(&self) -> Result<Option<Known>, CopyError> {
         if let Some(known) = self.there.get() {
             return Ok(known.clone());
@@ -323,10 +334,7 @@ impl Outlook for RegistrySink<'_> {
         parts: &Parts,
         blobs: &[&Descriptor],
     ) -> Result<Vec<Fate>, CopyError> {
-        let layers = self.layers().of(parts);
-        let all = parts.manifest.layers.iter().zip(&parts.parsed.rootfs.diff_ids);
-        let changes: HashMap<Digest, Change> =
-            all.filter_map(|(layer, diff_id)| Some((layer.digest, layers.change(layer, diff_id)?))).collect();
+        let changes = Sink::layers(self).changes(parts);
         parallel::each(blobs, self.options.parallel, |blob| {
             if is_left(blob) {
                 return Ok(Fate::Left);
@@ -354,9 +362,7 @@ fn remote(error: RegistryError) -> CopyError {
 
 /// Layers that may not be distributed stay where their URLs lead to.
 fn is_left(layer: &Descriptor) -> bool {
-    let is_foreign =
-        layer.media_type == media::DOCKER_FOREIGN_LAYER || layer.media_type.contains(".nondistributable.");
-    is_foreign && !layer.urls.is_empty()
+    media::is_foreign(&layer.media_type) && !layer.urls.is_empty()
 }
 
 /// Each once, in their order.
@@ -381,14 +387,10 @@ fn is_refused(error: &RegistryError) -> bool {
 /// An index as a list of Docker's.
 fn as_list(bytes: &[u8]) -> Result<(Vec<u8>, String), CopyError> {
     let document = |source| CopyError::Document { what: "the index", source };
-    let Document::Index(mut index) = ctr_core::oci::parse(bytes, None).map_err(document)? else {
+    let Document::Index(index) = ctr_core::oci::parse(bytes, None).map_err(document)? else {
         return Err(CopyError::Unsupported("an index that is a manifest"));
     };
-    index.media_type = Some(Family::Docker.index().to_owned());
-    index.annotations = Annotations::new();
-    (index.subject, index.artifact_type) = (None, None);
-    let bytes = serde_json::to_vec(&index).map_err(|error| document(error.into()))?;
-    Ok((bytes, Family::Docker.index().to_owned()))
+    index_of(*index, Family::Docker.index())
 }
 
 /// A blob on its way, which is hashed as it is read.

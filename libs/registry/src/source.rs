@@ -60,7 +60,15 @@ impl RemoteImage {
 
     /// Looks whether it is there, without reading it.
     pub fn look(&self) -> Result<Option<Found>, RegistryError> {
-        self.registry.find_manifest(self.repository(), &self.which())
+        let which = self.which();
+        let found = self.registry.find_manifest(self.repository(), &which)?;
+        // What was asked for by its digest has that, whatever the registry says.
+        let said = found.as_ref().and_then(|found| found.digest).zip(self.reference.digest);
+        let other = said.filter(|(said, asked)| said.algorithm() == asked.algorithm());
+        if let Some(Err(error)) = other.map(|(said, asked)| asked.expect(said)) {
+            return Err(self.registry.error(Asked::Manifest(which), Some(self.repository()), error));
+        }
+        Ok(found)
     }
 
     /// Reads the manifest or index.
@@ -89,7 +97,7 @@ impl Source for RemoteImage {
     fn known(&self) -> Result<Option<Known>, TransportError> {
         let found = self.look().map_err(remote)?;
         Ok(found.and_then(|found| {
-            Some(Known { digest: found.digest.or(self.reference.digest)?, media_type: found.media_type })
+            Some(Known { digest: self.reference.digest.or(found.digest)?, media_type: found.media_type })
         }))
     }
 

@@ -361,11 +361,21 @@ fn whole_index(
     if options.preserve_digests {
         return Err(CopyError::WouldChange("the index needs other media types"));
     }
-    let media_type = family.map_or(media_type, |family| family.index().to_owned());
-    index.media_type = Some(media_type.clone());
+    let (bytes, media_type) = index_of(index, family.map_or(&media_type, |family| family.index()))?;
+    sink.index(&bytes, &media_type, &placed)
+}
+
+/// Writes an index anew, as one of a media type.
+pub fn index_of(mut index: Index, media_type: &str) -> Result<(Vec<u8>, String), CopyError> {
+    index.media_type = Some(media_type.to_owned());
+    if media::family(media_type) == Some(Family::Docker) {
+        // Docker's schema has no room for these.
+        index.annotations.clear();
+        (index.subject, index.artifact_type) = (None, None);
+    }
     let document =
         |source: serde_json::Error| CopyError::Document { what: "the index", source: source.into() };
-    sink.index(&serde_json::to_vec(&index).map_err(document)?, &media_type, &placed)
+    Ok((serde_json::to_vec(&index).map_err(document)?, media_type.to_owned()))
 }
 
 fn instance(source: &dyn Source, entry: &Descriptor) -> Result<Parts, CopyError> {
@@ -455,10 +465,7 @@ fn converted(
     parts.manifest.config.media_type = family.config().to_owned();
     let layers = parts.manifest.layers.iter_mut().zip(&parts.parsed.rootfs.diff_ids);
     for (layer, _) in layers.filter(|(layer, diff_id)| stays(layer, diff_id)) {
-        let packed = media::layer_compression(&layer.media_type).unwrap_or(Compression::Gzip);
-        let media_type = family.layer(packed);
-        let media_type = media_type.ok_or(recode::NO_ZSTD)?;
-        layer.media_type = media_type.to_owned();
+        layer.media_type = layer_type(&layer.media_type, family)?.to_owned();
     }
     if family == Family::Docker {
         parts.manifest.layers.iter_mut().for_each(|layer| layer.annotations.clear());
@@ -468,6 +475,18 @@ fn converted(
         parts.manifest.artifact_type = None;
     }
     rewritten(parts, family)
+}
+
+/// The media type of a layer in another family.
+fn layer_type(media_type: &str, family: Family) -> Result<&'static str, CopyError> {
+    let Some(packed) = media::layer_compression(media_type) else {
+        return Err(CopyError::Unsupported(
+            "layers of a type that only their own manifest can name: signatures, attestations",
+        ));
+    };
+    let named =
+        if media::is_foreign(media_type) { family.foreign_layer(packed) } else { family.layer(packed) };
+    named.ok_or(recode::NO_ZSTD)
 }
 
 /// Serialises a manifest that was changed.

@@ -17,6 +17,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use ctr_core::file::FileError;
@@ -64,7 +65,7 @@ pub(crate) fn blob_of_folder(name: &str) -> Option<Digest> {
 }
 
 impl Session {
-    /// Claims what has arrived of a blob of this size; `on_wait` hears of who has it, if that is waited for.
+    /// Claims what has arrived of a blob of this size; `on_wait` hears of who has it, if that is waited for: until `given_up`.
     ///
     /// Who waited looks for the blob once more: it may be there.
     pub fn claim(
@@ -72,6 +73,7 @@ impl Session {
         digest: &Digest,
         size: u64,
         on_wait: &mut dyn FnMut(&Waiting),
+        given_up: &AtomicBool,
     ) -> Result<Partial, StoreError> {
         let path = self.store().layout().partial().join(folder_name(digest));
         let lock = loop {
@@ -80,7 +82,7 @@ impl Session {
                 atomic::private_directory(&path)?;
             }
             // It may have become the blob, or been swept, meanwhile.
-            if let Some(lock) = Lock::acquire_on(&path, Mode::Exclusive, on_wait)? {
+            if let Some(lock) = Lock::acquire_on_unless(&path, Mode::Exclusive, on_wait, Some(given_up))? {
                 break lock;
             }
         };
@@ -162,8 +164,10 @@ impl Store {
             if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
                 continue;
             }
+            // Who had it may have taken it away meanwhile.
+            let Some(one) = look(folder)? else { continue };
             locks.push(lock);
-            found.push(look(folder)?);
+            found.push(one);
         }
         found.sort_by_key(|one| std::cmp::Reverse(one.modified));
         let (mut swept, mut sum) = (0, 0);
@@ -181,15 +185,19 @@ impl Store {
     }
 }
 
-fn look(folder: &Path) -> Result<Found<'_>, FileError> {
+fn look(folder: &Path) -> Result<Option<Found<'_>>, FileError> {
     let data = folder.join(DATA);
+    let is_gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
     let meta = match std::fs::metadata(&data) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => std::fs::metadata(folder),
+        Err(error) if is_gone(&error) => std::fs::metadata(folder),
         meta => meta,
     };
+    if meta.as_ref().is_err_and(is_gone) {
+        return Ok(None);
+    }
     let meta = meta.map_err(|error| FileError::new("inspect", &data, error))?;
     let modified = meta.modified().map_err(|error| FileError::new("inspect", data, error))?;
-    Ok(Found { folder, modified, size: if meta.is_file() { meta.len() } else { 0 } })
+    Ok(Some(Found { folder, modified, size: if meta.is_file() { meta.len() } else { 0 } }))
 }
 
 #[cfg(test)]
@@ -204,7 +212,9 @@ mod tests {
     const CONTENT: &[u8] = b"a blob of eighteen";
 
     fn claim(session: &Session) -> Partial {
-        session.claim(&Digest::of(CONTENT), CONTENT.len() as u64, &mut |_| {}).unwrap()
+        session
+            .claim(&Digest::of(CONTENT), CONTENT.len() as u64, &mut |_| {}, &AtomicBool::new(false))
+            .unwrap()
     }
 
     /// What a process leaves that gets so far.
@@ -254,7 +264,12 @@ mod tests {
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| {
                 let size = CONTENT.len() as u64;
-                let claimed = other.claim(&digest, size, &mut |waiting| tell.send(waiting.clone()).unwrap());
+                let claimed = other.claim(
+                    &digest,
+                    size,
+                    &mut |waiting| tell.send(waiting.clone()).unwrap(),
+                    &AtomicBool::new(false),
+                );
                 (claimed.unwrap().here(), other.pin_blob(&digest).unwrap().is_some())
             });
             let waiting = told.recv().unwrap();

@@ -87,15 +87,27 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     let to = Place::parse(texts[1]).map_err(of)?;
     let options = options(call)?;
     let layers = packing::of_copy(call, &to, options.preserve_digests)?;
+    if call.flags.has("additional-tag") && !matches!(to, Place::DockerArchive(_)) {
+        return Err(CommandError::usage("--additional-tag is for docker-archive: alone"));
+    }
     let context = Context::new(&call.globals)?;
     let here = Site::of(&context, &to)?;
     let session = Session::begin(&here.store).map_err(of)?;
     let into_store = matches!(to, Place::Store { .. });
-    // What goes past the store needs nobody who unpacks.
-    let worker = if into_store { Some(here.context.worker()?) } else { None };
+    // What goes past the store needs nobody who unpacks, nor does what goes nowhere.
+    let unpacks = into_store && !call.flags.bool("dry-run");
+    let worker = if unpacks { Some(here.context.worker()?) } else { None };
     let ingest = worker.as_ref().map(|worker| Ingest { session: &session, worker });
     let platform = options.choice.platform();
-    let origin = Origin { call, context: &context, session: &session, ingest, platform, flags: "src-" };
+    let origin = Origin {
+        call,
+        context: &context,
+        session: &session,
+        ingest,
+        platform,
+        trusts_stores: false,
+        flags: "src-",
+    };
     let lines = Lines::of(call, call.flags.bool("quiet"));
     let destination = Destination {
         call,
@@ -208,7 +220,11 @@ impl Destination<'_> {
         match self.to {
             Place::Store { name, .. } => {
                 let ingest = self.ingest.ok_or_else(|| CommandError::internal("nobody to unpack"))?;
-                let mut sink = StoreSink::new(ingest, self.origin, parallel()).watched(self.lines);
+                let sink = StoreSink::new(ingest, self.origin, parallel()).watched(self.lines);
+                let mut sink = match self.at_a_time() {
+                    Some(most) => sink.at_a_time(most),
+                    None => sink,
+                };
                 self.whole(source, reading, &mut sink, &store_names(name)?)
             }
             Place::Dir(path) => {
@@ -317,7 +333,7 @@ impl Destination<'_> {
             _ => None,
         };
         let options = sink::Options {
-            parallel: self.parallel()?,
+            parallel: self.at_a_time().map_or(sink::PARALLEL, |count| count.min(sink::MOST)),
             mounts_from,
             layers: self.layers,
             packs: Some(self.session),
@@ -327,44 +343,35 @@ impl Destination<'_> {
         Ok(RegistrySink::new(registry, reference.clone(), options))
     }
 
-    /// How many blobs are sent at a time.
-    fn parallel(&self) -> Result<usize, CommandError> {
+    /// How many blobs are copied at a time, if it is said.
+    fn at_a_time(&self) -> Option<usize> {
         const FLAG: &str = "image-parallel-copies";
-        if !self.call.flags.knows(FLAG) || !self.call.flags.has(FLAG) {
-            return Ok(sink::PARALLEL);
-        }
-        match self.call.flags.uint(FLAG).and_then(|count| usize::try_from(count).ok()) {
-            Some(0) => Ok(sink::PARALLEL),
-            Some(count) => Ok(count.min(sink::MOST)),
-            None => Err(CommandError::usage(format!("--{FLAG} must not be negative"))),
-        }
+        let count = if self.call.flags.knows(FLAG) { self.call.flags.uint(FLAG) } else { None };
+        count.filter(|&count| count > 0).map(|count| usize::try_from(count).unwrap_or(usize::MAX))
     }
 
     /// Tells what copying would do.
     fn plan(&self, source: &dyn Source, reading: Reading<'_>) -> Result<String, CommandError> {
-        match self.to {
-            Place::Registry(reference) => self.outlined(source, reading, &self.registry(reference)?),
-            Place::Oci(Chosen { path, .. }) => {
-                let has = |blob: &Descriptor| match shared_blobs(self.call, "dest-") {
-                    Some(shared) => shared.join(oci::shared_name(&blob.digest)).is_file(),
-                    None => path.join(oci::blob_name(&blob.digest)).is_file(),
-                };
-                self.outlined(source, reading, &Having(has))
+        // A layout bears manifests of Docker's where their digests are to stay.
+        let of_layouts = Some(Family::Oci).filter(|_| !self.options.preserve_digests);
+        let (family, layers) = match self.to {
+            Place::Registry(reference) => {
+                return self.outlined(source, reading, &self.registry(reference)?);
             }
-            Place::Dir(path) => {
-                let has = |blob: &Descriptor| path.join(dir::blob_name(&blob.digest)).is_file();
-                self.outlined(source, reading, &Having(has))
-            }
-            Place::Store { .. } => {
-                let store = self.session.store();
-                let has = |blob: &Descriptor| matches!(store.blob(&blob.digest), Ok(Some(_)));
-                self.outlined(source, reading, &Having(has))
-            }
-            Place::OciArchive(_) | Place::DockerArchive(_) | Place::DockerDaemon(_) => {
-                self.outlined(source, reading, &Having(|_: &Descriptor| false))
-            }
-            Place::Tarball(_) => Err(CommandError::usage("tarball: can only be copied from")),
-        }
+            Place::Tarball(_) => return Err(CommandError::usage("tarball: can only be copied from")),
+            Place::Oci(_) | Place::OciArchive(_) => (of_layouts, self.layers),
+            _ => (None, self.layers),
+        };
+        let has = |blob: &Descriptor| match self.to {
+            Place::Oci(Chosen { path, .. }) => match shared_blobs(self.call, "dest-") {
+                Some(shared) => shared.join(oci::shared_name(&blob.digest)).is_file(),
+                None => path.join(oci::blob_name(&blob.digest)).is_file(),
+            },
+            Place::Dir(path) => path.join(dir::blob_name(&blob.digest)).is_file(),
+            Place::Store { .. } => matches!(self.session.store().blob(&blob.digest), Ok(Some(_))),
+            _ => false,
+        };
+        self.outlined(source, reading, &Having { family, layers, has })
     }
 
     fn outlined(

@@ -61,6 +61,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
         session: &session,
         ingest: None,
         platform: Some(&platform),
+        trusts_stores: false,
         flags: "",
     };
     origin.with(&place, |source, read| {

@@ -283,7 +283,7 @@ impl<'a> Pull<'a> {
             trying();
         }
         let offer = remote.offer().map_err(of_registry)?;
-        self.take(&remote, &offer, std::slice::from_ref(name), &name.to_string()).map(Some)
+        self.take(&remote, &offer, std::slice::from_ref(name), &format!("docker://{name}")).map(Some)
     }
 
     /// The image of a name, if it is the one that its registry has: one question instead of many. If it was found by its digest
@@ -343,6 +343,7 @@ impl<'a> Pull<'a> {
             session: &session,
             ingest: Some(ingest),
             platform: self.platform.as_ref(),
+            trusts_stores: true,
             flags: "",
         };
         origin.with(place, |source, reading| {
@@ -393,6 +394,9 @@ fn platform(call: &Call) -> Result<Option<Platform>, CommandError> {
     if let Some(platform) = text("platform") {
         if os.is_some() || arch.is_some() {
             return Err(CommandError::usage("--platform option can not be specified with --arch or --os"));
+        }
+        if variant.is_some() {
+            return Err(CommandError::usage("--platform option can not be specified with --variant"));
         }
         return Platform::parse(platform).map(Some).map_err(|error| CommandError::usage(error.to_string()));
     }

@@ -73,7 +73,15 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     let worker = if into_store { Some(here.context.worker()?) } else { None };
     let ingest = worker.as_ref().map(|worker| Ingest { session: &session, worker });
     let platform = options.choice.platform();
-    let origin = Origin { call, context: &context, session: &session, ingest, platform, flags: "" };
+    let origin = Origin {
+        call,
+        context: &context,
+        session: &session,
+        ingest,
+        platform,
+        trusts_stores: true,
+        flags: "",
+    };
     let from = Place::Store { at: None, name: texts[0].to_owned() };
     let lines = Lines::new(&call.ui, call.flags.bool("quiet"));
     let destination = Destination {

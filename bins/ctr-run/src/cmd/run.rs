@@ -169,7 +169,7 @@ fn request(call: &Call) -> Result<Request, CommandError> {
     }
     check_restart(flags.string("restart"))?;
     let words = flags.texts()?;
-    let command_line = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let command_line = without_passwords(std::env::args_os().map(|word| word.to_string_lossy().into_owned()));
     let mut request =
         request::build(asked(call), &words, host_env(call), command_line).map_err(CommandError::usage)?;
     if let Some(network) = &mut request.namespaces.user_network
@@ -182,6 +182,18 @@ fn request(call: &Call) -> Result<Request, CommandError> {
     request.storage.subscriptions = subscriptions::find(call)?;
     request.userns.auto_sizes = call.globals.config.auto_userns_sizes();
     Ok(request)
+}
+
+/// A command line as it is kept: a password that only fetched the image is nobody's business later.
+fn without_passwords(words: impl Iterator<Item = String>) -> Vec<String> {
+    const HIDDEN: &str = "***";
+    let mut is_password = false;
+    let shown = words.map(|word| match word.split_once('=') {
+        _ if std::mem::replace(&mut is_password, word == "--creds") => HIDDEN.to_owned(),
+        Some(("--creds", _)) => format!("--creds={HIDDEN}"),
+        _ => word,
+    });
+    shown.collect()
 }
 
 /// Nobody starts a container again by itself yet.
@@ -212,9 +224,16 @@ fn prepare<'a>(
         }
         trees::provide(name, request.platform.as_deref(), place, store)?;
     }
-    for mount in &request.storage.mounts {
-        if let What::Image(asked) = &mount.what {
-            pull::provide(call, &asked.image, None, pull::When::Missing, (place, store))?;
+    // What is mounted is pulled where it is missing, unless nothing is to be.
+    let when = match pull::When::of(call)? {
+        pull::When::Never => pull::When::Never,
+        _ => pull::When::Missing,
+    };
+    for mount in &mut request.storage.mounts {
+        if let What::Image(asked) = &mut mount.what {
+            if let Some(found) = pull::provide(call, &asked.image, None, when, (place, store))? {
+                asked.image = found;
+            }
             trees::provide(&asked.image, None, place, store)?;
         }
     }

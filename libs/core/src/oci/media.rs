@@ -26,6 +26,14 @@ pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.ta
 pub const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
 /// Docker's layer that may not be distributed.
 pub const DOCKER_FOREIGN_LAYER: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+/// The same, not packed.
+pub const DOCKER_FOREIGN_LAYER_PLAIN: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar";
+/// A layer that is not to be distributed, as OCI names it.
+pub const OCI_FOREIGN_LAYER: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+/// The same, packed with gzip.
+pub const OCI_FOREIGN_LAYER_GZIP: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+/// The same, packed with zstd.
+pub const OCI_FOREIGN_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd";
 
 /// What a document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +92,19 @@ impl Family {
         }
     }
 
+    /// The media type of a layer in some compression that is not to be distributed.
+    #[must_use]
+    pub const fn foreign_layer(self, compression: Compression) -> Option<&'static str> {
+        Some(match (self, compression) {
+            (Self::Docker, Compression::None) => DOCKER_FOREIGN_LAYER_PLAIN,
+            (Self::Docker, Compression::Gzip) => DOCKER_FOREIGN_LAYER,
+            (Self::Oci, Compression::None) => OCI_FOREIGN_LAYER,
+            (Self::Oci, Compression::Gzip) => OCI_FOREIGN_LAYER_GZIP,
+            (Self::Oci, Compression::Zstd) => OCI_FOREIGN_LAYER_ZSTD,
+            (Self::Docker, Compression::Zstd) | (_, Compression::Xz) => return None,
+        })
+    }
+
     /// The media type of a layer in some compression; Docker's family has no zstd of its own.
     #[must_use]
     pub const fn layer(self, compression: Compression) -> Option<&'static str> {
@@ -96,6 +117,13 @@ impl Family {
             (Self::Docker, Compression::Zstd) | (_, Compression::Xz) => return None,
         })
     }
+}
+
+/// Whether a layer of a media type is not to be distributed: it stays where its URLs say.
+#[must_use]
+pub fn is_foreign(media_type: &str) -> bool {
+    matches!(media_type, DOCKER_FOREIGN_LAYER | DOCKER_FOREIGN_LAYER_PLAIN)
+        || media_type.starts_with(OCI_FOREIGN_LAYER)
 }
 
 /// How a layer's stream is packed.
@@ -138,9 +166,9 @@ pub fn family(media_type: &str) -> Option<Family> {
 pub fn layer_compression(media_type: &str) -> Option<Compression> {
     let oci = media_type
         .strip_prefix("application/vnd.oci.image.layer.v1.tar")
-        .or_else(|| media_type.strip_prefix("application/vnd.oci.image.layer.nondistributable.v1.tar"));
+        .or_else(|| media_type.strip_prefix(OCI_FOREIGN_LAYER));
     match (media_type, oci) {
-        (DOCKER_LAYER, _) | (_, Some("")) => Some(Compression::None),
+        (DOCKER_LAYER | DOCKER_FOREIGN_LAYER_PLAIN, _) | (_, Some("")) => Some(Compression::None),
         (DOCKER_LAYER_GZIP | DOCKER_FOREIGN_LAYER, _) | (_, Some("+gzip")) => Some(Compression::Gzip),
         (DOCKER_LAYER_ZSTD, _) | (_, Some("+zstd")) => Some(Compression::Zstd),
         _ => None,

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Does `work` for each thing, so many at a time, in their order. After a failure nothing more is begun.
+/// Does `work` for each thing, so many at a time, in their order. After a failure nothing more is begun, and what failed first is
+/// told: it may be why others did.
 pub fn each<T: Sync, R: Send, E: Send>(
     things: &[T],
     at_a_time: usize,
@@ -29,9 +30,11 @@ pub fn each<T: Sync, R: Send, E: Send>(
             scope.spawn(worker);
         }
     });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let done = done.into_iter().map(|(at, result)| Ok((at, result?)));
+    let mut done = done.collect::<Result<Vec<_>, E>>()?;
     done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, result)| result).collect()
+    Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
 #[cfg(test)]

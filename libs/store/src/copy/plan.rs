@@ -9,6 +9,7 @@ use ctr_core::oci::Descriptor;
 use ctr_core::oci::media::Family;
 use ctr_core::{Digest, Reference};
 
+use super::recode::Layers;
 use super::{CopyError, Parts, Placed, Sink, describe};
 use crate::transport::{Known, Source};
 
@@ -34,6 +35,11 @@ pub trait Outlook {
         None
     }
 
+    /// How layers are packed there.
+    fn layers(&self) -> Layers {
+        Layers::AsTheyCome
+    }
+
     /// What has the name already.
     fn there(&self) -> Result<Option<Known>, CopyError> {
         Ok(None)
@@ -53,8 +59,15 @@ pub trait Outlook {
     ) -> Result<Vec<Fate>, CopyError>;
 }
 
-/// A destination of which only is known which blobs it has.
-pub struct Having<F>(pub F);
+/// A destination of which is known what it does to images, and which blobs it has.
+pub struct Having<F> {
+    /// The family that manifests must have there.
+    pub family: Option<Family>,
+    /// How layers are packed there.
+    pub layers: Layers,
+    /// Whether it has a blob.
+    pub has: F,
+}
 
 impl<F> std::fmt::Debug for Having<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -63,13 +76,27 @@ impl<F> std::fmt::Debug for Having<F> {
 }
 
 impl<F: Fn(&Descriptor) -> bool> Outlook for Having<F> {
+    fn family(&self) -> Option<Family> {
+        self.family
+    }
+
+    fn layers(&self) -> Layers {
+        self.layers
+    }
+
     fn fates(
         &self,
         _source: &dyn Source,
-        _parts: &Parts,
+        parts: &Parts,
         blobs: &[&Descriptor],
     ) -> Result<Vec<Fate>, CopyError> {
-        Ok(blobs.iter().map(|blob| if (self.0)(blob) { Fate::There } else { Fate::Sent }).collect())
+        let changes = self.layers.changes(parts);
+        let fate = |blob: &&Descriptor| match changes.get(&blob.digest) {
+            Some(_) => Fate::Packed,
+            None if (self.has)(blob) => Fate::There,
+            None => Fate::Sent,
+        };
+        Ok(blobs.iter().map(fate).collect())
     }
 }
 
@@ -109,6 +136,10 @@ impl<'a> Planner<'a> {
 impl Sink for Planner<'_> {
     fn family(&self) -> Option<Family> {
         self.outlook.family()
+    }
+
+    fn layers(&self) -> Layers {
+        self.outlook.layers()
     }
 
     fn there(&mut self) -> Result<Option<Known>, CopyError> {

@@ -90,8 +90,9 @@ impl Layers {
     /// What is to become of a layer, if it does not stay as it is.
     #[must_use]
     pub fn change(&self, layer: &Descriptor, diff_id: &Digest) -> Option<Change> {
-        // What lies elsewhere stays there, as it is.
-        if !layer.urls.is_empty() {
+        // What lies elsewhere stays there, as it is; and what is no archive of files has nothing to be packed: signatures and
+        // attestations are named by the digest of what they say.
+        if !layer.urls.is_empty() || media::layer_compression(&layer.media_type).is_none() {
             return None;
         }
         let is_plain = layer.digest == *diff_id;
@@ -108,6 +109,14 @@ impl Layers {
                 (is_other && others != Others::Stay).then_some(change)
             }
         }
+    }
+
+    /// The layers of an image that do not stay as they are.
+    #[must_use]
+    pub fn changes(self, parts: &Parts) -> HashMap<Digest, Change> {
+        let layers = self.of(parts);
+        let all = parts.manifest.layers.iter().zip(&parts.parsed.rootfs.diff_ids);
+        all.filter_map(|(layer, diff_id)| Some((layer.digest, layers.change(layer, diff_id)?))).collect()
     }
 
     /// Whether it does not count what the destination has.

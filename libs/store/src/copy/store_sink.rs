@@ -11,7 +11,6 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ctr_core::Digest;
@@ -20,7 +19,7 @@ use ctr_core::oci::Descriptor;
 use ctr_core::oci::media::Family;
 
 use super::watch::{Deaf, News, Watcher};
-use super::{CopyError, Parts, Placed, Sink, describe};
+use super::{CopyError, Parts, Placed, Sink, describe, parallel};
 use crate::ingest::{Ingest, IngestError};
 use crate::refs::Target;
 use crate::session::NewImage;
@@ -28,6 +27,8 @@ use crate::transport::{Source, TransportError};
 
 /// How many layers are fetched at a time: most of their time is waiting.
 const FETCHED: usize = 6;
+/// Nobody needs more: each is several threads.
+const MOST: usize = 8;
 
 /// A store to write to.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub struct StoreSink<'a> {
     origin: &'a str,
     /// How many layers are taken in at a time.
     parallel: usize,
+    /// The same of layers that come from far away.
+    fetched: usize,
     watcher: &'a dyn Watcher,
     /// The images that were taken, in their order.
     pub taken: Vec<(crate::Image, Placed)>,
@@ -55,7 +58,13 @@ impl<'a> StoreSink<'a> {
     /// Writes through an ingest.
     #[must_use]
     pub const fn new(ingest: Ingest<'a>, origin: &'a str, parallel: usize) -> Self {
-        Self { ingest, origin, parallel, watcher: &Deaf, taken: Vec::new() }
+        Self { ingest, origin, parallel, fetched: FETCHED, watcher: &Deaf, taken: Vec::new() }
+    }
+
+    /// Takes in no more layers at a time than so many, wherever they come from.
+    #[must_use]
+    pub fn at_a_time(self, most: usize) -> Self {
+        Self { parallel: most, fetched: most, ..self }
     }
 
     /// Says who hears what happens.
@@ -75,27 +84,14 @@ impl<'a> StoreSink<'a> {
                 Some(known) => known.expect(*diff_id)?,
             }
         }
-        // Large ones first, so that the last to end is a small one; taken from the end.
-        wanted.sort_by_key(|layer| layer.blob.size);
-        let parallel = if source.is_remote() { self.parallel.max(FETCHED) } else { self.parallel };
-        let parallel = parallel.clamp(1, 8).min(wanted.len());
-        let queue = Mutex::new(wanted);
-        let failure = Mutex::new(None);
+        // Large ones first, so that the last to end is a small one.
+        wanted.sort_by_key(|layer| std::cmp::Reverse(layer.blob.size));
+        let at_a_time = if source.is_remote() { self.parallel.max(self.fetched) } else { self.parallel };
         let stop = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            for _ in 0..parallel {
-                scope.spawn(|| {
-                    while let Some(layer) = next(&queue) {
-                        if let Err(error) = self.layer(source, layer, &stop) {
-                            clear(&queue);
-                            keep(&failure, error);
-                            stop.store(true, Ordering::Relaxed);
-                        }
-                    }
-                });
-            }
-        });
-        failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
+        let take = |layer: &Wanted<'_>| {
+            self.layer(source, *layer, &stop).inspect_err(|_| stop.store(true, Ordering::Relaxed))
+        };
+        parallel::each(&wanted, at_a_time.clamp(1, MOST), take).map(drop)
     }
 
     /// Whether the image is here, with this manifest.
@@ -145,9 +141,8 @@ impl<'a> StoreSink<'a> {
     fn fetch(&self, source: &dyn Source, layer: Wanted<'_>, stop: &AtomicBool) -> Result<(), CopyError> {
         let (session, worker) = (self.ingest.session, self.ingest.worker);
         let Descriptor { digest, size, .. } = *layer.blob;
-        let mut partial = session.claim(&digest, size, &mut |waiting| {
-            self.watcher.hear(News::Waits(layer.blob, waiting));
-        })?;
+        let mut waits = |waiting: &_| self.watcher.hear(News::Waits(layer.blob, waiting));
+        let mut partial = session.claim(&digest, size, &mut waits, stop)?;
         if self.is_here(layer)? {
             self.watcher.hear(News::Here(layer.blob));
             return Ok(());
@@ -203,18 +198,6 @@ fn told(error: IngestError) -> CopyError {
 /// An error of a layer that several images may need.
 fn failed(error: &IngestError) -> CopyError {
     CopyError::Source(TransportError::Layer(crate::worker::Failure::of(error).message))
-}
-
-fn next<T>(queue: &Mutex<Vec<T>>) -> Option<T> {
-    queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop()
-}
-
-fn clear<T>(queue: &Mutex<Vec<T>>) {
-    queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
-}
-
-fn keep(failure: &Mutex<Option<CopyError>>, error: CopyError) {
-    failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
 }
 
 impl Sink for StoreSink<'_> {
