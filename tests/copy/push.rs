@@ -534,3 +534,22 @@ fn a_plan_knows_of_packing() {
     assert!(refused.fails(125).contains("--preserve-digests"));
     assert!(!env.path("new").join("index.json").exists());
 }
+
+/// What was pulled for another platform is pushed as it is.
+#[test]
+fn an_image_for_another_platform_is_pushed_where_it_is_all_there_is() {
+    needs!(Userns);
+    let (env, registry) = (Env::new(), Registry::start());
+    let mut other = image();
+    other.architecture = "s390x".into();
+    registry.put_index(ctr_tests::registry::Family::Oci, "old", "1", &[image(), other.clone()]);
+    let name = format!("{}/old:1", registry.host());
+    let _id = env.ok(["pull", "-q", PLAIN, "--platform=linux/s390x", &name]);
+    let new = |tag: &str| format!("{}/new:{tag}", registry.host());
+    let _said = env.ok(["push", "-q", PLAIN, &name, &new("1")]);
+    assert_eq!(registry.image("new", "1").digest, other.oci_digest());
+    // Ours is what is meant once it is here too.
+    let _id = env.ok(["pull", "-q", PLAIN, &name]);
+    let _said = env.ok(["push", "-q", PLAIN, &name, &new("2")]);
+    assert_eq!(registry.image("new", "2").digest, image().oci_digest());
+}

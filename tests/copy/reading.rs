@@ -1,7 +1,7 @@
 //! What is read from registries without being kept: tags, digests, and images on their way elsewhere.
 
 use ctr_tests::image::{Compression, Image, Layer};
-use ctr_tests::registry::certificates::Authority;
+use ctr_tests::registry::certificates::{Authority, Identity};
 use ctr_tests::registry::real::Real;
 use ctr_tests::registry::tls::Tls;
 use ctr_tests::registry::{Auth, Family, Fault, On, Options, Registry};
@@ -363,4 +363,60 @@ fn a_registry_cannot_say_that_a_digest_is_another() {
     registry.fault(On::method("HEAD", "/v2/a/b/manifests/"), Fault::header("Docker-Content-Digest", &other));
     let said = env.ctr(["digest", PLAIN, &name]).run().fails(125);
     assert!(said.contains("what came is damaged") && said.contains(&digest), "{said}");
+}
+
+/// A certificate that is its own authority, as manuals make it, is believed where that very file is named: for the names in it.
+#[test]
+fn a_server_may_be_its_own_authority() {
+    needs!(Openssl);
+    let env = Env::new();
+    let authority = Authority::new(&env.path("authority"));
+    let registry = |server: &Identity| {
+        let registry = Registry::with(Options {
+            tls: Some(Tls { server: server.clone(), clients: None }),
+            ..Options::default()
+        });
+        registry.put("a/b", "1", &image());
+        registry
+    };
+    let certs = |server: &Identity, name: &str| {
+        std::fs::create_dir_all(env.path(name)).expect("a folder");
+        std::fs::copy(&server.certificate, env.path(name).join("ca.crt")).expect("a file");
+        format!("--cert-dir={}", env.path(name).display())
+    };
+    let (own, elsewhere) = (authority.by_itself(), authority.elsewhere_by_itself());
+    let ask = |registry: &Registry, certs: &str| {
+        env.ctr(["digest", certs, &format!("{}/a/b:1", registry.host())]).run()
+    };
+    let good = registry(&own);
+    assert_eq!(ask(&good, &certs(&own, "own")).success(), image().oci_digest());
+    // Another one's word is not its own, and another name is not the one that is asked.
+    let said = ask(&good, &certs(&elsewhere, "elsewhere")).fails(125);
+    assert!(said.contains("over TLS"), "{said}");
+    let said = ask(&registry(&elsewhere), &certs(&elsewhere, "elsewhere")).fails(125);
+    assert!(said.contains("over TLS"), "{said}");
+}
+
+/// What breaks at the registry is told as the registry's trouble, wherever the image was going.
+#[test]
+fn a_blob_that_breaks_is_the_registrys_trouble() {
+    let (env, registry, _) = world();
+    registry.fault(On::get("/v2/a/b/").with("/blobs/").from(2), Fault::Cut(5));
+    let from = format!("docker://{}/a/b:1", registry.host());
+    let flags = ["-q", "--src-tls-verify=false", "--retry-times=1", "--retry-delay=1ms"];
+    let packed = ["--dest-compress-format=zstd", "--dest-force-compress-format"];
+    for (to, more) in [
+        ("oci:o:1", &[][..]),
+        ("oci:p:1", &packed),
+        ("dir:d", &[]),
+        ("oci-archive:o.tar", &[]),
+        ("docker-archive:d.tar", &[]),
+    ] {
+        let said = env.ctr(["copy", &from, to]).args(flags).args(more).run().fails(125);
+        assert!(
+            said.contains("reading blob sha256:") && said.contains(&format!("in {}/a/b", registry.host())),
+            "{to}: {said}"
+        );
+        assert!(!said.contains("cannot write") && !said.contains("archive:"), "{to}: {said}");
+    }
 }

@@ -90,6 +90,16 @@ pub enum CopyError {
     WouldChange(&'static str),
 }
 
+impl CopyError {
+    /// Why a stream could not be written somewhere. If it is the stream that broke, what its source says of that travels in the error.
+    pub(crate) fn of_writing(what: String, error: io::Error) -> Self {
+        match error.downcast::<TransportError>() {
+            Ok(error) => error.into(),
+            Err(source) => Self::Write { what, source },
+        }
+    }
+}
+
 impl From<ArchiveError> for CopyError {
     fn from(error: ArchiveError) -> Self {
         Self::Source(error.into())

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ctr_core::file;
-use ctr_core::oci::{Document, Index};
-use ctr_core::{Digest, atomic, limits};
+use ctr_core::oci::{Descriptor, Document, Index};
+use ctr_core::{Digest, Platform, atomic, limits};
 
 use crate::layer::folder_name;
 use crate::refs::{Target, damaged};
@@ -23,6 +23,22 @@ pub struct StoredIndex {
     pub bytes: Vec<u8>,
     /// Which entries are here, by the digests of their manifests.
     pub here: BTreeMap<String, Target>,
+}
+
+impl StoredIndex {
+    /// The platform of the image that is meant where none is asked for: the usual one, unless another one's alone is here.
+    #[must_use]
+    pub fn platform_or(&self, usual: Platform) -> Platform {
+        let is_here = |entry: &&Descriptor| self.here.contains_key(&entry.digest.to_string());
+        if self.index.select(&usual).is_some_and(|entry| is_here(&entry)) {
+            return usual;
+        }
+        let here: Vec<&Descriptor> = self.index.manifests.iter().filter(is_here).collect();
+        match here.as_slice() {
+            [Descriptor { platform: Some(only), .. }] => only.platform(),
+            _ => usual,
+        }
+    }
 }
 
 impl Store {

@@ -18,6 +18,8 @@ const CONFIGURATION: &str = "\
 [req]\ndistinguished_name = name\n[name]\n\
 [authority]\nbasicConstraints = critical,CA:true\nkeyUsage = critical,keyCertSign\nsubjectKeyIdentifier = hash\n\
 [server]\nsubjectAltName = DNS:localhost,IP:127.0.0.1\nextendedKeyUsage = serverAuth\n\
+[itself]\nbasicConstraints = critical,CA:true\nsubjectAltName = IP:127.0.0.1\n\
+[elsewhere]\nbasicConstraints = critical,CA:true\nsubjectAltName = DNS:elsewhere.example\n\
 [client]\nextendedKeyUsage = clientAuth\n\
 [tokens]\nkeyUsage = digitalSignature\n";
 
@@ -62,6 +64,18 @@ impl Authority {
     #[must_use]
     pub fn server(&self) -> Identity {
         self.sign("server", "server", ELLIPTIC)
+    }
+
+    /// What `openssl req -x509` makes for a server at 127.0.0.1, as manuals have it: one that is its own authority.
+    #[must_use]
+    pub fn by_itself(&self) -> Identity {
+        self.make("itself", "itself", ELLIPTIC, &[])
+    }
+
+    /// The same for a server of another name.
+    #[must_use]
+    pub fn elsewhere_by_itself(&self) -> Identity {
+        self.make("elsewhere", "elsewhere", ELLIPTIC, &[])
     }
 
     /// A certificate for a client of this name.

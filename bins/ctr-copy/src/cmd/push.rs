@@ -10,6 +10,7 @@ use ctr_core::{Platform, Reference};
 use ctr_store::Store;
 use ctr_store::copy::{Choice, Options};
 use ctr_store::ingest::Ingest;
+use ctr_store::refs::Target;
 use ctr_store::session::Session;
 use ctr_store::transport::{Place, PlaceError};
 
@@ -66,7 +67,8 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
         None => Place::Registry(own_name(&store, texts[0], found.target, found.name)?),
     };
     let shown = texts.get(1).map_or_else(|| own_text(&to, texts[0]), |text| (*text).to_owned());
-    let options = options(call);
+    let options = options(call, &store, found.target)?;
+    let layers = packing::of_push(call, &to)?;
     let here = Site::of(&context, &to)?;
     let session = Session::begin(&here.store).map_err(of)?;
     let into_store = matches!(to, Place::Store { .. });
@@ -91,7 +93,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
         session: &session,
         ingest,
         options: &options,
-        layers: packing::of_push(call, &to)?,
+        layers,
         origin: texts[0],
         flags: "",
         lines: &lines,
@@ -107,11 +109,19 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     Ok(Exit::SUCCESS)
 }
 
-fn options(call: &Call) -> Options {
-    let choice = if call.flags.bool("all") { Choice::All } else { Choice::Platform(Platform::host()) };
+fn options(call: &Call, store: &Store, target: Target) -> Result<Options, CommandError> {
+    let choice = match target {
+        _ if call.flags.bool("all") => Choice::All,
+        Target::Index { digest } => {
+            let index = store.index(&digest).map_err(of)?;
+            // What was pulled for another platform is what there is to push.
+            Choice::Platform(index.platform_or(Platform::host()))
+        }
+        Target::Image { .. } => Choice::Platform(Platform::host()),
+    };
     let family =
         call.flags.get("format").map(|text| if text == "oci" { Family::Oci } else { Family::Docker });
-    Options { choice, family, ..Options::default() }
+    Ok(Options { choice, family, ..Options::default() })
 }
 
 /// A place, or a name in a registry.
@@ -131,7 +141,7 @@ fn destination(text: &str) -> Result<Place, CommandError> {
 fn own_name(
     store: &Store,
     text: &str,
-    target: ctr_store::refs::Target,
+    target: Target,
     found: Option<Reference>,
 ) -> Result<Reference, CommandError> {
     let name = match found.filter(|name| name.digest.is_none()) {

@@ -3,16 +3,21 @@
 //! A [`Profile`] is what `certs.d` and the flags say of a host; from it, and from the system's authorities, comes the one kind of
 //! configuration that there is. Where a certificate shall not be believed but taken as it is (`--tls-verify=false`) the handshake
 //! is checked all the same: who listens in still has to have the key of what was shown.
+//!
+//! What `openssl req -x509` makes is a certificate that is its own authority, and manuals of registries have people put that very
+//! file into `certs.d`. A strict reading refuses it as that of a server; here it is believed for the names in it ([`Careful`]).
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use ctr_core::{file, limits};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 /// Where systems keep the authorities that they believe.
 const BUNDLES: &[&str] = &[
@@ -47,6 +52,15 @@ impl Profile {
     #[must_use]
     pub fn for_others(&self) -> Self {
         Self { identity: None, ..self.clone() }
+    }
+
+    /// The certificates of its authorities, each with its file.
+    fn named(&self) -> Result<Vec<(&Path, CertificateDer<'static>)>, ProfileError> {
+        let mut all = Vec::new();
+        for path in &self.authorities {
+            all.extend(certificates(path)?.into_iter().map(|certificate| (path.as_path(), certificate)));
+        }
+        Ok(all)
     }
 }
 
@@ -109,7 +123,17 @@ impl Authorities {
             let verifier = Lenient { algorithms: provider.signature_verification_algorithms };
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         } else {
-            builder.with_root_certificates(self.believed(profile)?)
+            let named = profile.named()?;
+            let roots = self.believed(&named)?;
+            let usual = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+            match usual {
+                Ok(usual) => {
+                    let verifier = Careful { usual, named: named.into_iter().map(|(_, it)| it).collect() };
+                    builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+                }
+                // Nobody is believed where there is not one authority.
+                Err(_) => builder.with_root_certificates(RootCertStore::empty()),
+            }
         };
         let config = match &profile.identity {
             None => builder.with_no_client_auth(),
@@ -122,16 +146,18 @@ impl Authorities {
         Ok(Arc::new(config))
     }
 
-    fn believed(&self, profile: &Profile) -> Result<Arc<RootCertStore>, ProfileError> {
+    /// Those of the system and others.
+    fn believed(
+        &self,
+        others: &[(&Path, CertificateDer<'static>)],
+    ) -> Result<Arc<RootCertStore>, ProfileError> {
         let system = self.of_the_system();
-        if profile.authorities.is_empty() {
+        if others.is_empty() {
             return Ok(system);
         }
         let mut roots = RootCertStore::clone(&system);
-        for path in &profile.authorities {
-            for certificate in certificates(path)? {
-                roots.add(certificate).map_err(|source| content(path, "certificate", source))?;
-            }
+        for (path, certificate) in others {
+            roots.add(certificate.clone()).map_err(|source| content(path, "certificate", source))?;
         }
         Ok(Arc::new(roots))
     }
@@ -165,6 +191,60 @@ fn content(
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> ProfileError {
     ProfileError::Content { path: path.to_owned(), what, source: source.into() }
+}
+
+/// Believes authorities, and servers whose very certificate is among those that are named.
+#[derive(Debug)]
+struct Careful {
+    usual: Arc<WebPkiServerVerifier>,
+    named: Vec<CertificateDer<'static>>,
+}
+
+/// Whether the one thing that is wrong with a server's certificate is that it is an authority's. By then it was seen not to be over.
+fn is_an_authority(error: &rustls::Error) -> bool {
+    // The verifier's own kinds of errors are told by their names alone.
+    matches!(error, rustls::Error::InvalidCertificate(CertificateError::Other(other)) if other.to_string() == "CaUsedAsEndEntity")
+}
+
+impl ServerCertVerifier for Careful {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.usual.verify_server_cert(certificate, others, name, ocsp, now) {
+            Err(error) if is_an_authority(&error) && self.named.contains(certificate) => {
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
 }
 
 /// Takes every certificate, and checks that who shows one has its key.

@@ -65,7 +65,9 @@ impl TarFiles {
 fn archive(error: WriteError) -> CopyError {
     let what = "the archive".to_owned();
     match error {
-        WriteError::Write(source) | WriteError::Contents { source, .. } => CopyError::Write { what, source },
+        WriteError::Write(source) | WriteError::Contents { source, .. } => {
+            CopyError::of_writing(what, source)
+        }
         other => CopyError::Write { what, source: io::Error::other(other) },
     }
 }
@@ -97,7 +99,8 @@ impl Files for TarFiles {
             Some(digest) => {
                 let mut content = HashingReader::with(content, digest.algorithm());
                 writer.append(&header, &mut content).map_err(archive)?;
-                let (found, _) = content.drain().map_err(|source| reading(name, source))?;
+                let (found, _) =
+                    content.drain().map_err(|error| CopyError::of_writing(name.to_owned(), error))?;
                 Ok(digest.expect(found)?)
             }
         }
@@ -130,10 +133,6 @@ impl Files for TarFiles {
         let mut out = writer.finish().map_err(archive)?;
         out.flush().map_err(|source| CopyError::Write { what: "the archive".to_owned(), source })
     }
-}
-
-fn reading(name: &str, source: io::Error) -> CopyError {
-    CopyError::Write { what: name.to_owned(), source }
 }
 
 /// Writes all of a stream into a file, in pieces of a size that makes few calls.
@@ -187,7 +186,7 @@ impl Files for FolderFiles {
         content: &mut dyn Read,
     ) -> Result<(), CopyError> {
         let path = self.path_of(name);
-        let write = |source: io::Error| CopyError::Write { what: path.display().to_string(), source };
+        let write = |error| CopyError::of_writing(path.display().to_string(), error);
         let file = |error: ctr_core::FileError| CopyError::Store(error.into());
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(write)?;

@@ -22,11 +22,10 @@ use ctr_core::oci::media::{self, Compression, Family};
 
 use super::files::Files;
 use super::{CopyError, Parts, rewritten};
-use crate::archive::ArchiveError;
 use crate::compression::Unpacked;
 use crate::compression::pack::{Format, Packing};
 use crate::session::Session;
-use crate::transport::Source;
+use crate::transport::{Source, TransportError};
 
 /// Annotations about the inner order of one packing, which another one has not.
 const OF_THE_PACKING: &str = "io.github.containers.zstd-chunked.";
@@ -219,7 +218,7 @@ impl<'a> Plain<'a> {
     fn open(recoding: &Recoding<'a>, failure: &'a Mutex<Option<CopyError>>) -> Result<Self, CopyError> {
         let Recoding { source, layer, diff_id, .. } = *recoding;
         let packed = HashingReader::with(source.blob(layer)?, layer.digest.algorithm());
-        let unpacked = Unpacked::new(packed).map_err(ArchiveError::Read)?;
+        let unpacked = Unpacked::new(packed).map_err(TransportError::of_stream)?;
         let stream = Some(HashingReader::with(unpacked, diff_id.algorithm()));
         Ok(Self { stream, layer, diff_id, failure })
     }
@@ -238,7 +237,7 @@ impl<'a> Plain<'a> {
         check(self.diff_id, found)?;
         let mut rest = unpacked.into_inner();
         // What follows the packing belongs to the blob.
-        io::copy(&mut rest, &mut io::sink()).map_err(ArchiveError::Read)?;
+        io::copy(&mut rest, &mut io::sink()).map_err(TransportError::of_stream)?;
         check(&self.layer.digest, rest.into_inner().finish().0)
     }
 }
@@ -249,7 +248,7 @@ impl Read for Plain<'_> {
         match stream.read(into) {
             Ok(0) if !into.is_empty() => self.end().map(|()| 0).map_err(|error| self.fail(error)),
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                Err(self.fail(ArchiveError::Read(error).into()))
+                Err(self.fail(TransportError::of_stream(error).into()))
             }
             other => other,
         }
