@@ -14,7 +14,7 @@ mod import;
 mod inspect;
 mod inspect_place;
 mod list_tags;
-mod load;
+pub(crate) mod load;
 mod login;
 mod prune;
 mod pull;
@@ -23,7 +23,7 @@ mod rmi;
 mod save;
 mod search;
 mod server_tag;
-mod tag;
+pub(crate) mod tag;
 mod tree;
 
 /// All verbs of this program.

@@ -1,14 +1,17 @@
 //! The verbs of `ctr-copy`: one module each, and what they share.
 #![forbid(unsafe_code)]
 
+mod carry;
 pub mod cmd;
 pub mod completion;
 mod context;
 mod daemon;
+mod destinations;
 mod error;
 pub mod internal;
 mod lines;
 mod logins;
+mod outline;
 mod packing;
 mod places;
 mod policy;

@@ -9,18 +9,14 @@ use ctr_core::oci::media::Family;
 use ctr_core::{Platform, Reference};
 use ctr_store::Store;
 use ctr_store::copy::{Choice, Options};
-use ctr_store::ingest::Ingest;
 use ctr_store::refs::Target;
-use ctr_store::session::Session;
 use ctr_store::transport::{Place, PlaceError};
 
-use super::copy::{Destination, Site, write_digest};
 use super::tag::{id_of, names_of};
+use crate::carry::Carry;
 use crate::context::Context;
 use crate::error::{of, of_resolve};
-use crate::lines::Lines;
 use crate::packing;
-use crate::places::Origin;
 use crate::registries::PUSH_FLAGS;
 
 pub(super) const VERB: Verb = Verb::new(
@@ -69,42 +65,18 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
     let shown = texts.get(1).map_or_else(|| own_text(&to, texts[0]), |text| (*text).to_owned());
     let options = options(call, &store, found.target)?;
     let layers = packing::of_push(call, &to)?;
-    let here = Site::of(&context, &to)?;
-    let session = Session::begin(&here.store).map_err(of)?;
-    let into_store = matches!(to, Place::Store { .. });
-    let worker = if into_store { Some(here.context.worker()?) } else { None };
-    let ingest = worker.as_ref().map(|worker| Ingest { session: &session, worker });
-    let platform = options.choice.platform();
-    let origin = Origin {
+    let from = Place::Store { at: None, name: texts[0].to_owned() };
+    let carry = Carry {
         call,
         context: &context,
-        session: &session,
-        ingest,
-        platform,
-        trusts_stores: true,
-        flags: "",
-    };
-    let from = Place::Store { at: None, name: texts[0].to_owned() };
-    let lines = Lines::new(&call.ui, call.flags.bool("quiet"));
-    let destination = Destination {
-        call,
-        from: &from,
-        to: &to,
-        session: &session,
-        ingest,
+        from: (&from, texts[0]),
+        to: (&to, &shown),
         options: &options,
         layers,
-        origin: texts[0],
-        flags: "",
-        lines: &lines,
+        trusts_stores: true,
+        flags: ["", ""],
     };
-    let placed = origin.with(&from, |source, reading| destination.take(source, reading))?;
-    lines.end(&shown, &placed.descriptor.digest);
-    drop(session);
-    if into_store {
-        here.context.settle_later(&call.ui);
-    }
-    write_digest(call, &placed)?;
+    carry.run()?;
     context.happened(&call.ui, Status::Push, [(id_of(found.target), shown)]);
     Ok(Exit::SUCCESS)
 }
