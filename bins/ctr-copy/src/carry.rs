@@ -15,6 +15,7 @@ use crate::destinations::Destination;
 use crate::error::of;
 use crate::lines::Lines;
 use crate::places::Origin;
+use crate::registries::Registries;
 
 /// What is carried, from where to where, and how.
 pub(crate) struct Carry<'a> {
@@ -71,9 +72,21 @@ impl Carry<'_> {
         let session = Session::begin(&here.store).map_err(of)?;
         let worker = if unpacks { Some(here.context.worker()?) } else { None };
         let ingest = worker.as_ref().map(|worker| Ingest { session: &session, worker });
+        // Both sides reach registries in one way, and over the same connections.
+        let is_remote = [self.from.0, self.to.0].iter().any(|place| matches!(place, Place::Registry(_)));
+        let registries = if is_remote { Some(Registries::new(call)?) } else { None };
+        let registries = registries.as_ref();
         let (platform, [source, destination]) = (options.choice.platform(), self.flags);
-        let origin =
-            Origin { call, context, session: &session, ingest, platform, trusts_stores, flags: source };
+        let origin = Origin {
+            call,
+            context,
+            session: &session,
+            ingest,
+            platform,
+            trusts_stores,
+            registries,
+            flags: source,
+        };
         let lines = Lines::of(call, call.flags.bool("quiet"));
         let destination = Destination {
             call,
@@ -84,6 +97,7 @@ impl Carry<'_> {
             options,
             layers,
             origin: self.from.1,
+            registries,
             flags: destination,
             lines: &lines,
         };

@@ -30,7 +30,7 @@ use crate::daemon::{Sent, daemon};
 use crate::error::{of, of_copy};
 use crate::lines::Lines;
 use crate::outline::outline;
-use crate::places::{Reading, shared_blobs};
+use crate::places::{Reading, shared_blobs, unprepared};
 use crate::registries::{Access, Registries};
 
 /// Where a verb copies to, and how.
@@ -51,6 +51,8 @@ pub(crate) struct Destination<'a> {
     pub(crate) layers: Layers,
     /// What the user said the images come from.
     pub(crate) origin: &'a str,
+    /// How registries are reached, if one is asked.
+    pub(crate) registries: Option<&'a Registries>,
     /// What stands in front of the names of flags about registries.
     pub(crate) flags: &'static str,
     /// Who says how it goes.
@@ -167,7 +169,7 @@ impl Destination<'_> {
 
     /// A repository to write to.
     fn registry(&self, reference: &Reference) -> Result<RegistrySink<'_>, CommandError> {
-        let registries = Registries::new(self.call)?;
+        let registries = self.registries.ok_or_else(unprepared)?;
         let registry = registries.registry(&reference.name, &Access::of(self.call, self.flags)?)?;
         let Options { family, preserve_digests, .. } = *self.options;
         let mounts_from = match self.from {

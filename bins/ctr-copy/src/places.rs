@@ -37,6 +37,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) platform: Option<&'a Platform>,
     /// Whether what is in a store is used whatever `policy.json` says, as with podman: it was asked when that came there.
     pub(crate) trusts_stores: bool,
+    /// How registries are reached, if one is asked.
+    pub(crate) registries: Option<&'a Registries>,
     /// What stands in front of the names of flags about registries.
     pub(crate) flags: &'static str,
 }
@@ -61,7 +63,7 @@ impl Origin<'_> {
                 return self.in_store(&context, name, next);
             }
             Place::Registry(reference) => {
-                let registries = Registries::new(self.call)?;
+                let registries = self.registries.ok_or_else(unprepared)?;
                 (Box::new(registries.image(reference, &Access::of(self.call, self.flags)?)?), None)
             }
             Place::DockerArchive(Chosen { path, which }) => {
@@ -136,6 +138,11 @@ impl Origin<'_> {
         let eager = self.ingest.as_ref().map(|ingest| ingest as &dyn Eager);
         Archive::open(input, self.session, eager).map_err(|error| of_source(error.into()))
     }
+}
+
+/// Who opens a place in a registry says how registries are reached.
+pub(crate) fn unprepared() -> CommandError {
+    CommandError::internal("a registry that nothing was read about")
 }
 
 /// The folder where layouts share their blobs, if the flag of a side names one.

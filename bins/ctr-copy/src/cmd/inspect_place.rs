@@ -62,6 +62,7 @@ pub(super) fn run(call: &Call) -> Result<Exit, CommandError> {
         ingest: None,
         platform: Some(&platform),
         trusts_stores: false,
+        registries: None,
         flags: "",
     };
     origin.with(&place, |source, read| {

@@ -344,6 +344,7 @@ impl<'a> Pull<'a> {
             ingest: Some(ingest),
             platform: self.platform.as_ref(),
             trusts_stores: true,
+            registries: None,
             flags: "",
         };
         origin.with(place, |source, reading| {
