@@ -1,10 +1,10 @@
 //! Images that are not here when a container is made of them.
 
-use ctr_tests::image::{Compression, Image};
+use ctr_tests::image::{Compression, Image, Layer};
 use ctr_tests::registry::certificates::Authority;
 use ctr_tests::registry::tls::Tls;
 use ctr_tests::registry::{Auth, Fault, On, Options, Registry, Tap};
-use ctr_tests::{Env, needs};
+use ctr_tests::{BUSYBOX, Env, needs};
 use rustix::process::Signal;
 
 const PLAIN: &str = "--tls-verify=false";
@@ -157,4 +157,21 @@ fn layer(registry: &Registry) -> String {
     let config = image("one").id();
     let mut blobs = registry.blobs("a/b").into_iter();
     blobs.rfind(|digest| !digest.ends_with(&config)).expect("a layer")
+}
+
+#[test]
+fn an_image_that_is_mounted_is_pulled_unless_nothing_is_to_be() {
+    needs!(Userns, Overlay);
+    let (env, registry) = (Env::with_busybox(), Registry::start());
+    let layer = Layer::new().file("word", 0o644, "mounted\n");
+    registry.put("a/files", "1", &Image::new("a/files:1", [layer]).compressed(Compression::Gzip));
+    let mount = format!("--mount=type=image,source={}/a/files:1,destination=/i", registry.host());
+    let run = |policy: &str| {
+        env.ctr(["run", "--rm", "-q", "--network=none", PLAIN, policy, &mount, BUSYBOX, "cat", "/i/word"])
+            .run()
+    };
+    let _said = run("--pull=never").fails(125);
+    assert!(registry.log().is_empty(), "{:?}", registry.lines());
+    assert_eq!(run("--pull=missing").success(), "mounted");
+    assert_eq!(run("--pull=never").success(), "mounted");
 }
