@@ -187,9 +187,11 @@ fn a_digest_is_a_name_of_its_own() {
 fn a_platform_is_chosen_and_the_index_is_known() {
     needs!(Userns);
     let (env, registry) = (Env::new(), Registry::start());
-    let mut other = image(&[2000]);
+    let (mut other, mut third) = (image(&[2000]), image(&[3000]));
     other.architecture = "s390x".into();
-    let digest = registry.put_index(Family::Oci, "a/b", "1", &[image(&[1000]), other.clone()]);
+    third.architecture = "arm64".into();
+    let all = [image(&[1000]), other.clone(), third.clone()];
+    let digest = registry.put_index(Family::Oci, "a/b", "1", &all);
     let name = format!("{}/a/b:1", registry.host());
     let by_digest = format!("{}/a/b@{digest}", registry.host());
     assert_eq!(env.ok(["pull", "-q", PLAIN, &by_digest]), image(&[1000]).id());
@@ -202,13 +204,16 @@ fn a_platform_is_chosen_and_the_index_is_known() {
         let ids = env.ctr(["pull", "-q", PLAIN]).args(flags).args([&name]).run().success();
         assert_eq!(ids, other.id(), "{flags:?}");
     }
+    let patient = ["pull", "-q", PLAIN, "--retry=1", "--retry-delay=1ms"];
+    let ids = env.ctr(patient).args(["--arch=arm64", "--variant=v8", &name]).run().success();
+    assert_eq!(ids, third.id());
     let output = env.ctr(["pull", PLAIN, "--arch=arm", "--variant=v7", &name]).run().fails(125);
     assert!(output.contains("architecture \"arm\", variant \"v7\""), "{output}");
     let output = env.ctr(["pull", "--arch=arm", "--platform=linux/arm", &name]).run().fails(125);
     assert!(output.contains("--platform option can not be specified with --arch or --os"), "{output}");
     let output = env.ctr(["pull", "--variant=v7", "--platform=linux/arm", &name]).run().fails(125);
     assert!(output.contains("--platform option can not be specified with --variant"), "{output}");
-    // Both platforms are here now.
+    // All of them are here now.
     assert_eq!(env.ok(["pull", "-q", PLAIN, &name]), image(&[1000]).id());
     assert_eq!(env.ok(["image", "inspect", "-f", "{{.Architecture}}", &name]), "amd64");
     env.ok(["rmi", &name]);

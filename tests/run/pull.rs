@@ -25,7 +25,8 @@ fn a_missing_image_is_pulled_with_the_peers_lines() {
     needs!(Userns, Overlay);
     let (env, registry, name) = world();
     let run = |flags: &[&str]| {
-        let run = env.ctr(["run", "--rm", "--network", "none", PLAIN]).args(flags);
+        let patience = ["--retry=1", "--retry-delay=1ms"];
+        let run = env.ctr(["run", "--rm", "--network", "none", PLAIN]).args(patience).args(flags);
         run.args([name.as_str(), "sh", "-c", "echo $MARK"]).run()
     };
     let output = run(&[]);
@@ -99,6 +100,12 @@ fn who_pulls_is_said_by_flags() {
     let login = ["login", "--cert-dir=certs", "--authfile=logins", "-u", "ann", "-p", "secret"];
     let _said = env.ctr(login).args([registry.host()]).run().success();
     run(&["--authfile", "logins"]).success();
+    for login in ["--creds=ann:secret", "--authfile=logins"] {
+        env.ok(["rmi", &name]);
+        let create = ["create", "-q", "--tls-verify", "--cert-dir=certs", login];
+        let _id = env.ctr(create).args([&name, "true"]).run().success();
+        env.ok(["rm", "-a"]);
+    }
     let missing = "Error: credential file is not accessible: faccessat nosuch: no such file or directory\n";
     for verb in ["run", "create", "pull"] {
         assert_eq!(
