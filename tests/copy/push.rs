@@ -394,6 +394,8 @@ fn layers_are_packed_as_flags_say() {
     let _said =
         push(&env, &registry.host(), &[&[PLAIN, "-q", "--force-compression"], &zstd[..]].concat()).success();
     assert!(registry.log()[before..].iter().all(|seen| seen.method != "POST"), "{:?}", registry.lines());
+    let _said = push(&env, &registry.host(), &[PLAIN, "-q", "--format=docker"]).success();
+    assert_eq!(registry.image("a/b", "1").kind, "application/vnd.docker.distribution.manifest.v2+json");
     let _said = env.ok(["push", "-q", "--compress", NAME, "dir:d"]);
     assert!(std::fs::read_to_string(env.path("d/manifest.json")).expect("a manifest").contains("+gzip"));
 }

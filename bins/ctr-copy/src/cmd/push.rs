@@ -37,7 +37,7 @@ pub(super) const VERB: Verb = Verb::new(
     Flag::path("digestfile", "Write the digest of the pushed image to the specified file"),
     Flag::bool("disable-content-trust", "This is a Docker specific option and is a NOOP"),
     Flag::bool("force-compression", "Use the specified compression algorithm even if the destination contains a differently-compressed variant already"),
-    Flag::choice("format", &["oci", "v2s2"], "Manifest type (oci, v2s2, or v2s1) to use in the destination (default is manifest type of source, with fallbacks)").short('f'),
+    Flag::choice("format", &["docker", "oci", "v2s2"], "Manifest type (oci, v2s2, or v2s1) to use in the destination (default is manifest type of source, with fallbacks)").short('f'),
     Flag::bool("quiet", "Suppress output information when pushing images").short('q'),
     Flag::bool("remove-signatures", "Discard any pre-existing signatures in the image"),
 ])
