@@ -590,29 +590,18 @@ fn the_real_registry_is_pulled_from() {
     let env = Env::new();
     let image = image(&[100_000, 200_000]);
     image.write_oci(&env.path("layout"));
-    let auth = Auth::tokens().user("ann", "secret").may("ann", "a/", "pull,push");
-    let set_ups: [(Real, &[&str]); 4] = [
-        (Real::plain(), &["--tls-verify=false"]),
-        (Real::with_passwords(&[("ann", "secret")]), &["--creds=ann:secret"]),
-        (Real::with_certificates(), &[]),
-        (Real::with_tokens(auth), &["--creds=ann:secret"]),
-    ];
-    for (registry, flags) in set_ups {
-        let name = format!("{}/a/b:1", registry.host());
-        let certs = env.path(registry.host().replace(':', "-"));
-        std::fs::create_dir_all(&certs).expect("a folder");
-        if registry.certs().join("ca.crt").exists() {
-            let _identity = registry.client(&certs);
-        }
-        let certs = format!("--cert-dir={}", certs.display());
-        let flags: Vec<_> = flags.iter().copied().chain([certs.as_str()]).collect();
-        let dest = flags.iter().map(|flag| flag.replacen("--", "--dest-", 1));
+    for set_up in Real::set_ups(&env.path("certs")) {
+        let name = format!("{}/a/b:1", set_up.registry.host());
         let push = env.program(
             "/usr/bin/skopeo",
             ["--insecure-policy", "copy", "-q", "oci:layout:a/b:1", &format!("docker://{name}")],
         );
-        let _said = push.args(dest.collect::<Vec<_>>()).run().success();
-        assert_eq!(env.ctr(["pull", "-q", &name]).args(&flags).run().success(), image.id(), "{name}");
+        let _said = push.args(set_up.flags("dest-")).run().success();
+        assert_eq!(
+            env.ctr(["pull", "-q", &name]).args(set_up.flags("")).run().success(),
+            image.id(),
+            "{name}"
+        );
         let _gone = env.ok(["rmi", &name]);
     }
 }

@@ -431,26 +431,8 @@ fn trouble_in_the_middle_is_got_over_or_told() {
 fn the_real_registry_is_written_to_in_all_its_set_ups() {
     needs!(Userns, Skopeo, Registry, Openssl);
     let env = loaded();
-    let auth = Auth::tokens().user("ann", "secret").may("ann", "", "pull,push");
-    let set_ups: [(Real, &[&str]); 4] = [
-        (Real::plain(), &["--tls-verify=false"]),
-        (Real::with_passwords(&[("ann", "secret")]), &["--creds=ann:secret"]),
-        (Real::with_certificates(), &[]),
-        (Real::with_tokens(auth), &["--creds=ann:secret"]),
-    ];
-    for (registry, flags) in set_ups {
-        let host = registry.host();
-        let certs = env.path(host.replace(':', "-"));
-        if registry.certs().join("ca.crt").exists() {
-            let _identity = registry.client(&certs);
-        } else {
-            std::fs::create_dir_all(&certs).expect("a folder");
-        }
-        let certs = format!("--cert-dir={}", certs.display());
-        let with = |before: &str| -> Vec<String> {
-            let flags = flags.iter().copied().chain([certs.as_str()]);
-            flags.map(|flag| flag.replacen("--", &format!("--{before}"), 1)).collect()
-        };
+    for set_up in Real::set_ups(&env.path("certs")) {
+        let (host, with) = (set_up.registry.host(), |side: &str| set_up.flags(side));
         let _said = env.ctr(["push", "-q", NAME, &format!("{host}/a/b:1")]).args(with("")).run().success();
         let across = ["copy", "-q", &format!("docker://{host}/a/b:1"), &format!("docker://{host}/c/d:1")];
         let _said = env.ctr(across).args(with("src-")).args(with("dest-")).run().success();

@@ -255,29 +255,8 @@ fn the_real_registry_is_read_in_all_its_set_ups() {
     needs!(Skopeo, Registry, Openssl);
     let env = Env::new();
     image().write_oci(&env.path("layout"));
-    let auth = Auth::tokens().user("ann", "secret").may("ann", "a/", "pull,push");
-    let set_ups: [(Real, &[&str]); 4] = [
-        (Real::plain(), &["--tls-verify=false"]),
-        (Real::with_passwords(&[("ann", "secret")]), &["--creds=ann:secret"]),
-        (Real::with_certificates(), &[]),
-        (Real::with_tokens(auth), &["--creds=ann:secret"]),
-    ];
-    for (registry, flags) in set_ups {
-        let host = registry.host();
-        let certs = env.path(host.replace(':', "-"));
-        if registry.certs().join("ca.crt").exists() {
-            let _identity = registry.client(&certs);
-        } else {
-            std::fs::create_dir_all(&certs).expect("a folder");
-        }
-        let certs = format!("--cert-dir={}", certs.display());
-        let with = |before: &str| {
-            flags
-                .iter()
-                .chain([&certs.as_str()])
-                .map(|flag| flag.replacen("--", &format!("--{before}"), 1))
-                .collect::<Vec<_>>()
-        };
+    for set_up in Real::set_ups(&env.path("certs")) {
+        let (host, with) = (set_up.registry.host(), |side: &str| set_up.flags(side));
         let image_there = format!("docker://{host}/a/b:1");
         let push = env.program(
             "/usr/bin/skopeo",

@@ -29,16 +29,22 @@ pub fn detect(start: &[u8]) -> Compression {
 
 /// Reads until the buffer is full or the stream ends; returns how much there was.
 pub(crate) fn fill(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let (filled, end) = fill_as_far_as_it_goes(stream, buffer);
+    end.map(|()| filled)
+}
+
+/// The same, where what came before the stream broke counts too.
+pub(crate) fn fill_as_far_as_it_goes(stream: &mut impl Read, buffer: &mut [u8]) -> (usize, io::Result<()>) {
     let mut filled = 0;
     while filled < buffer.len() {
         match stream.read(&mut buffer[filled..]) {
             Ok(0) => break,
             Ok(size) => filled += size,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => return (filled, Err(error)),
         }
     }
-    Ok(filled)
+    (filled, Ok(()))
 }
 
 /// A stream whose first bytes were read to look at and are given out again.

@@ -26,7 +26,7 @@ use ctr_core::oci::media::Compression;
 
 use crate::archive::Eager;
 use crate::blob;
-use crate::compression::{Peeked, detect};
+use crate::compression::{Peeked, detect, fill_as_far_as_it_goes};
 use crate::layer::TREE;
 use crate::partial::Partial;
 use crate::session::{Session, Stage};
@@ -278,7 +278,7 @@ impl<R: Read, F: FnOnce() -> io::Result<R>> Read for Late<R, F> {
 fn feed(mut stream: impl Read, kept: &mut Kept<'_>, child: &mut impl Write) -> Result<(), Fed> {
     let mut piece = vec![0; PIECE];
     loop {
-        let (size, end) = fill(&mut stream, &mut piece);
+        let (size, end) = fill_as_far_as_it_goes(&mut stream, &mut piece);
         let bytes = &piece[..size];
         // The child first: it decompresses while this writes and hashes.
         child.write_all(bytes).map_err(Fed::Give)?;
@@ -288,18 +288,4 @@ fn feed(mut stream: impl Read, kept: &mut Kept<'_>, child: &mut impl Write) -> R
             end => end.map_err(Fed::Read)?,
         }
     }
-}
-
-/// Reads until the buffer is full or the stream ends or breaks; returns how much there was.
-fn fill(stream: &mut impl Read, buffer: &mut [u8]) -> (usize, io::Result<()>) {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match stream.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(size) => filled += size,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (filled, Err(error)),
-        }
-    }
-    (filled, Ok(()))
 }

@@ -35,7 +35,46 @@ pub struct Real {
     _dir: TempDir,
 }
 
+/// A way to set the registry up, and what is said to whoever asks it as somebody who may.
+#[derive(Debug)]
+pub struct SetUp {
+    /// The registry.
+    pub registry: Real,
+    flags: Vec<String>,
+}
+
+impl SetUp {
+    /// The flags that say who asks, with something in front of their names.
+    #[must_use]
+    pub fn flags(&self, side: &str) -> Vec<String> {
+        self.flags.iter().map(|flag| flag.replacen("--", &format!("--{side}"), 1)).collect()
+    }
+}
+
 impl Real {
+    /// All four: plain, with passwords, with certificates of clients, with tokens. What is trusted is below this directory.
+    #[must_use]
+    pub fn set_ups(dir: &Path) -> [SetUp; 4] {
+        let auth = Auth::tokens().user("ann", "secret").may("ann", "", "pull,push");
+        let password = "--creds=ann:secret";
+        let all: [(Self, Option<&str>); 4] = [
+            (Self::plain(), Some("--tls-verify=false")),
+            (Self::with_passwords(&[("ann", "secret")]), Some(password)),
+            (Self::with_certificates(), None),
+            (Self::with_tokens(auth), Some(password)),
+        ];
+        all.map(|(registry, flag)| {
+            let certs = dir.join(registry.host().replace(':', "-"));
+            std::fs::create_dir_all(&certs).expect("a folder");
+            if registry.certs().join("ca.crt").exists() {
+                let _identity = registry.client(&certs);
+            }
+            let flags =
+                flag.map(str::to_owned).into_iter().chain([format!("--cert-dir={}", certs.display())]);
+            SetUp { registry, flags: flags.collect() }
+        })
+    }
+
     /// Over http, for anybody.
     #[must_use]
     pub fn plain() -> Self {
